@@ -1,0 +1,106 @@
+"""The exception tree: who is wrong (we, the peer, the network), what it costs, and what to do.
+
+Every exception that bulkcmp raises on purpose is a `BulkcmpError`; it carries the exit code of
+the command it ends and a hint for the user. Anything else that escapes is a bug.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+EXIT_OK: Final = 0
+EXIT_SOME_FAILED: Final = 1
+EXIT_BAD_INPUT: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The place in a file that an error speaks of; lines, columns and rows count from 1."""
+
+    file: str
+    line: int | None = None
+    column: str | None = None
+    """The column's name in a table, or the key path in a TOML file."""
+    row: int | None = None
+
+    def __str__(self) -> str:
+        text = self.file if self.line is None else f"{self.file}:{self.line}"
+        if self.row is not None:
+            text += f" (row {self.row})"
+        if self.column is not None:
+            text += f", column {self.column}"
+        return text
+
+
+class BulkcmpError(Exception):
+    """Base of all errors: `what` went wrong, `where`, and a `hint` what to do about it."""
+
+    exit_code: int = EXIT_SOME_FAILED
+
+    def __init__(self, what: str, *, where: Where | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.what if self.where is None else f"{self.where}: {self.what}"
+
+
+class InputError(BulkcmpError):
+    """What the user gave (an option, a file, a row) can't be used; nothing was sent."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class LocalCmpError(BulkcmpError):
+    """We are about to break CMP ourselves: a request that can't be built, a misused transaction."""
+
+
+class RemoteCmpError(BulkcmpError):
+    """The peer broke CMP: a message that can't be decoded, or that fails a check."""
+
+
+class Loss(StrEnum):
+    """Why no CMP answer came; each is one class of the outcome table."""
+
+    CONNECT = "cannot connect"
+    TLS = "TLS failed"
+    NOT_SENT = "connection ended before the request was sent"
+    REUSED = "reused connection ended without one byte of an answer"
+    CUT = "connection lost"
+    TIMEOUT = "no answer in time"
+    BUSY = "server busy"
+    """HTTP 429 or 503."""
+    GATEWAY = "gateway lost the answer"
+    """HTTP 502 or 504."""
+    HTTP_STATUS = "HTTP error"
+    NOT_CMP = "answer is not CMP"
+    """An answer of another content type, HTML for instance."""
+    TOO_LARGE = "answer too large"
+    BAD_HTTP = "malformed HTTP"
+
+
+class TransportError(BulkcmpError):
+    """The network or HTTP failed; `loss` says how.
+
+    Attributes:
+        loss: the class of the failure.
+        retry_after: seconds that the server asked us to wait (`Retry-After`), if it did.
+        status: the HTTP status code, if there was one.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        what: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, hint=hint)
+        self.loss = loss
+        self.retry_after = retry_after
+        self.status = status

@@ -1,0 +1,319 @@
+"""Frozen value types that every layer shares. No behaviour beyond parsing and naming themselves."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+from bulkcmp.errors import InputError
+
+
+class Secret:
+    """Secret bytes (a password, a MAC secret) that no repr, str, format or traceback shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Operation(StrEnum):
+    """The CMP operation of a row, named as in `openssl cmp -cmd`."""
+
+    IR = "ir"
+    CR = "cr"
+    KUR = "kur"
+    P10CR = "p10cr"
+    RR = "rr"
+
+
+class RevocationReason(Enum):
+    """CRLReason (RFC 5280, 5.3.1): name as users write it, number as it is encoded."""
+
+    UNSPECIFIED = 0
+    KEY_COMPROMISE = 1
+    CA_COMPROMISE = 2
+    AFFILIATION_CHANGED = 3
+    SUPERSEDED = 4
+    CESSATION_OF_OPERATION = 5
+    CERTIFICATE_HOLD = 6
+    REMOVE_FROM_CRL = 8
+    PRIVILEGE_WITHDRAWN = 9
+    AA_COMPROMISE = 10
+
+
+class KeyFamily(StrEnum):
+    RSA = "rsa"
+    EC = "ec"
+    ED25519 = "ed25519"
+    ED448 = "ed448"
+    ML_DSA = "ml-dsa"
+
+
+_KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
+    KeyFamily.RSA: ("2048", "3072", "4096"),
+    KeyFamily.EC: ("P-256", "P-384", "P-521"),
+    KeyFamily.ED25519: ("",),
+    KeyFamily.ED448: ("",),
+    KeyFamily.ML_DSA: ("44", "65", "87"),
+}
+
+KEY_SPECS = (
+    "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """The type of a key to make: `rsa:2048`, `ec:P-256`, `ed25519`, `ml-dsa-65` …"""
+
+    family: KeyFamily
+    parameter: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "KeySpec":
+        """Read a key spec; the curve's case does not matter.
+
+        Raises:
+            InputError: `text` names no key type that bulkcmp makes.
+        """
+        name, _, parameter = text.strip().partition(":")
+        name = name.lower()
+        if name.startswith("ml-dsa-") and not parameter:
+            name, parameter = "ml-dsa", name.removeprefix("ml-dsa-")
+        parameter = parameter.upper()
+        for family, parameters in _KEY_PARAMETERS.items():
+            if family == name and parameter in parameters:
+                return cls(family, parameter)
+        raise InputError(f"{text!r} is not a key spec", hint=f"key specs are {KEY_SPECS}")
+
+    def __str__(self) -> str:
+        if self.family is KeyFamily.ML_DSA:
+            return f"{self.family}-{self.parameter}"
+        return f"{self.family}:{self.parameter}" if self.parameter else self.family.value
+
+
+class Popo(StrEnum):
+    """Proof-of-possession methods (RFC 4211, 4)."""
+
+    SIGNATURE = "signature"
+    RA_VERIFIED = "raVerified"
+
+
+class SubjectCheck(StrEnum):
+    """What an issued subject other than the requested one means.
+
+    EXACT: the certificate is refused. RECORD: the row is done, both names are recorded.
+    """
+
+    EXACT = "exact"
+    RECORD = "record"
+
+
+class OutcomeClass(StrEnum):
+    """What became of a row; the texts stand in results.csv and in every summary."""
+
+    ISSUED = "issued"
+    ISSUED_SUBJECT_CHANGED = "issued, subject changed"
+    ISSUED_UNPROVEN = "issued, confirmation unproven"
+    """A pkiconf came whose protection is bad."""
+    ISSUED_CONFIRMATION_UNKNOWN = "issued, confirmation unknown"
+    """The certificate is stored; whether the CA saw the certConf is not known."""
+    ISSUED_CONFIRMATION_REFUSED = "issued, confirmation refused"
+    """The CA answered the certConf with an error."""
+    ISSUED_REFUSED = "issued, refused"
+    """The certificate failed a local check; it is stored, for revocation."""
+    REVOKED = "revoked"
+    REJECTED = "rejected"
+    """The CA said no: PKIStatus rejection, or an error message."""
+    REJECTED_UNAUTHENTICATED = "rejected, unauthenticated"
+    """A no that nobody proved to come from the CA."""
+    CREDENTIALS_REFUSED = "credentials refused"
+    """A no whose failInfo says that our protection or our right is at fault."""
+    BAD_RESPONSE = "bad response"
+    """A response that fails a check before any certificate was taken from it."""
+    UNKNOWN = "unknown outcome"
+    """The request left and no usable answer came: the CA may have issued."""
+    STILL_WAITING = "still waiting"
+    """The CA said `waiting` and the time limit passed; `resume` polls on."""
+    NOT_SENT = "not sent"
+    """No request byte was processed by the server."""
+    HTTP_ERROR = "HTTP error"
+    NOT_CMP = "not CMP"
+    LOCAL_ERROR = "local error"
+    """The request could not be built."""
+    BAD_ROW = "bad row"
+    """The row was skipped under --skip-bad-rows."""
+    TO_DO = "to do"
+    """Not taken up yet: the run was stopped before."""
+
+    @property
+    def is_done(self) -> bool:
+        """True where the row reached what the user asked for (exit code 0)."""
+        return self in _DONE
+
+    @property
+    def is_issued(self) -> bool:
+        """True where the CA is known to have issued a certificate, good or not."""
+        return self.value.startswith("issued")
+
+
+_DONE = frozenset(
+    {OutcomeClass.ISSUED, OutcomeClass.ISSUED_SUBJECT_CHANGED, OutcomeClass.REVOKED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one transaction.
+
+    Attributes:
+        outcome: the class.
+        reason: what exactly, in a few fixed words (`wrong recipNonce`, `connection lost` …);
+            empty where the class says it all.
+        detail: one line for a human; never part of a grouping.
+        pki_status: PKIStatus number (RFC 9810, 5.2.3), if the CA gave one.
+        fail_info: names of the PKIFailureInfo bits that were set.
+        status_text: statusString of the CA, lines joined by ` / `; prefixed with
+            `(unauthenticated) ` where the message that carried it was not proven.
+    """
+
+    outcome: OutcomeClass
+    reason: str = ""
+    detail: str = ""
+    pki_status: int | None = None
+    fail_info: tuple[str, ...] = ()
+    status_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndEntity:
+    """One row of a population, read, checked and completed from the command line's defaults.
+
+    Everything that a file or a template can give is resolved: names and extensions are DER, key
+    and certificate files were read.
+
+    Attributes:
+        number: data row of the population, counted from 1 (the header is not counted).
+        line: line of the file on which the row starts.
+        id: unique in the population; names the row's files.
+        subject: DER of the requested Name, or None where the request carries none.
+        san: DER of the requested GeneralNames (the extension's value), or None.
+        new_key_spec: the key to make for this row, or
+        new_key: PKCS#8 DER (not encrypted) of the key that a file gave.
+        ref: reference value, sent as senderKID with MAC protection.
+        secret: MAC secret.
+        days: requested validity, days from now.
+        profile: certProfile (RFC 9810, 5.1.1.4), sent in generalInfo.
+        csr: DER of the PKCS#10 request, for p10cr.
+        cert: DER of the credential's certificate, and the chain that its file held after it.
+        key: PKCS#8 DER of the credential's key.
+        old_cert: DER of the certificate to update or revoke.
+        revocation_reason: for rr.
+        priority: rows with a lower number go first; rows without one go last.
+    """
+
+    number: int
+    line: int
+    id: str
+    cmd: Operation
+    subject: bytes | None = None
+    san: bytes | None = None
+    new_key_spec: KeySpec | None = None
+    new_key: bytes | None = field(default=None, repr=False)
+    ref: str | None = None
+    secret: Secret | None = None
+    days: int | None = None
+    profile: str | None = None
+    csr: bytes | None = None
+    cert: tuple[bytes, ...] = ()
+    key: bytes | None = field(default=None, repr=False)
+    old_cert: bytes | None = None
+    revocation_reason: RevocationReason | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a population that can't be used: every problem found in it, not only the first."""
+
+    number: int
+    line: int
+    id: str
+    problems: tuple[InputError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The three instants of one transaction, monotonic seconds of one clock."""
+
+    planned: float
+    started: float
+    finished: float
+
+    @property
+    def service(self) -> float:
+        """Seconds from the real start: what the server made us wait."""
+        return self.finished - self.started
+
+    @property
+    def response(self) -> float:
+        """Seconds from the planned start: what a user of that arrival plan waits."""
+        return self.finished - self.planned
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long a transaction took, seconds; a step that did not happen is None.
+
+    `request` is ir/cr/kur/p10cr/rr to its first answer, `polling` from the first `waiting` to the
+    final answer, `confirm` certConf to pkiconf.
+    """
+
+    service: float | None = None
+    request: float | None = None
+    polling: float | None = None
+    confirm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What results.csv says of one row.
+
+    Attributes:
+        transaction_id: hex, of the row's last transaction.
+        certificate: DER of the issued certificate; chain: DER of its issuers, nearest first,
+            trust anchor last.
+        requested_subject, subject: RFC 4514 texts of the asked and the issued name.
+        attempts: transactions started for the row; sends: requests sent over all of them,
+            repetitions included.
+        finished_at: wall clock, UTC.
+    """
+
+    number: int
+    line: int
+    id: str
+    cmd: Operation | None
+    outcome: Outcome
+    transaction_id: str = ""
+    certificate: bytes | None = None
+    chain: tuple[bytes, ...] = ()
+    serial: int | None = None
+    requested_subject: str = ""
+    subject: str = ""
+    not_after: dt.datetime | None = None
+    timings: Timings = Timings()
+    attempts: int = 0
+    sends: int = 0
+    finished_at: dt.datetime | None = None
