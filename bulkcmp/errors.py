@@ -54,6 +54,17 @@ class InputError(BulkcmpError):
     exit_code = EXIT_BAD_INPUT
 
 
+class InputErrors(InputError):  # noqa: N818
+    """Several things are wrong with one input; `problems` has each of them."""
+
+    def __init__(self, what: str, problems: tuple[InputError, ...]) -> None:
+        super().__init__(what)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join((self.what, *map(str, self.problems)))
+
+
 class LocalCmpError(BulkcmpError):
     """We are about to break CMP ourselves: a request that can't be built, a misused transaction."""
 

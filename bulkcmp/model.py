@@ -69,9 +69,7 @@ _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
     KeyFamily.ML_DSA: ("44", "65", "87"),
 }
 
-KEY_SPECS = (
-    "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
-)
+KEY_SPECS = "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +167,7 @@ class OutcomeClass(StrEnum):
         return self.value.startswith("issued")
 
 
-_DONE = frozenset(
-    {OutcomeClass.ISSUED, OutcomeClass.ISSUED_SUBJECT_CHANGED, OutcomeClass.REVOKED}
-)
+_DONE = frozenset({OutcomeClass.ISSUED, OutcomeClass.ISSUED_SUBJECT_CHANGED, OutcomeClass.REVOKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,3 +313,53 @@ class RowResult:
     attempts: int = 0
     sends: int = 0
     finished_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How to talk CMP to one server; names as in `openssl cmp` where it has them.
+
+    Attributes:
+        recipient: DER of the Name to address; the NULL-DN where it is None.
+        issuer: DER of the Name that every template names as issuer, or None.
+        expect_sender: DER of the only Name that a response may come from, or None.
+        digest: for signatures and as the MAC's one-way function.
+        mac: of the password-based MAC.
+        pbm_iterations: iteration count of our own MACs.
+        max_pbm_iterations: above it a response's MAC is refused.
+        popo: proof of possession.
+        implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
+        subject_check: what another subject than the requested one means.
+        ignore_keyusage: the signer's certificate may lack digitalSignature.
+        unprotected_errors: believe a refusal that nobody signed.
+        tolerate_pkiconf: believe a pkiconf whose protection is bad or missing.
+        extra_certs: DER certificates that every request carries beside the credential's own chain.
+        retries: how often a request that the server did not process is sent again.
+        retry_fail_info: names of the failInfo bits after which a row is tried again, in a new
+            transaction.
+        retry_reused: send the same bytes once more when a reused connection ends without one
+            byte of an answer.
+        backoff_first, backoff_max: seconds before the first repetition, doubled up to the most.
+        total_timeout: seconds for one transaction, polling included; 0 for no limit.
+    """
+
+    recipient: bytes | None = None
+    issuer: bytes | None = None
+    expect_sender: bytes | None = None
+    digest: str = "sha256"
+    mac: str = "hmac-sha256"
+    pbm_iterations: int = 1024
+    max_pbm_iterations: int = 100_000
+    popo: Popo = Popo.SIGNATURE
+    implicit_confirm: bool = False
+    subject_check: SubjectCheck = SubjectCheck.EXACT
+    ignore_keyusage: bool = False
+    unprotected_errors: bool = False
+    tolerate_pkiconf: bool = False
+    extra_certs: tuple[bytes, ...] = ()
+    retries: int = 5
+    retry_fail_info: frozenset[str] = frozenset()
+    retry_reused: bool = False
+    backoff_first: float = 0.5
+    backoff_max: float = 30.0
+    total_timeout: float = 600.0

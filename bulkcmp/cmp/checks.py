@@ -1,0 +1,287 @@
+"""What RFC 9810 and RFC 9483 (3.5) want checked in a response, each check with its own reason.
+
+Protection comes first: nothing else of a message is looked at before its protection was found
+good, but for what an error message says, which is shown as unauthenticated.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from bulkcmp.cmp import protection
+from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, PKIMessage
+from bulkcmp.cmp.trust import Trust, load_certificate
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.model import SubjectCheck
+
+
+class Reason(StrEnum):
+    """Why a response or a certificate was refused; the texts stand in results.csv."""
+
+    MALFORMED = "malformed message"
+    VERSION = "unsupported version"
+    TRANSACTION_ID = "wrong transactionID"
+    RECIP_NONCE = "wrong recipNonce"
+    SENDER = "wrong sender"
+    BODY_TYPE = "unexpected message type"
+    RESPONSE_COUNT = "wrong number of responses"
+    PROTECTION_MISSING = "protection missing"
+    PROTECTION_ALGORITHM = "protection algorithm refused"
+    MAC = "wrong MAC"
+    NO_SECRET = "MAC without a shared secret"  # noqa: S105
+    SIGNATURE = "wrong signature"
+    SIGNER_MISSING = "signer's certificate missing"
+    SIGNER_NOT_TRUSTED = "signer not trusted"
+    SIGNER_KEY_USAGE = "signer's key usage"
+    CERT_REQ_ID = "wrong certReqId"
+    STATUS = "unknown PKIStatus"
+    CERTIFICATE_MISSING = "no certificate"
+    CERTIFICATE_MALFORMED = "malformed certificate"
+    PUBLIC_KEY = "another public key"
+    SUBJECT = "another subject"
+    EXPIRED = "certificate expired"
+    CHAIN = "certificate does not chain to a trust anchor"
+
+
+class CheckError(RemoteCmpError):
+    """A check that failed; `reason` is its class."""
+
+    def __init__(self, reason: Reason, what: str, *, hint: str | None = None) -> None:
+        super().__init__(what, hint=hint)
+        self.reason = reason
+
+
+def header(
+    message: PKIMessage,
+    *,
+    transaction_id: bytes,
+    nonces: Iterable[bytes],
+    expect_sender: bytes | None,
+) -> None:
+    """Check version, transactionID, recipNonce and sender.
+
+    Args:
+        message: a response whose protection is good.
+        transaction_id: of our request.
+        nonces: the senderNonces of ours that recipNonce may repeat. More than one where
+            implementations differ: the answer delivered after polling repeats that of the
+            original request or that of the last pollReq.
+        expect_sender: DER of the one Name that may stand as sender (`--expect-sender`), or None.
+
+    Raises:
+        CheckError: with the reason.
+    """
+    pvno = message.header.pvno
+    if pvno not in (PVNO_CMP2000, PVNO_CMP2021):
+        raise CheckError(Reason.VERSION, f"the response has pvno {pvno}")
+    if message.header.transactionID != transaction_id:
+        raise CheckError(
+            Reason.TRANSACTION_ID,
+            f"the response has transactionID {_hex(message.header.transactionID)},"
+            f" ours is {transaction_id.hex()}",
+        )
+    if message.header.recipNonce not in tuple(nonces):
+        raise CheckError(
+            Reason.RECIP_NONCE,
+            f"the response has recipNonce {_hex(message.header.recipNonce)},"
+            " which is not our senderNonce",
+        )
+    if expect_sender is not None and not _same_name(message.sender, expect_sender):
+        raise CheckError(
+            Reason.SENDER,
+            f"the response's sender is {_name(message.sender)}, expected is {_name(expect_sender)}",
+        )
+
+
+def signer(
+    message: PKIMessage, trust: Trust, at: dt.datetime, *, ignore_keyusage: bool
+) -> x509.Certificate:
+    """Find the certificate that signed a message, and check signature, path, usage and name.
+
+    Args:
+        at: the time of validation, aware.
+        ignore_keyusage: accept a signer whose keyUsage lacks digitalSignature.
+
+    Returns:
+        The signer's certificate.
+
+    Raises:
+        CheckError: with the reason.
+    """
+    candidates = _candidates(message, trust)
+    if not candidates:
+        raise CheckError(
+            Reason.SIGNER_MISSING,
+            f"no certificate of the sender {_name(message.sender)} came with the response",
+            hint="give it with --untrusted, or pin it with --srvcert",
+        )
+    failure: CheckError | None = None
+    for der in candidates:
+        try:
+            certificate = load_certificate(der)
+            protection.check_signature(message, certificate)
+        except RemoteCmpError as error:
+            reason = (
+                Reason.PROTECTION_ALGORITHM
+                if error.what.startswith("unknown signature algorithm")
+                else Reason.SIGNATURE
+            )
+            failure = failure or CheckError(reason, error.what)
+            continue
+        _check_signer(message, der, certificate, trust, at, ignore_keyusage=ignore_keyusage)
+        return certificate
+    assert failure is not None
+    raise failure
+
+
+def _candidates(message: PKIMessage, trust: Trust) -> list[bytes]:
+    if trust.srvcert is not None:
+        return [trust.srvcert]
+    pools = (message.extra_certs, trust.signers.untrusted, trust.signers.anchors)
+    known = [der for pool in pools for der in pool]
+    named = [der for der in known if _same_name(_subject(der), message.sender)]
+    # a certificate of another name is tried too: then it is the sender that is wrong, not the
+    # signature
+    return list(dict.fromkeys([*named, *message.extra_certs[:1]]))
+
+
+def _check_signer(
+    message: PKIMessage,
+    der: bytes,
+    certificate: x509.Certificate,
+    trust: Trust,
+    at: dt.datetime,
+    *,
+    ignore_keyusage: bool,
+) -> None:
+    if der != trust.srvcert:
+        try:
+            trust.signers.cached_chain(der, message.extra_certs, at)
+        except RemoteCmpError as error:
+            raise CheckError(
+                Reason.SIGNER_NOT_TRUSTED,
+                f"the response is signed by {_name(_subject(der))}: {error.what}",
+                hint="is --trusted the CA's certificate, and the address the right server?",
+            ) from error
+    if not ignore_keyusage and not _may_sign(certificate):
+        raise CheckError(
+            Reason.SIGNER_KEY_USAGE,
+            f"the signer {_name(_subject(der))} has a keyUsage without digitalSignature",
+            hint="--ignore-keyusage accepts it",
+        )
+    if not _same_name(_subject(der), message.sender):
+        raise CheckError(
+            Reason.SENDER,
+            f"the response's sender is {_name(message.sender)}, but {_name(_subject(der))}"
+            " signed it",
+        )
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    except ValueError:
+        return False
+    return usage.digital_signature
+
+
+def issued(
+    der: bytes,
+    *,
+    public_key: bytes | None,
+    subject: bytes | None,
+    subject_check: SubjectCheck,
+    trust: Trust,
+    extra: tuple[bytes, ...],
+    at: dt.datetime,
+) -> tuple[tuple[bytes, ...], bool]:
+    """Check a certificate that was issued to us.
+
+    Args:
+        der: the certificate.
+        public_key: DER SubjectPublicKeyInfo that was asked for, if any.
+        subject: DER of the Name that was asked for, or None where the CA was to choose.
+        extra: DER certificates that may help to build the path.
+        at: now, aware. A certificate whose validity begins later is checked as of its beginning.
+
+    Returns:
+        The issuers' certificates (DER, nearest first), and whether the subject is another than
+        the one asked for, which only `SubjectCheck.RECORD` lets pass.
+
+    Raises:
+        CheckError: with the reason.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        spki = certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        got = certificate.subject
+        not_before = certificate.not_valid_before_utc
+        not_after = certificate.not_valid_after_utc
+    except Exception as error:
+        # a key type or a name that cryptography can't read raises whatever it likes
+        raise CheckError(Reason.CERTIFICATE_MALFORMED, f"not a usable certificate: {error}") from (
+            error
+        )
+    if public_key is not None and spki != public_key:
+        raise CheckError(Reason.PUBLIC_KEY, "the certificate is for a public key that is not ours")
+    changed = subject is not None and not _same_name(got.public_bytes(), subject)
+    if changed and subject_check is SubjectCheck.EXACT:
+        raise CheckError(
+            Reason.SUBJECT,
+            f"the certificate is for {got.rfc4514_string()}, asked for was {_name(subject)}",
+            hint="--subject-check record accepts what the CA chose, and records both",
+        )
+    if not_after < at:
+        raise CheckError(Reason.EXPIRED, f"the certificate expired at {not_after:%Y-%m-%d %H:%M}Z")
+    try:
+        chain = trust.issuers.chain(der, extra, max(at, not_before))
+    except RemoteCmpError as error:
+        raise CheckError(
+            Reason.CHAIN,
+            f"the certificate: {error.what}",
+            hint="is --trusted (or --out-trusted) the anchor of this CA?",
+        ) from error
+    return chain, changed
+
+
+def _subject(der: bytes) -> bytes | None:
+    try:
+        return load_certificate(der).subject.public_bytes()
+    except (RemoteCmpError, ValueError):
+        return None
+
+
+def _same_name(one: bytes | None, other: bytes | None) -> bool:
+    """Whether two DER Names are equal: same RDNs, same values, whatever their string types."""
+    if one == other:
+        return one is not None
+    if one is None or other is None:
+        return False
+    try:
+        return _parsed(one) == _parsed(other)
+    except ValueError:
+        return False
+
+
+def _parsed(name: bytes) -> x509.Name:
+    return x509.Name.from_bytes(name)
+
+
+def _name(name: bytes | None) -> str:
+    if name is None:
+        return "not a directoryName"
+    try:
+        return _parsed(name).rfc4514_string() or "the NULL-DN"
+    except ValueError:
+        return f"an unreadable Name {name.hex()}"
+
+
+def _hex(octets: bytes | None) -> str:
+    return "none" if octets is None else octets.hex() or "empty"

@@ -1,0 +1,80 @@
+"""How a CA's no, and a lost answer, become an outcome: the one table of classes."""
+
+from typing import Final
+
+from bulkcmp.cmp.messages import PKIStatus, PKIStatusInfo, fail_info_names
+from bulkcmp.errors import Loss
+from bulkcmp.model import Outcome, OutcomeClass
+
+UNAUTHENTICATED: Final = "(unauthenticated) "
+
+_CREDENTIAL_BITS: Final = frozenset({"badMessageCheck", "wrongIntegrity", "signerNotTrusted"})
+_CREDENTIAL_TEXTS: Final = (
+    # EJBCA says badRequest or incorrectData for nearly everything: its text alone tells
+    "authentication failed for message",
+    "wrong username or password",
+    "user with invalid password",
+)
+
+_NEVER_PROCESSED: Final = frozenset({Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY})
+"""Losses after which the server has certainly not acted on the request."""
+
+_LOSS_CLASSES: Final = {
+    Loss.HTTP_STATUS: OutcomeClass.HTTP_ERROR,
+    Loss.NOT_CMP: OutcomeClass.NOT_CMP,
+}
+
+
+def was_processed(loss: Loss) -> bool:
+    """Whether the server may have acted on a request that was lost in this way."""
+    return loss not in _NEVER_PROCESSED
+
+
+def lost(loss: Loss, detail: str) -> Outcome:
+    """The outcome of a first request that got no CMP answer."""
+    if not was_processed(loss):
+        return Outcome(OutcomeClass.NOT_SENT, loss.value, detail)
+    return Outcome(_LOSS_CLASSES.get(loss, OutcomeClass.UNKNOWN), loss.value, detail)
+
+
+def refused(status: PKIStatusInfo, *, authenticated: bool, details: list[str]) -> Outcome:
+    """The outcome of a refusal by the CA, or by somebody who may not be the CA.
+
+    Args:
+        status: of the ip/cp/kup/rp or of the error message.
+        authenticated: the message's protection was good, or the profile believes it without.
+        details: errorDetails of an error message.
+    """
+    names = fail_info_names(status.failInfo)
+    text = " / ".join([*(status.statusString or ()), *details])
+    lower = text.lower()
+    if _CREDENTIAL_BITS.intersection(names) or any(known in lower for known in _CREDENTIAL_TEXTS):
+        kind = OutcomeClass.CREDENTIALS_REFUSED
+    elif authenticated:
+        kind = OutcomeClass.REJECTED
+    else:
+        kind = OutcomeClass.REJECTED_UNAUTHENTICATED
+    label = "" if authenticated else UNAUTHENTICATED
+    detail = f"{label}{text or 'no text'} ({', '.join(names) or 'no failInfo'})"
+    return Outcome(
+        kind,
+        ", ".join(names),
+        detail,
+        pki_status=status.status,
+        fail_info=names,
+        status_text=label + text if text or label else "",
+    )
+
+
+GRANTED: Final = frozenset({PKIStatus.ACCEPTED, PKIStatus.GRANTED_WITH_MODS})
+"""Statuses under which an ip/cp/kup carries a certificate (RFC 9810, 5.3.4)."""
+
+REVOKED: Final = frozenset(
+    {
+        PKIStatus.ACCEPTED,
+        PKIStatus.GRANTED_WITH_MODS,
+        PKIStatus.REVOCATION_WARNING,
+        PKIStatus.REVOCATION_NOTIFICATION,
+    }
+)
+"""Statuses under which an rp says that the certificate is, or is about to be, revoked."""

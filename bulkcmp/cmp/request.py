@@ -1,0 +1,334 @@
+"""The requests of one end entity: bodies of ir, cr, kur, p10cr and rr, and the message around them.
+
+A request is built from an end entity and its credential; header and protection are made anew for
+each message of the transaction, the body once.
+"""
+
+import datetime as dt
+import functools
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from bulkcmp.cmp import algorithms, popo, protection
+from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
+from bulkcmp.cmp.messages import (
+    CONTROL_OLD_CERT_ID,
+    DIRECTORY_NAME,
+    IT_CERT_PROFILE,
+    IT_IMPLICIT_CONFIRM,
+    NULL_DN,
+    PVNO_CMP2000,
+    BodyType,
+    encode_message,
+    protected_part,
+)
+from bulkcmp.cmp.messages import body as tagged_body
+from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.errors import LocalCmpError, RemoteCmpError
+from bulkcmp.model import EndEntity, Operation, Profile, Secret
+
+CERT_REQ_ID: Final = 0
+"""certReqId of the only request in a message (RFC 9483, 4.1.1)."""
+
+CERT_REQ_ID_P10CR: Final = -1
+"""certReqId that stands for a PKCS#10 request (RFC 9483, 4.1.4)."""
+
+BODY_TYPES: Final = {
+    Operation.IR: (BodyType.IR, BodyType.IP),
+    Operation.CR: (BodyType.CR, BodyType.CP),
+    Operation.KUR: (BodyType.KUR, BodyType.KUP),
+    Operation.P10CR: (BodyType.P10CR, BodyType.CP),
+    Operation.RR: (BodyType.RR, BodyType.RP),
+}
+"""The request's and the response's body of each operation (RFC 9810, 5.3)."""
+
+_SUBJECT_ALT_NAME: Final = encode(ObjectIdentifier("2.5.29.17"))
+_CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
+_OLD_CERT_ID: Final = encode(CONTROL_OLD_CERT_ID)
+_IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
+
+
+@dataclass(frozen=True, slots=True)
+class MacCredential:
+    """A shared secret (RFC 9810, 5.1.3.1).
+
+    Attributes:
+        ref: reference value; sent as senderKID and, as servers want it, as CN of the sender.
+        parameters: salt, owf, iteration count and mac of our own messages.
+    """
+
+    ref: str
+    secret: Secret
+    parameters: MacParameters
+
+    @property
+    def derivation(self) -> Derivation:
+        parameters = self.parameters
+        return Derivation(self.secret, parameters.salt, parameters.owf, parameters.iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureCredential:
+    """A certificate and its key (RFC 9810, 5.1.3.3).
+
+    Attributes:
+        key: PKCS#8 DER.
+        chain: DER certificates, the signer's own first; all of them travel in extraCerts.
+    """
+
+    key: bytes = field(repr=False)
+    chain: tuple[bytes, ...]
+
+
+Credential = MacCredential | SignatureCredential
+
+
+class Protector:
+    """Makes protected messages for one credential.
+
+    Args:
+        credential: whose MAC key `mac_key` is (derived by `protection.derive`), or which signs.
+        profile: digest, recipient, extra certificates.
+
+    Raises:
+        LocalCmpError: the credential can't be used.
+    """
+
+    def __init__(
+        self, credential: Credential, profile: Profile, mac_key: bytes | None = None
+    ) -> None:
+        self._recipient = explicit(DIRECTORY_NAME, profile.recipient or NULL_DN)
+        self._digest = profile.digest
+        self._mac: tuple[bytes, MacParameters] | None = None
+        if isinstance(credential, MacCredential):
+            if mac_key is None:
+                raise LocalCmpError("a MAC credential without its derived key")
+            self._mac = (mac_key, credential.parameters)
+            self._algorithm = credential.parameters.identifier
+            self._sender = _reference_name(credential.ref)
+            self._kid: bytes | None = credential.ref.encode()
+            self._extra_certs = profile.extra_certs
+            return
+        self._key = algorithms.load_signing_key(credential.key)
+        self._algorithm = algorithms.signature_identifier(self._key, profile.digest)
+        self._sender, self._kid = _signer_names(credential.chain[0])
+        self._extra_certs = tuple(dict.fromkeys((*credential.chain, *profile.extra_certs)))
+
+    def message(
+        self,
+        body_type: BodyType,
+        body: bytes,
+        *,
+        now: float,
+        transaction_id: bytes,
+        sender_nonce: bytes,
+        recip_nonce: bytes | None,
+        general_info: bytes = b"",
+        pvno: int = PVNO_CMP2000,
+    ) -> bytes:
+        """DER of a protected PKIMessage.
+
+        Args:
+            body: DER under the body's tag.
+            now: Unix time, seconds, for messageTime.
+            general_info: concatenated DER InfoTypeAndValues.
+        """
+        time = dt.datetime.fromtimestamp(int(now), dt.UTC).strftime("%Y%m%d%H%M%SZ").encode()
+        header = wrap(
+            0x30,
+            encode(pvno),
+            self._sender,
+            self._recipient,
+            explicit(0, wrap(0x18, time)),
+            explicit(1, self._algorithm),
+            b"" if self._kid is None else explicit(2, wrap(0x04, self._kid)),
+            explicit(4, wrap(0x04, transaction_id)),
+            explicit(5, wrap(0x04, sender_nonce)),
+            b"" if recip_nonce is None else explicit(6, wrap(0x04, recip_nonce)),
+            explicit(8, wrap(0x30, general_info)) if general_info else b"",
+        )
+        tagged = tagged_body(body_type, body)
+        part = protected_part(header, tagged)
+        if self._mac is None:
+            value = algorithms.sign(self._key, self._digest, part)
+        else:
+            value = protection.mac(self._mac[0], self._mac[1], part)
+        return encode_message(header, tagged, value, self._extra_certs)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reference_name(ref: str) -> bytes:
+    """DER GeneralName with the reference as CN: some servers refuse a NULL-DN (RFC 9483, 3.1)."""
+    try:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ref)])
+    except ValueError:
+        # longer than a CN may be (64): the senderKID alone then names us
+        return explicit(DIRECTORY_NAME, NULL_DN)
+    return explicit(DIRECTORY_NAME, name.public_bytes())
+
+
+@functools.lru_cache(maxsize=1024)
+def _signer_names(der: bytes) -> tuple[bytes, bytes | None]:
+    """A signer's GeneralName and subject key identifier (RFC 9483, 3.1)."""
+    try:
+        certificate = load_certificate(der)
+        sender = explicit(DIRECTORY_NAME, certificate.subject.public_bytes())
+        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return sender, None
+    except (RemoteCmpError, ValueError) as error:
+        raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
+    return sender, identifier.value.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The body of a request and what its answer must match.
+
+    Attributes:
+        body: DER under the body's tag.
+        general_info: concatenated DER InfoTypeAndValues of the request's header.
+        cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
+        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr.
+        subject: DER of the Name that was asked for; None where the CA is to choose.
+    """
+
+    operation: Operation
+    body: bytes
+    general_info: bytes
+    cert_req_ids: tuple[int, ...]
+    public_key: bytes | None
+    subject: bytes | None
+
+
+def build(entity: EndEntity, new_key: bytes | None, profile: Profile, now: float) -> Request:
+    """The request that an end entity's row asks for.
+
+    Args:
+        new_key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        now: Unix time, seconds; the requested validity begins there.
+
+    Raises:
+        LocalCmpError: something that the operation needs is missing or can't be used.
+    """
+    general_info = _general_info(entity, profile)
+    if entity.cmd is Operation.P10CR:
+        return _p10cr(entity, general_info)
+    if entity.cmd is Operation.RR:
+        return _rr(entity, general_info)
+    if new_key is None:
+        raise LocalCmpError(f"{entity.cmd} without a key to certify")
+    key = algorithms.load_signing_key(new_key)
+    public_key = algorithms.public_key_info(key)
+    subject, controls = entity.subject, b""
+    if entity.cmd is Operation.KUR:
+        old = _old_certificate(entity)
+        subject = old.subject.public_bytes() if subject is None else subject
+        controls = wrap(0x30, wrap(0x30, _OLD_CERT_ID, _cert_id(old)))
+    template = wrap(
+        0x30,
+        b"" if profile.issuer is None else explicit(3, profile.issuer),
+        _validity(entity.days, now),
+        b"" if subject is None else explicit(5, subject),
+        # [6] IMPLICIT: the SEQUENCE's own tag gives way
+        b"\xa6" + public_key[1:],
+        _extensions(entity.san, subject),
+    )
+    cert_request = wrap(0x30, encode(CERT_REQ_ID), template, controls)
+    proof = popo.prove(cert_request, key, profile.digest, profile.popo)
+    return Request(
+        entity.cmd,
+        wrap(0x30, wrap(0x30, cert_request, proof)),
+        general_info,
+        (CERT_REQ_ID,),
+        public_key,
+        subject,
+    )
+
+
+def _p10cr(entity: EndEntity, general_info: bytes) -> Request:
+    if entity.csr is None:
+        raise LocalCmpError("p10cr without a PKCS#10 request")
+    try:
+        csr = x509.load_der_x509_csr(entity.csr)
+        public_key = algorithms.public_bytes(csr.public_key())
+        subject = csr.subject.public_bytes()
+    except (ValueError, TypeError) as error:
+        raise LocalCmpError(f"not a usable PKCS#10 request: {error}") from error
+    # RFC 9483 says -1; there are servers that answer 0
+    ids = (CERT_REQ_ID_P10CR, CERT_REQ_ID)
+    return Request(Operation.P10CR, entity.csr, general_info, ids, public_key, subject)
+
+
+def _rr(entity: EndEntity, general_info: bytes) -> Request:
+    old = _old_certificate(entity)
+    template = wrap(
+        0x30,
+        # [1] IMPLICIT INTEGER
+        b"\x81" + encode(old.serial_number)[1:],
+        explicit(3, old.issuer.public_bytes()),
+        # EJBCA's client mode fails without it
+        explicit(5, old.subject.public_bytes()),
+    )
+    reason = b""
+    if entity.revocation_reason is not None:
+        value = wrap(0x0A, bytes((entity.revocation_reason.value,)))
+        reason = wrap(0x30, wrap(0x30, _CRL_REASON, wrap(0x04, value)))
+    body = wrap(0x30, wrap(0x30, template, reason))
+    return Request(Operation.RR, body, general_info, (CERT_REQ_ID,), None, None)
+
+
+def _old_certificate(entity: EndEntity) -> x509.Certificate:
+    der = entity.old_cert or (entity.cert[0] if entity.cert else None)
+    if der is None:
+        raise LocalCmpError(f"{entity.cmd} without the certificate that it is about")
+    try:
+        return load_certificate(der)
+    except RemoteCmpError as error:
+        raise LocalCmpError(f"oldcert: {error}") from error
+
+
+def _cert_id(certificate: x509.Certificate) -> bytes:
+    """DER CertId (RFC 4211, 6.5)."""
+    issuer = explicit(DIRECTORY_NAME, certificate.issuer.public_bytes())
+    return wrap(0x30, issuer, encode(certificate.serial_number))
+
+
+def _general_info(entity: EndEntity, profile: Profile) -> bytes:
+    infos = []
+    if profile.implicit_confirm and entity.cmd is not Operation.RR:
+        infos.append(_IMPLICIT_CONFIRM)
+    if entity.profile is not None:
+        names = wrap(0x30, wrap(0x0C, entity.profile.encode()))
+        infos.append(wrap(0x30, encode(IT_CERT_PROFILE), names))
+    return b"".join(infos)
+
+
+def _validity(days: int | None, now: float) -> bytes:
+    if days is None:
+        return b""
+    begin = dt.datetime.fromtimestamp(int(now), dt.UTC)
+    try:
+        end = begin + dt.timedelta(days=days)
+    except OverflowError as error:
+        raise LocalCmpError(f"{days} days from now is no date") from error
+    return wrap(0xA4, explicit(0, _time(begin)), explicit(1, _time(end)))
+
+
+def _time(instant: dt.datetime) -> bytes:
+    """DER Time: UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280, 4.1.2.5)."""
+    if instant.year < 2050:
+        return wrap(0x17, instant.strftime("%y%m%d%H%M%SZ").encode())
+    return wrap(0x18, instant.strftime("%Y%m%d%H%M%SZ").encode())
+
+
+def _extensions(san: bytes | None, subject: bytes | None) -> bytes:
+    if san is None:
+        return b""
+    # critical where the subject is empty (RFC 5280, 4.2.1.6)
+    critical = b"" if subject not in (None, NULL_DN) else b"\x01\x01\xff"
+    return wrap(0xA9, wrap(0x30, _SUBJECT_ALT_NAME, critical, wrap(0x04, san)))

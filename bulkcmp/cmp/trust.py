@@ -1,0 +1,142 @@
+"""Who may sign for the CA, and whose certificates we take: path validation by OpenSSL.
+
+`cryptography.x509.verification` wants a profile of its own and refuses EdDSA chains; pyOpenSSL
+hands the certificates to OpenSSL's `X509_verify_cert` (RFC 5280, 6), which takes RSA, ECDSA,
+EdDSA and ML-DSA alike.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from OpenSSL import crypto
+
+from bulkcmp.errors import InputError, RemoteCmpError
+
+_CACHE_SIZE = 4096
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """A certificate from its DER.
+
+    Raises:
+        RemoteCmpError: not a certificate.
+    """
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise RemoteCmpError(f"not a certificate: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    chain: tuple[bytes, ...]
+    not_before: dt.datetime
+    not_after: dt.datetime
+
+
+class TrustStore:
+    """Trust anchors, and certificates that help to build a path to them.
+
+    Any certificate may be an anchor, also one that is not self-signed: trust is the user's word.
+    """
+
+    def __init__(self, anchors: Iterable[bytes], untrusted: Iterable[bytes] = ()) -> None:
+        """
+        Args:
+            anchors: DER certificates.
+            untrusted: DER certificates of intermediate CAs.
+
+        Raises:
+            InputError: no anchor, or something that is not a certificate.
+        """
+        self.anchors = tuple(anchors)
+        self.untrusted = tuple(untrusted)
+        if not self.anchors:
+            raise InputError("no trust anchor", hint="give the CA's certificate with --trusted")
+        self._store = crypto.X509Store()
+        self._store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        try:
+            for anchor in self.anchors:
+                self._store.add_cert(_openssl(anchor))
+            self._helpers = [_openssl(certificate) for certificate in self.untrusted]
+        except RemoteCmpError as error:
+            raise InputError(f"a trusted or untrusted certificate is unusable: {error}") from error
+        self._paths: dict[bytes, _Path] = {}
+
+    def chain(
+        self, certificate: bytes, extra: Sequence[bytes], at: dt.datetime
+    ) -> tuple[bytes, ...]:
+        """Validate a path from a certificate to an anchor.
+
+        Args:
+            certificate: DER.
+            extra: DER certificates from the message, none of them trusted; what can't be read
+                among them is left out.
+            at: the time of validation, aware.
+
+        Returns:
+            DER of the issuers, nearest first, the anchor last; empty for an anchor itself.
+
+        Raises:
+            RemoteCmpError: there is no valid path; the text is OpenSSL's.
+        """
+        leaf = _openssl(certificate)
+        helpers = list(self._helpers)
+        for der in extra:
+            try:
+                helpers.append(_openssl(der))
+            except RemoteCmpError:
+                continue
+        self._store.set_time(at.astimezone(dt.UTC))
+        context = crypto.X509StoreContext(self._store, leaf, helpers)
+        try:
+            verified = context.get_verified_chain()
+        except crypto.X509StoreContextError as error:
+            raise RemoteCmpError(
+                f"no valid path to a trust anchor: {error.args[0]}",
+            ) from error
+        return tuple(
+            crypto.dump_certificate(crypto.FILETYPE_ASN1, issuer) for issuer in verified[1:]
+        )
+
+    def cached_chain(
+        self, certificate: bytes, extra: Sequence[bytes], at: dt.datetime
+    ) -> tuple[bytes, ...]:
+        """`chain`, remembered by the certificate's bytes as long as the whole path is valid.
+
+        For the few certificates that sign many messages; raises as `chain` does.
+        """
+        path = self._paths.get(certificate)
+        if path is not None and path.not_before <= at <= path.not_after:
+            return path.chain
+        chain = self.chain(certificate, extra, at)
+        members = [load_certificate(der) for der in (certificate, *chain)]
+        if len(self._paths) >= _CACHE_SIZE:
+            self._paths.clear()
+        self._paths[certificate] = _Path(
+            chain,
+            max(member.not_valid_before_utc for member in members),
+            min(member.not_valid_after_utc for member in members),
+        )
+        return chain
+
+
+def _openssl(der: bytes) -> crypto.X509:
+    return crypto.X509.from_cryptography(load_certificate(der))
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a transaction trusts.
+
+    Attributes:
+        signers: for the certificates that protect messages (`--trusted`, `--untrusted`).
+        issuers: for the certificates that are issued to us (`--out-trusted`, else the same).
+        srvcert: DER of the one certificate that may protect messages (`--srvcert`), if pinned.
+    """
+
+    signers: TrustStore
+    issuers: TrustStore
+    srvcert: bytes | None = None
