@@ -291,6 +291,7 @@ class RowResult:
         transaction_id: hex, of the row's last transaction.
         certificate: DER of the issued certificate; chain: DER of its issuers, nearest first,
             trust anchor last.
+        has_key: the run holds the row's private key.
         requested_subject, subject: RFC 4514 texts of the asked and the issued name.
         attempts: transactions started for the row; sends: requests sent over all of them,
             repetitions included.
@@ -313,6 +314,7 @@ class RowResult:
     attempts: int = 0
     sends: int = 0
     finished_at: dt.datetime | None = None
+    has_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

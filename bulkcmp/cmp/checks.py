@@ -118,7 +118,8 @@ def signer(
             f"no certificate of the sender {_name(message.sender)} came with the response",
             hint="give it with --untrusted, or pin it with --srvcert",
         )
-    failure: CheckError | None = None
+    unsigned: list[CheckError] = []
+    refused: list[CheckError] = []
     for der in candidates:
         try:
             certificate = load_certificate(der)
@@ -129,12 +130,16 @@ def signer(
                 if error.what.startswith("unknown signature algorithm")
                 else Reason.SIGNATURE
             )
-            failure = failure or CheckError(reason, error.what)
+            unsigned.append(CheckError(reason, error.what))
             continue
-        _check_signer(message, der, certificate, trust, at, ignore_keyusage=ignore_keyusage)
+        try:
+            _check_signer(message, der, certificate, trust, at, ignore_keyusage=ignore_keyusage)
+        except CheckError as error:
+            # one key may stand in several certificates: an expired one, and its renewal
+            refused.append(error)
+            continue
         return certificate
-    assert failure is not None
-    raise failure
+    raise (refused or unsigned)[0]
 
 
 def _candidates(message: PKIMessage, trust: Trust) -> list[bytes]:
@@ -185,7 +190,7 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return False
     return usage.digital_signature
 
@@ -254,7 +259,7 @@ def issued(
 def _subject(der: bytes) -> bytes | None:
     try:
         return load_certificate(der).subject.public_bytes()
-    except (RemoteCmpError, ValueError):
+    except (RemoteCmpError, ValueError, TypeError):
         return None
 
 
@@ -271,7 +276,11 @@ def _same_name(one: bytes | None, other: bytes | None) -> bool:
 
 
 def _parsed(name: bytes) -> x509.Name:
-    return x509.Name.from_bytes(name)
+    try:
+        return x509.Name.from_bytes(name)
+    except TypeError as error:
+        # a BIT STRING where the attribute takes none
+        raise ValueError(str(error)) from error
 
 
 def _name(name: bytes | None) -> str:

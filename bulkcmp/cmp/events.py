@@ -4,7 +4,7 @@ Events are facts and carry `now`, Unix time in seconds; instructions are wishes 
 carries out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bulkcmp.cmp.protection import Derivation
@@ -26,7 +26,7 @@ class KeyDerived:
     """The MAC key that `DeriveKey` asked for."""
 
     now: float
-    key: bytes
+    key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

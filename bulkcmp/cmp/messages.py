@@ -142,6 +142,16 @@ FAIL_INFO: Final = (
 """Names of the PKIFailureInfo bits, in bit order (RFC 9810, 5.2.3)."""
 
 
+def short(*numbers: int) -> None:
+    """Refuse an INTEGER of more than 64 bits, which no message has a use for.
+
+    Python can neither spell a very long one nor make it a float, and SQLite can't keep it. The
+    codec turns the ValueError into a decoding error.
+    """
+    if any(number.bit_length() > 63 for number in numbers):
+        raise ValueError("an INTEGER of more than 64 bits")
+
+
 # PKIHeader ::= SEQUENCE {
 #     pvno                INTEGER     { cmp1999(1), cmp2000(2), cmp2021(3) },
 #     sender              GeneralName,
@@ -169,6 +179,9 @@ class PKIHeader:
     recipNonce: Annotated[bytes | None, Explicit(6)] = None
     freeText: Annotated[list[str] | None, Explicit(7)] = None
     generalInfo: Annotated[list[TLV] | None, Explicit(8)] = None
+
+    def __post_init__(self) -> None:
+        short(self.pvno)
 
 
 # PKIMessage ::= SEQUENCE {
@@ -356,6 +369,9 @@ class CertRequest:
     certTemplate: CertTemplate
     controls: list[AttributeTypeAndValue] | None = None
 
+    def __post_init__(self) -> None:
+        short(self.certReqId)
+
 
 # POPOSigningKey ::= SEQUENCE {
 #     poposkInput        [0] POPOSigningKeyInput OPTIONAL,
@@ -417,6 +433,9 @@ class PKIStatusInfo:
     statusString: list[str] | None = None
     failInfo: BitString | None = None
 
+    def __post_init__(self) -> None:
+        short(self.status)
+
 
 # CertResponse ::= SEQUENCE {
 #     certReqId         INTEGER,
@@ -436,6 +455,9 @@ class CertResponse:
     status: PKIStatusInfo
     certifiedKeyPair: list[TLV] | None = None
     rspInfo: bytes | None = None
+
+    def __post_init__(self) -> None:
+        short(self.certReqId)
 
 
 # CertRepMessage ::= SEQUENCE {
@@ -471,11 +493,17 @@ class CertStatus:
     statusInfo: PKIStatusInfo | None = None
     hashAlg: Annotated[AlgorithmIdentifier | None, Explicit(0)] = None
 
+    def __post_init__(self) -> None:
+        short(self.certReqId)
+
 
 # PollReqContent ::= SEQUENCE OF SEQUENCE { certReqId INTEGER }
 @sequence
 class PollReq:
     certReqId: int
+
+    def __post_init__(self) -> None:
+        short(self.certReqId)
 
 
 # PollRepContent ::= SEQUENCE OF SEQUENCE {
@@ -487,6 +515,9 @@ class PollRep:
     certReqId: int
     checkAfter: int
     reason: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        short(self.certReqId, self.checkAfter)
 
 
 # RevReqContent ::= SEQUENCE OF RevDetails
@@ -532,13 +563,14 @@ def name_of(elements: list[TLV]) -> bytes:
 
 
 def fail_info_names(bits: BitString | None) -> tuple[str, ...]:
-    """The names of the set PKIFailureInfo bits; unknown bits are given as `bit 27` …"""
+    """The names of the set PKIFailureInfo bits; unknown bits are given as `bit 27` … `bit 63`."""
     if bits is None:
         return ()
-    octets = bits.as_bytes()
+    # a peer may set a million bits, which nobody wants to read
+    octets = bits.as_bytes()[:8]
     return tuple(
         FAIL_INFO[number] if number < len(FAIL_INFO) else f"bit {number}"
-        for number in range(len(octets) * 8 - bits.padding_bits())
+        for number in range(len(octets) * 8)
         if octets[number // 8] & (0x80 >> number % 8)
     )
 

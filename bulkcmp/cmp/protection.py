@@ -14,7 +14,7 @@ from cryptography import x509
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, encode, sequence, wrap
-from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage
+from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage, short
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Secret
 
@@ -40,6 +40,9 @@ class _PBMParameter:
     owf: AlgorithmIdentifier
     iterationCount: int
     mac: AlgorithmIdentifier
+
+    def __post_init__(self) -> None:
+        short(self.iterationCount)
 
 
 @dataclass(frozen=True, slots=True)

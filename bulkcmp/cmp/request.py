@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo, protection
@@ -180,7 +181,13 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None]:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         return sender, None
-    except (RemoteCmpError, ValueError) as error:
+    except (
+        RemoteCmpError,
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
     return sender, identifier.value.digest
 
@@ -257,7 +264,7 @@ def _p10cr(entity: EndEntity, general_info: bytes) -> Request:
         csr = x509.load_der_x509_csr(entity.csr)
         public_key = algorithms.public_bytes(csr.public_key())
         subject = csr.subject.public_bytes()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise LocalCmpError(f"not a usable PKCS#10 request: {error}") from error
     # RFC 9483 says -1; there are servers that answer 0
     ids = (CERT_REQ_ID_P10CR, CERT_REQ_ID)

@@ -9,6 +9,7 @@ instruction, never in an exception.
 """
 
 import datetime as dt
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
@@ -98,7 +99,7 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
         "_check",
         frozenset({State.PARKING, State.KEEPING, State.FINISHED}),
     ),
-    (State.PARKING, Stored): ("_park", frozenset({State.WAITING})),
+    (State.PARKING, Stored): ("_park", frozenset({State.WAITING, State.FINISHED})),
     (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
     (State.POLLED, Received): (
@@ -226,17 +227,30 @@ class Transaction:
             self._protector = Protector(self._credential, self._profile, self._mac_key)
             self._request = requests.build(self._entity, self._new_key, self._profile, now)
         except LocalCmpError as error:
-            return self._finish(now, Outcome(OutcomeClass.LOCAL_ERROR, "", error.what))
+            return self._finish(now, self._not_made(error))
         checkpoint = self._checkpoint
         if checkpoint is None:
             return self._record(now)
         self._request_nonce = checkpoint.request_nonce
         if self._issued:
+            # the earlier process may have sent a certConf that the CA took
+            self._confirm_uncertain = True
             return self._send_confirm(now)
         if checkpoint.check_at > now:
             self.state = State.WAITING
             return [WakeAt(checkpoint.check_at)]
         return self._send_poll(now)
+
+    def _not_made(self, error: LocalCmpError) -> Outcome:
+        """What a message that can't be built means: what an earlier process reached, stays."""
+        local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
+        if self._checkpoint is None:
+            return local
+        if self._issued:
+            return self._unconfirmed(
+                OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, local.outcome.value, error.what
+            )
+        return replace(local, outcome=OutcomeClass.STILL_WAITING, reason=local.outcome.value)
 
     def _record(self, now: float) -> list[Instruction]:
         self._request_nonce = next(self._nonces)
@@ -338,15 +352,7 @@ class Transaction:
         if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
             if self._profile.tolerate_pkiconf:
                 return self._finish(now, self._granted)
-            return self._finish(
-                now,
-                replace(
-                    self._granted,
-                    outcome=self._unless_refused(OutcomeClass.ISSUED_UNPROVEN),
-                    reason=error.reason.value,
-                    detail=error.what,
-                ),
-            )
+            return self._refuse_response(now, error)
         refusal = _refusal(message)
         if refusal is None:
             return self._refuse_response(now, error)
@@ -358,7 +364,7 @@ class Transaction:
         outcome = outcomes.refused(status, authenticated=believed, details=details)
         if not believed:
             outcome = replace(outcome, detail=f"{outcome.detail}; {error.what}")
-        return self._refused(now, outcome)
+        return self._refused(now, outcome, proven=believed)
 
     def _proven(self, now: float, message: PKIMessage) -> list[Instruction]:
         try:
@@ -589,9 +595,9 @@ class Transaction:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
             return self._back_off(event)
         # the answer to a pollReq may have been the certificate
-        return self._finish(
-            event.now, Outcome(OutcomeClass.UNKNOWN, event.loss.value, event.detail)
-        )
+        seen = outcomes.was_processed(event.loss)
+        kind = OutcomeClass.UNKNOWN if seen else OutcomeClass.STILL_WAITING
+        return self._finish(event.now, Outcome(kind, event.loss.value, event.detail))
 
     def _lose_confirm(self, event: Lost) -> list[Instruction]:
         self._confirm_uncertain = self._confirm_uncertain or outcomes.was_processed(event.loss)
@@ -599,11 +605,8 @@ class Transaction:
             return self._back_off(event)
         return self._finish(
             event.now,
-            replace(
-                self._granted,
-                outcome=self._unless_refused(OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN),
-                reason=event.loss.value,
-                detail=event.detail,
+            self._unconfirmed(
+                OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, event.loss.value, event.detail
             ),
         )
 
@@ -615,7 +618,9 @@ class Transaction:
 
     def _back_off(self, event: Lost) -> list[Instruction]:
         self._awaiting = self.state
-        delay = min(self._profile.backoff_max, self._profile.backoff_first * 2.0**self._losses)
+        delay = min(
+            self._profile.backoff_max, self._profile.backoff_first * 2.0 ** min(self._losses, 64)
+        )
         self._losses += 1
         # half fixed, half random: spread, and never at once
         delay *= 0.5 + 0.5 * next(self._jitter)
@@ -650,29 +655,28 @@ class Transaction:
     def _refuse_response(self, now: float, error: CheckError) -> list[Instruction]:
         """A response that fails a check."""
         if self._awaiting is State.CONFIRMING:
-            outcome = replace(
-                self._granted,
-                outcome=self._unless_refused(OutcomeClass.ISSUED_UNPROVEN),
-                reason=error.reason.value,
-                detail=error.what,
+            outcome = self._unconfirmed(
+                OutcomeClass.ISSUED_UNPROVEN, error.reason.value, error.what
             )
         else:
             outcome = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
         return self._finish(now, outcome)
 
-    def _refused(self, now: float, outcome: Outcome) -> list[Instruction]:
-        """The CA's no, to a request or to a certConf."""
+    def _refused(self, now: float, outcome: Outcome, *, proven: bool = True) -> list[Instruction]:
+        """The CA's no, to a request or to a certConf; `proven`: it is known to be the CA's."""
         if self._awaiting is not State.CONFIRMING:
             return self._finish(now, outcome)
-        if "certConfirmed" in outcome.fail_info and outcome.outcome is OutcomeClass.REJECTED:
+        if "certConfirmed" in outcome.fail_info and proven:
             # a certConf of ours did arrive, its pkiconf was lost
             return self._finish(now, self._granted)
         kind = (
             OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
-            if self._confirm_uncertain or outcome.outcome is OutcomeClass.REJECTED_UNAUTHENTICATED
+            if self._confirm_uncertain or not proven
             else OutcomeClass.ISSUED_CONFIRMATION_REFUSED
         )
-        return self._finish(now, replace(outcome, outcome=self._unless_refused(kind)))
+        if self._granted.outcome is OutcomeClass.ISSUED_REFUSED:
+            return self._finish(now, self._granted)
+        return self._finish(now, replace(outcome, outcome=kind))
 
     def _finish(self, now: float, outcome: Outcome) -> list[Instruction]:
         if self._polling_since is not None and self._polled_until is None:
@@ -680,10 +684,14 @@ class Transaction:
         self.state = State.FINISHED
         return [Finish(outcome, self._checkpoint, self._timings(now), self._sends)]
 
-    def _unless_refused(self, kind: OutcomeClass) -> OutcomeClass:
-        """A certificate that we refused stays refused, whatever becomes of its confirmation."""
-        refused = self._granted.outcome is OutcomeClass.ISSUED_REFUSED
-        return OutcomeClass.ISSUED_REFUSED if refused else kind
+    def _unconfirmed(self, kind: OutcomeClass, reason: str, detail: str) -> Outcome:
+        """An issued certificate whose confirmation went wrong.
+
+        One that we refused stays refused, for the reason that we had.
+        """
+        if self._granted.outcome is OutcomeClass.ISSUED_REFUSED:
+            return self._granted
+        return replace(self._granted, outcome=kind, reason=reason, detail=detail)
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -792,11 +800,12 @@ def _certificate_in(response: CertResponse) -> bytes:
 
 def _refusal(message: PKIMessage) -> tuple[PKIStatusInfo, list[str]] | None:
     """What a response without good protection says, where it is a refusal."""
+    status: PKIStatusInfo | None = None
     try:
         if message.body_type is BodyType.ERROR:
             error = decode(ErrorMsgContent, message.body)
-            return error.pKIStatusInfo, error.errorDetails or []
-        status: PKIStatusInfo | None = None
+            waiting = error.pKIStatusInfo.status == PKIStatus.WAITING
+            return None if waiting else (error.pKIStatusInfo, error.errorDetails or [])
         if message.body_type in (BodyType.IP, BodyType.CP, BodyType.KUP):
             responses = decode(CertRepMessage, message.body).response
             status = responses[0].status if len(responses) == 1 else None
@@ -814,7 +823,10 @@ def _resumed_credential(credential: MacCredential, checkpoint: Checkpoint) -> Ma
     """The same secret with the salt and count that the transaction began with."""
     if not checkpoint.protection:
         return credential
-    parameters = protection.parameters_of(decode_sequence_of(checkpoint.protection))
+    # our own record, and our own choice: no ceiling
+    parameters = protection.parameters_of(
+        decode_sequence_of(checkpoint.protection), max_iterations=sys.maxsize
+    )
     return credential if parameters is None else replace(credential, parameters=parameters)
 
 

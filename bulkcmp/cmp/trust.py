@@ -25,7 +25,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise RemoteCmpError(f"not a certificate: {error}") from error
 
 
@@ -124,7 +124,10 @@ class TrustStore:
 
 
 def _openssl(der: bytes) -> crypto.X509:
-    return crypto.X509.from_cryptography(load_certificate(der))
+    try:
+        return crypto.X509.from_cryptography(load_certificate(der))
+    except crypto.Error as error:
+        raise RemoteCmpError("not a certificate that OpenSSL can read") from error
 
 
 @dataclass(frozen=True)

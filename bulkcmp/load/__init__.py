@@ -1,0 +1,1 @@
+"""When transactions begin: pure arithmetic on times, no clock."""

@@ -1,0 +1,394 @@
+"""`bulkcmp ca`: the embedded CA, its end entities, and what other CAs need to know."""
+
+import csv
+import datetime as dt
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, TextIO
+
+import typer
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.name import format_name, parse_name
+from bulkcmp.inputs.secret import read_secret
+from bulkcmp.model import KEY_SPECS, KeySpec
+from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.text import utc, visible
+from bulkcmp.testca import recipes as openssl
+from bulkcmp.testca import registration, state
+from bulkcmp.testca.aliases import (
+    ALIASES,
+    RA_CERT,
+    Behaviour,
+    PollingNonce,
+    paths,
+)
+from bulkcmp.testca.registration import DEFAULT_EJBCA_CA
+from bulkcmp.testca.server import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
+from bulkcmp.testca.server import serve as serve_ca
+from bulkcmp.testca.store import IssuedCertificate, Registration, Store
+
+app = typer.Typer(help="Run the embedded CA, and prepare others.", no_args_is_help=True)
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_CERTIFICATE_COLUMNS: Final = (
+    "serial", "subject", "alias", "user", "transaction_id", "status", "reason", "issued_at",
+    "revoked_at",
+)  # fmt: skip
+
+StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The CA's state folder.")]
+CaKeyOption = Annotated[
+    str,
+    typer.Option("--ca-key", metavar="SPEC", help=f"The CA's key, when it is made: {KEY_SPECS}."),
+]
+DEFAULT_STATE: Final = Path("ca")
+
+
+class RegistrationFormat(StrEnum):
+    """What an operator registers end entities with."""
+
+    EJBCA_SH = "ejbca-sh"
+    CSV = "csv"
+
+
+@app.command()
+def init(state_dir: StateOption = DEFAULT_STATE, ca_key: CaKeyOption = "ec:P-256") -> None:
+    """Make a CA: key, root certificate, books. One that exists is left as it is."""
+    made = state.create(state_dir, KeySpec.parse(ca_key), dt.datetime.now(dt.UTC))
+    anchor = state.Folder(state_dir).ca_certificate
+    typer.echo(f"{'made' if made else 'there is'} a CA in {state_dir}; trust anchor: {anchor}")
+
+
+@app.command()
+def serve(
+    state_dir: StateOption = DEFAULT_STATE,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = (
+        DEFAULT_HOST
+    ),
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")
+    ] = DEFAULT_PORT,
+    ca_key: CaKeyOption = "ec:P-256",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Serve HTTPS with this certificate (PEM, with chain)."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key (PEM, not encrypted).")
+    ] = None,
+    one_shot: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ALIAS", help="An end entity enrolls once at this alias (repeatable)."
+        ),
+    ] = None,
+    delay: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Wait before each answer.")
+    ] = 0.0,
+    poll_count: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Deliver certificates on the N-th pollReq.")
+    ] = 0,
+    check_after: Annotated[
+        int, typer.Option(min=0, metavar="SECONDS", help="What a pollRep asks to wait.")
+    ] = 1,
+    nonce_after_polling: Annotated[
+        PollingNonce,
+        typer.Option(
+            help="recipNonce of what is delivered after polling: that of the last pollReq (OpenSSL"
+            " takes no other) or of the original request."
+        ),
+    ] = PollingNonce.POLL,
+    reject: Annotated[
+        str | None,
+        typer.Option(metavar="FAILINFO", help="Reject requests with this failInfo."),
+    ] = None,
+    reject_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Reject each N-th request only (badRequest by default)."
+        ),
+    ] = None,
+    no_implicit_confirm: Annotated[
+        bool, typer.Option("--no-implicit-confirm", help="Never grant implicit confirmation.")
+    ] = False,
+    unprotected_errors: Annotated[
+        bool,
+        typer.Option("--unprotected-errors", help="Send errors and rejections unprotected."),
+    ] = False,
+    sign_answers: Annotated[
+        bool | None,
+        typer.Option(
+            "--sign-answers/--mac-answers",
+            help="How MAC-protected requests are answered; by default client mode signs, as"
+            " EJBCA's does, and RA mode answers by MAC.",
+        ),
+    ] = None,
+    p10cr_id: Annotated[
+        int, typer.Option(min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.")
+    ] = -1,
+    time_tolerance: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How far off a messageTime may be.")
+    ] = 300.0,
+) -> None:
+    """Serve the CA until interrupted; the first start makes it."""
+    behaviour = Behaviour(
+        delay=delay,
+        poll_count=poll_count,
+        check_after=check_after,
+        polling_nonce=nonce_after_polling,
+        reject=reject or ("badRequest" if reject_every is not None else None),
+        reject_every=reject_every or 1,
+        implicit_confirm=not no_implicit_confirm,
+        unprotected_errors=unprotected_errors,
+        sign_answers=sign_answers,
+        p10cr_cert_req_id=p10cr_id,
+        time_tolerance=time_tolerance,
+    )
+    exceptions = behaviour.one_shot_at(one_shot or ())
+    if host not in _LOOPBACK:
+        typer.echo(
+            f"warning: {host} may be reached from other machines; this CA is for tests, its keys"
+            " are not encrypted",
+            err=True,
+        )
+    state.create(state_dir, KeySpec.parse(ca_key), dt.datetime.now(dt.UTC))
+
+    def announce(url: str) -> None:
+        for alias in ALIASES.values():
+            typer.echo(f"{alias.name:<12} {url}{paths(alias)[0]}")
+        typer.echo(f"trust anchor {state.Folder(state_dir).ca_certificate}")
+        typer.echo(f"serving at {url}, Ctrl-C ends it")
+        sys.stdout.flush()
+
+    serve_ca(
+        ServerSettings(state_dir, host, port, behaviour, exceptions, tls_cert, tls_key), announce
+    )
+
+
+@app.command()
+def add_end_entity(
+    alias: Annotated[
+        str, typer.Option(metavar="ALIAS", help="client-hmac, or client-cert without a secret.")
+    ] = "client-hmac",
+    state_dir: StateOption = DEFAULT_STATE,
+    user: Annotated[
+        str | None, typer.Option(help="User name: reference value and CN of the subject.")
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Its secret: pass:TEXT, env:NAME or file:PATH."),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(metavar="DN", help="Subject of its certificates; a template with --csv."),
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="A population: id, ref, secret, subject."),
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="User names of rows without `ref`.")
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Known ones get new secret and subject, and status NEW."),
+    ] = False,
+) -> None:
+    """Register end entities in client mode, also while the CA runs: all of them or none."""
+    at = registration.client_alias(alias)
+    shared = None if secret is None else read_secret(secret, os.environ)
+    entries: Iterable[Registration]
+    if csv_file is not None:
+        if user is not None:
+            raise InputError("--user and --csv exclude each other")
+        candidates = registration.read_candidates(
+            csv_file, os.environ, subject=subject, ref=ref, secret=shared
+        )
+        entries = registration.registrations(candidates, at, csv_file)
+    elif user is None or subject is None:
+        raise InputError("who?", hint="give --user and --subject, or --csv FILE")
+    else:
+        entries = [registration.register_one(user, parse_name(subject), shared, at)]
+    with closing(state.open_books(state_dir)) as store:
+        count = store.register(entries, replace=replace)
+    typer.echo(f"registered {count} end {'entity' if count == 1 else 'entities'} for {alias}")
+
+
+@app.command()
+def show(
+    state_dir: StateOption = DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show URL paths, trust anchor, the secrets that the CA made, and counts."""
+    with closing(state.open_books(state_dir)) as store:
+        facts = _facts(state_dir, store)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    typer.echo(f"trust anchor: {facts['trust_anchor']}")
+    for name, alias in facts["aliases"].items():
+        typer.echo(f"{name}: {alias['mode']} mode, {alias['authentication']}")
+        for path in alias["paths"]:
+            typer.echo(f"  {path}")
+        for key in ("ref", "secret", "cert", "key"):
+            if key in alias:
+                typer.echo(f"  {key}: {alias[key]}")
+    for what in ("certificates", "end_entities"):
+        counts = ", ".join(f"{count} {status}" for status, count in facts[what].items())
+        typer.echo(f"{what.replace('_', ' ')}: {counts or 'none'}")
+    typer.echo(f"open transactions: {facts['open_transactions']}")
+
+
+@app.command()
+def issued(
+    state_dir: StateOption = DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV (the default).")] = False,
+) -> None:
+    """List every certificate that the CA issued: CSV, or JSON."""
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other")
+    with closing(state.open_books(state_dir)) as store:
+        rows = (_certificate_facts(certificate) for certificate in store.certificates())
+        if as_json:
+            typer.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+            return
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(_CERTIFICATE_COLUMNS)
+        for row in rows:
+            writer.writerow([row[column] or "" for column in _CERTIFICATE_COLUMNS])
+
+
+@app.command()
+def export_preregistration(
+    devices: Annotated[Path, typer.Argument(metavar="FILE", help="A population, as for enroll.")],
+    form: Annotated[
+        RegistrationFormat,
+        typer.Option(
+            "--format",
+            help="ejbca-sh: shell lines for an EJBCA's operator; csv: id, ref, secret, subject.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write here (0600), not to stdout."),
+    ] = None,
+    secrets_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--secrets",
+            metavar="FILE",
+            help="Write id, ref, secret and subject here (0600), for enroll; needed where rows"
+            " have no secret.",
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="Subject of rows without one.")
+    ] = None,
+    ref: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="User names of rows without `ref`.")
+    ] = None,
+    caname: Annotated[
+        str, typer.Option(metavar="NAME", help="ejbca-sh: the CA's name in EJBCA.")
+    ] = DEFAULT_EJBCA_CA,
+    eeprofile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="ejbca-sh: end entity profile.")
+    ] = None,
+    certprofile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="ejbca-sh: certificate profile.")
+    ] = None,
+) -> None:
+    """Write what the operator of a real CA needs to register client-mode users.
+
+    Rows without a secret get a random one.
+    """
+    found = list(registration.read_candidates(devices, os.environ, subject=subject, ref=ref))
+    if form is RegistrationFormat.EJBCA_SH and secrets_out is None:
+        registration.require_secrets(found, devices)
+    complete = list(registration.with_secrets(found))
+    if secrets_out is not None:
+        with _output(secrets_out) as file:
+            registration.write_csv(complete, file)
+    with _output(out) as file:
+        if form is RegistrationFormat.CSV:
+            registration.write_csv(complete, file)
+            return
+        for line in registration.ejbca_commands(complete, caname, eeprofile, certprofile):
+            file.write(line + "\n")
+
+
+@app.command()
+def recipes(
+    state_dir: StateOption = DEFAULT_STATE,
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the CA serves.")] = (
+        f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
+    ),
+) -> None:
+    """Print an `openssl cmp` command line for each alias."""
+    with closing(state.open_books(state_dir)) as store:
+        for line in openssl.recipes(state_dir, store, url):
+            typer.echo(line)
+
+
+def _facts(state_dir: Path, store: Store) -> dict[str, Any]:
+    folder = state.Folder(state_dir.resolve())
+    aliases: dict[str, dict[str, Any]] = {}
+    for alias in ALIASES.values():
+        facts: dict[str, Any] = {
+            "mode": alias.mode.value,
+            "authentication": alias.authentication.value,
+            "paths": list(paths(alias)),
+        }
+        secret = store.alias_secret(alias.name)
+        if secret is not None:
+            facts["secret"] = secret.reveal().decode()
+            # any reference is taken here; this one is for copying
+            facts["ref"] = "ra1"
+        if alias is RA_CERT:
+            facts["cert"] = str(folder.ra_certificate)
+            facts["key"] = str(folder.ra_key)
+        aliases[alias.name] = facts
+    return {
+        "state": str(folder.path),
+        "trust_anchor": str(folder.ca_certificate),
+        "aliases": aliases,
+        "certificates": store.certificate_counts(),
+        "end_entities": store.end_entity_counts(),
+        "open_transactions": store.open_transactions(),
+    }
+
+
+def _certificate_facts(certificate: IssuedCertificate) -> dict[str, str | None]:
+    digits = f"{certificate.serial:X}"
+    revoked_at = certificate.revoked_at
+    transaction_id = certificate.transaction_id
+    return {
+        # as `openssl x509 -serial` and results.csv write it
+        "serial": digits.zfill(len(digits) + len(digits) % 2),
+        "subject": visible(format_name(certificate.subject)),
+        "alias": certificate.alias,
+        "user": None if certificate.user is None else visible(certificate.user),
+        "transaction_id": None if transaction_id is None else transaction_id.hex(),
+        "status": certificate.status.value,
+        "reason": None if certificate.reason is None else certificate.reason.name.lower(),
+        "issued_at": utc(certificate.issued_at, "milliseconds"),
+        "revoked_at": None if revoked_at is None else utc(revoked_at, "milliseconds"),
+    }
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """A text file that is its owner's alone, or stdout."""
+    if path is None:
+        yield sys.stdout
+        return
+    with replacing(path, 0o600, durable=True) as raw:
+        file = io.TextIOWrapper(raw, encoding="utf-8", newline="\n", write_through=True)
+        yield file
+        file.detach()

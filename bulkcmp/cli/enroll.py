@@ -1,0 +1,92 @@
+"""`bulkcmp enroll`: a population in, certificates out."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from bulkcmp.cli import option
+from bulkcmp.cli.show import run_and_show
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.start import begin
+from bulkcmp.inputs.settings import read_settings
+
+
+def enroll(
+    population: option.PopulationFile,
+    config: option.Config = None,
+    server: option.Server = None,
+    path: option.Path_ = None,
+    recipient: option.Recipient = None,
+    implicit_confirm: option.ImplicitConfirm = None,
+    popo: option.Popo_ = None,
+    ref: option.Ref = None,
+    secret: option.SecretSource = None,
+    cert: option.Cert = None,
+    key: option.Key = None,
+    keypass: option.Keypass = None,
+    extracerts: option.Extracerts = None,
+    digest: option.Digest = None,
+    mac: option.Mac = None,
+    pbm_iterations: option.PbmIterations = None,
+    max_pbm_iterations: option.MaxPbmIterations = None,
+    trusted: option.Trusted = None,
+    untrusted: option.Untrusted = None,
+    out_trusted: option.OutTrusted = None,
+    srvcert: option.Srvcert = None,
+    expect_sender: option.ExpectSender = None,
+    ignore_keyusage: option.IgnoreKeyusage = None,
+    unprotected_errors: option.UnprotectedErrors = None,
+    tolerate_pkiconf: option.ToleratePkiconf = None,
+    subject_check: option.SubjectCheck_ = None,
+    cmd: option.Cmd = None,
+    subject: option.Subject = None,
+    sans: option.Sans = None,
+    newkey: option.Newkey = None,
+    newkeypass: option.Newkeypass = None,
+    issuer: option.Issuer = None,
+    days: option.Days = None,
+    profile: option.CertProfile = None,
+    csr: option.Csr = None,
+    oldcert: option.Oldcert = None,
+    revreason: option.Revreason = None,
+    key_pass: option.KeyPass = None,
+    plain_keys: option.PlainKeys = None,
+    keys: option.Keys = None,
+    keys_pass: option.KeysPass = None,
+    out: option.Out = None,
+    out_format: option.OutFormat_ = None,
+    skip_bad_rows: option.SkipBadRows = None,
+    concurrency: option.Concurrency = None,
+    rate: option.Rate = None,
+    workers: option.Workers = None,
+    connect_timeout: option.ConnectTimeout = None,
+    msg_timeout: option.MsgTimeout = None,
+    total_timeout: option.TotalTimeout = None,
+    max_response: option.MaxResponse = None,
+    retries: option.Retries = None,
+    retry_fail_info: option.RetryFailInfo = None,
+    retry_reused: option.RetryReused = None,
+    tls_trusted: option.TlsTrusted = None,
+    tls_cert: option.TlsCert = None,
+    tls_key: option.TlsKey = None,
+    tls_keypass: option.TlsKeypass = None,
+    proxy: option.Proxy = None,
+    quiet: option.Quiet = False,
+    json: option.Json = False,
+) -> None:
+    """Enroll every row of a CSV; each comes out with a certificate, or with the reason why not.
+
+    Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
+
+    Example: bulkcmp enroll devices.csv --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac
+    --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --key-pass env:KEY_PASS --out runs/17
+    """
+    given = {name: value for name, value in locals().items() if name in Options.known()}
+    given |= {"out": out, "skip_bad_rows": skip_bad_rows}
+    settings = {} if config is None else read_settings(config, Options.known())
+    options = Options.merge(settings, given)
+    plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
+    with journal:
+        code = run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)
+    raise typer.Exit(code)

@@ -1,0 +1,329 @@
+"""The options of commands that talk CMP; each bears the name that it has in `openssl cmp`."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.messages import FAIL_INFO
+from bulkcmp.model import KEY_SPECS, Operation, Popo, SubjectCheck
+from bulkcmp.outputs.credentials import OutFormat
+
+_SERVER: Final = "Server and messages"
+_AUTH: Final = "Authentication"
+_TRUST: Final = "Trust"
+_ROWS: Final = "Rows: what stands for an empty or absent cell ({id} and other columns fill in)"
+_KEYS: Final = "Keys and output"
+_PACE: Final = "Pace and limits"
+_TLS: Final = "TLS and proxy"
+_SHOW: Final = "Display"
+_SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
+
+
+def _option(
+    panel: str, text: str, *names: str, metavar: str | None = None
+) -> typer.models.OptionInfo:
+    made: typer.models.OptionInfo = typer.Option(
+        *names, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
+    )
+    return made
+
+
+PopulationFile = Annotated[
+    str,
+    typer.Argument(metavar="POPULATION", help="CSV file of end entities.", show_default=False),
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)
+]
+
+Config = Annotated[
+    Path | None,
+    _option(
+        _SERVER,
+        "TOML file of settings, named as the options with underscores; options given here win.",
+        metavar="FILE",
+    ),
+]
+Server = Annotated[
+    str | None,
+    _option(_SERVER, "CMP server.", metavar="[http[s]://]HOST[:PORT][/PATH]"),
+]
+Path_ = Annotated[
+    str | None, _option(_SERVER, "HTTP path (CMP alias) instead of the one in --server.", "--path")
+]
+Recipient = Annotated[
+    str | None,
+    _option(
+        _SERVER,
+        "Name of the CA to address. Default: subject of --srvcert, --issuer, or of the only"
+        " --trusted certificate.",
+        metavar="DN",
+    ),
+]
+ImplicitConfirm = Annotated[
+    bool | None,
+    _option(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm/--explicit-confirm"),
+]
+Popo_ = Annotated[
+    str | None,
+    _option(
+        _SERVER,
+        f"Proof of possession: {' or '.join(Popo)}. Default: {Popo.SIGNATURE}.",
+        "--popo",
+        metavar="METHOD",
+    ),
+]
+
+Ref = Annotated[
+    str | None,
+    _option(_AUTH, "Reference value, sent as senderKID. Default: the row's id.", metavar="TEXT"),
+]
+SecretSource = Annotated[
+    str | None,
+    _option(_AUTH, f"Shared secret for MAC protection: {_SOURCE}.", "--secret", metavar="SOURCE"),
+]
+Cert = Annotated[
+    str | None,
+    _option(_AUTH, "Certificate (and chain) for signature protection.", metavar="FILE"),
+]
+Key = Annotated[str | None, _option(_AUTH, "Its private key.", metavar="FILE")]
+Keypass = Annotated[
+    str | None, _option(_AUTH, f"Passphrase of --key: {_SOURCE}.", metavar="SOURCE")
+]
+Extracerts = Annotated[
+    list[str] | None,
+    _option(_AUTH, "More certificates to send in extraCerts; may be repeated.", metavar="FILE"),
+]
+Digest = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        f"Digest of signatures, and one-way function of the MAC: {', '.join(algorithms.DIGESTS)}."
+        " Default: sha256.",
+        metavar="NAME",
+    ),
+]
+Mac = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        "MAC of password-based MAC protection (hmac- and a digest). Default: hmac-sha256.",
+        metavar="NAME",
+    ),
+]
+PbmIterations = Annotated[
+    int | None,
+    _option(_AUTH, "Iteration count of our MACs. Default: 1024.", metavar="N"),
+]
+MaxPbmIterations = Annotated[
+    int | None,
+    _option(_AUTH, "Refuse a response's MAC above this count. Default: 100000.", metavar="N"),
+]
+
+Trusted = Annotated[
+    list[str] | None,
+    _option(
+        _TRUST,
+        "Trust anchors, for answers and for issued certificates; may be repeated.",
+        metavar="FILE",
+    ),
+]
+Untrusted = Annotated[
+    list[str] | None,
+    _option(_TRUST, "Intermediate CA certificates; may be repeated.", metavar="FILE"),
+]
+OutTrusted = Annotated[
+    list[str] | None,
+    _option(_TRUST, "Trust anchors for issued certificates, instead of --trusted.", metavar="FILE"),
+]
+Srvcert = Annotated[
+    str | None,
+    _option(_TRUST, "The one certificate that may sign answers.", metavar="FILE"),
+]
+ExpectSender = Annotated[
+    str | None, _option(_TRUST, "The only name that answers may come from.", metavar="DN")
+]
+IgnoreKeyusage = Annotated[
+    bool | None,
+    _option(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
+]
+UnprotectedErrors = Annotated[
+    bool | None,
+    _option(_TRUST, "Believe refusals that nobody signed.", "--unprotected-errors"),
+]
+ToleratePkiconf = Annotated[
+    bool | None,
+    _option(_TRUST, "Believe a pkiconf without good protection.", "--tolerate-pkiconf"),
+]
+SubjectCheck_ = Annotated[
+    str | None,
+    _option(
+        _TRUST,
+        f"An issued subject other than the requested one: {SubjectCheck.EXACT} refuses the"
+        f" certificate, {SubjectCheck.RECORD} records both. Default: {SubjectCheck.EXACT}.",
+        "--subject-check",
+        metavar="MODE",
+    ),
+]
+
+Cmd = Annotated[
+    str | None, _option(_ROWS, f"{', '.join(Operation)}. Default: ir.", metavar="OPERATION")
+]
+Subject = Annotated[
+    str | None, _option(_ROWS, "As /CN={id}/O=Acme/C=SE, or as in RFC 4514.", metavar="DN")
+]
+Sans = Annotated[
+    str | None, _option(_ROWS, "Subject alternative names: DNS, IP, URI.", metavar="LIST")
+]
+Newkey = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        f"Key to make, or file of the key to certify: {KEY_SPECS}. Default: ec:P-256.",
+        metavar="SPEC|FILE",
+    ),
+]
+Newkeypass = Annotated[
+    str | None, _option(_ROWS, f"Passphrase of a --newkey file: {_SOURCE}.", metavar="SOURCE")
+]
+Issuer = Annotated[
+    str | None, _option(_ROWS, "Issuer to name in the certificate template.", metavar="DN")
+]
+Days = Annotated[int | None, _option(_ROWS, "Requested validity.", metavar="N")]
+CertProfile = Annotated[
+    str | None,
+    _option(_ROWS, "certProfile (RFC 9810, 5.1.1.4).", "--profile", metavar="NAME"),
+]
+Csr = Annotated[str | None, _option(_ROWS, "PKCS#10 request, for p10cr.", metavar="FILE")]
+Oldcert = Annotated[
+    str | None,
+    _option(_ROWS, "Certificate to update or revoke. Default: --cert.", metavar="FILE"),
+]
+Revreason = Annotated[
+    str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
+]
+
+KeyPass = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        f"Passphrase that encrypts the private keys, at rest and in the output: {_SOURCE}.",
+        metavar="SOURCE",
+    ),
+]
+PlainKeys = Annotated[
+    bool | None, _option(_KEYS, "Store private keys unencrypted.", "--plain-keys")
+]
+Keys = Annotated[
+    str | None,
+    _option(_KEYS, "Take keys from a file of `bulkcmp keys generate`.", metavar="FILE"),
+]
+KeysPass = Annotated[
+    str | None,
+    _option(_KEYS, "Passphrase of --keys, if it is not --key-pass.", metavar="SOURCE"),
+]
+Out = Annotated[
+    str | None,
+    _option(_KEYS, "Run folder to make. Default: runs/ and the population's name.", metavar="RUN"),
+]
+OutFormat_ = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        f"Format of certificates and keys: {', '.join(OutFormat)}. Default: pem.",
+        "--out-format",
+        metavar="FORMAT",
+    ),
+]
+SkipBadRows = Annotated[
+    bool | None,
+    _option(_KEYS, "Go on without bad rows, and record them.", "--skip-bad-rows"),
+]
+RetryUnknown = Annotated[
+    bool,
+    _option(
+        _KEYS,
+        "Enroll rows of unknown outcome anew: the CA may then have issued twice.",
+        "--retry-unknown",
+    ),
+]
+RetryFailed = Annotated[
+    bool,
+    _option(_KEYS, "Enroll rows anew that failed without a certificate.", "--retry-failed"),
+]
+
+Concurrency = Annotated[
+    int | None,
+    _option(_PACE, "Transactions in flight at most. Default: 100.", metavar="N"),
+]
+Rate = Annotated[
+    float | None,
+    _option(_PACE, "Ceiling on new transactions per second. Default: none.", metavar="R"),
+]
+Workers = Annotated[
+    int | None, _option(_PACE, "Worker processes. Default: one for each core.", metavar="N")
+]
+ConnectTimeout = Annotated[
+    float | None,
+    _option(_PACE, "Limit for connecting, TLS included. Default: 10.", metavar="SECONDS"),
+]
+MsgTimeout = Annotated[
+    float | None,
+    _option(_PACE, "Limit for the answer to one message. Default: 60.", metavar="SECONDS"),
+]
+TotalTimeout = Annotated[
+    float | None,
+    _option(
+        _PACE,
+        "Limit for one transaction, polling included; 0 for none. Default: 600.",
+        metavar="SECONDS",
+    ),
+]
+MaxResponse = Annotated[
+    int | None, _option(_PACE, "Largest answer taken. Default: 1048576.", metavar="BYTES")
+]
+Retries = Annotated[
+    int | None,
+    _option(
+        _PACE,
+        "Repetitions of a request that the server did not process. Default: 5.",
+        metavar="N",
+    ),
+]
+RetryFailInfo = Annotated[
+    list[str] | None,
+    _option(
+        _PACE,
+        f"Try a row again after this failInfo ({FAIL_INFO[24]} …); may be repeated.",
+        metavar="NAME",
+    ),
+]
+RetryReused = Annotated[
+    bool | None,
+    _option(
+        _PACE,
+        "Send once more when a reused connection ends without one byte of an answer.",
+        "--retry-reused",
+    ),
+]
+
+TlsTrusted = Annotated[
+    list[str] | None,
+    _option(_TLS, "Trust anchors for the TLS server. Default: the system's.", metavar="FILE"),
+]
+TlsCert = Annotated[str | None, _option(_TLS, "TLS client certificate.", metavar="FILE")]
+TlsKey = Annotated[str | None, _option(_TLS, "Its private key.", metavar="FILE")]
+TlsKeypass = Annotated[str | None, _option(_TLS, f"Its passphrase: {_SOURCE}.", metavar="SOURCE")]
+Proxy = Annotated[
+    str | None,
+    _option(
+        _TLS,
+        "HTTP proxy; '' for none. Default: HTTP_PROXY, HTTPS_PROXY and NO_PROXY.",
+        metavar="URL",
+    ),
+]
+
+Quiet = Annotated[bool, _option(_SHOW, "Print errors only.", "--quiet")]
+Json = Annotated[bool, _option(_SHOW, "Print the summary as JSON.", "--json")]

@@ -1,0 +1,119 @@
+"""A two-way stream of frames between the parent and a worker.
+
+Batches of frames are pickled: both ends are our own program, joined by pipes that only they hold.
+"""
+
+import pickle
+import struct
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import anyio
+from anyio.abc import ByteReceiveStream, ByteSendStream, ObjectReceiveStream, ObjectSendStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from bulkcmp.engine.frame import Frame
+
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Channel(Protocol):
+    """One end. `receive` raises anyio.EndOfStream when the other end is gone."""
+
+    async def receive(self) -> Sequence[Frame]: ...
+
+    async def send(self, frames: Sequence[Frame]) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class PipeChannel:
+    """Frames over a pair of byte streams."""
+
+    def __init__(self, receive: ByteReceiveStream, send: ByteSendStream) -> None:
+        self._receive = BufferedByteReceiveStream(receive)
+        self._send = send
+
+    async def receive(self) -> Sequence[Frame]:
+        try:
+            head = await self._receive.receive_exactly(_LENGTH.size)
+            body = await self._receive.receive_exactly(_LENGTH.unpack(head)[0])
+        except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise anyio.EndOfStream from None
+        frames: Sequence[Frame] = pickle.loads(body)  # noqa: S301  # from our own process
+        return frames
+
+    async def send(self, frames: Sequence[Frame]) -> None:
+        body = pickle.dumps(frames, pickle.HIGHEST_PROTOCOL)
+        await self._send.send(_LENGTH.pack(len(body)) + body)
+
+    async def aclose(self) -> None:
+        await self._send.aclose()
+        await self._receive.aclose()
+
+
+class MemoryChannel:
+    """Frames within one process, for a worker that runs as a task beside the parent."""
+
+    def __init__(
+        self,
+        receive: ObjectReceiveStream[Sequence[Frame]],
+        send: ObjectSendStream[Sequence[Frame]],
+    ) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Sequence[Frame]:
+        try:
+            return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise anyio.EndOfStream from None
+
+    async def send(self, frames: Sequence[Frame]) -> None:
+        await self._send.send(frames)
+
+    async def aclose(self) -> None:
+        await self._send.aclose()
+        await self._receive.aclose()
+
+
+def memory_channels() -> tuple[MemoryChannel, MemoryChannel]:
+    """Both ends of a channel within one process."""
+    down_send, down_receive = anyio.create_memory_object_stream[Sequence[Frame]](1024)
+    up_send, up_receive = anyio.create_memory_object_stream[Sequence[Frame]](1024)
+    return MemoryChannel(up_receive, down_send), MemoryChannel(down_receive, up_send)
+
+
+class Outbox:
+    """Collects frames and sends what has gathered while the last batch was under way."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._waiting: list[Frame] = []
+        self._wake = anyio.Event()
+        self._closed = False
+
+    def put(self, frame: Frame) -> None:
+        self._waiting.append(frame)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let `run` end once all is sent."""
+        self._closed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send until closed; returns early when the other end is gone."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                frames, self._waiting = self._waiting, []
+                if frames:
+                    await self._channel.send(frames)
+                elif self._closed:
+                    return
+                if self._closed:
+                    self._wake.set()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return

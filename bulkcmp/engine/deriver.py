@@ -1,0 +1,35 @@
+"""MAC keys: derived once where they repeat, in another process where they are dear."""
+
+from collections import OrderedDict
+from typing import Final
+
+import anyio.to_process
+
+from bulkcmp.cmp import protection
+from bulkcmp.cmp.protection import Derivation
+
+_KEPT: Final = 4096
+
+_DEAR: Final = 20_000
+"""Iterations above which a derivation would hold the event loop for some 10 ms."""
+
+
+class Deriver:
+    """Derives MAC keys, and remembers the latest."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[Derivation, bytes] = OrderedDict()
+
+    async def __call__(self, derivation: Derivation) -> bytes:
+        key = self._keys.get(derivation)
+        if key is not None:
+            self._keys.move_to_end(derivation)
+            return key
+        if derivation.iterations > _DEAR:
+            key = await anyio.to_process.run_sync(protection.derive, derivation, cancellable=True)
+        else:
+            key = protection.derive(derivation)
+        self._keys[derivation] = key
+        if len(self._keys) > _KEPT:
+            self._keys.popitem(last=False)
+        return key

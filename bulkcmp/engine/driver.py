@@ -1,0 +1,137 @@
+"""Drives one transaction: carries out its instructions, and tells it what came of them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import anyio
+
+from bulkcmp.cmp.events import (
+    Checkpoint,
+    DeriveKey,
+    Event,
+    Finish,
+    KeyDerived,
+    Lost,
+    Received,
+    Send,
+    Start,
+    Stop,
+    Store,
+    Stored,
+    TimerFired,
+    WakeAt,
+)
+from bulkcmp.cmp.protection import Derivation
+from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.errors import Loss, TransportError
+from bulkcmp.io.clock import Clock
+from bulkcmp.io.http import CmpHttpClient
+from bulkcmp.io.pacer import Pacer
+
+
+class StoppedError(Exception):
+    """The run stops, and the transaction has sent nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that a transaction needs of the world.
+
+    Attributes:
+        pacer: holds new transactions back; None where there is no ceiling.
+        derive: makes a MAC key.
+        stopping: set when the run stops.
+    """
+
+    client: CmpHttpClient
+    clock: Clock
+    pacer: Pacer | None
+    derive: Callable[[Derivation], Awaitable[bytes]]
+    stopping: anyio.Event
+
+
+class UnreachableError(Exception):
+    """The server can't be reached, and nothing was ever heard of it."""
+
+    def __init__(self, loss: Loss, detail: str) -> None:
+        super().__init__(detail)
+        self.loss = loss
+        self.detail = detail
+
+
+async def drive(
+    transaction: Transaction,
+    store: Callable[[Checkpoint], Awaitable[None]],
+    around: Surroundings,
+    *,
+    first: bool = False,
+) -> Finish:
+    """Drive a transaction to its end.
+
+    Args:
+        store: returns when the checkpoint is durable.
+        first: nothing was heard of the server yet, so that not reaching it is no matter of this
+            transaction alone.
+
+    Raises:
+        StoppedError: the run stopped before the request was sent.
+        UnreachableError: `first`, and no connection could be made.
+    """
+    clock = around.clock
+    event: Event = Start(clock.now())
+    while True:
+        (instruction,) = transaction.handle(event)
+        match instruction:
+            case DeriveKey(derivation):
+                event = KeyDerived(key=await around.derive(derivation), now=clock.now())
+            case Store(checkpoint):
+                await store(checkpoint)
+                event = Stored(clock.now())
+            case Send():
+                event = await _exchange(instruction, around, first=first)
+            case WakeAt(when):
+                event = await _sleep(when, around)
+            case Finish():
+                return instruction
+            case _:
+                assert_never(instruction)
+
+
+async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Lost:
+    clock, pacer = around.clock, around.pacer
+    if send.opens and pacer is not None and not await _unless_stopped(pacer.wait, around):
+        raise StoppedError
+    try:
+        reply = await around.client.post(send.message)
+    except TransportError as error:
+        if first and error.loss in (Loss.CONNECT, Loss.TLS):
+            raise UnreachableError(error.loss, error.what) from error
+        return Lost(clock.now(), error.loss, error.what, error.retry_after)
+    times = reply.times
+    return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
+
+
+async def _sleep(when: float, around: Surroundings) -> TimerFired | Stop:
+    clock = around.clock
+    if await _unless_stopped(lambda: clock.sleep_until(when), around):
+        return TimerFired(clock.now())
+    return Stop(clock.now())
+
+
+async def _unless_stopped(wait: Callable[[], Awaitable[None]], around: Surroundings) -> bool:
+    """Wait; False if the run stopped before."""
+    if around.stopping.is_set():
+        return False
+    done = False
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            await around.stopping.wait()
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        await wait()
+        done = True
+        group.cancel_scope.cancel()
+    return done

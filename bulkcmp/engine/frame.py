@@ -1,0 +1,131 @@
+"""What parent and workers say to each other.
+
+A worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, each answered by
+`Recorded` once the journal has committed, and reports each row's end. Frames travel in batches.
+"""
+
+from dataclasses import dataclass, field
+
+from bulkcmp.cmp.events import Checkpoint
+from bulkcmp.errors import Loss
+from bulkcmp.io.limits import Limits
+from bulkcmp.journal.entry import Ended, Entry
+from bulkcmp.model import EndEntity, Profile, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths for the client side of TLS; see `bulkcmp.io.tls.tls_context`."""
+
+    trusted: tuple[str, ...] = ()
+    certificate: str | None = None
+    key: str | None = None
+    key_password: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker must know of the run.
+
+    Attributes:
+        url: of the CMP server.
+        anchors, untrusted, out_trusted, srvcert: DER certificates (see `bulkcmp.cmp.trust.Trust`).
+        pbm_salt: octets; one salt for all MACs of the run, so that a shared secret's key is
+            derived once.
+        concurrency: transactions of this worker in flight at the same time.
+        rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
+    """
+
+    url: str
+    profile: Profile
+    limits: Limits
+    tls: TlsFiles | None
+    proxy: str | None
+    anchors: tuple[bytes, ...]
+    untrusted: tuple[bytes, ...]
+    out_trusted: tuple[bytes, ...]
+    srvcert: bytes | None
+    pbm_salt: bytes
+    concurrency: int
+    rate: float = 0.0
+    pace_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row to be worked on.
+
+    Attributes:
+        key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        key_id: its number in the key file it came from.
+        key_is_new: the journal does not have it yet.
+        checkpoint: of the transaction to go on with; None to begin one.
+        first: it is the first of the run: a server that can't be reached ends the run.
+    """
+
+    entity: EndEntity
+    key: bytes | None = field(default=None, repr=False)
+    key_id: int | None = None
+    key_is_new: bool = False
+    checkpoint: Checkpoint | None = None
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A row's transaction began."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Make `entry` durable, then answer with `Recorded` of the same ticket."""
+
+    ticket: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A row is over; nothing is answered."""
+
+    entry: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A row was not begun, since the run stops."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The first request of the run could not be brought to the server."""
+
+    number: int
+    loss: Loss
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker can't work: an error to be raised in the parent."""
+
+    what: str
+    hint: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Begin nothing more, end what is under way, then end."""
+
+
+Frame = Setup | Task | Started | Record | Recorded | Done | Returned | Unreachable | Failed | Drain

@@ -1,0 +1,107 @@
+"""What a run leaves behind besides its journal: results.csv, the credentials, summary.json."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from bulkcmp.engine.plan import Plan
+from bulkcmp.journal.journal import Journal
+from bulkcmp.model import BadRow, Outcome, OutcomeClass, RowResult
+from bulkcmp.outputs.credentials import (
+    Credential,
+    CredentialFiles,
+    OutFormat,
+    credential_files,
+    write_credentials,
+)
+from bulkcmp.outputs.results import write_results
+from bulkcmp.stats.tally import Tally
+
+RESULTS_FILE: Final = "results.csv"
+CREDENTIALS_FOLDER: Final = "certs"
+SUMMARY_FILE: Final = "summary.json"
+
+_CHUNK: Final = 64
+
+
+async def write_out(plan: Plan, journal: Journal, *, with_credentials: bool) -> Tally:
+    """Write results.csv and, unless the run is left in haste, the credentials.
+
+    Files of an earlier session that are whole are left alone.
+
+    Returns:
+        The outcomes of all rows of the population.
+
+    Raises:
+        BulkcmpError: the file system or the journal failed.
+    """
+    tally = Tally()
+    with_files = await anyio.to_thread.run_sync(_write_results, plan, journal, tally)
+    if with_credentials and with_files:
+        items = _credentials(journal)
+        while chunk := await anyio.to_thread.run_sync(_take, items):
+            await anyio.to_thread.run_sync(
+                write_credentials,
+                journal.folder / CREDENTIALS_FOLDER,
+                plan.out_format,
+                chunk,
+                plan.key_pass,
+                plan.plain_keys,
+            )
+    return tally
+
+
+def _write_results(plan: Plan, journal: Journal, tally: Tally) -> bool:
+    """Write results.csv; whether any row has a credential."""
+    found = False
+
+    def counted() -> Iterator[RowResult]:
+        nonlocal found
+        for result in _all_results(plan, journal):
+            tally.add(result.outcome.outcome, result.outcome.reason)
+            found = found or result.certificate is not None
+            yield result
+
+    write_results(
+        journal.folder / RESULTS_FILE, counted(), files=lambda row: _files(plan.out_format, row)
+    )
+    return found
+
+
+def _all_results(plan: Plan, journal: Journal) -> Iterator[RowResult]:
+    """One result for each row of the population, in its order; those not taken up are `to do`."""
+    known = (result for result, _ in journal.results())
+    if plan.census is not None and plan.census.rows == journal.count():
+        yield from known
+        return
+    result = next(known, None)
+    for row in plan.rows:
+        if result is not None and result.number == row.number:
+            yield result
+            result = next(known, None)
+            continue
+        cmd = None if isinstance(row, BadRow) else row.cmd
+        yield RowResult(row.number, row.line, row.id, cmd, Outcome(OutcomeClass.TO_DO))
+
+
+def _files(out_format: OutFormat, result: RowResult) -> CredentialFiles:
+    if result.certificate is None:
+        return CredentialFiles()
+    names = credential_files(out_format, result.id, has_key=result.has_key)
+    folder = Path(CREDENTIALS_FOLDER)
+    return CredentialFiles(
+        str(folder / names.certificate), str(folder / names.key) if names.key else ""
+    )
+
+
+def _credentials(journal: Journal) -> Iterator[Credential]:
+    for result, key in journal.results(with_keys=True):
+        if result.certificate is not None:
+            yield Credential(result.id, key, result.certificate, result.chain)
+
+
+def _take(items: Iterator[Credential]) -> list[Credential]:
+    return list(islice(items, _CHUNK))

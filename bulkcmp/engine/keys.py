@@ -1,0 +1,95 @@
+"""Where a run's keys come from: made on the way, or taken from a key file."""
+
+from collections import deque
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import anyio.to_thread
+
+from bulkcmp.errors import InputError, Where
+from bulkcmp.io.keypool import KeyPool
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.model import KeySpec
+
+_BATCH: Final = 256
+"""Keys taken from a key file by one commit."""
+
+
+class KeySource(Protocol):
+    """Gives each row a key of its own."""
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        """A key (PKCS#8 DER), and its number in the key file where it has one."""
+        ...
+
+    @property
+    def starved(self) -> float:
+        """Seconds that takers have waited, summed."""
+        ...
+
+
+class PooledKeys:
+    """Keys made while the run goes on."""
+
+    def __init__(self, pool: KeyPool) -> None:
+        self._pool = pool
+        self._stock: dict[KeySpec, deque[bytes]] = {}
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        stock = self._stock.setdefault(spec, deque())
+        if not stock:
+            stock.extend(await self._pool.take_many(spec, 64))
+        return stock.popleft(), None
+
+    @property
+    def starved(self) -> float:
+        return self._pool.starved_seconds
+
+
+class FiledKeys:
+    """Keys made earlier; each is marked as taken, durably, before it is handed out.
+
+    Args:
+        path: of the file, for messages.
+        used: numbers of the keys that rows of this run have already; what the run had taken
+            besides, before it was cut off, is used first.
+    """
+
+    starved = 0.0
+
+    def __init__(self, path: Path, file: KeyFile, run_id: str, used: frozenset[int]) -> None:
+        self._path = path
+        self._file = file
+        self._run_id = run_id
+        self._stock: dict[KeySpec, deque[tuple[int, bytes]]] = {}
+        for key_id, spec in file.taken_by(run_id):
+            if key_id not in used:
+                key = file.get(key_id, run_id)
+                self._stock.setdefault(spec, deque()).append((key_id, key))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        stock = self._stock.setdefault(spec, deque())
+        if not stock:
+            take = partial(self._file.take, spec, _BATCH, self._run_id)
+            stock.extend(await anyio.to_thread.run_sync(take))
+        if not stock:
+            raise InputError(
+                f"no {spec} key is left",
+                where=Where(str(self._path)),
+                hint="make more with bulkcmp keys generate, then bulkcmp resume",
+            )
+        key_id, key = stock.popleft()
+        return key, key_id

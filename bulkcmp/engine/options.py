@@ -1,0 +1,433 @@
+"""The options of a run: as the user gave them, and turned into a plan.
+
+Secrets stand here as their sources (`env:NAME` …); what a journal keeps of them is where they come
+from, never what they are.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.messages import FAIL_INFO
+from bulkcmp.cmp.trust import TrustStore, load_certificate
+from bulkcmp.engine.frame import Setup, TlsFiles
+from bulkcmp.engine.plan import Census, Plan, Rows
+from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.row import Defaults
+from bulkcmp.inputs.secret import describe_source, read_secret
+from bulkcmp.io.limits import Limits
+from bulkcmp.journal.keyfile import take_inventory
+from bulkcmp.model import Popo, Profile, Secret, SubjectCheck
+from bulkcmp.outputs.credentials import OutFormat
+
+DEFAULT_NEWKEY: Final = "ec:P-256"
+
+_SECRETS: Final = ("secret", "keypass", "newkeypass", "key_pass", "keys_pass", "tls_keypass")
+_PATHS: Final = ("srvcert", "tls_cert", "tls_key", "keys", "out")
+_PATH_LISTS: Final = ("trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted")
+_ROW_PATHS: Final = ("csr", "cert", "key", "oldcert")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line, or a file given with --config, says. Names are those of the options.
+
+    Times are seconds, `rate` is requests/s, paths are relative to the working directory.
+    """
+
+    server: str = ""
+    path: str | None = None
+    proxy: str | None = None
+    ref: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    cert: str | None = None
+    key: str | None = None
+    keypass: str | None = field(default=None, repr=False)
+    extracerts: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    untrusted: tuple[str, ...] = ()
+    out_trusted: tuple[str, ...] = ()
+    srvcert: str | None = None
+    expect_sender: str | None = None
+    ignore_keyusage: bool = False
+    unprotected_errors: bool = False
+    tolerate_pkiconf: bool = False
+    recipient: str | None = None
+    digest: str = "sha256"
+    mac: str = "hmac-sha256"
+    pbm_iterations: int = 1024
+    max_pbm_iterations: int = 100_000
+    cmd: str | None = None
+    subject: str | None = None
+    sans: str | None = None
+    issuer: str | None = None
+    days: int | None = None
+    profile: str | None = None
+    newkey: str | None = None
+    newkeypass: str | None = field(default=None, repr=False)
+    csr: str | None = None
+    oldcert: str | None = None
+    revreason: str | None = None
+    popo: str = Popo.SIGNATURE.value
+    implicit_confirm: bool = False
+    subject_check: str = SubjectCheck.EXACT.value
+    tls_trusted: tuple[str, ...] = ()
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_keypass: str | None = field(default=None, repr=False)
+    connect_timeout: float = 10.0
+    msg_timeout: float = 60.0
+    total_timeout: float = 600.0
+    max_response: int = 1 << 20
+    retries: int = 5
+    retry_fail_info: tuple[str, ...] = ()
+    retry_reused: bool = False
+    concurrency: int = 100
+    rate: float = 0.0
+    workers: int = 0
+    keys: str | None = None
+    keys_pass: str | None = field(default=None, repr=False)
+    key_pass: str | None = field(default=None, repr=False)
+    plain_keys: bool = False
+    skip_bad_rows: bool = False
+    out: str | None = None
+    out_format: str = OutFormat.PEM.value
+
+    @classmethod
+    def known(cls) -> dict[str, type]:
+        """The type of each setting that a --config file may have."""
+        path_like = {*_PATHS, *_PATH_LISTS, *_ROW_PATHS}
+        types: dict[str, type] = {}
+        for one in fields(cls):
+            if one.name in ("out", "skip_bad_rows"):
+                continue
+            kind = type(one.default) if one.default is not None else str
+            if one.name == "days":
+                kind = int
+            if kind is tuple:
+                kind = list
+            elif one.name in path_like:
+                kind = Path
+            types[one.name] = kind
+        return types
+
+    @classmethod
+    def merge(cls, *layers: Mapping[str, Any]) -> Self:
+        """Options from layers of settings, later ones first in rank; None means not given."""
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            for name, value in layer.items():
+                if value is None or value == () or value == []:
+                    continue
+                merged[name] = (
+                    tuple(str(item) for item in value)
+                    if isinstance(value, list | tuple)
+                    else str(value)
+                    if isinstance(value, Path)
+                    else value
+                )
+        return cls(**merged)
+
+    def run_folder(self, population: str) -> str:
+        """Where the run's outputs go: --out, or a folder named like the population."""
+        return self.out or str(Path("runs") / Path(population).stem)
+
+    # --- what the journal keeps -------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able, with absolute paths, and with sources in place of secrets."""
+        facts = asdict(self)
+        for name in _SECRETS:
+            if facts[name] is not None:
+                facts[name] = describe_source(_absolute_source(facts[name]))
+        for name in (*_PATHS, *_ROW_PATHS):
+            if facts[name] is not None:
+                facts[name] = str(Path(facts[name]).absolute())
+        for name in _PATH_LISTS:
+            facts[name] = [str(Path(path).absolute()) for path in facts[name]]
+        return facts
+
+    @classmethod
+    def resumed(cls, facts: Mapping[str, Any], given: Mapping[str, Any]) -> Self:
+        """The options of an earlier session, with what is given now in front of them.
+
+        Raises:
+            InputError: a secret was given as text then, and is not given now.
+        """
+        options = cls.merge(facts, given)
+        for name in _SECRETS:
+            source = getattr(options, name)
+            if source is not None and not _can_be_read_again(source):
+                option = "--" + name.replace("_", "-")
+                raise InputError(
+                    f"{option} is needed again: the journal keeps no secrets",
+                    hint=f"give {option} as you did when the run began",
+                )
+        return options
+
+    # --- the plan ---------------------------------------------------------------------------------
+
+    def defaults(self, environ: Mapping[str, str]) -> Defaults:
+        """What stands for the empty cells of a population.
+
+        Raises:
+            InputError: a secret can't be read.
+        """
+        return Defaults(
+            cmd=self.cmd,
+            subject=self.subject,
+            sans=self.sans,
+            newkey=self.newkey or self._default_newkey(),
+            newkeypass=_secret("newkeypass", self.newkeypass, environ),
+            ref=self.ref,
+            secret=_secret("secret", self.secret, environ),
+            days=None if self.days is None else str(self.days),
+            profile=self.profile,
+            csr=self.csr,
+            cert=self.cert,
+            key=self.key,
+            keypass=_secret("keypass", self.keypass, environ),
+            oldcert=self.oldcert,
+            revreason=self.revreason,
+        )
+
+    def _default_newkey(self) -> str:
+        if self.keys is None:
+            return DEFAULT_NEWKEY
+        stocks = take_inventory(Path(self.keys)).stocks
+        if len(stocks) == 1:
+            return str(next(iter(stocks)))
+        have = ", ".join(map(str, stocks)) or "none"
+        raise InputError(
+            f"which keys shall be taken? It has: {have}",
+            where=Where(self.keys),
+            hint="say it with --newkey SPEC",
+        )
+
+    def plan(
+        self,
+        population_file: str,
+        environ: Mapping[str, str],
+        *,
+        retry_unknown: bool = False,
+        retry_failed: bool = False,
+    ) -> Plan:
+        """Read and check all that the options name; nothing is written or sent.
+
+        Raises:
+            InputError: something can't be used.
+        """
+        url = self._url()
+        anchors = _certificates("--trusted", self.trusted)
+        srvcert = _certificates("--srvcert", (self.srvcert,)) if self.srvcert else ()
+        if not anchors and not srvcert:
+            raise InputError(
+                "no trust anchor: whose answers and certificates shall be believed?",
+                hint="give the CA's certificate with --trusted FILE",
+            )
+        out_format = _choice("--out-format", self.out_format, OutFormat)
+        key_pass = _secret("key_pass", self.key_pass, environ)
+        if self.plain_keys and key_pass is not None:
+            raise InputError(
+                "--key-pass and --plain-keys exclude each other",
+                hint="give --key-pass to store the keys encrypted, --plain-keys as they are",
+            )
+        population = Population(Path(population_file), self.defaults(environ), environ)
+        rows = Rows(population, population_file, out_format)
+        census = None
+        if not self.skip_bad_rows or population.has_priorities:
+            census = Census.take(rows)
+        may_make_keys = _may_make_keys(self, population) if census is None else census.makes_keys
+        if may_make_keys and key_pass is None and not self.plain_keys:
+            raise InputError(
+                "how shall the private keys be stored?",
+                hint="give --key-pass SOURCE to store them encrypted, or --plain-keys to store"
+                " them unencrypted",
+            )
+        trusted = anchors or srvcert
+        out_trusted = _certificates("--out-trusted", self.out_trusted)
+        # an unusable anchor is found here, not in a worker
+        TrustStore(trusted, _certificates("--untrusted", self.untrusted))
+        setup = Setup(
+            url=url,
+            profile=self._profile(srvcert or (anchors if len(anchors) == 1 else ())),
+            limits=Limits(
+                connect=self.connect_timeout,
+                read=self.msg_timeout,
+                total=self.connect_timeout + self.msg_timeout,
+                response=self.max_response,
+                connections=_at_least("--concurrency", self.concurrency, 1),
+            ),
+            tls=self._tls(url, environ),
+            proxy=self.proxy,
+            anchors=trusted,
+            untrusted=_certificates("--untrusted", self.untrusted),
+            out_trusted=out_trusted,
+            srvcert=srvcert[0] if srvcert else None,
+            pbm_salt=os.urandom(16),
+            concurrency=self.concurrency,
+            rate=_rate(self.rate),
+        )
+        return Plan(
+            rows=rows,
+            population=population,
+            population_file=population_file,
+            census=census,
+            setup=setup,
+            workers=self.workers or os.cpu_count() or 1,
+            out_format=out_format,
+            key_file=None if self.keys is None else Path(self.keys),
+            key_file_pass=_secret("keys_pass", self.keys_pass, environ) or key_pass,
+            key_pass=key_pass,
+            plain_keys=self.plain_keys,
+            skip_bad_rows=self.skip_bad_rows,
+            retry_unknown=retry_unknown,
+            retry_failed=retry_failed,
+            notes=tuple(self._notes()),
+        )
+
+    def _url(self) -> str:
+        server = self.server
+        if not server:
+            raise InputError("which server?", hint="give --server [http[s]://]HOST[:PORT][/PATH]")
+        if "://" not in server:
+            server = ("https://" if self.tls_trusted or self.tls_cert else "http://") + server
+        if self.path is not None:
+            server = urlsplit(server)._replace(path="/" + self.path.lstrip("/")).geturl()
+        return server
+
+    def _tls(self, url: str, environ: Mapping[str, str]) -> TlsFiles | None:
+        if not url.lower().startswith("https:"):
+            return None
+        return TlsFiles(
+            self.tls_trusted,
+            self.tls_cert,
+            self.tls_key,
+            _secret("tls_keypass", self.tls_keypass, environ),
+        )
+
+    def _profile(self, ca: tuple[bytes, ...]) -> Profile:
+        recipient = _name("--recipient", self.recipient)
+        issuer = _name("--issuer", self.issuer)
+        if recipient is None and issuer is not None:
+            recipient = issuer
+        if recipient is None and ca:
+            # EJBCA signs its errors only for a request that names the CA
+            recipient = load_certificate(ca[0]).subject.public_bytes()
+        unknown = [name for name in self.retry_fail_info if name not in FAIL_INFO]
+        if unknown:
+            raise InputError(
+                f"--retry-fail-info: {unknown[0]!r} is no failInfo",
+                hint=f"one of {', '.join(FAIL_INFO)}",
+            )
+        return Profile(
+            recipient=recipient,
+            issuer=issuer,
+            expect_sender=_name("--expect-sender", self.expect_sender),
+            digest=_one_of("--digest", self.digest, algorithms.DIGESTS),
+            mac=_one_of("--mac", self.mac, algorithms.MACS),
+            pbm_iterations=_at_least("--pbm-iterations", self.pbm_iterations, 1),
+            max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
+            popo=_choice("--popo", self.popo, Popo),
+            implicit_confirm=self.implicit_confirm,
+            subject_check=_choice("--subject-check", self.subject_check, SubjectCheck),
+            ignore_keyusage=self.ignore_keyusage,
+            unprotected_errors=self.unprotected_errors,
+            tolerate_pkiconf=self.tolerate_pkiconf,
+            extra_certs=_certificates("--extracerts", self.extracerts),
+            retries=_at_least("--retries", self.retries, 0),
+            retry_fail_info=frozenset(self.retry_fail_info),
+            retry_reused=self.retry_reused,
+            total_timeout=_at_least("--total-timeout", self.total_timeout, 0),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if self.plain_keys:
+            yield "private keys are stored unencrypted (--plain-keys)"
+        if self.unprotected_errors:
+            yield "refusals that nobody signed are believed (--unprotected-errors)"
+        if self.tolerate_pkiconf:
+            yield "a pkiconf without good protection is believed (--tolerate-pkiconf)"
+        if self.ignore_keyusage:
+            yield "signers may lack keyUsage digitalSignature (--ignore-keyusage)"
+
+
+def _may_make_keys(options: Options, population: Population) -> bool:
+    """Whether keys may have to be stored, as far as it can be told without reading the rows."""
+    if options.keys is not None or options.newkey is not None or "newkey" in population.columns:
+        return True
+    if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
+        return False
+    return "csr" not in population.columns and options.csr is None
+
+
+def _absolute_source(source: str) -> str:
+    kind, colon, rest = source.partition(":")
+    return f"file:{Path(rest).absolute()}" if colon and kind == "file" else source
+
+
+def _can_be_read_again(source: str) -> bool:
+    return source != describe_source("pass:x") and source != "stdin"
+
+
+def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret | None:
+    if source is None:
+        return None
+    try:
+        return read_secret(source, environ)
+    except InputError as error:
+        option = "--" + name.replace("_", "-")
+        raise InputError(f"{option}: {error.what}", where=error.where, hint=error.hint) from None
+
+
+def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    for path in paths:
+        try:
+            found.extend(read_certificates(Path(path)))
+        except InputError as error:
+            raise InputError(f"{error.what} ({option})", where=error.where, hint=error.hint) from (
+                None
+            )
+    return tuple(found)
+
+
+def _name(option: str, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return parse_name(text)
+    except InputError as error:
+        raise InputError(f"{option}: {error.what}", hint=error.hint) from None
+
+
+def _one_of(option: str, value: str, allowed: Iterable[str]) -> str:
+    names = tuple(allowed)
+    if value in names:
+        return value
+    raise InputError(f"{option}: {value!r} is not known", hint=f"one of {', '.join(names)}")
+
+
+def _choice(option: str, value: str, kind: Any) -> Any:
+    _one_of(option, value, [member.value for member in kind])
+    return kind(value)
+
+
+def _at_least(option: str, value: Any, least: int) -> Any:
+    if value < least:
+        raise InputError(f"{option} is {value}; it must be at least {least}")
+    return value
+
+
+def _rate(value: float) -> float:
+    # a NaN is neither above nor below anything
+    if not 0.0 <= value < float("inf"):
+        raise InputError(f"--rate is {value}; it must be a number of requests/s, 0 for no ceiling")
+    return value

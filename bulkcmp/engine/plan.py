@@ -1,0 +1,131 @@
+"""What a run is to do, with every file read and every option checked."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from bulkcmp.engine.frame import Setup
+from bulkcmp.errors import InputError, InputErrors, Where
+from bulkcmp.inputs.population import Population
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret
+from bulkcmp.outputs.credentials import OutFormat, check_format
+
+_SHOWN: Final = 20
+"""Problems of a population that an error lists; `bulkcmp check` lists all."""
+
+
+class Rows:
+    """The rows of a population, judged by the output format too; can be streamed several times."""
+
+    def __init__(self, population: Population, file: str, out_format: OutFormat) -> None:
+        self._population = population
+        self._file = file
+        self._format = out_format
+
+    def __iter__(self) -> Iterator[EndEntity | BadRow]:
+        for row in self._population.rows():
+            if isinstance(row, BadRow) or row.cmd is Operation.RR:
+                yield row
+            else:
+                yield self._judged(row)
+
+    def _judged(self, row: EndEntity) -> EndEntity | BadRow:
+        try:
+            check_format(self._format, row.new_key_spec)
+        except InputError as error:
+            column = "newkey" if row.new_key_spec is not None else "cmd"
+            where = Where(self._file, row.line, column, row.number)
+            problem = InputError(error.what, where=where, hint=error.hint)
+            return BadRow(row.number, row.line, row.id, (problem,))
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What one pass over a population told.
+
+    Attributes:
+        rows: all of them; bad: those that can't be used.
+        keys: how many keys of which type the rows want.
+        priorities: the distinct ones, first to last; rows without one, and bad rows, are None.
+    """
+
+    rows: int
+    bad: int
+    keys: dict[KeySpec, int]
+    priorities: tuple[int | None, ...]
+    problems: tuple[InputError, ...] = ()
+
+    @property
+    def makes_keys(self) -> bool:
+        return bool(self.keys)
+
+    @classmethod
+    def take(cls, rows: Rows) -> Self:
+        """Read every row."""
+        count = bad = 0
+        keys: Counter[KeySpec] = Counter()
+        priorities: set[int | None] = set()
+        problems: list[InputError] = []
+        for row in rows:
+            count += 1
+            if isinstance(row, BadRow):
+                bad += 1
+                priorities.add(None)
+                if len(problems) < _SHOWN:
+                    problems.extend(row.problems)
+                continue
+            priorities.add(row.priority)
+            if row.new_key_spec is not None:
+                keys[row.new_key_spec] += 1
+        known = sorted(priority for priority in priorities if priority is not None)
+        order = (*known, *((None,) if None in priorities else ()))
+        return cls(count, bad, dict(keys), order, tuple(problems[:_SHOWN]))
+
+    def refuse_bad_rows(self, file: str) -> None:
+        """
+        Raises:
+            InputErrors: there are bad rows.
+        """
+        if not self.bad:
+            return
+        error = InputErrors(f"{file}: {self.bad} of {self.rows} rows can't be used", self.problems)
+        error.hint = (
+            f"bulkcmp check {file} lists every problem; --skip-bad-rows goes on without these rows"
+        )
+        raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, ready to begin.
+
+    Attributes:
+        population_file: as the user gave it.
+        census: None where the rows are checked as they stream.
+        setup: what each worker is told; `concurrency` is that of all workers together.
+        workers: processes.
+        key_file: keys made earlier; None: keys are made on the way.
+        key_pass: seals and encrypts private keys; None with plain_keys.
+        retry_unknown: begin anew where the outcome is unknown.
+        retry_failed: begin anew where no certificate was issued.
+        notes: what every report of the run shall say.
+    """
+
+    rows: Rows
+    population: Population
+    population_file: str
+    census: Census | None
+    setup: Setup
+    workers: int
+    out_format: OutFormat
+    key_file: Path | None = None
+    key_file_pass: Secret | None = field(default=None, repr=False)
+    key_pass: Secret | None = field(default=None, repr=False)
+    plain_keys: bool = False
+    skip_bad_rows: bool = False
+    retry_unknown: bool = False
+    retry_failed: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,55 @@
+"""What becomes of a row that an earlier session took up: skip it, go on, or begin anew."""
+
+from enum import Enum
+from typing import Final
+
+from bulkcmp.cmp.events import Phase
+from bulkcmp.journal.entry import RowState
+from bulkcmp.model import OutcomeClass
+
+
+class Resumption(Enum):
+    """SKIP: it stays as it is. GO_ON: with the same transaction. ANEW: with a new one."""
+
+    SKIP = "skip"
+    GO_ON = "go on"
+    ANEW = "anew"
+
+
+_NEVER_SENT: Final = frozenset({OutcomeClass.TO_DO, OutcomeClass.NOT_SENT})
+_UNFINISHED: Final = frozenset(
+    {OutcomeClass.STILL_WAITING, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN}
+)
+_FAILED: Final = frozenset(
+    {
+        OutcomeClass.REJECTED,
+        OutcomeClass.REJECTED_UNAUTHENTICATED,
+        OutcomeClass.CREDENTIALS_REFUSED,
+        OutcomeClass.HTTP_ERROR,
+        OutcomeClass.NOT_CMP,
+        OutcomeClass.BAD_RESPONSE,
+        OutcomeClass.LOCAL_ERROR,
+        OutcomeClass.BAD_ROW,
+    }
+)
+
+
+def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> Resumption:
+    """Decide by the outcome of a row's last transaction.
+
+    Args:
+        retry_unknown: begin anew where the CA may have issued without our knowing.
+        retry_failed: begin anew where the row failed and no certificate is known.
+    """
+    if state.outcome in _NEVER_SENT:
+        return Resumption.ANEW
+    if state.outcome in _UNFINISHED:
+        return Resumption.GO_ON
+    if state.outcome is OutcomeClass.UNKNOWN:
+        if state.checkpoint is not None and state.checkpoint.phase is Phase.WAITING:
+            # a pollRep was lost: the transaction is still there to be polled
+            return Resumption.GO_ON
+        return Resumption.ANEW if retry_unknown else Resumption.SKIP
+    if state.outcome in _FAILED and retry_failed:
+        return Resumption.ANEW
+    return Resumption.SKIP

@@ -1,0 +1,175 @@
+"""One session of a run: from a plan and a journal to outputs and a summary."""
+
+import datetime as dt
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from bulkcmp.engine.failure import first_error
+from bulkcmp.engine.frame import Setup
+from bulkcmp.engine.harvest import (
+    CREDENTIALS_FOLDER,
+    RESULTS_FILE,
+    SUMMARY_FILE,
+    write_out,
+)
+from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
+from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.run import Run
+from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
+from bulkcmp.io.clock import SystemClock
+from bulkcmp.io.keypool import KeyPool
+from bulkcmp.journal.journal import Journal
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.outputs.summary import PopulationFacts, RunSummary, public_url, write_summary
+from bulkcmp.stats.progress import Snapshot
+from bulkcmp.stats.tally import Tally
+
+_AHEAD: Final = 1024
+"""Keys of a type that are made ahead of the network, at most."""
+
+
+async def session(
+    command: str,
+    plan: Plan,
+    journal: Journal,
+    *,
+    resumed: bool,
+    on_snapshot: Callable[[Snapshot], None],
+    on_stop: Callable[[str], None],
+) -> RunSummary:
+    """Work through a population, then write results.csv, the credentials and summary.json.
+
+    The first SIGINT or SIGTERM begins nothing more and ends what is under way; the second leaves at
+    once. Outputs and summary are written in either case.
+
+    Args:
+        command: for the summary.
+        journal: unlocked.
+        resumed: it has rows of an earlier session.
+        on_snapshot: told how the run stands, several times a second.
+        on_stop: told what a signal led to.
+
+    Raises:
+        BulkcmpError: something of this machine failed; what was durable stays.
+    """
+    clock = SystemClock()
+    began = dt.datetime.now(dt.UTC)
+    journal.settle()
+    async with _keys(plan, journal) as keys, _pace_file(plan) as setup:
+        run = Run(
+            plan.rows,
+            journal,
+            keys,
+            setup,
+            workers=plan.workers,
+            clock=clock,
+            on_snapshot=on_snapshot,
+            total=None if plan.census is None else plan.census.rows,
+            priorities=() if plan.census is None else plan.census.priorities,
+            resumed=resumed,
+            retry_unknown=plan.retry_unknown,
+            retry_failed=plan.retry_failed,
+        )
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_heed_signals, run, on_stop)
+                await run.execute()
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
+    # what an abort left open gets its outcome
+    journal.settle()
+    tally = await write_out(plan, journal, with_credentials=not run.aborted)
+    summary = _summary(command, plan, journal, run, tally, began)
+    write_summary(journal.folder / SUMMARY_FILE, summary)
+    return summary
+
+
+async def _heed_signals(run: Run, on_stop: Callable[[str], None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            if run.stopping:
+                on_stop("leaving at once; bulkcmp resume goes on")
+                run.abort()
+                return
+            on_stop("stopping: ending what is under way (again: leave at once)")
+            run.stop()
+
+
+@asynccontextmanager
+async def _keys(plan: Plan, journal: Journal) -> AsyncIterator[KeySource]:
+    if plan.key_file is not None:
+        file = KeyFile.open(plan.key_file, plan.key_file_pass)
+        used = frozenset(journal.key_ids())
+        with FiledKeys(plan.key_file, file, journal.run_id, used) as source:
+            yield source
+        return
+    async with KeyPool(ahead=_AHEAD) as pool:
+        if plan.census is not None:
+            for spec, count in plan.census.keys.items():
+                pool.expect(spec, count)
+        yield PooledKeys(pool)
+
+
+@asynccontextmanager
+async def _pace_file(plan: Plan) -> AsyncIterator[Setup]:
+    """The setup, with a file for the workers' common rate where there is a ceiling."""
+    if not plan.setup.rate:
+        yield plan.setup
+        return
+    with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
+        yield replace(plan.setup, pace_file=str(Path(folder) / "pace"))
+
+
+def _summary(
+    command: str, plan: Plan, journal: Journal, run: Run, tally: Tally, began: dt.datetime
+) -> RunSummary:
+    snapshot = run.snapshot()
+    if run.interrupted:
+        exit_code = EXIT_INTERRUPTED
+    else:
+        exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
+    notes = list(plan.notes)
+    if run.unreachable is not None:
+        notes.append(f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent")
+    if snapshot.keys_waiting > 1.0:
+        notes.append(f"rows waited {snapshot.keys_waiting:.1f} s for keys to be made")
+    certs = journal.folder / CREDENTIALS_FOLDER
+    return RunSummary(
+        tool_version=version("bulkcmp"),
+        command=command,
+        started_at=began,
+        ended_at=dt.datetime.now(dt.UTC),
+        elapsed=snapshot.elapsed,
+        server=public_url(plan.setup.url),
+        operations=tuple(sorted(run.operations)),
+        key_mode=_key_mode(plan),
+        population=PopulationFacts(plan.population_file, plan.population.digest(), tally.total),
+        counts=tally.counts(),
+        transactions=snapshot.success.service.count + snapshot.failure.service.count,
+        success=snapshot.success,
+        failure=snapshot.failure,
+        interrupted=run.interrupted,
+        exit_code=exit_code,
+        run_folder=str(journal.folder),
+        results_file=str(journal.folder / RESULTS_FILE),
+        credentials_folder=str(certs) if certs.is_dir() else "",
+        notes=tuple(notes),
+    )
+
+
+def _key_mode(plan: Plan) -> str:
+    if plan.key_file is not None:
+        return f"unique keys, made earlier ({plan.key_file})"
+    if plan.census is not None and not plan.census.makes_keys:
+        return "no keys made"
+    return "unique keys, made on the way"

@@ -1,0 +1,322 @@
+"""A worker: many transactions at once over one HTTP client, in an event loop of its own."""
+
+import datetime as dt
+import itertools
+import math
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+from anyio.abc import UNIXSocketStream
+
+from bulkcmp.cmp.events import Checkpoint, Finish, Phase
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
+from bulkcmp.engine.deriver import Deriver
+from bulkcmp.engine.driver import StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.frame import (
+    Done,
+    Drain,
+    Failed,
+    Frame,
+    Record,
+    Recorded,
+    Returned,
+    Setup,
+    Started,
+    Task,
+    Unreachable,
+)
+from bulkcmp.errors import BulkcmpError, LocalCmpError
+from bulkcmp.io import loop
+from bulkcmp.io.clock import Clock, SystemClock
+from bulkcmp.io.http import CmpHttpClient
+from bulkcmp.io.pacer import Pacer, SharedPacer
+from bulkcmp.io.tls import tls_context
+from bulkcmp.io.transport import Transport
+from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry
+from bulkcmp.load.pace import Pace
+from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Timings
+
+
+def connect(setup: Setup) -> CmpHttpClient:
+    """The HTTP client of a worker.
+
+    Raises:
+        InputError: the URL, the proxy or a TLS file can't be used.
+    """
+    tls = None
+    if setup.tls is not None:
+        files = setup.tls
+        tls = tls_context(
+            trusted=[Path(path) for path in files.trusted],
+            certificate=None if files.certificate is None else Path(files.certificate),
+            key=None if files.key is None else Path(files.key),
+            key_password=files.key_password,
+        )
+    transport = Transport(
+        setup.limits,
+        tls=tls,
+        proxy=setup.proxy,
+        retry_reused=setup.profile.retry_reused,
+    )
+    return CmpHttpClient(setup.url, transport)
+
+
+def pacer(setup: Setup) -> Pacer | None:
+    """What holds new transactions to the run's rate, shared with the other workers."""
+    return SharedPacer(Pace(setup.rate), Path(setup.pace_file)) if setup.rate else None
+
+
+class Worker:
+    """One worker.
+
+    Args:
+        channel: to the parent.
+        clock: of all times.
+        make_client: the HTTP client for a setup; tests give one without a network.
+        make_pacer: the rate ceiling for a setup.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        clock: Clock,
+        *,
+        make_client: Callable[[Setup], CmpHttpClient] = connect,
+        make_pacer: Callable[[Setup], Pacer | None] = pacer,
+    ) -> None:
+        self._channel = channel
+        self._clock = clock
+        self._make_client = make_client
+        self._make_pacer = make_pacer
+        self._outbox = Outbox(channel)
+        self._tickets: dict[int, anyio.Event] = {}
+        self._ticket = itertools.count()
+        self._stopping = anyio.Event()
+        self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
+        self._setup: Setup
+        self._trust: Trust
+        self._around: Surroundings
+
+    async def run(self) -> None:
+        """Work until the parent says `Drain`, or is gone."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._outbox.run)
+            try:
+                await self._serve()
+            except BulkcmpError as error:
+                self._outbox.put(Failed(error.what, error.hint, error.exit_code))
+            self._outbox.close()
+
+    async def _serve(self) -> None:
+        setup, tasks = await self._begin()
+        async with self._make_client(setup) as client:
+            self._around = Surroundings(
+                client, self._clock, self._make_pacer(setup), Deriver(), self._stopping
+            )
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._listen, group.cancel_scope, tasks)
+                async with anyio.create_task_group() as consumers:
+                    for _ in range(setup.concurrency):
+                        consumers.start_soon(self._consume)
+                group.cancel_scope.cancel()
+
+    async def _begin(self) -> tuple[Setup, list[Frame]]:
+        setup, *tasks = await self._channel.receive()
+        assert isinstance(setup, Setup)
+        self._setup = setup
+        signers = TrustStore(setup.anchors, setup.untrusted)
+        issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
+        self._trust = Trust(signers, issuers, setup.srvcert)
+        return setup, tasks
+
+    async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
+        try:
+            while True:
+                for frame in frames:
+                    self._take_in(frame)
+                frames = await self._channel.receive()
+        except anyio.EndOfStream:
+            # without its parent nothing can be made durable: nothing may go on
+            scope.cancel()
+
+    def _take_in(self, frame: Frame) -> None:
+        match frame:
+            case Task():
+                self._put.send_nowait(frame)
+            case Recorded(ticket):
+                self._tickets.pop(ticket).set()
+            case Drain():
+                self._stopping.set()
+                self._put.close()
+            case _:
+                raise LocalCmpError(f"a worker was sent {type(frame).__name__}")
+
+    async def _consume(self) -> None:
+        async for task in self._get:
+            if self._stopping.is_set():
+                self._outbox.put(Returned(task.entity.number))
+            else:
+                await self._work(task)
+
+    async def _work(self, task: Task) -> None:
+        number = task.entity.number
+        self._outbox.put(Started(number))
+        try:
+            for attempt in itertools.count():
+                ended = await self._attempt(task)
+                if self._stopping.is_set() or not self._may_repeat(ended.outcome, attempt):
+                    break
+                await self._record(ended)
+                await self._pause(attempt)
+                task = replace(task, key_is_new=False, checkpoint=None)
+        except UnreachableError as error:
+            self._outbox.put(Unreachable(number, error.loss, error.detail))
+        else:
+            self._outbox.put(Done(ended))
+
+    def _may_repeat(self, outcome: Outcome, attempt: int) -> bool:
+        """Whether the profile wants a row that was rejected in this way tried once more."""
+        profile = self._setup.profile
+        return (
+            # what nobody proved to come from the CA is no reason to ask it again
+            outcome.outcome is OutcomeClass.REJECTED
+            and attempt < profile.retries
+            and not profile.retry_fail_info.isdisjoint(outcome.fail_info)
+        )
+
+    async def _attempt(self, task: Task) -> Ended:
+        """One transaction for a row."""
+        entity, checkpoint = task.entity, task.checkpoint
+        try:
+            credential = self._credential(entity)
+        except LocalCmpError as error:
+            return self._ended(entity, None, Outcome(OutcomeClass.LOCAL_ERROR, "", error.what))
+        if checkpoint is not None:
+            limit = self._setup.profile.total_timeout
+            deadline = self._clock.now() + limit if limit else 0.0
+            checkpoint = replace(checkpoint, deadline=deadline)
+        transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
+        transaction = Transaction(
+            entity,
+            task.key,
+            credential,
+            self._setup.profile,
+            self._trust,
+            transaction_id=transaction_id,
+            nonces=_nonces(),
+            jitter=_jitter(),
+            checkpoint=checkpoint,
+        )
+
+        async def store(checkpoint: Checkpoint) -> None:
+            if checkpoint.phase is not Phase.REQUESTED:
+                await self._record(Advanced(checkpoint))
+                return
+            await self._record(
+                Begun(
+                    number=entity.number,
+                    line=entity.line,
+                    id=entity.id,
+                    cmd=entity.cmd,
+                    requested_subject=entity.subject,
+                    checkpoint=checkpoint,
+                    key=task.key if task.key_is_new else None,
+                    key_id=task.key_id,
+                )
+            )
+
+        try:
+            finish = await drive(transaction, store, self._around, first=task.first)
+        except StoppedError:
+            stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
+            return self._ended(entity, transaction_id, stopped)
+        except UnreachableError as error:
+            to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
+            await self._record(self._ended(entity, transaction_id, to_do))
+            raise
+        began = None if finish.checkpoint is None else transaction_id
+        return self._ended(entity, began, finish.outcome, finish)
+
+    def _ended(
+        self,
+        entity: EndEntity,
+        transaction_id: bytes | None,
+        outcome: Outcome,
+        finish: Finish | None = None,
+    ) -> Ended:
+        return Ended(
+            number=entity.number,
+            line=entity.line,
+            id=entity.id,
+            cmd=entity.cmd,
+            transaction_id=transaction_id,
+            outcome=outcome,
+            timings=Timings() if finish is None else finish.timings,
+            sends=0 if finish is None else finish.sends,
+            finished_at=dt.datetime.fromtimestamp(self._clock.now(), dt.UTC),
+        )
+
+    def _credential(self, entity: EndEntity) -> Credential:
+        """The secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate."""
+        certified = entity.key is not None and bool(entity.cert)
+        if entity.secret is not None and not (entity.cmd is Operation.KUR and certified):
+            profile = self._setup.profile
+            parameters = MacParameters.choose(
+                self._setup.pbm_salt,
+                owf=profile.digest,
+                iterations=profile.pbm_iterations,
+                mac=profile.mac,
+            )
+            # a server that knows the end entity finds it by the reference
+            return MacCredential(entity.ref or entity.id, entity.secret, parameters)
+        if entity.key is None or not entity.cert:
+            raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
+        return SignatureCredential(entity.key, entity.cert)
+
+    async def _record(self, entry: Entry) -> None:
+        """Return when `entry` is durable."""
+        ticket = next(self._ticket)
+        committed = self._tickets[ticket] = anyio.Event()
+        self._outbox.put(Record(ticket, entry))
+        await committed.wait()
+
+    async def _pause(self, attempt: int) -> None:
+        profile = self._setup.profile
+        delay = min(profile.backoff_max, profile.backoff_first * 2.0**attempt)
+        with anyio.move_on_after(delay * (0.5 + 0.5 * next(_jitter()))):
+            await self._stopping.wait()
+
+
+def _nonces() -> Iterator[bytes]:
+    return iter(lambda: os.urandom(16), None)
+
+
+def _jitter() -> Iterator[float]:
+    return iter(random.random, None)
+
+
+async def main(descriptor: int) -> None:
+    """Run a worker whose channel is an inherited socket."""
+    stream = await UNIXSocketStream.from_socket(socket.socket(fileno=descriptor))
+    channel = PipeChannel(stream, stream)
+    with suppress(anyio.EndOfStream):
+        await Worker(channel, SystemClock()).run()
+    await channel.aclose()
+
+
+if __name__ == "__main__":
+    # the terminal's Ctrl-C is the parent's to interpret
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.run(main, int(sys.argv[1]))

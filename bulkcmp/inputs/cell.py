@@ -1,0 +1,56 @@
+"""Cells of a population that are one value by themselves: operation, number, reason, key."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from bulkcmp.errors import InputError
+from bulkcmp.model import KEY_SPECS, KeySpec, Operation, RevocationReason
+
+_KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
+
+_REASON_NAMES: Final = {r.name.replace("_", "").lower(): r for r in RevocationReason}
+_REASON_NUMBERS: Final = {str(r.value): r for r in RevocationReason}
+
+
+def read_operation(text: str) -> Operation:
+    try:
+        return Operation(text.lower())
+    except ValueError:
+        raise InputError(
+            f"{text!r} is not a CMP operation", hint=f"operations are {', '.join(Operation)}"
+        ) from None
+
+
+def read_whole(text: str, *, low: int, high: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
+        return int(text)
+    raise InputError(f"{text!r} is not a whole number from {low} to {high}")
+
+
+def read_reason(text: str) -> RevocationReason:
+    name = text.replace("-", "").replace("_", "").lower()
+    reason = _REASON_NUMBERS.get(text) or _REASON_NAMES.get(name)
+    if reason is None:
+        raise InputError(
+            f"{text!r} is not a revocation reason",
+            hint="reasons are the names of RFC 5280, 5.3.1, such as keyCompromise, or their "
+            "numbers: 0 to 6 and 8 to 10",
+        )
+    return reason
+
+
+_key_spec = lru_cache(64)(KeySpec.parse)
+
+
+def read_new_key(folder: Path, text: str) -> KeySpec | Path:
+    try:
+        return _key_spec(text)
+    except InputError:
+        path = folder / text
+        has_folder = Path(text).name != text
+        if has_folder or path.suffix.lower() in _KEY_SUFFIXES or path.is_file():
+            return path
+    raise InputError(
+        f"{text!r} is neither a key spec nor a file", hint=f"key specs are {KEY_SPECS}"
+    )

@@ -1,0 +1,288 @@
+"""Key, certificate and request files, PEM, DER or PKCS#12: DER out.
+
+Relative paths are the caller's affair: those of the command line are relative to the working
+directory, those in a population's cells to the population's folder.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+    pkcs12,
+)
+
+from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.der import tlvs
+from bulkcmp.inputs.file import read_file
+from bulkcmp.model import Secret
+
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+)
+"""The keys that can sign a request."""
+
+_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+
+T = TypeVar("T")
+
+
+class Credential(NamedTuple):
+    """Attributes:
+    key: PKCS#8 DER, not encrypted.
+    chain: DER of the key's certificate, then of the others that its file held, in their order.
+    """
+
+    key: bytes
+    chain: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return f"Credential(key=***, chain={self.chain!r})"
+
+
+def read_certificates(path: Path) -> tuple[bytes, ...]:
+    """The certificates of a file, in their order: a PEM bundle, or one in DER.
+
+    Raises:
+        InputError: the file can't be read, or holds no certificate.
+    """
+    return _certificates(read_file(path), path)
+
+
+def _certificates(data: bytes, path: Path) -> tuple[bytes, ...]:
+    try:
+        if _labels(data):
+            found = x509.load_pem_x509_certificates(data)
+        else:
+            found = [x509.load_der_x509_certificate(data)]
+    except ValueError:
+        raise _not_a("certificate", data, path) from None
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+
+
+def read_private_key(path: Path, password: Secret | None = None) -> bytes:
+    """A private key as PKCS#8 DER, not encrypted; the file may be PEM or DER, encrypted or not.
+
+    A password for a key that is not encrypted is ignored, as OpenSSL does.
+
+    Raises:
+        InputError: the file can't be read, holds no private key or one that can't sign, is
+            encrypted and the password is missing or wrong.
+    """
+    return _pkcs8(_private_key(read_file(path), path, password))
+
+
+def _private_key(data: bytes, path: Path, password: Secret | None) -> PrivateKey:
+    load = load_pem_private_key if _labels(data) else load_der_private_key
+    where = Where(str(path))
+    try:
+        try:
+            key = load(data, None)
+        except TypeError:  # it is encrypted
+            if password is None:
+                raise InputError(
+                    "the private key is encrypted, and no passphrase was given", where=where
+                ) from None
+            key = _unlock(load, data, password, where)
+    except ValueError:
+        raise _not_a("private key", data, path) from None
+    except UnsupportedAlgorithm:
+        raise InputError("the private key is of an unknown type", where=where) from None
+    return _usable(key, where)
+
+
+def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, where: Where) -> T:
+    try:
+        return load(data, password.reveal())
+    except ValueError:
+        raise InputError("wrong passphrase for the private key", where=where) from None
+
+
+def _usable(key: object, where: Where) -> PrivateKey:
+    if not isinstance(key, PrivateKey):
+        raise InputError(
+            "the private key is of a type that can't sign requests",
+            where=where,
+            hint="usable are RSA, EC, Ed25519, Ed448 and ML-DSA keys",
+        )
+    return key
+
+
+def _pkcs8(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def read_csr(path: Path) -> bytes:
+    """The DER of a PKCS#10 request (PEM or DER) whose self-signature was checked.
+
+    Raises:
+        InputError: the file can't be read, holds no request, or its signature is bad.
+    """
+    data = read_file(path)
+    pem = bool(_labels(data))
+    try:
+        csr = x509.load_pem_x509_csr(data) if pem else x509.load_der_x509_csr(data)
+    except ValueError:
+        raise _not_a("certificate request", data, path) from None
+    try:
+        valid = csr.is_signature_valid
+    except (UnsupportedAlgorithm, ValueError):
+        raise InputError(
+            "the request's self-signature can't be checked: unknown algorithm",
+            where=Where(str(path)),
+        ) from None
+    if not valid:
+        raise InputError("the request's self-signature is bad", where=Where(str(path)))
+    return csr.public_bytes(Encoding.DER)
+
+
+def read_credential(
+    cert_path: Path, key_path: Path | None = None, password: Secret | None = None
+) -> Credential:
+    """A certificate with its chain and its private key.
+
+    Args:
+        cert_path: PEM bundle, DER, or PKCS#12.
+        key_path: PEM or DER; by default the key stands in the certificate's file.
+        password: of the key, or of the PKCS#12.
+
+    Raises:
+        InputError: a file can't be read or used, the password is missing or wrong, or the key is
+            not that of the first certificate.
+    """
+    data = read_file(cert_path)
+    if _is_pkcs12(data):
+        key, chain = _pkcs12(data, cert_path, password)
+        if key_path is not None:
+            key = _private_key(read_file(key_path), key_path, password)
+    else:
+        chain = _certificates(data, cert_path)
+        if key_path is None and b"PRIVATE KEY" not in b"".join(_labels(data)):
+            raise InputError(
+                "the certificate's private key is missing",
+                where=Where(str(cert_path)),
+                hint="name its file in column key or with --key",
+            )
+        key_path = key_path or cert_path
+        key = _private_key(
+            data if key_path == cert_path else read_file(key_path), key_path, password
+        )
+    _check_match(key, chain[0], key_path or cert_path, cert_path)
+    return Credential(_pkcs8(key), chain)
+
+
+def _check_match(key: PrivateKey, certificate: bytes, key_path: Path, cert_path: Path) -> None:
+    try:
+        certified = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise InputError(
+            "the certificate's public key can't be read", where=Where(str(cert_path))
+        ) from None
+    own, certified_der = (
+        public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        for public in (key.public_key(), certified)
+    )
+    if own != certified_der:
+        raise InputError(
+            f"the private key is not that of the certificate in {cert_path}"
+            if key_path != cert_path
+            else "the private key is not that of the first certificate",
+            where=Where(str(key_path)),
+        )
+
+
+def _is_pkcs12(data: bytes) -> bool:
+    # PFX ::= SEQUENCE { version INTEGER {v3(3)}, ... } (RFC 7292, 4); a certificate's first
+    # element is a SEQUENCE
+    if data[:1] != b"\x30" or len(data) < 2:
+        return False
+    begin = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    return data[begin : begin + 3] == b"\x02\x01\x03"
+
+
+def _pkcs12(
+    data: bytes, path: Path, password: Secret | None
+) -> tuple[PrivateKey, tuple[bytes, ...]]:
+    where = Where(str(path))
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(
+            data, None if password is None else password.reveal()
+        )
+    except ValueError:
+        raise InputError(
+            "the PKCS#12 is encrypted, and no passphrase was given"
+            if password is None
+            else "wrong passphrase for the PKCS#12, or it is damaged",
+            where=where,
+        ) from None
+    except UnsupportedAlgorithm:
+        raise InputError("the PKCS#12 uses an unknown algorithm", where=where) from None
+    if key is None or certificate is None:
+        raise InputError("the PKCS#12 holds no certificate with its key", where=where)
+    chain = tuple(c.public_bytes(Encoding.DER) for c in (certificate, *others))
+    return _usable(key, where), chain
+
+
+def certified_names(certificate: bytes) -> tuple[bytes, bytes | None]:
+    """The DER of a certificate's subject, byte for byte, and of its subject alternative names.
+
+    Raises:
+        InputError: the certificate is damaged.
+    """
+    try:
+        loaded = x509.load_der_x509_certificate(certificate)
+        fields = _elements(loaded.tbs_certificate_bytes)
+        extension = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        san = None
+    except (ValueError, x509.DuplicateExtension):
+        raise InputError("the certificate's names can't be read") from None
+    else:
+        san = extension.value.public_bytes()
+    # TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer, validity,
+    # subject, ... } (RFC 5280, 4.1)
+    return fields[5 if fields[0][0] == 0xA0 else 4], san
+
+
+def requested_subject(csr: bytes) -> bytes:
+    """The DER of a PKCS#10 request's subject, byte for byte."""
+    # CertificationRequestInfo ::= SEQUENCE { version, subject, ... } (RFC 2986, 4.1)
+    return _elements(x509.load_der_x509_csr(csr).tbs_certrequest_bytes)[1]
+
+
+def _elements(sequence: bytes) -> list[bytes]:
+    ((_, content, _),) = tlvs(sequence)
+    return [whole for _, _, whole in tlvs(content)]
+
+
+def _labels(data: bytes) -> list[bytes]:
+    return _LABEL.findall(data)
+
+
+def _not_a(wanted: str, data: bytes, path: Path) -> InputError:
+    labels = [label.decode().lower() for label in dict.fromkeys(_labels(data))]
+    if not data.strip():
+        why = "the file is empty"
+    elif not labels:
+        why = f"neither PEM nor the DER of a {wanted}"
+    elif any(label.endswith(wanted) for label in labels):
+        why = f"its {wanted} is damaged, or of an unknown type"
+    else:
+        why = f"no {wanted} in it, but: {', '.join(labels)}"
+    return InputError(why, where=Where(str(path)))

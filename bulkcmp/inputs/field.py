@@ -1,0 +1,161 @@
+"""Fields of a row: how a column's cells are read, and the default that stands for an empty one."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Generic, ParamSpec, Protocol, TypeVar
+
+from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.template import Template
+from bulkcmp.model import BadRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Row:
+    """A row while it is read.
+
+    Attributes:
+        cells: the text of each cell that is not empty, by column.
+        values: what placeholders stand for.
+        problems: what is wrong with it so far.
+    """
+
+    __slots__ = ("_file", "cells", "line", "number", "problems", "values")
+
+    def __init__(self, file: str, number: int, line: int) -> None:
+        self._file = file
+        self.number = number
+        self.line = line
+        self.cells: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        self.problems: list[InputError] = []
+
+    def add(self, column: str | None, what: str, *, hint: str | None = None) -> None:
+        where = Where(self._file, self.line, column, self.number)
+        self.problems.append(InputError(what, where=where, hint=hint))
+
+    def attempt(self, column: str, read: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
+        """Call `read`; an InputError of it becomes a problem of the column."""
+        try:
+            return read(*args, **kw)
+        except InputError as error:
+            self.add(column, str(error), hint=error.hint)
+            return None
+
+    def failed(self, *columns: str) -> bool:
+        """Whether one of the columns has a problem already, which another would follow from."""
+        return any(p.where is not None and p.where.column in columns for p in self.problems)
+
+    def bad(self, identity: str) -> BadRow:
+        return BadRow(self.number, self.line, identity, tuple(self.problems))
+
+
+class Source(Protocol[T_co]):
+    """A default: a constant where it has no fields."""
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    def render(self, values: Mapping[str, str], /) -> T_co: ...
+
+
+class Field(Generic[T]):
+    """A column: how its cells are read, and what stands for an empty one.
+
+    Raises:
+        InputError: the default can't be used; the option that gave it is named.
+    """
+
+    __slots__ = ("_name", "_read", "_source", "constant")
+
+    def __init__(
+        self,
+        name: str,
+        read: Callable[[str], T],
+        default: Callable[[], Source[T]] | None,
+    ) -> None:
+        self._name = name
+        self._read = read
+        self._source: Source[T] | None = None
+        self.constant: T | None = None
+        """The default, where it is the same in every row."""
+        if default is not None:
+            with blaming(name):
+                source = default()
+                if source.fields:
+                    self._source = source
+                else:
+                    self.constant = source.render({})
+
+    @property
+    def varies(self) -> bool:
+        """Whether the default is another in each row."""
+        return self._source is not None
+
+    def is_given(self, row: Row) -> bool:
+        return self.constant is not None or self._source is not None or self._name in row.cells
+
+    def is_own(self, row: Row) -> bool:
+        """Whether the row has a value that other rows need not have."""
+        return self._source is not None or self._name in row.cells
+
+    def get(self, row: Row) -> T | None:
+        """The row's value; None where there is none, or where it is wrong: then the row knows."""
+        cell = row.cells.get(self._name)
+        try:
+            if cell is not None:
+                return self._read(cell)
+            if self._source is not None:
+                return self._source.render(row.values)
+        except InputError as error:
+            origin = "" if cell is not None else f"--{self._name}: "
+            row.add(self._name, f"{origin}{error}", hint=error.hint)
+            return None
+        return self.constant
+
+
+class Filled(Generic[T]):
+    """A default with placeholders, and how it is read once they are filled in.
+
+    Args:
+        in_path: the text is (perhaps) a path: what is filled in must not lead to another folder.
+    """
+
+    def __init__(
+        self, text: str, names: Collection[str], read: Callable[[str], T], *, in_path: bool = False
+    ) -> None:
+        self._template = Template(text, names)
+        self._read = read
+        self._in_path = in_path
+        self.fields = self._template.fields
+
+    def render(self, values: Mapping[str, str], /) -> T:
+        if self._in_path:
+            for name in self.fields:
+                value = values.get(name, "")
+                if "/" in value or "\\" in value or value in (".", ".."):
+                    raise InputError(f"{name} is {value!r}, which can't be part of a path")
+        return self._read(self._template.render(values))
+
+
+class Known(Generic[T]):
+    """A default that is the same in every row."""
+
+    fields = ()
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def render(self, _values: Mapping[str, str], /) -> T:
+        return self._value
+
+
+@contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """Name the command line's option in an InputError."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"--{option}: {error}", hint=error.hint) from None

@@ -1,0 +1,216 @@
+"""Subject alternative names: text, as of `--sans`, in; DER of GeneralNames (RFC 5280) out."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.der import oid_tlv, tlv
+from bulkcmp.inputs.name import NULL_DN, NameTemplate, parse_name
+from bulkcmp.inputs.template import Template
+
+_SEQUENCE: Final = 0x30
+_UTF8: Final = 0x0C
+_EXPLICIT_0: Final = 0xA0
+
+# GeneralName's tags: IMPLICIT, but for directoryName, whose Name is a CHOICE
+_OTHER: Final = 0xA0
+_RFC822: Final = 0x81
+_DNS: Final = 0x82
+_DIRECTORY: Final = 0xA4
+_UNIFORM_RESOURCE: Final = 0x86
+_IP: Final = 0x87
+_REGISTERED_ID: Final = 0x88
+
+_UPN: Final = oid_tlv("1.3.6.1.4.1.311.20.2.3")
+"""Microsoft's userPrincipalName, an otherName."""
+
+_ENTRY: Final = re.compile(r"(?:\\.|[^\\,\s]|\\$)+", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_MAIL: Final = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+
+
+def parse_sans(text: str) -> bytes:
+    """Read subject alternative names as the DER of GeneralNames.
+
+    Entries are separated by commas and white space, as OpenSSL's `-sans` takes them: an IP
+    address, a URI (it contains `://`), or else a DNS name. A prefix says what an entry is:
+    `dns: ip: uri: email: rid: dirName: upn:` (case does not matter). `\\` keeps the next character,
+    so that a DN may have spaces: `dirName:/CN=gate/O=Acme\\ Devices`.
+
+    Raises:
+        InputError: names the offending entry and says why.
+    """
+    return _general_names([_general_name(kind, value) for kind, value in _split(text)])
+
+
+class SanTemplate:
+    """Subject alternative names with placeholders.
+
+    Entries and prefixes are told apart before anything is filled in: no value can add an entry or
+    turn one into another kind, except that an entry without prefix is what its value looks like.
+
+    Raises:
+        InputError: as `parse_sans` and `Template`.
+    """
+
+    def __init__(self, text: str, names: Collection[str]) -> None:
+        self._entries: list[tuple[str, Template | NameTemplate]] = [
+            (kind, (NameTemplate if kind == "dirname" else Template)(value, names))
+            for kind, value in _split(text)
+        ]
+        self.fields: tuple[str, ...] = tuple(
+            field for _, template in self._entries for field in template.fields
+        )
+        """The placeholders in it."""
+
+    def render(self, values: Mapping[str, str]) -> bytes:
+        """The DER of the GeneralNames with `values` filled in.
+
+        Raises:
+            InputError: a value is missing, or does not make such a name.
+        """
+        return _general_names(
+            [_general_name(kind, template.render(values)) for kind, template in self._entries]
+        )
+
+
+class _Entry(NamedTuple):
+    kind: str
+    """A key of `_READERS`; empty where the value shows what it is."""
+    value: str
+
+
+def _split(text: str) -> list[_Entry]:
+    entries = [_entry(written) for written in _ENTRY.findall(text)]
+    if not entries:
+        raise InputError("no subject alternative name in it")
+    return entries
+
+
+def _entry(written: str) -> _Entry:
+    if (len(written) - len(written.rstrip("\\"))) % 2:
+        raise InputError(f"{written!r}: nothing follows the last '\\'")
+    if written.lower() == "critical":
+        raise InputError(
+            "'critical' is not allowed here: it is no name",
+            hint="leave it out; write dns:critical for a host of that name",
+        )
+    kind, colon, value = written.partition(":")
+    kind = kind.lower()
+    if not kind or not colon or kind not in _READERS:
+        kind, value = "", written
+    if kind != "dirname":  # a slash-form DN has the same escapes, and undoes them itself
+        value = _ESCAPE.sub(r"\1", value)
+    if not value:
+        raise InputError(f"{written!r}: nothing follows the prefix")
+    return _Entry(kind, value)
+
+
+def _general_names(names: list[bytes]) -> bytes:
+    return tlv(_SEQUENCE, b"".join(names))
+
+
+def _general_name(kind: str, value: str | bytes) -> bytes:
+    try:
+        return _directory_name(value) if isinstance(value, bytes) else _READERS[kind](value)
+    except ValueError as error:
+        entry = f"{kind}:{value!s}" if kind else value
+        raise InputError(f"{entry!r}: {error}", hint=_HINT) from None
+
+
+_HINT: Final = (
+    "entries are separated by commas or spaces: IP addresses, URIs, DNS names, or one of the "
+    "prefixes dns: ip: uri: email: rid: dirName: upn:"
+)
+
+
+def _any_name(value: str) -> bytes:
+    if "://" in value:
+        return _uri(value)
+    # a DNS name has no ':', and no all-numeric last label (RFC 3696, 2)
+    if ":" in value or value.rpartition(".")[2].isdigit():
+        try:
+            return _ip(value)
+        except ValueError:
+            raise ValueError("neither an IP address nor a URI nor a DNS name") from None
+    if "@" in value:
+        raise ValueError(f"not a DNS name; write email:{value} for a mail address")
+    return _dns(value)
+
+
+def _dns(value: str) -> bytes:
+    if not value.isascii():
+        raise ValueError("a DNS name is ASCII; write other letters as A-labels (xn--...)")
+    labels = value.removeprefix("*.").split(".")
+    if len(value) > 253 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(
+            "not a DNS name: labels of letters, digits, '-' and '_', 1 to 63 characters each, "
+            "joined by dots, 253 characters in all"
+        )
+    return tlv(_DNS, value.encode())
+
+
+def _ip(value: str) -> bytes:
+    if "%" in value:
+        raise ValueError("an address in a certificate has no zone")
+    try:
+        return tlv(_IP, ipaddress.ip_address(value).packed)
+    except ValueError:
+        raise ValueError("not an IP address") from None
+
+
+def _uri(value: str) -> bytes:
+    if not _URI.fullmatch(value):
+        raise ValueError("not a URI: a scheme, ':' and more, all ASCII, no spaces (RFC 3986)")
+    return tlv(_UNIFORM_RESOURCE, value.encode())
+
+
+def _email(value: str) -> bytes:
+    if not _MAIL.fullmatch(value):
+        raise ValueError("not a mail address: ASCII, with one '@'")
+    return tlv(_RFC822, value.encode())
+
+
+def _rid(value: str) -> bytes:
+    try:
+        content = oid_tlv(value)[1:]
+    except ValueError:
+        raise ValueError("not a dotted object identifier") from None
+    return bytes((_REGISTERED_ID,)) + content
+
+
+def _dir_name(value: str) -> bytes:
+    try:
+        return _directory_name(parse_name(value))
+    except InputError as error:
+        raise ValueError(error.what) from None
+
+
+def _directory_name(der: bytes) -> bytes:
+    if der == NULL_DN:
+        raise ValueError("the name is empty (RFC 5280, 4.2.1.6)")
+    return tlv(_DIRECTORY, der)
+
+
+def _upn(value: str) -> bytes:
+    try:
+        text = value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not valid Unicode text") from None
+    return tlv(_OTHER, _UPN + tlv(_EXPLICIT_0, tlv(_UTF8, text)))
+
+
+_READERS: Final[dict[str, Callable[[str], bytes]]] = {
+    "": _any_name,
+    "dns": _dns,
+    "ip": _ip,
+    "uri": _uri,
+    "email": _email,
+    "rid": _rid,
+    "dirname": _dir_name,
+    "upn": _upn,
+}

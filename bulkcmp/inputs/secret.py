@@ -1,0 +1,78 @@
+"""Secrets from where OpenSSL takes them (openssl-passphrase-options(1)).
+
+No error of this module has the text of a source in it, unless the text is known not to be the
+secret itself.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.file import unreadable
+from bulkcmp.model import Secret
+
+_LINE_LIMIT: Final = 64 * 1024
+"""Octets; a first line that is longer is no secret but a wrong file."""
+
+_HINT: Final = "write env:NAME, file:PATH or pass:TEXT (which others can see in `ps`)"
+
+
+def read_secret(
+    source: str, environ: Mapping[str, str], folder: Path = Path(), *, stdin: bool = True
+) -> Secret:
+    """Fetch a secret.
+
+    Args:
+        source: `pass:TEXT`, `env:NAME`, `file:PATH` (the first line, without its line end), or
+            `stdin` (the next line of it).
+        environ: the environment that `env:` looks in.
+        folder: what a relative `file:` path is relative to; by default the working directory.
+        stdin: whether `stdin` is a source here; it is none in a cell of a population.
+
+    Raises:
+        InputError: the source has no known prefix (its text is not shown: it may be the secret),
+            or gives nothing, or an empty secret.
+    """
+    kind, colon, rest = source.partition(":")
+    if source == "stdin" and stdin:
+        line = sys.stdin.buffer.readline(_LINE_LIMIT)
+        return _secret(line, "stdin")
+    if colon and kind == "pass":
+        return _secret(rest.encode("utf-8", "surrogateescape"), "pass:", whole=True)
+    if colon and kind == "env":
+        try:
+            value = environ[rest]
+        except KeyError:
+            raise InputError(f"the environment has no variable {rest!r}") from None
+        return _secret(value.encode("utf-8", "surrogateescape"), source, whole=True)
+    if colon and kind == "file":
+        path = folder / rest
+        try:
+            with path.open("rb") as file:
+                return _secret(file.readline(_LINE_LIMIT), f"file:{path}")
+        except (OSError, ValueError) as error:
+            raise unreadable(path, error) from None
+    raise InputError("not a source of a secret (its text is not shown here)", hint=_HINT)
+
+
+def _secret(value: bytes, source: str, *, whole: bool = False) -> Secret:
+    if not whole:
+        if len(value) == _LINE_LIMIT:
+            raise InputError(f"{source}: its first line is longer than {_LINE_LIMIT} octets")
+        value = value.rstrip(b"\r\n")
+    if not value:
+        raise InputError(f"{source} gives an empty secret")
+    return Secret(value)
+
+
+def describe_source(source: str) -> str:
+    """The source as the journal may keep it: nothing of it is secret.
+
+    `pass:***` for `pass:`, and `***` for a text without known prefix.
+    """
+    kind, colon, _ = source.partition(":")
+    if source == "stdin" or (colon and kind in ("env", "file")):
+        return source
+    return "pass:***" if colon and kind == "pass" else "***"

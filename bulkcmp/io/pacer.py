@@ -1,0 +1,77 @@
+"""The rate ceiling of a run, shared by all its worker processes through one small file."""
+
+import fcntl
+import os
+import struct
+import time
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from bulkcmp.load.pace import Pace
+
+_STATE = struct.Struct("d")
+
+
+class Pacer(Protocol):
+    """Something that says when a new transaction may begin."""
+
+    async def wait(self) -> None:
+        """Return when the next transaction may begin, and count it as begun."""
+        ...
+
+
+class SharedPacer:
+    """One ceiling for several processes.
+
+    The state is a number in a file under an exclusive lock, which the kernel releases when its
+    holder is killed; the monotonic clock is one and the same for all processes of a machine.
+
+    Args:
+        pace: the ceiling.
+        path: the file; made empty by the parent before the workers start.
+    """
+
+    def __init__(self, pace: Pace, path: Path) -> None:
+        self._pace = pace
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._turn = anyio.Lock()
+
+    async def wait(self) -> None:
+        async with self._turn:
+            # other processes claim too: only asking again tells
+            while (seconds := self._claim()) > 0.0:  # noqa: ASYNC110
+                await anyio.sleep(seconds)
+
+    def _claim(self) -> float:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            state = os.pread(self._fd, _STATE.size, 0)
+            due = _STATE.unpack(state)[0] if len(state) == _STATE.size else 0.0
+            seconds, due = self._pace.claim(due, time.monotonic())
+            if seconds == 0.0:
+                os.pwrite(self._fd, _STATE.pack(due), 0)
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return seconds
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class LocalPacer:
+    """The same ceiling within one event loop, on that loop's clock."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._due = 0.0
+        self._turn = anyio.Lock()
+
+    async def wait(self) -> None:
+        async with self._turn:
+            while True:
+                seconds, self._due = self._pace.claim(self._due, anyio.current_time())
+                if seconds == 0.0:
+                    return
+                await anyio.sleep(seconds)

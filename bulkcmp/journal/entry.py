@@ -1,0 +1,87 @@
+"""What is written into a journal, and what is read back of a row."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from bulkcmp.cmp.events import Checkpoint
+from bulkcmp.model import BadRow, Operation, Outcome, OutcomeClass, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A transaction is about to send its request.
+
+    Attributes:
+        requested_subject: DER of the Name that is asked for, if any.
+        key: PKCS#8 DER of the key to certify, not encrypted; None where the row brings none.
+        key_id: where the key came from a key file, its number there.
+    """
+
+    number: int
+    line: int
+    id: str
+    cmd: Operation
+    requested_subject: bytes | None
+    checkpoint: Checkpoint
+    key: bytes | None = field(default=None, repr=False)
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """A transaction got further: it waits, or has its certificate."""
+
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A transaction, and with it for now its row, is over.
+
+    Attributes:
+        transaction_id: None where the row ended before any transaction began.
+        finished_at: UTC.
+        sends: requests sent, repetitions included.
+    """
+
+    number: int
+    line: int
+    id: str
+    cmd: Operation
+    transaction_id: bytes | None
+    outcome: Outcome
+    timings: Timings
+    sends: int
+    finished_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A row that can't be used, under --skip-bad-rows."""
+
+    row: BadRow
+    finished_at: dt.datetime
+
+    @property
+    def outcome(self) -> Outcome:
+        detail = "; ".join(str(problem) for problem in self.row.problems)
+        return Outcome(OutcomeClass.BAD_ROW, "", detail)
+
+
+Entry = Begun | Advanced | Ended | Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """Where a row of an earlier run stands.
+
+    Attributes:
+        outcome: of its last transaction.
+        checkpoint: of its last transaction, None where none began.
+        key: PKCS#8 DER of its key, if it has one of its own.
+    """
+
+    number: int
+    outcome: OutcomeClass
+    checkpoint: Checkpoint | None
+    key: bytes | None = field(default=None, repr=False)

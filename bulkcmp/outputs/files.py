@@ -1,0 +1,75 @@
+"""Files that are whole or not there: written beside their place and renamed into it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from bulkcmp.errors import BulkcmpError, Where
+
+
+@contextmanager
+def replacing(path: Path, mode: int, *, durable: bool) -> Iterator[IO[bytes]]:
+    """Open a new file that takes the place of `path` when the block ends without an exception.
+
+    It has `mode` (less the umask) from its first byte on. Until the rename it is
+    `.<name>.tmp` in the same folder; one that a killed process left is removed first.
+
+    Args:
+        durable: fsync the file before the rename and the folder after it, so that the new content
+            survives a power failure.
+
+    Raises:
+        BulkcmpError: the file system refused, naming `path`.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.fdopen(os.open(temporary, flags, mode), "wb")
+    except OSError as error:
+        raise _refused(path, error) from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _refused(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make `folder` for the user alone (0700), and its parents; one that exists stays as it is.
+
+    Raises:
+        BulkcmpError: the file system refused.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(path: Path, error: OSError) -> BulkcmpError:
+    return BulkcmpError(
+        f"can't be written: {error.strerror or error}",
+        where=Where(str(path)),
+        hint="check the folder's permissions and free space; the journal has lost nothing",
+    )

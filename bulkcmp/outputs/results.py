@@ -1,0 +1,151 @@
+"""results.csv: one line for each row of the population, and what became of it."""
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from bulkcmp.model import RowResult
+from bulkcmp.outputs.credentials import CredentialFiles
+from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.text import utc, visible
+
+COLUMNS: Final = (
+    "id",
+    "outcome",
+    "pki_status",
+    "fail_info",
+    "status_text",
+    "serial",
+    "subject",
+    "not_after",
+    "reason",
+    "detail",
+    "cmd",
+    "requested_subject",
+    "transaction_id",
+    "cert_file",
+    "key_file",
+    "attempts",
+    "sends",
+    "service_s",
+    "request_s",
+    "polling_s",
+    "confirm_s",
+    "finished_at",
+    "row",
+    "line",
+)
+
+PKI_STATUS: Final = (
+    "accepted",
+    "grantedWithMods",
+    "rejection",
+    "waiting",
+    "revocationWarning",
+    "revocationNotification",
+    "keyUpdateWarning",
+)
+"""Names of the PKIStatus numbers 0 to 6 (RFC 9810, 5.2.3)."""
+
+# the full-width forms are taken for operators by spreadsheets set to an East Asian language
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def write_results(
+    path: Path,
+    rows: Iterable[RowResult],
+    *,
+    files: Callable[[RowResult], CredentialFiles] | None = None,
+) -> int:
+    """Write `rows` in the order given and return how many there were.
+
+    UTF-8, comma-separated with CRLF (RFC 4180), mode 0600; the old file is replaced whole, and
+    durably, only when the new one is complete. `rows` is read one by one.
+
+    In every text column, control characters and line breaks stand as visible escapes
+    (`outputs.text.visible`), and a cell that a spreadsheet would take for a formula (its first
+    character other than a blank is `=`, `+`, `-` or `@`) gets a `'` in front. The numbers and
+    times that bulkcmp makes itself (attempts, sends, the seconds, finished_at, not_after, row,
+    line) stay as they are. To join with the population, use `row`: it is never changed.
+
+    Columns: `serial` is hex as `openssl x509 -serial` prints it; `pki_status` is the name in
+    RFC 9810, 5.2.3, or the number where that has none; `fail_info` the names of the bits, joined
+    by `|`; times are UTC in ISO 8601; `*_s` are seconds, empty for a step that did not happen.
+
+    Args:
+        files: names the files of a row's credential; without it both columns are empty.
+
+    Raises:
+        BulkcmpError: the file system refused.
+    """
+    count = 0
+    with replacing(path, 0o600, durable=True) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+        writer = csv.writer(text, dialect="excel")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow(_cells(row, files(row) if files else CredentialFiles()))
+            count += 1
+        # detached, or the wrapper would close the file that `replacing` has still to sync
+        text.detach()
+    return count
+
+
+def _cells(row: RowResult, files: CredentialFiles) -> tuple[str, ...]:
+    outcome = row.outcome
+    timings = row.timings
+    return (
+        _text(row.id),
+        _text(outcome.outcome),
+        _text(_status(outcome.pki_status)),
+        _text("|".join(outcome.fail_info)),
+        _text(outcome.status_text),
+        _text(_serial(row.serial)),
+        _text(row.subject),
+        _instant(row.not_after, "seconds"),
+        _text(outcome.reason),
+        _text(outcome.detail),
+        _text(row.cmd or ""),
+        _text(row.requested_subject),
+        _text(row.transaction_id),
+        _text(files.certificate),
+        _text(files.key),
+        str(row.attempts),
+        str(row.sends),
+        _seconds(timings.service),
+        _seconds(timings.request),
+        _seconds(timings.polling),
+        _seconds(timings.confirm),
+        _instant(row.finished_at, "milliseconds"),
+        str(row.number),
+        str(row.line),
+    )
+
+
+def _text(text: str) -> str:
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+
+
+def _status(number: int | None) -> str:
+    if number is None:
+        return ""
+    return PKI_STATUS[number] if 0 <= number < len(PKI_STATUS) else str(number)
+
+
+def _serial(serial: int | None) -> str:
+    if serial is None:
+        return ""
+    digits = f"{abs(serial):X}"
+    return ("-" if serial < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.6f}"
+
+
+def _instant(instant: dt.datetime | None, precision: str) -> str:
+    return "" if instant is None else utc(instant, precision)

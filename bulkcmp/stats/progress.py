@@ -1,0 +1,235 @@
+"""The progress of a run: fed with what happens, it says at any instant how the run stands.
+
+It reads no clock: every instant is passed in as `now`, monotonic seconds of one clock, and never
+goes back.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from math import floor
+from typing import Final
+
+from bulkcmp.model import Outcome, OutcomeClass, Timings
+from bulkcmp.stats.histogram import Histogram, LatencySummary
+from bulkcmp.stats.tally import OutcomeCount, Tally
+
+RATE_WINDOW: Final = 10.0
+"""Seconds that `Snapshot.rate_now` looks back."""
+
+_SLOTS: Final = 100
+_SLOT: Final = RATE_WINDOW / _SLOTS
+_NONE: Final = LatencySummary()
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Latencies by step, each over the transactions that had that step (see `Timings`)."""
+
+    service: LatencySummary = _NONE
+    request: LatencySummary = _NONE
+    polling: LatencySummary = _NONE
+    confirm: LatencySummary = _NONE
+
+
+@dataclass(frozen=True, slots=True)
+class NewestError:
+    """The last row that failed.
+
+    Attributes:
+        row_id: its id, as the population gives it (not sanitized).
+        outcome: its outcome; texts of the peer in it are not sanitized.
+        at: seconds since the run began.
+        count: rows of this outcome class and reason so far, this one included.
+    """
+
+    row_id: str
+    outcome: Outcome
+    at: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How a run stands at one instant.
+
+    Attributes:
+        elapsed: seconds since this session of the run began.
+        total: rows of the population; None while it is not known.
+        done: rows with an outcome, whatever it is, those of earlier sessions included.
+        already_done: the part of `done` that earlier sessions brought (a resumed run).
+        in_flight: transactions started and not finished.
+        failed: the part of `done` that did not reach what the user asked for.
+        rate_now: transactions finished per second in the last `RATE_WINDOW` seconds (or since the
+            beginning where that is shorter, but one second at least).
+        rate_average: transactions finished per second since this session began.
+        eta: seconds that the rest takes at `rate_now`; None where that or the total is unknown.
+        counts: rows of `done` by outcome class and reason.
+        success, failure: latencies of this session's transactions that did or did not reach what
+            the user asked for.
+        newest_error: the last failure of this session.
+        keys_waiting: seconds in which a transaction could have started but for want of a key.
+        finished: True once nothing more comes.
+    """
+
+    elapsed: float = 0.0
+    total: int | None = None
+    done: int = 0
+    already_done: int = 0
+    in_flight: int = 0
+    failed: int = 0
+    rate_now: float = 0.0
+    rate_average: float = 0.0
+    eta: float | None = None
+    counts: tuple[OutcomeCount, ...] = ()
+    success: Latencies = Latencies()
+    failure: Latencies = Latencies()
+    newest_error: NewestError | None = None
+    keys_waiting: float = 0.0
+    finished: bool = False
+
+
+class _Steps:
+    """One histogram for each step of a transaction."""
+
+    __slots__ = ("confirm", "polling", "request", "service")
+
+    def __init__(self) -> None:
+        self.service = Histogram()
+        self.request = Histogram()
+        self.polling = Histogram()
+        self.confirm = Histogram()
+
+    def record(self, timings: Timings) -> None:
+        for histogram, seconds in (
+            (self.service, timings.service),
+            (self.request, timings.request),
+            (self.polling, timings.polling),
+            (self.confirm, timings.confirm),
+        ):
+            if seconds is not None:
+                histogram.record(seconds)
+
+    def summarize(self) -> Latencies:
+        return Latencies(
+            self.service.summarize(),
+            self.request.summarize(),
+            self.polling.summarize(),
+            self.confirm.summarize(),
+        )
+
+
+class _SlidingRate:
+    """Events per second over the last `RATE_WINDOW`: a count for each tenth of a second."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self) -> None:
+        self._slots: deque[tuple[int, int]] = deque()
+
+    def add(self, elapsed: float) -> None:
+        slot = floor(elapsed / _SLOT)
+        if self._slots and self._slots[-1][0] == slot:
+            slot, count = self._slots.pop()
+            self._slots.append((slot, count + 1))
+        else:
+            self._slots.append((slot, 1))
+        self._forget(slot)
+
+    def rate(self, elapsed: float) -> float:
+        newest = floor(elapsed / _SLOT)
+        self._forget(newest)
+        # the window is the slot that is running and the 99 whole ones before it
+        length = elapsed - max(0, newest - _SLOTS + 1) * _SLOT
+        return sum(count for _, count in self._slots) / max(length, 1.0)
+
+    def _forget(self, newest: int) -> None:
+        while self._slots and self._slots[0][0] <= newest - _SLOTS:
+            self._slots.popleft()
+
+
+class Progress:
+    """Aggregates one session of a run, in bounded memory; `snapshot` reads it."""
+
+    def __init__(self, now: float, *, total: int | None = None) -> None:
+        self._began = now
+        self._ended: float | None = None
+        self._total = total
+        self._tally = Tally()
+        self._already_done = 0
+        self._transactions = 0
+        self._in_flight = 0
+        self._success = _Steps()
+        self._failure = _Steps()
+        self._rate = _SlidingRate()
+        self._newest_error: NewestError | None = None
+        self._keys_waiting = 0.0
+
+    def set_total(self, total: int) -> None:
+        """The population's rows, once they are counted."""
+        self._total = total
+
+    def already_done(self, outcome: OutcomeClass, reason: str = "", count: int = 1) -> None:
+        """Rows that an earlier session finished and that this one leaves as they are."""
+        self._tally.add(outcome, reason, count)
+        self._already_done += count
+
+    def started(self, now: float) -> None:
+        """A row's transaction was started (a retry within it is not a new start)."""
+        self._in_flight += 1
+
+    def finished(self, now: float, row_id: str, outcome: Outcome, timings: Timings) -> None:
+        """A started row has its outcome."""
+        self._in_flight -= 1
+        self._transactions += 1
+        self._rate.add(now - self._began)
+        (self._success if outcome.outcome.is_done else self._failure).record(timings)
+        self.settled(now, row_id, outcome)
+
+    def settled(self, now: float, row_id: str, outcome: Outcome) -> None:
+        """A row got its outcome without a transaction, a bad row for instance."""
+        self._tally.add(outcome.outcome, outcome.reason)
+        if not outcome.outcome.is_done:
+            count = self._tally.count(outcome.outcome, outcome.reason)
+            self._newest_error = NewestError(row_id, outcome, now - self._began, count)
+
+    def abandoned(self, count: int = 1) -> None:
+        """Started rows were given up without an outcome: the run is left at once."""
+        self._in_flight -= count
+
+    def waited_for_keys(self, seconds: float) -> None:
+        self._keys_waiting += seconds
+
+    def end(self, now: float) -> None:
+        """Nothing more comes; time stands still in later snapshots."""
+        self._ended = now
+
+    def snapshot(self, now: float) -> Snapshot:
+        """How the run stands at `now`."""
+        elapsed = (now if self._ended is None else self._ended) - self._began
+        done = self._tally.total
+        rate_now = self._rate.rate(elapsed)
+        return Snapshot(
+            elapsed=elapsed,
+            total=self._total,
+            done=done,
+            already_done=self._already_done,
+            in_flight=self._in_flight,
+            failed=self._tally.failed,
+            rate_now=rate_now,
+            rate_average=self._transactions / elapsed if elapsed > 0 else 0.0,
+            eta=self._eta(done, rate_now),
+            counts=self._tally.counts(),
+            success=self._success.summarize(),
+            failure=self._failure.summarize(),
+            newest_error=self._newest_error,
+            keys_waiting=self._keys_waiting,
+            finished=self._ended is not None,
+        )
+
+    def _eta(self, done: int, rate: float) -> float | None:
+        if self._total is None:
+            return None
+        left = max(self._total - done, 0)
+        if not left:
+            return 0.0
+        return left / rate if rate > 0 else None

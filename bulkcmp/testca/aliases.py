@@ -1,0 +1,166 @@
+"""The aliases of the embedded CA, modelled on EJBCA's, and how each of them behaves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from bulkcmp.cmp.messages import FAIL_INFO
+from bulkcmp.errors import InputError
+
+
+class Mode(StrEnum):
+    """Who asks for certificates at an alias."""
+
+    CLIENT = "client"
+    """End entities that are registered, each for itself; they get the registered subject."""
+    RA = "RA"
+    """A registration authority, for end entities that it names; they get the subject it names."""
+
+
+class Authentication(StrEnum):
+    """What protects the requests at an alias."""
+
+    SECRET = "shared secret"  # noqa: S105 # not a secret but the name of a method
+    CERTIFICATE = "certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    name: str
+    mode: Mode
+    authentication: Authentication
+
+
+CLIENT_HMAC: Final = Alias("client-hmac", Mode.CLIENT, Authentication.SECRET)
+CLIENT_CERT: Final = Alias("client-cert", Mode.CLIENT, Authentication.CERTIFICATE)
+RA_HMAC: Final = Alias("ra-hmac", Mode.RA, Authentication.SECRET)
+RA_CERT: Final = Alias("ra-cert", Mode.RA, Authentication.CERTIFICATE)
+
+ALIASES: Final = {a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, RA_HMAC, RA_CERT)}
+DEFAULT_ALIAS: Final = RA_HMAC
+"""The alias at `/.well-known/cmp`, where no profile is named."""
+
+
+def named(name: str) -> Alias:
+    """The alias of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return ALIASES[name]
+    except KeyError:
+        known = ", ".join(ALIASES)
+        raise InputError(f"there is no alias {name!r}", hint=f"known are {known}") from None
+
+
+_EJBCA: Final = "/ejbca/publicweb/cmp/"
+_WELL_KNOWN: Final = "/.well-known/cmp"
+
+# RFC 9483, 6.1 and 6.2
+_OPERATIONS: Final = frozenset(
+    {
+        "initialization",
+        "certification",
+        "keyupdate",
+        "pkcs10",
+        "revocation",
+        "getcacerts",
+        "getrootupdate",
+        "getcertreqtemplate",
+        "getcrls",
+        "nested",
+    }
+)
+
+
+def route(path: str) -> Alias | None:
+    """The alias that a URL path names; None where there is none (RFC 9811, 3.4; EJBCA)."""
+    path = path.removesuffix("/")
+    if path.startswith(_EJBCA):
+        return ALIASES.get(path.removeprefix(_EJBCA))
+    if path != _WELL_KNOWN and not path.startswith(_WELL_KNOWN + "/"):
+        return None
+    segments = path.removeprefix(_WELL_KNOWN).split("/")[1:]
+    alias: Alias | None = DEFAULT_ALIAS
+    if segments[:1] == ["p"]:
+        alias = ALIASES.get(segments[1]) if len(segments) > 1 else None
+        segments = segments[2:]
+    return alias if not segments or (len(segments) == 1 and segments[0] in _OPERATIONS) else None
+
+
+def paths(alias: Alias) -> tuple[str, ...]:
+    """The URL paths of an alias, its EJBCA form first."""
+    every = (f"{_EJBCA}{alias.name}", f"{_WELL_KNOWN}/p/{alias.name}")
+    return (*every, _WELL_KNOWN) if alias is DEFAULT_ALIAS else every
+
+
+class PollingNonce(StrEnum):
+    """Whose senderNonce the answer delivered after polling repeats as recipNonce."""
+
+    POLL = "poll"
+    """That of the last pollReq; OpenSSL accepts nothing else."""
+    REQUEST = "request"
+    """That of the original request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How an alias answers; the defaults are those of an obliging CA.
+
+    Attributes:
+        delay: seconds to wait before each answer.
+        poll_count: how many pollReqs it takes until a certificate is delivered; 0 for none.
+        check_after: seconds that a `waiting` asks the client to wait.
+        polling_nonce: recipNonce of the answer delivered after polling.
+        reject: name of the failInfo with which requests are rejected; None rejects none.
+        reject_every: reject only each N-th request.
+        implicit_confirm: grant implicit confirmation where it is asked for.
+        unprotected_errors: send errors and rejections unprotected.
+        sign_answers: sign answers to MAC-protected requests; None is the alias's own way: client
+            mode signs, as EJBCA's always does, RA mode answers by MAC.
+        p10cr_cert_req_id: certReqId that answers a p10cr: -1 (RFC 9483, 4.1.4) or 0.
+        one_shot: an end entity enrolls once, as in EJBCA's client mode.
+        time_tolerance: seconds that a messageTime may be off; None accepts any.
+
+    Raises:
+        InputError: a value that can't be.
+    """
+
+    delay: float = 0.0
+    poll_count: int = 0
+    check_after: int = 1
+    polling_nonce: PollingNonce = PollingNonce.POLL
+    reject: str | None = None
+    reject_every: int = 1
+    implicit_confirm: bool = True
+    unprotected_errors: bool = False
+    sign_answers: bool | None = None
+    p10cr_cert_req_id: int = -1
+    one_shot: bool = False
+    time_tolerance: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        if self.reject is not None and self.reject not in FAIL_INFO:
+            raise InputError(
+                f"{self.reject!r} is no failInfo", hint=f"known are {', '.join(FAIL_INFO)}"
+            )
+        if self.p10cr_cert_req_id not in (-1, 0):
+            raise InputError("the certReqId that answers a p10cr is -1 or 0")
+        if min(self.delay, self.poll_count, self.check_after, self.time_tolerance or 0) < 0:
+            raise InputError("delay, poll count, checkAfter and time tolerance are not negative")
+        if self.reject_every < 1:
+            raise InputError("requests are rejected every N-th time, N is 1 or more")
+
+    def signs_answers(self, alias: Alias) -> bool:
+        """Whether answers to MAC-protected requests are signed at an alias."""
+        return alias.mode is Mode.CLIENT if self.sign_answers is None else self.sign_answers
+
+    def one_shot_at(self, names: Iterable[str]) -> dict[str, "Behaviour"]:
+        """The same behaviour, but one-shot, for the aliases of these names.
+
+        Raises:
+            InputError: a name that is no alias.
+        """
+        return {named(name).name: replace(self, one_shot=True) for name in names}

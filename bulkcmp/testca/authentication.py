@@ -1,0 +1,194 @@
+"""Who sent a request: its protection checked against what an alias asks for."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography import x509
+
+from bulkcmp.cmp import protection
+from bulkcmp.cmp.messages import PKIMessage
+from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.model import Secret
+from bulkcmp.testca.aliases import Alias, Authentication, Mode
+from bulkcmp.testca.enrollment import EXTENSION_ERRORS, REQUESTS
+from bulkcmp.testca.refusal import RefusedError
+from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
+
+_CACHE_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Whoever proved to have sent a request.
+
+    Attributes:
+        identity: equal in all messages of one sender, and in nobody else's.
+        user: the end entity that it is; None for an RA.
+        mac: parameters of its MAC, and
+        secret: what it shares with the CA; None where it signs.
+        signer: its certificate; None where it uses a MAC.
+    """
+
+    identity: bytes
+    user: str | None
+    mac: MacParameters | None = None
+    secret: Secret | None = None
+    signer: IssuedCertificate | None = None
+
+
+class Authenticator:
+    """Checks the protection of requests."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def authenticate(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
+        """Check a request's protection.
+
+        Raises:
+            RefusedError: it is absent, wrong, of a method that the alias does not take, or by
+                somebody without the right.
+        """
+        if message.protection is None:
+            raise RefusedError("badMessageCheck", "the request is not protected")
+        if alias.authentication is Authentication.SECRET:
+            return self._by_mac(alias, message)
+        return self._by_signature(alias, message, now)
+
+    def _by_mac(self, alias: Alias, message: PKIMessage) -> Requester:
+        parameters = _parameters(message)
+        if parameters is None:
+            raise RefusedError(
+                "wrongIntegrity", f"alias {alias.name} takes password-based MACs only"
+            )
+        reference = message.header.senderKID
+        user, secret = self._secret(alias, message, reference)
+        key = _mac_key(Derivation(secret, parameters.salt, parameters.owf, parameters.iterations))
+        try:
+            protection.check_mac(message, parameters, key)
+        except RemoteCmpError as error:
+            shown = "" if user is None else f" {user}."
+            raise RefusedError(
+                "badMessageCheck", f"Authentication failed for message.{shown}"
+            ) from error
+        return Requester(b"mac:" + (reference or b""), user, parameters, secret)
+
+    def _secret(
+        self, alias: Alias, message: PKIMessage, reference: bytes | None
+    ) -> tuple[str | None, Secret]:
+        if alias.mode is Mode.RA:
+            secret = self._store.alias_secret(alias.name)
+            assert secret is not None, "made with the state"
+            return None, secret
+        if reference is None:
+            raise RefusedError("badRequest", "no senderKID: whose secret is it?")
+        registration = self._store.registration(reference.decode("utf-8", "replace"))
+        if registration is None or registration.secret is None:
+            # EJBCA says no more than this, and says it in the request's own response
+            raise RefusedError(
+                "incorrectData",
+                "Wrong username or password",
+                as_response=message.body_type in REQUESTS,
+            )
+        return registration.user, registration.secret
+
+    def _by_signature(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
+        if _parameters(message) is not None:
+            raise RefusedError("wrongIntegrity", f"alias {alias.name} takes signatures only")
+        der = self._signer(message)
+        try:
+            certificate, may_sign = _signing_certificate(der)
+            protection.check_signature(message, certificate)
+        except RemoteCmpError as error:
+            raise RefusedError("badMessageCheck", error.what) from error
+        # equality with what was issued is the path to the root, and says who it was issued to
+        issued = self._store.certificate(certificate.serial_number)
+        if issued is None or issued.der != der:
+            raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
+        if issued.status is CertificateStatus.REVOKED:
+            raise RefusedError("certRevoked", "the signer's certificate is revoked")
+        if issued.status is not CertificateStatus.CONFIRMED:
+            raise RefusedError("signerNotTrusted", f"the signer's certificate is {issued.status}")
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise RefusedError("signerNotTrusted", "the signer's certificate is not valid now")
+        if not may_sign:
+            raise RefusedError(
+                "signerNotTrusted", "the signer's certificate has a keyUsage without signatures"
+            )
+        if issued.is_ra != (alias.mode is Mode.RA):
+            raise RefusedError(
+                "notAuthorized",
+                "the signer is an RA" if issued.is_ra else "the signer is not an authorized RA",
+            )
+        if alias.mode is Mode.CLIENT and issued.user is None:
+            raise RefusedError("notAuthorized", "the signer is no registered end entity")
+        identity = b"cert:" + f"{issued.serial:x}".encode()
+        return Requester(identity, issued.user, signer=issued)
+
+    def _signer(self, message: PKIMessage) -> bytes:
+        """DER of the signer's certificate (RFC 9483, 3.3: the first of extraCerts).
+
+        Another place among them is found by senderKID or sender; later messages of a transaction
+        may leave it out, so those that this CA issued are looked up by senderKID.
+        """
+        kid = message.header.senderKID
+        best: tuple[int, bytes] | None = None
+        for der in message.extra_certs:
+            rank = _rank(der, kid, message.sender)
+            if best is None or rank > best[0]:
+                best = rank, der
+        if best is not None:
+            return best[1]
+        known = [] if kid is None else self._store.certificates_of_key(kid)
+        for issued in sorted(known, key=lambda one: one.issued_at, reverse=True):
+            if issued.status is CertificateStatus.CONFIRMED:
+                return issued.der
+        raise RefusedError("signerNotTrusted", "no certificate of the signer came along")
+
+
+def _parameters(message: PKIMessage) -> MacParameters | None:
+    try:
+        return protection.mac_parameters(message)
+    except RemoteCmpError as error:
+        raise RefusedError("badAlg", error.what) from error
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _mac_key(derivation: Derivation) -> bytes:
+    """A MAC key; a client that keeps its salt pays for one derivation."""
+    return protection.derive(derivation)
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _certificate(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise RemoteCmpError(f"not a certificate: {error}") from error
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
+    """A certificate, and whether its keyUsage allows digital signatures."""
+    certificate = _certificate(der)
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return certificate, True
+    except EXTENSION_ERRORS as error:
+        raise RemoteCmpError(f"the signer's extensions can't be read: {error}") from error
+    return certificate, usage.digital_signature
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _rank(der: bytes, kid: bytes | None, sender: bytes | None) -> int:
+    """How well a certificate fits the header: 2 by senderKID and sender, 1 by one of them."""
+    try:
+        certificate = _certificate(der)
+        subject = certificate.subject.public_bytes()
+        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (RemoteCmpError, x509.ExtensionNotFound, *EXTENSION_ERRORS):
+        return 0
+    return (identifier.value.digest == kid) + (subject == sender)

@@ -1,0 +1,236 @@
+"""What a requester asks for: one certificate, by CRMF (RFC 4211) or PKCS#10 (RFC 2986)."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509.oid import NameOID
+
+from bulkcmp.cmp import popo
+from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag
+from bulkcmp.cmp.messages import (
+    CONTROL_OLD_CERT_ID,
+    NULL_DN,
+    BodyType,
+    CertId,
+    CertReqMsg,
+    CertRequest,
+    CertTemplate,
+    PKIMessage,
+    decode_cert_req_messages,
+    directory_name_of,
+    name_of,
+)
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.testca.refusal import RefusedError, rejected
+
+REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P10CR})
+"""The message types that ask for a certificate."""
+
+EXTENSION_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises on extensions that it can't parse."""
+
+_MAX_ID_BITS: Final = 31
+_UTC_TIME: Final = 0x17
+_GENERALIZED_TIME: Final = 0x18
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedExtension:
+    """An extension that is asked for; `value` is the DER inside its OCTET STRING."""
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReference:
+    """A certificate named by its issuer (DER Name, None if it is no directoryName) and serial."""
+
+    issuer: bytes | None
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """One request for a certificate, its proof of possession checked.
+
+    Attributes:
+        cert_req_id: to be repeated in the answer.
+        subject: DER Name, or None where it is left to the CA; an empty Name counts as that.
+        issuer: DER Name of the CA that is asked, or None.
+        ra_verified: there is no proof: an RA says that it had one.
+        old_certificate: the one to update, if it is named.
+    """
+
+    cert_req_id: int
+    subject: bytes | None
+    public_key: PublicKeyTypes
+    ra_verified: bool
+    issuer: bytes | None = None
+    not_before: dt.datetime | None = None
+    not_after: dt.datetime | None = None
+    extensions: tuple[RequestedExtension, ...] = ()
+    old_certificate: CertificateReference | None = None
+
+
+def requested_id(message: PKIMessage, p10cr_id: int) -> int:
+    """The certReqId that an answer to a request for a certificate repeats; 0 if it has none."""
+    if message.body_type is BodyType.P10CR:
+        return p10cr_id
+    try:
+        requests = decode_cert_req_messages(message.body)
+        return decode(CertRequest, requests[0].certReq).certReqId if requests else 0
+    except RemoteCmpError:
+        return 0
+
+
+def read(message: PKIMessage, p10cr_id: int) -> Enrollment:
+    """What an ir, cr, kur or p10cr asks for.
+
+    Args:
+        p10cr_id: the certReqId that stands for a PKCS#10 request.
+
+    Raises:
+        RefusedError: more or less than one request, a template that can't be met, or no good proof
+            of possession.
+        RemoteCmpError: the body can't be decoded.
+    """
+    if message.body_type is BodyType.P10CR:
+        return _read_pkcs10(message.body, p10cr_id)
+    requests = decode_cert_req_messages(message.body)
+    if len(requests) != 1:
+        raise RefusedError(
+            "badRequest", f"one request in a message, please: this one has {len(requests)}"
+        )
+    request: CertReqMsg = requests[0]
+    cert_request = decode(CertRequest, request.certReq)
+    if cert_request.certReqId.bit_length() > _MAX_ID_BITS:
+        raise RefusedError("badDataFormat", "certReqId is too large")
+    template = cert_request.certTemplate
+    if template.publicKey is None:
+        raise rejected("badCertTemplate", "no public key, and keys are not made here")
+    public_key = _public_key(encode(template.publicKey))
+    try:
+        proven = popo.check(request, encode(message.header.sender))
+    except RemoteCmpError as error:
+        raise rejected("badPOP", error.what) from error
+    if any(
+        field is not None
+        for field in (template.serialNumber, template.issuerUID, template.subjectUID)
+    ):
+        raise rejected("badCertTemplate", "serial number and unique identifiers are the CA's")
+    not_before, not_after = _validity(template)
+    return Enrollment(
+        cert_req_id=cert_request.certReqId,
+        subject=_subject(None if template.subject is None else name_of(template.subject)),
+        public_key=public_key,
+        ra_verified=not proven,
+        issuer=None if template.issuer is None else name_of(template.issuer),
+        not_before=not_before,
+        not_after=not_after,
+        extensions=tuple(
+            RequestedExtension(e.extnID.dotted_string, e.critical, e.extnValue)
+            for e in template.extensions or ()
+        ),
+        old_certificate=_old_certificate(cert_request),
+    )
+
+
+def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
+    # the subject's own bytes: cryptography would encode it anew
+    outer = decode_sequence_of(der)
+    info = decode_sequence_of(outer[0]) if outer else []
+    try:
+        csr = x509.load_der_x509_csr(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise RefusedError("badDataFormat", f"no PKCS#10 request: {error}") from error
+    try:
+        proven = csr.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise rejected("badPOP", f"the PKCS#10 request's signature: {error}") from error
+    if not proven:
+        raise rejected("badPOP", "the PKCS#10 request's signature is wrong")
+    try:
+        extensions = tuple(
+            RequestedExtension(e.oid.dotted_string, e.critical, e.value.public_bytes())
+            for e in csr.extensions
+        )
+    except EXTENSION_ERRORS as error:
+        raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
+    return Enrollment(
+        cert_req_id=cert_req_id,
+        subject=_subject(encode(info[1])),
+        public_key=_public_key(encode(info[2])),
+        ra_verified=False,
+        extensions=extensions,
+    )
+
+
+def common_name(subject: bytes | None) -> str | None:
+    """The (first) CN of a Name: the user name of its end entity. None where there is none."""
+    if subject is None:
+        return None
+    for attribute in x509.Name.from_bytes(subject).get_attributes_for_oid(NameOID.COMMON_NAME):
+        value = attribute.value
+        return value if isinstance(value, str) else value.hex()
+    return None
+
+
+def _subject(name: bytes | None) -> bytes | None:
+    if name is None or name == NULL_DN:
+        return None
+    try:
+        kept = x509.Name.from_bytes(name).public_bytes()
+    except ValueError as error:
+        raise rejected("badCertTemplate", f"the subject is no Name: {error}") from error
+    if kept != name:
+        raise rejected("badCertTemplate", "the subject can't be certified octet for octet")
+    return name
+
+
+def _public_key(info: bytes) -> PublicKeyTypes:
+    try:
+        return serialization.load_der_public_key(info)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise rejected("badCertTemplate", f"the public key can't be read: {error}") from error
+
+
+def _validity(template: CertTemplate) -> tuple[dt.datetime | None, dt.datetime | None]:
+    times: dict[int, dt.datetime] = {}
+    for element in template.validity or ():
+        times[tag(element) - 0xA0] = _time(decode(TLV, content(element)))
+    return times.get(0), times.get(1)
+
+
+def _time(element: TLV) -> dt.datetime:
+    form = {_UTC_TIME: "%y%m%d%H%M%S%z", _GENERALIZED_TIME: "%Y%m%d%H%M%S%z"}.get(tag(element))
+    try:
+        text = content(element).decode("ascii")
+        if form is None or not text.endswith("Z"):
+            raise ValueError("neither UTCTime nor GeneralizedTime")
+        time = dt.datetime.strptime(text, form)  # noqa: DTZ007 # both forms end in %z
+    except ValueError as error:
+        raise rejected("badCertTemplate", f"the validity: {error}") from error
+    # two-digit years stand for 1950 to 2049 (RFC 5280, 4.1.2.5.1), strptime's for 1969 to 2068
+    if tag(element) == _UTC_TIME and time.year >= 2050:
+        time = time.replace(year=time.year - 100)
+    return time
+
+
+def _old_certificate(request: CertRequest) -> CertificateReference | None:
+    for control in request.controls or ():
+        if control.type == CONTROL_OLD_CERT_ID:
+            cert_id = decode(CertId, control.value)
+            return CertificateReference(directory_name_of(cert_id.issuer), cert_id.serialNumber)
+    return None

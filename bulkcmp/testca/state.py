@@ -1,0 +1,153 @@
+"""The CA's state folder: keys, certificates and books, made at first start.
+
+ca.pem   the root certificate, which clients take as trust anchor
+ca.key   its key, not encrypted
+ra.pem   the registration authority's certificate, for the alias ra-cert
+ra.key   its key, not encrypted
+ca.db    the books; written last, so that a folder that has whole books has everything
+"""
+
+import datetime as dt
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from bulkcmp.cmp import algorithms
+from bulkcmp.errors import InputError, LocalCmpError, Where
+from bulkcmp.model import KeyFamily, KeySpec, Secret
+from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.testca.aliases import RA_CERT, RA_HMAC
+from bulkcmp.testca.identity import Identity, make_ra, make_root
+from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
+
+DEFAULT_CA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where everything lies."""
+
+    path: Path
+
+    @property
+    def ca_certificate(self) -> Path:
+        return self.path / "ca.pem"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.path / "ca.key"
+
+    @property
+    def ra_certificate(self) -> Path:
+        return self.path / "ra.pem"
+
+    @property
+    def ra_key(self) -> Path:
+        return self.path / "ra.key"
+
+    @property
+    def books(self) -> Path:
+        return self.path / "ca.db"
+
+
+def create(path: Path, spec: KeySpec, now: dt.datetime) -> bool:
+    """Make a CA in a folder, unless there is one.
+
+    Args:
+        path: made if it is missing, for its owner alone.
+        spec: the CA's key.
+        now: the time, aware.
+
+    Returns:
+        Whether a CA was made.
+
+    Raises:
+        InputError: what lies there is no state of a CA.
+        BulkcmpError: the folder can't be written.
+    """
+    make_private_folder(path)
+    folder = Folder(path)
+    store = Store(folder.books, create=True)
+    try:
+        # holding the books' lock while the keys are made: of two starts only one makes them
+        with store.writing():
+            if store.is_complete:
+                return False
+            root = make_root(spec, now)
+            authority = make_ra(root, now)
+            _write(root, folder.ca_key, folder.ca_certificate)
+            _write(authority, folder.ra_key, folder.ra_certificate)
+            store.complete({RA_HMAC.name: Secret(secrets.token_hex(16).encode())})
+            store.add_certificate(
+                IssuedCertificate(
+                    serial=authority.certificate.serial_number,
+                    der=authority.der,
+                    subject=authority.name,
+                    key_identifier=authority.key_identifier,
+                    alias=RA_CERT.name,
+                    user=None,
+                    is_ra=True,
+                    transaction_id=None,
+                    status=CertificateStatus.CONFIRMED,
+                    issued_at=now,
+                )
+            )
+    finally:
+        store.close()
+    return True
+
+
+def open_books(path: Path) -> Store:
+    """The books of the CA in a folder.
+
+    Raises:
+        InputError: there is no CA.
+    """
+    folder = Folder(path)
+    store = Store(folder.books)
+    if not store.is_complete:
+        store.close()
+        raise InputError(
+            "the CA in this folder was never finished",
+            where=Where(str(path)),
+            hint="`bulkcmp ca init` finishes it",
+        )
+    return store
+
+
+def load_identity(path: Path) -> Identity:
+    """The CA's key and certificate.
+
+    Raises:
+        InputError: they can't be read.
+    """
+    folder = Folder(path)
+    try:
+        certificate = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
+        key = load_pem_private_key(folder.ca_key.read_bytes(), None)
+        pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return Identity(algorithms.load_signing_key(pkcs8), certificate)
+    except (OSError, ValueError, TypeError, LocalCmpError):
+        # the loader's own text may quote key bytes
+        raise InputError(
+            "ca.pem or ca.key can't be read",
+            where=Where(str(path)),
+            hint="a CA without its key is lost: remove the folder and make a new one",
+        ) from None
+
+
+def _write(identity: Identity, key_path: Path, certificate_path: Path) -> None:
+    key = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with replacing(key_path, 0o600, durable=True) as file:
+        file.write(key)
+    with replacing(certificate_path, 0o644, durable=True) as file:
+        file.write(identity.certificate.public_bytes(Encoding.PEM))

@@ -1,0 +1,457 @@
+"""The CA's books, in SQLite: end entities, issued certificates, CMP transactions.
+
+A commit is a write to the WAL, not an fsync (`synchronous=NORMAL`): a killed process loses
+nothing, a power failure may lose the newest answers, which a CA for tests can bear.
+"""
+
+import datetime as dt
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Final
+
+from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.model import RevocationReason, Secret
+
+SCHEMA_VERSION: Final = 1
+_BUSY_SECONDS: Final = 30.0
+
+_SCHEMA: Final = """
+CREATE TABLE alias (
+  name TEXT PRIMARY KEY,
+  secret BLOB NOT NULL          -- what requests at this alias share
+) WITHOUT ROWID;
+CREATE TABLE end_entity (
+  user TEXT PRIMARY KEY,
+  alias TEXT NOT NULL,          -- where it was registered, or enrolled first
+  subject BLOB NOT NULL,        -- DER Name
+  secret BLOB,
+  status INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE certificate (
+  serial TEXT PRIMARY KEY,      -- lower-case hex
+  der BLOB NOT NULL,
+  subject BLOB NOT NULL,        -- DER Name
+  key_identifier BLOB NOT NULL, -- SHA-1 of the public key (RFC 5280, 4.2.1.2)
+  alias TEXT,
+  user TEXT,
+  is_ra INTEGER NOT NULL,
+  transaction_id BLOB,
+  status TEXT NOT NULL,
+  reason INTEGER,               -- CRLReason
+  issued_at TEXT NOT NULL,
+  revoked_at TEXT
+) WITHOUT ROWID;
+CREATE INDEX certificate_by_key ON certificate (key_identifier);
+CREATE TABLE pki_transaction (
+  transaction_id BLOB PRIMARY KEY,
+  alias TEXT NOT NULL,
+  requester BLOB NOT NULL,
+  cert_req_id INTEGER NOT NULL,
+  nonce BLOB NOT NULL,          -- our last senderNonce
+  state TEXT NOT NULL,
+  request BLOB,                 -- the PKIMessage that waits for its certificate
+  polls_left INTEGER NOT NULL,
+  serial TEXT
+) WITHOUT ROWID;
+"""
+
+
+class EndEntityStatus(IntEnum):
+    """What an end entity may do next; numbers and names are EJBCA's."""
+
+    NEW = 10
+    FAILED = 11
+    GENERATED = 40
+
+
+class CertificateStatus(StrEnum):
+    PENDING = "pending confirmation"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    """Refused by its end entity in a certConf."""
+    REVOKED = "revoked"
+
+
+class TransactionState(StrEnum):
+    WAITING = "waiting"
+    UNCONFIRMED = "unconfirmed"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An end entity in the CA's books.
+
+    Attributes:
+        user: its name, unique at this CA.
+        alias: where it was registered, or enrolled first.
+        subject: DER Name of its certificates.
+    """
+
+    user: str
+    alias: str
+    subject: bytes
+    secret: Secret | None = None
+    status: EndEntityStatus = EndEntityStatus.NEW
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate in the CA's books.
+
+    Attributes:
+        subject: DER Name.
+        key_identifier: subject key identifier.
+        alias, user, transaction_id: how it was asked for; None for the RA's own.
+        reason: why it was revoked.
+    """
+
+    serial: int
+    der: bytes = field(repr=False)
+    subject: bytes
+    key_identifier: bytes
+    alias: str | None
+    user: str | None
+    is_ra: bool
+    transaction_id: bytes | None
+    status: CertificateStatus
+    issued_at: dt.datetime
+    reason: RevocationReason | None = None
+    revoked_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A CMP transaction that gave a certificate, or will.
+
+    Attributes:
+        requester: who it belongs to (`authentication.Requester.identity`).
+        nonce: our last senderNonce that the client's next message must repeat.
+        request: DER of the PKIMessage that waits; None once it was answered.
+        polls_left: pollReqs until the answer.
+        serial: of the certificate; None while it waits.
+    """
+
+    transaction_id: bytes
+    alias: str
+    requester: bytes
+    cert_req_id: int
+    nonce: bytes
+    state: TransactionState
+    request: bytes | None = field(default=None, repr=False)
+    polls_left: int = 0
+    serial: int | None = None
+
+
+class Store:
+    """One connection to the books; used in the thread that made it."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        """
+        Args:
+            create: make the file if there is none, readable by its owner alone.
+
+        Raises:
+            InputError: there is no such file (without `create`), or it is of another kind or
+                version.
+            BulkcmpError: it can't be read or written.
+        """
+        self._path = path
+        if create:
+            self._make_private()
+        elif not path.is_file():
+            raise InputError(
+                "there is no CA in this folder",
+                where=Where(str(path.parent)),
+                hint="`bulkcmp ca serve` or `bulkcmp ca init` makes one",
+            )
+        self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            (self._version,) = self._db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise InputError(
+                f"not the books of a CA: {error}",
+                where=Where(str(path)),
+                hint="name the folder that `bulkcmp ca init` made",
+            ) from error
+        if self._version not in (0, SCHEMA_VERSION):
+            self._db.close()
+            raise InputError(
+                f"the CA's books have version {self._version}, this bulkcmp reads {SCHEMA_VERSION}",
+                where=Where(str(path)),
+            )
+
+    def _make_private(self) -> None:
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise BulkcmpError(
+                f"can't be made: {error.strerror or error}", where=Where(str(self._path))
+            ) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the CA's making was finished."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return bool(version == SCHEMA_VERSION)
+
+    def complete(self, secrets: dict[str, Secret]) -> None:
+        """Lay out empty books, with the secrets of aliases; within `writing`, they are whole."""
+        for statement in _SCHEMA.split(";\n"):
+            self._db.execute(statement)
+        self._db.executemany(
+            "INSERT INTO alias VALUES (?, ?)",
+            [(name, secret.reveal()) for name, secret in secrets.items()],
+        )
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Do what the block does wholly, committed at its end, or not at all.
+
+        Raises:
+            BulkcmpError: another process holds the books, or the disk refuses.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise BulkcmpError(
+                f"the CA's books can't be written: {error}", where=Where(str(self._path))
+            ) from error
+
+    def alias_secret(self, alias: str) -> Secret | None:
+        row = self._db.execute("SELECT secret FROM alias WHERE name = ?", (alias,)).fetchone()
+        return None if row is None else Secret(row[0])
+
+    # --- end entities
+
+    def registration(self, user: str) -> Registration | None:
+        row = self._db.execute(
+            "SELECT user, alias, subject, secret, status FROM end_entity WHERE user = ?", (user,)
+        ).fetchone()
+        if row is None:
+            return None
+        name, alias, subject, secret, status = row
+        return Registration(
+            name,
+            alias,
+            subject,
+            None if secret is None else Secret(secret),
+            EndEntityStatus(status),
+        )
+
+    def register(self, registrations: Iterable[Registration], *, replace: bool = False) -> int:
+        """Enter end entities, all of them or none.
+
+        Args:
+            replace: give those that are known already their new secret, subject and status.
+
+        Returns:
+            How many were entered.
+
+        Raises:
+            InputError: one of them is known already.
+        """
+        count = 0
+        with self.writing():
+            for one in registrations:
+                if not replace and self.registration(one.user) is not None:
+                    raise InputError(
+                        f"end entity {one.user!r} is registered already; none was added",
+                        hint="--replace gives it the new secret and subject and status NEW",
+                    )
+                self._db.execute(
+                    "INSERT OR REPLACE INTO end_entity VALUES (?, ?, ?, ?, ?)",
+                    (
+                        one.user,
+                        one.alias,
+                        one.subject,
+                        None if one.secret is None else one.secret.reveal(),
+                        int(one.status),
+                    ),
+                )
+                count += 1
+        return count
+
+    def record_enrolled(self, user: str, alias: str, subject: bytes) -> None:
+        """An end entity got a certificate; one that was not known is known from now on."""
+        self._db.execute(
+            "INSERT INTO end_entity VALUES (?, ?, ?, NULL, ?) ON CONFLICT (user)"
+            " DO UPDATE SET subject = excluded.subject, status = excluded.status",
+            (user, alias, subject, int(EndEntityStatus.GENERATED)),
+        )
+
+    def set_status(self, user: str, status: EndEntityStatus) -> None:
+        self._db.execute("UPDATE end_entity SET status = ? WHERE user = ?", (int(status), user))
+
+    def end_entity_counts(self) -> dict[str, int]:
+        """How many end entities have each status."""
+        rows = self._db.execute("SELECT status, count(*) FROM end_entity GROUP BY status")
+        return {EndEntityStatus(status).name: count for status, count in rows}
+
+    # --- certificates
+
+    def add_certificate(self, certificate: IssuedCertificate) -> None:
+        self._db.execute(
+            f"INSERT INTO certificate ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 # a constant
+            (
+                f"{certificate.serial:x}",
+                certificate.der,
+                certificate.subject,
+                certificate.key_identifier,
+                certificate.alias,
+                certificate.user,
+                certificate.is_ra,
+                certificate.transaction_id,
+                certificate.status.value,
+                None if certificate.reason is None else certificate.reason.value,
+                certificate.issued_at.isoformat(),
+                None if certificate.revoked_at is None else certificate.revoked_at.isoformat(),
+            ),
+        )
+
+    def certificate(self, serial: int) -> IssuedCertificate | None:
+        row = self._db.execute(
+            f"SELECT {_COLUMNS} FROM certificate WHERE serial = ?",  # noqa: S608 # a constant
+            (f"{serial:x}",),
+        ).fetchone()
+        return None if row is None else _certificate(row)
+
+    def certificates_of_key(self, key_identifier: bytes) -> list[IssuedCertificate]:
+        """The certificates with a subject key identifier."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM certificate WHERE key_identifier = ?",  # noqa: S608 # a constant
+            (key_identifier,),
+        )
+        return [_certificate(row) for row in rows]
+
+    def certificates(self) -> Iterator[IssuedCertificate]:
+        """Every issued certificate, oldest first; the root is not among them."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM certificate ORDER BY issued_at, serial"  # noqa: S608 # a constant
+        )
+        return map(_certificate, rows)
+
+    def set_certificate_status(
+        self,
+        serial: int,
+        status: CertificateStatus,
+        *,
+        reason: RevocationReason | None = None,
+        revoked_at: dt.datetime | None = None,
+    ) -> None:
+        self._db.execute(
+            "UPDATE certificate SET status = ?, reason = ?, revoked_at = ? WHERE serial = ?",
+            (
+                status.value,
+                None if reason is None else reason.value,
+                None if revoked_at is None else revoked_at.isoformat(),
+                f"{serial:x}",
+            ),
+        )
+
+    def certificate_counts(self) -> dict[str, int]:
+        """How many certificates have each status; the RA's own is not counted."""
+        rows = self._db.execute(
+            "SELECT status, count(*) FROM certificate WHERE NOT is_ra GROUP BY status"
+        )
+        counts = dict.fromkeys((status.value for status in CertificateStatus), 0)
+        return counts | dict(rows)
+
+    # --- transactions
+
+    def transaction(self, transaction_id: bytes) -> Transaction | None:
+        row = self._db.execute(
+            "SELECT transaction_id, alias, requester, cert_req_id, nonce, state, request,"
+            " polls_left, serial FROM pki_transaction WHERE transaction_id = ?",
+            (transaction_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        (key, alias, requester, cert_req_id, nonce, state, request, polls_left, serial) = row
+        return Transaction(
+            key,
+            alias,
+            requester,
+            cert_req_id,
+            nonce,
+            TransactionState(state),
+            request,
+            polls_left,
+            None if serial is None else int(serial, 16),
+        )
+
+    def put_transaction(self, transaction: Transaction) -> None:
+        """Enter a transaction, or what it has become."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO pki_transaction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                transaction.transaction_id,
+                transaction.alias,
+                transaction.requester,
+                transaction.cert_req_id,
+                transaction.nonce,
+                transaction.state.value,
+                transaction.request,
+                transaction.polls_left,
+                None if transaction.serial is None else f"{transaction.serial:x}",
+            ),
+        )
+
+    def open_transactions(self) -> int:
+        """How many transactions wait for a certificate or for their confirmation."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM pki_transaction WHERE state IN (?, ?)",
+            (TransactionState.WAITING.value, TransactionState.UNCONFIRMED.value),
+        ).fetchone()
+        return int(count)
+
+
+_COLUMNS: Final = (
+    "serial, der, subject, key_identifier, alias, user, is_ra, transaction_id, status, reason,"
+    " issued_at, revoked_at"
+)
+
+_Row = tuple[
+    str, bytes, bytes, bytes, str | None, str | None, int, bytes | None, str, int | None, str,
+    str | None,
+]  # fmt: skip
+
+
+def _certificate(row: _Row) -> IssuedCertificate:
+    (
+        serial, der, subject, key_identifier, alias, user, is_ra, transaction_id, status, reason,
+        issued_at, revoked_at,
+    ) = row  # fmt: skip
+    return IssuedCertificate(
+        serial=int(serial, 16),
+        der=der,
+        subject=subject,
+        key_identifier=key_identifier,
+        alias=alias,
+        user=user,
+        is_ra=bool(is_ra),
+        transaction_id=transaction_id,
+        status=CertificateStatus(status),
+        issued_at=dt.datetime.fromisoformat(issued_at),
+        reason=None if reason is None else RevocationReason(reason),
+        revoked_at=None if revoked_at is None else dt.datetime.fromisoformat(revoked_at),
+    )

@@ -1,0 +1,74 @@
+"""The text that ends a run: what became of the rows, how fast, where it is, what to do next."""
+
+from typing import Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from bulkcmp.outputs.summary import EXIT_MEANINGS, RunSummary, public_url
+from bulkcmp.ui.figures import clean, clean_text, duration, per_second
+from bulkcmp.ui.latencies import latency_table
+from bulkcmp.ui.outcomes import HINTS, ClassCount, by_class, commonest
+
+_MOST_CLASSES: Final = 6
+_MOST_NOTES: Final = 3
+
+
+def render_summary(console: Console, summary: RunSummary) -> None:
+    """Print the summary on `console` (standard output): some 30 lines at most at 80 columns."""
+    console.print(_headline(console, summary))
+    console.print()
+    _print_outcomes(console, by_class(summary.counts))
+    if summary.success.service.count or summary.failure.service.count:
+        console.print()
+        console.print(latency_table(summary.success, summary.failure, console.width))
+    console.print()
+    for note in _first(summary.notes, _MOST_NOTES, "notes in summary.json"):
+        console.print(Text("note: ", style="yellow").append(clean(note, console)))
+    for name, file in (
+        ("server", public_url(summary.server)),
+        ("results", summary.results_file),
+        ("certificates", summary.credentials_folder),
+    ):
+        if file:
+            # a path that wraps can't be copied
+            console.print(clean_text(f"{name:<14}{file}", console), soft_wrap=True)
+    meaning = EXIT_MEANINGS.get(summary.exit_code, "error")
+    style = "green" if summary.exit_code == 0 else "red"
+    console.print(Text(f"{'exit code':<14}{summary.exit_code}: {meaning}", style=style))
+
+
+def _headline(console: Console, summary: RunSummary) -> Text:
+    population = summary.population
+    operations = ", ".join(operation.value for operation in summary.operations)
+    text = Text()
+    if summary.interrupted:
+        text.append("interrupted: ", style="yellow")
+    text.append(f"{summary.done:,} of {population.rows:,} rows done", style="bold")
+    text.append(f" ({clean(population.file, console)}; {operations}; {summary.key_mode})")
+    text.append(f"\n{summary.transactions:,} transactions in {duration(summary.elapsed)}")
+    return text.append(f", {per_second(summary.rate)}")
+
+
+def _print_outcomes(console: Console, classes: list[ClassCount]) -> None:
+    shown, rest = commonest(classes, _MOST_CLASSES)
+    figures = max((len(f"{one.rows:,}") for one in classes), default=1)
+    for one in shown:
+        line = Text(f"{one.rows:>{figures},}  ").append(one.outcome.value, style=one.style)
+        if one.why:
+            line.append(f": {clean(one.why, console)}")
+        console.print(line)
+        if (hint := HINTS.get(one.outcome)) is not None:
+            indented = Padding(Text(hint, style="dim"), (0, 0, 0, figures + 2), expand=False)
+            console.print(indented)
+    if rest:
+        rows = sum(one.rows for one in rest)
+        console.print(Text(f"{rows:>{figures},}  in {len(rest)} other classes: see results.csv"))
+
+
+def _first(texts: tuple[str, ...], most: int, where: str) -> list[str]:
+    shown = list(texts[:most])
+    if len(texts) > most:
+        shown.append(f"{len(texts) - most} more {where}")
+    return shown

@@ -1,0 +1,451 @@
+"""What rows mean: read through a Population, as everything else reads them."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.name import format_name, parse_name
+from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
+from bulkcmp.inputs.san import parse_sans
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, RevocationReason, Secret
+
+if TYPE_CHECKING:
+    from tests.inputs.conftest import Pki, WriteCsv
+
+ENVIRON = {"PW": "s3cret", "KEYPW": "correct horse"}
+PBM = Defaults(secret="env:PW", ref="ra1", newkey="ed25519", subject="/CN={id}")
+
+Read = Callable[..., "list[EndEntity | BadRow]"]
+
+
+@pytest.fixture
+def read(write_csv: "WriteCsv", pki: "Pki", tmp_path: Path) -> Read:
+    """Read the rows of a CSV that lies in one folder with the files of `pki`."""
+    for file in pki.folder.iterdir():
+        shutil.copy(file, tmp_path)
+
+    def rows(content: str, defaults: Defaults = PBM) -> list[EndEntity | BadRow]:
+        return list(Population(write_csv(content), defaults, ENVIRON).rows())
+
+    return rows
+
+
+def good(rows: list[EndEntity | BadRow]) -> EndEntity:
+    (row,) = rows
+    assert isinstance(row, EndEntity), [str(p) for p in row.problems]
+    return row
+
+
+def problems(rows: list[EndEntity | BadRow]) -> list[tuple[str | None, str]]:
+    """Column and text of each problem of the only row."""
+    (row,) = rows
+    assert isinstance(row, BadRow), row
+    return [(p.where.column if p.where else None, p.what) for p in row.problems]
+
+
+def test_a_row_of_cells(read: Read) -> None:
+    row = good(
+        read(
+            "id,cmd,subject,sans,newkey,ref,secret,days,profile,priority\n"
+            ' dev1 ,CR,"CN=dev1,C=SE",dev1.example,ec:P-256,u1,pass: a b ,365,p1,7\n',
+            Defaults(),
+        )
+    )
+    assert row == EndEntity(
+        number=1,
+        line=2,
+        id="dev1",
+        cmd=Operation.CR,
+        subject=parse_name("/C=SE/CN=dev1"),
+        san=parse_sans("dev1.example"),
+        new_key_spec=KeySpec.parse("ec:P-256"),
+        ref="u1",
+        secret=Secret(b" a b "),
+        days=365,
+        profile="p1",
+        priority=7,
+    )
+    assert "a b" not in repr(row)
+
+
+def test_a_row_of_defaults(read: Read) -> None:
+    row = good(
+        read(
+            "id\ndev1\n",
+            Defaults(
+                cmd="cr",
+                subject="/CN={id}/O=Acme",
+                sans="{id}.example",
+                newkey="rsa:2048",
+                ref="{id}-{number}",
+                secret=Secret(b"x"),
+                days="30",
+                profile="p-{id}",
+                priority="1",
+            ),
+        )
+    )
+    assert row == EndEntity(
+        number=1,
+        line=2,
+        id="dev1",
+        cmd=Operation.CR,
+        subject=parse_name("/CN=dev1/O=Acme"),
+        san=parse_sans("dev1.example"),
+        new_key_spec=KeySpec.parse("rsa:2048"),
+        ref="dev1-1",
+        secret=Secret(b"x"),
+        days=30,
+        profile="p-dev1",
+        priority=1,
+    )
+
+
+def test_an_empty_cell_takes_the_default(read: Read) -> None:
+    first, second = read("id,ref,days\na, ,\nb,u2,9\n", replace(PBM, days="30"))
+    assert isinstance(first, EndEntity)
+    assert isinstance(second, EndEntity)
+    assert (first.ref, first.days) == ("ra1", 30)
+    assert (second.ref, second.days) == ("u2", 9)
+
+
+def test_the_row_number_is_the_id_where_no_column_is(read: Read) -> None:
+    rows = read("ref\nu1\n\nu2\n")
+    assert [(row.id, row.number, row.line) for row in rows] == [("1", 1, 2), ("2", 2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        (" ", "the id is empty"),
+        ("a\x07b", "the id has a control or another unprintable character"),
+        ('"a\nb"', "the id has a control or another unprintable character"),
+        ("a" * 201, "the id has 201 characters; 200 are allowed"),
+    ],
+)
+def test_bad_ids(read: Read, cell: str, why: str) -> None:
+    rows = read(f"id,subject\n{cell},/CN=x\n")
+    assert problems(rows) == [("id", why)]
+    assert rows[0].id.isprintable()
+    assert len(rows[0].id) <= 200
+
+
+def test_an_id_of_the_greatest_length_that_is_not_ascii(read: Read) -> None:
+    assert good(read("id,subject\n" + "å" * 200 + ",/CN=x\n")).id == "å" * 200
+
+
+def test_a_duplicate_id_names_the_line_of_the_first(read: Read) -> None:
+    rows = read("id\nb\na\nc\na\na\n")
+    assert [isinstance(row, BadRow) for row in rows] == [False, False, False, True, True]
+    for row in rows[3:]:
+        assert problems([row]) == [("id", "duplicate id 'a': line 3 has it")]
+    (problem,) = rows[3].problems if isinstance(rows[3], BadRow) else ()
+    assert str(problem.where).endswith("devices.csv:5 (row 4), column id")
+
+
+@given(identity=st.text(st.characters(codec="utf-8"), min_size=1, max_size=64))
+def test_an_id_cannot_alter_the_structure_of_the_dn(identity: str) -> None:
+    reader = RowReader(
+        Path("x.csv"),
+        ("id",),
+        Defaults(secret="pass:x", newkey="ed25519", subject="C=SE,O=Acme,CN={id}"),
+        {},
+    )
+    row = reader.read(1, 2, [identity], {})
+    if isinstance(row, EndEntity):
+        assert row.subject is not None
+        assert format_name(row.subject).startswith("C=SE,O=Acme,CN=")
+        escaped = identity.strip().replace("\\", "\\\\").replace("/", "\\/").replace("+", "\\+")
+        assert row.subject == parse_name(f"/CN={escaped}/O=Acme/C=SE")
+
+
+def test_an_id_that_looks_like_a_dn(read: Read) -> None:
+    row = good(read("id\na/CN=evil\n"))
+    assert row.subject is not None
+    assert format_name(row.subject) == r"CN=a/CN\=evil"
+
+
+def test_placeholders_are_the_columns_of_the_file(read: Read) -> None:
+    row = good(read("id,profile\na,p\n", replace(PBM, subject="/CN={id}-{number}/OU={profile}")))
+    assert row.subject == parse_name("/CN=a-1/OU=p")
+    for unknown in ("ref", "nope", "secret", "keypass"):
+        with pytest.raises(InputError, match=f"--subject: unknown placeholder {{{unknown}}}"):
+            read("id,secret,keypass\na,pass:x,\n", Defaults(subject=f"/CN={{{unknown}}}"))
+
+
+def test_an_empty_cell_for_a_placeholder(read: Read) -> None:
+    rows = read("id,profile\na,\n", replace(PBM, subject="/CN={profile}"))
+    assert problems(rows) == [
+        (
+            "subject",
+            "--subject: the template '{profile}' needs column profile, which is empty here",
+        )
+    ]
+
+
+def test_a_value_that_does_not_fit_names_the_option(read: Read) -> None:
+    ((column, what),) = problems(read("id\n" + "a" * 65 + "\n"))
+    assert column == "subject"
+    assert what.startswith("--subject: RDN 'CN=aaa")
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "expected"),
+    [
+        ("days", "0", [("days", "'0' is not a whole number from 1 to 36500")]),
+        ("priority", "10000", [("priority", "'10000' is not a whole number from 0 to 9999")]),
+        ("cmd", "xx", [("cmd", "'xx' is not a CMP operation")]),
+        ("subject", "/CN", [("subject", "RDN 'CN': no '=' in 'CN'")]),
+        ("sans", "a..b", [("sans", "'a..b': not a DNS name: labels of letters, digits, '-' and "
+          "'_', 1 to 63 characters each, joined by dots, 253 characters in all")]),
+        ("newkey", "rsa:1024", [("newkey", "'rsa:1024' is neither a key spec nor a file")]),
+        ("revreason", "1", [("revreason", "revreason is for rr, and this row is ir")]),
+        ("csr,cmd", "csr.pem,ir", [("csr", "csr is for p10cr, and this row is ir")]),
+        ("key", "key.pem", [("key", "key is the credential's, and there is no cert")]),
+        ("keypass", "pass:x", [("keypass", "keypass is the credential's, and there is no cert")]),
+        ("cmd", "kur", [("oldcert", "kur needs oldcert or cert: the certificate to update")]),
+        ("cmd", "rr", [("oldcert", "rr needs oldcert or cert: the certificate to revoke")]),
+        ("cmd", "p10cr", [("csr", "p10cr needs csr")]),
+        ("cmd,oldcert,revreason", "rr,cert.pem,x",
+          [("revreason", "'x' is not a revocation reason")]),
+        ("csr,newkey", "csr.pem,ed25519",
+          [("newkey", "p10cr has no newkey: the key is the CSR's")]),
+        ("csr,subject", "csr.pem,/CN=x",
+          [("subject", "not the subject of the CSR, which is CN=dev1")]),
+        ("cmd,days", "xx,0", [("cmd", "'xx' is not a CMP operation"),
+          ("days", "'0' is not a whole number from 1 to 36500")]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_row(
+    read: Read, header: str, cells: str, expected: list[tuple[str, str]]
+) -> None:
+    assert problems(read(f"id,{header}\na,{cells}\n")) == expected
+
+
+@pytest.mark.parametrize("column", ["secret", "keypass"])
+def test_a_bare_secret_is_not_shown(read: Read, column: str) -> None:
+    (row,) = read(f"id,cert,key,{column}\na,cert.pem,key.pem,hunter2\n", PBM)
+    assert isinstance(row, BadRow)
+    (problem,) = row.problems
+    assert problem.where is not None
+    assert problem.where.column == column
+    assert "hunter2" not in f"{problem}{problem.hint}{row!r}{problem.__dict__}"
+
+
+def test_every_problem_of_a_row_is_listed(read: Read) -> None:
+    rows = read(
+        "id,subject,sans,newkey,secret,days,priority,revreason\na,/C=SWE,a..b,x,y,0,-1,z\n",
+        Defaults(),
+    )
+    assert sorted(str(column) for column, _ in problems(rows)) == [
+        "days", "newkey", "priority", "revreason", "sans", "secret", "subject",
+    ]  # fmt: skip
+
+
+def test_a_row_without_a_key(read: Read) -> None:
+    keyless = replace(PBM, newkey=None)
+    assert problems(read("id\na\n", keyless)) == [("newkey", "no key: needs newkey")]
+    row = good(read("id\na\n", replace(keyless, keys_supplied=True)))
+    assert (row.new_key_spec, row.new_key) == (None, None)
+
+
+def test_a_row_without_names(read: Read) -> None:
+    defaults = Defaults(secret="env:PW", newkey="ed25519")
+    expected = [("subject", "ir needs a subject or sans")]
+    assert problems(read("id\na\n", defaults)) == expected
+    assert problems(read("id,subject\na,/\n", defaults)) == expected
+    row = good(read("id,subject,sans\na,/,a.example\n", defaults))
+    assert (row.subject, row.san) == (b"\x30\x00", parse_sans("a.example"))
+    assert good(read("id,sans\na,a.example\n", defaults)).subject is None
+
+
+def test_a_row_without_credential(read: Read) -> None:
+    rows = read("id,ref\na,u1\n", Defaults(subject="/CN=x", newkey="ed25519"))
+    assert problems(rows) == [("secret", "no credential: needs secret or cert")]
+
+
+def test_a_key_file_as_new_key(read: Read, pki: "Pki") -> None:
+    assert good(read("id,newkey\na,key.pem\n")).new_key == pki.key
+    ((column, what),) = problems(read("id,newkey\na,nope.pem\n"))
+    assert column == "newkey"
+    assert what.endswith("nope.pem: no such file")
+    ((_, what),) = problems(read("id,newkey\na,sealed.pem\n"))
+    assert what.endswith("sealed.pem: the private key is encrypted, and no passphrase was given")
+    sealed = replace(PBM, newkeypass="env:KEYPW")
+    assert good(read("id,newkey\na,sealed.pem\n", sealed)).new_key == pki.key
+
+
+def test_a_credential_of_cells(read: Read, pki: "Pki") -> None:
+    rows = read(
+        "id,subject,cert,key,keypass\na,/CN=a,cert.pem,sealed.pem,env:KEYPW\n",
+        Defaults(newkey="ed25519"),
+    )
+    row = good(rows)
+    assert row.cert == (pki.certificate, pki.ca)
+    assert row.key == pki.key
+    assert row.secret is None
+    assert "key=" not in repr(row)
+
+
+def test_a_wrong_credential(read: Read) -> None:
+    rows = read(
+        "id,cert,key\na,cert.pem,other-key.pem\n", Defaults(subject="/CN=a", newkey="ed25519")
+    )
+    ((column, what),) = problems(rows)
+    assert column == "cert"
+    assert problems(
+        read("id,cert,key\na,cert.pem,other-key.pem\n", Defaults(newkey="ed25519"))
+    ) == [(column, what)]
+    assert "the private key is not that of the certificate in" in what
+
+
+def test_paths_of_cells_and_of_defaults(
+    read: Read, pki: "Pki", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "certs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("cert.pem", "key.pem"):
+        shutil.move(tmp_path / name, Path("certs") / f"dev1-{name}")
+    kur = Defaults(
+        cmd="kur", newkey="ed25519", cert="certs/{id}-cert.pem", key="certs/{id}-key.pem"
+    )
+    row = good(read("id\ndev1\n", kur))
+    assert row.cert == (pki.certificate, pki.ca)
+    assert row.old_cert == pki.certificate
+    ((_, what),) = problems(read("id,cert\ndev1,certs/dev1-cert.pem\n", kur))
+    assert what.startswith(f"{tmp_path}/certs/dev1-cert.pem: no such file")
+
+
+@pytest.mark.parametrize("identity", ["../dev1", "..", ".", "a\\b"])
+def test_a_value_cannot_lead_a_path_elsewhere(read: Read, identity: str) -> None:
+    rows = read(f"id\n{identity}\n", replace(PBM, csr="csrs/{id}/x.pem"))
+    assert problems(rows) == [("csr", f"--csr: id is {identity!r}, which can't be part of a path")]
+
+
+def test_kur_takes_what_is_not_said_from_the_certificate(read: Read, pki: "Pki") -> None:
+    defaults = Defaults(secret="env:PW", newkey="ed25519")
+    row = good(read("id,cmd,oldcert\na,kur,cert.pem\n", defaults))
+    assert row.old_cert == pki.certificate
+    assert row.subject == parse_name("/CN=dev1")
+    assert row.san == parse_sans("dev1.example")
+    row = good(read("id,cmd,oldcert,subject,sans\na,kur,cert.pem,/CN=b,b.example\n", defaults))
+    assert (row.subject, row.san) == (parse_name("/CN=b"), parse_sans("b.example"))
+
+
+def test_ir_takes_its_names_from_its_own_certificate_only(read: Read) -> None:
+    # recipe 2: ir with the certificate that the end entity already has
+    row = good(read("id,cert,key\na,cert.pem,key.pem\n", Defaults(newkey="ed25519")))
+    assert (row.subject, row.san) == (parse_name("/CN=dev1"), parse_sans("dev1.example"))
+    assert row.old_cert is None
+
+
+def test_ir_does_not_take_its_names_from_an_ras_certificate(read: Read, tmp_path: Path) -> None:
+    # one certificate for all rows: its name must not be given to every device
+    defaults = Defaults(newkey="ed25519", cert=f"{tmp_path}/cert.pem", key=f"{tmp_path}/key.pem")
+    assert problems(read("id\na\n", defaults)) == [("subject", "ir needs a subject or sans")]
+    assert good(read("id,sans\na,a.example\n", defaults)).subject is None
+
+
+def test_rr(read: Read, pki: "Pki") -> None:
+    # the population of the enrolment serves for the revocation: names and key specs do not count
+    row = good(
+        read(
+            "id,subject,newkey,cmd,cert,key,revreason\n"
+            "a,/CN=a,ed25519,rr,cert.pem,key.pem,superseded\n"
+        )
+    )
+    assert row.old_cert == pki.certificate
+    assert row.revocation_reason is RevocationReason.SUPERSEDED
+    assert (row.subject, row.san, row.new_key_spec) == (None, None, None)
+    row = good(read("id,cmd,oldcert\na,rr,cert.der\n"))
+    assert (row.old_cert, row.revocation_reason) == (pki.certificate, None)
+    ((column, what),) = problems(read("id,cmd,oldcert\na,rr,key.pem\n"))
+    assert column == "oldcert"
+    assert what.endswith("no certificate in it, but: private key")
+
+
+def test_a_csr_makes_a_p10cr(read: Read, pki: "Pki") -> None:
+    row = good(read("id,csr\na,csr.pem\n"))
+    assert row.cmd is Operation.P10CR
+    assert row.csr == pki.csr
+    assert row.subject == parse_name("/CN=dev1")
+    assert (row.new_key_spec, row.new_key) == (None, None)
+    assert good(read("id,csr,subject,cmd\na,csr.pem,CN=dev1,p10cr\n")).csr == pki.csr
+    ((column, what),) = problems(read("id,csr\na,cert.pem\n"))
+    assert column == "csr"
+    assert "no certificate request in it" in what
+    first, second = read("id,csr\na,csr.pem\nb,\n")
+    assert isinstance(first, EndEntity)
+    assert isinstance(second, EndEntity)
+    assert (first.cmd, second.cmd) == (Operation.P10CR, Operation.IR)
+
+
+def test_a_default_that_another_operation_needs_is_left_aside(read: Read, pki: "Pki") -> None:
+    here = replace(PBM, csr=f"{pki.folder}/csr.pem")
+    assert good(read("id,cmd\na,ir\n", here)).csr is None
+    assert good(read("id\na\n", here)).csr == pki.csr
+    both = replace(PBM, revreason="1")
+    assert good(read("id,cmd\na,ir\n", both)).revocation_reason is None
+
+
+@pytest.mark.parametrize(
+    ("defaults", "why"),
+    [
+        ({"cmd": "xx"}, "--cmd: 'xx' is not a CMP operation"),
+        ({"subject": "/CN"}, "--subject: RDN 'CN'"),
+        ({"subject": "/CN={x}"}, "--subject: unknown placeholder"),
+        ({"sans": "a..b"}, "--sans: 'a..b'"),
+        ({"newkey": "rsa:1"}, "--newkey: 'rsa:1' is neither"),
+        ({"newkey": "nope.pem"}, "--newkey: nope.pem: no such file"),
+        ({"secret": "hunter2"}, "--secret: not a source"),
+        ({"keypass": "env:NO", "cert": "x"}, "--keypass: the environment has no variable 'NO'"),
+        ({"newkeypass": "env:NO"}, "--newkeypass: the environment has no variable"),
+        ({"days": "0"}, "--days: '0' is not"),
+        ({"priority": "x"}, "--priority: 'x' is not"),
+        ({"revreason": "7"}, "--revreason: '7' is not"),
+        ({"csr": "nope.pem"}, "--csr: nope.pem: no such file"),
+        ({"oldcert": "nope.pem"}, "--oldcert: nope.pem: no such file"),
+        ({"cert": "nope.pem"}, "--cert: nope.pem: no such file"),
+        ({"key": "k.pem"}, "--key needs --cert"),
+        ({"keypass": "pass:x"}, "--keypass needs --cert"),
+        ({"csr": "{id}.pem", "cmd": "ir"}, "--csr is for p10cr, and --cmd is ir"),
+        ({"revreason": "1", "cmd": "ir"}, "--revreason is for rr, and --cmd is ir"),
+    ],
+)
+def test_a_wrong_default_is_an_error_before_any_row(
+    read: Read, defaults: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read("id\na\n", replace(PBM, **defaults))
+    assert caught.value.what.startswith(why)
+    assert "hunter2" not in f"{caught.value.__dict__}"
+
+
+def test_defaults_do_not_show_secrets() -> None:
+    shown = repr(Defaults(secret="pass:hunter2", keypass="pass:hunter2", newkeypass="pass:hunter2"))
+    assert "hunter2" not in shown
+
+
+def test_files_are_read_again_in_the_next_pass(
+    write_csv: "WriteCsv", pki: "Pki", tmp_path: Path
+) -> None:
+    shutil.copy(pki.folder / "key.pem", tmp_path / "k.pem")
+    population = Population(write_csv("id,newkey\na,k.pem\nb,k.pem\n"), PBM, ENVIRON)
+    assert all(isinstance(row, EndEntity) for row in population.rows())
+    (tmp_path / "k.pem").unlink()
+    assert all(isinstance(row, BadRow) for row in population.rows())
+
+
+def test_columns_are_those_of_the_issue() -> None:
+    assert ", ".join(COLUMNS) == (
+        "id, cmd, subject, sans, newkey, ref, secret, days, profile, csr, cert, key, keypass, "
+        "oldcert, revreason, priority"
+    )

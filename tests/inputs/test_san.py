@@ -1,0 +1,132 @@
+import ipaddress
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.san import SanTemplate, parse_sans
+
+_UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+
+
+def _der(*names: x509.GeneralName) -> bytes:
+    return x509.SubjectAlternativeName(names).public_bytes()
+
+
+def _dn(text: str) -> x509.DirectoryName:
+    return x509.DirectoryName(x509.Name.from_bytes(parse_name(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a.example", [x509.DNSName("a.example")]),
+        ("*.a.example", [x509.DNSName("*.a.example")]),
+        ("localhost", [x509.DNSName("localhost")]),
+        (
+            " a.example, b_1.example\t10.0.0.1,,\n2001:db8::1 ",
+            [
+                x509.DNSName("a.example"),
+                x509.DNSName("b_1.example"),
+                x509.IPAddress(ipaddress.ip_address("10.0.0.1")),
+                x509.IPAddress(ipaddress.ip_address("2001:db8::1")),
+            ],
+        ),
+        ("https://a.example/x?y=z", [x509.UniformResourceIdentifier("https://a.example/x?y=z")]),
+        (
+            "URI:urn:dev:mac:0024befffe804ff1",
+            [x509.UniformResourceIdentifier("urn:dev:mac:0024befffe804ff1")],
+        ),
+        (
+            "dns:critical IP:::1",
+            [x509.DNSName("critical"), x509.IPAddress(ipaddress.ip_address("::1"))],
+        ),
+        ("email:a@b.example", [x509.RFC822Name("a@b.example")]),
+        ("rid:1.2.3.4", [x509.RegisteredID(x509.ObjectIdentifier("1.2.3.4"))]),
+        ("upn:å@b", [x509.OtherName(_UPN, b"\x0c\x04\xc3\xa5@b")]),
+        (r"dirName:/CN=a\/b/O=Acme\ Devices", [_dn(r"/CN=a\/b/O=Acme Devices")]),
+        ("dirname:CN=a", [_dn("CN=a")]),
+    ],
+)
+def test_entries(text: str, names: list[x509.GeneralName]) -> None:
+    assert parse_sans(text) == _der(*names)
+
+
+@pytest.mark.parametrize(
+    ("text", "entry", "why"),
+    [
+        ("", "", "no subject alternative name"),
+        (" , ", "", "no subject alternative name"),
+        ("critical,a.example", "'critical'", "not allowed here"),
+        ("a.example,10.0.0.300", "'10.0.0.300'", "neither an IP address"),
+        ("10.0.0.0/8", "'10.0.0.0/8'", "not a DNS name"),
+        ("fe80::1%eth0", "'fe80::1%eth0'", "neither an IP address"),
+        ("ip:fe80::1%eth0", "'ip:fe80::1%eth0'", "no zone"),
+        ("ip:a.example", "'ip:a.example'", "not an IP address"),
+        ("foo:bar", "'foo:bar'", "neither an IP address"),
+        ("a@b.example", "'a@b.example'", "write email:a@b.example"),
+        ("a..example", "'a..example'", "not a DNS name"),
+        ("-a.example", "'-a.example'", "not a DNS name"),
+        ("a.*.example", "'a.*.example'", "not a DNS name"),
+        ("a" * 64, "aaa", "not a DNS name"),
+        ("å.example", "'å.example'", "A-labels"),
+        ("uri:nothing", "'uri:nothing'", "not a URI"),
+        ("https://å.example", "'https://å.example'", "not a URI"),
+        ("email:a", "'email:a'", "not a mail address"),
+        ("rid:1", "'rid:1'", "not a dotted object identifier"),
+        ("dirName:/CN", "'dirname:/CN'", "no '='"),
+        ("dirName:/", "'dirname:/'", "the name is empty"),
+        ("dns:", "'dns:'", "nothing follows the prefix"),
+        ("a.example\\", "'a.example", "nothing follows the last"),
+        ("upn:\ud800", "'upn:", "not valid Unicode"),
+    ],
+)
+def test_errors_name_the_entry(text: str, entry: str, why: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_sans(text)
+    assert entry in caught.value.what
+    assert why in caught.value.what
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_names_or_an_input_error(text: str) -> None:
+    try:
+        der = parse_sans(text)
+    except InputError:
+        return
+    assert der[0] == 0x30
+
+
+def test_a_template_is_filled_in() -> None:
+    template = SanTemplate("{id}.example,ip:{ref},dirName:/CN={id}", ["id", "ref"])
+    assert template.fields == ("id", "ref", "id")
+    assert template.render({"id": "a", "ref": "10.0.0.1"}) == _der(
+        x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("10.0.0.1")), _dn("/CN=a")
+    )
+    assert SanTemplate("a.example", []).fields == ()
+
+
+@pytest.mark.parametrize("value", ["a,b", "a b", "email:a@b", "critical,x", "uri:x:y"])
+def test_a_value_cannot_add_an_entry_or_change_its_kind(value: str) -> None:
+    with pytest.raises(InputError):
+        SanTemplate("{id}", ["id"]).render({"id": value})
+
+
+def test_an_entry_without_prefix_is_what_its_value_looks_like() -> None:
+    template = SanTemplate("{id}", ["id"])
+    assert template.render({"id": "::1"}) == parse_sans("::1")
+    assert template.render({"id": "a.example"}) == parse_sans("a.example")
+
+
+def test_a_dn_in_a_template_keeps_its_structure() -> None:
+    template = SanTemplate("dirName:/CN={id}/C=SE", ["id"])
+    name = x509.Name.from_bytes(parse_name(r"/CN=a\/CN=evil, b/C=SE"))
+    assert template.render({"id": "a/CN=evil, b"}) == _der(x509.DirectoryName(name))
+
+
+def test_a_wrong_filled_in_dn_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="may have 64"):
+        SanTemplate("dirName:/CN={id}", ["id"]).render({"id": "a" * 65})

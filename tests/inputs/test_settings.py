@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
+from bulkcmp.inputs.settings import read_settings
+
+KNOWN: dict[str, type] = {
+    "server": str,
+    "concurrency": int,
+    "rate": float,
+    "ignore_keyusage": bool,
+    "retry_failinfo": list,
+    "trusted": Path,
+    "subject_check": str,
+}
+
+
+def _write(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "profile.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_settings_of_each_type(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        """\ufeff# a profile
+server = "http://127.0.0.1:8829/"
+concurrency = 64
+rate = 5
+ignore_keyusage = true
+retry_failinfo = ["systemUnavail"]
+trusted = "ca.pem"
+""",
+    )
+    settings = read_settings(path, KNOWN)
+    assert settings == {
+        "server": "http://127.0.0.1:8829/",
+        "concurrency": 64,
+        "rate": 5.0,
+        "ignore_keyusage": True,
+        "retry_failinfo": ["systemUnavail"],
+        "trusted": tmp_path / "ca.pem",
+    }
+    assert isinstance(settings["rate"], float)
+
+
+def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
+    assert read_settings(_write(tmp_path, ""), KNOWN) == {}
+
+
+def test_all_errors_at_once_each_with_its_line(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        'server = 1\n\nsubject-chek = "record"\nconcurrency = true\nrate = "5"\n'
+        'ignore_keyusage = "yes"\nretry_failinfo = [1]\ntrusted = 1\n\n[table]\nx = 1\n',
+    )
+    with pytest.raises(InputErrors) as caught:
+        read_settings(path, KNOWN)
+    error = caught.value
+    assert error.exit_code == EXIT_BAD_INPUT
+    assert error.what == f"{path}: 8 wrong settings"
+    assert [p.where and (p.where.line, p.where.column) for p in error.problems] == [
+        (1, "server"),
+        (3, "subject-chek"),
+        (4, "concurrency"),
+        (5, "rate"),
+        (6, "ignore_keyusage"),
+        (7, "retry_failinfo"),
+        (8, "trusted"),
+        (10, "table"),
+    ]
+    texts = str(error).splitlines()
+    assert texts[1] == (
+        f"{path}:1, column server: a value of the wrong type: "
+        'it must be a text in quotes, as in server = "..."'
+    )
+    assert texts[3].endswith("it must be a whole number, as in concurrency = 10")
+    assert texts[5].endswith("it must be ignore_keyusage = true or ignore_keyusage = false")
+    assert error.problems[1].what == "unknown setting 'subject-chek'"
+    assert (error.problems[1].hint or "").startswith("did you mean 'subject_check'? known are")
+
+
+def test_a_value_is_never_shown(tmp_path: Path) -> None:
+    path = _write(tmp_path, 'secrt = "pass:hunter2"\nconcurrency = "hunter2"\n')
+    with pytest.raises(InputErrors) as caught:
+        read_settings(path, KNOWN)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "why"),
+    [
+        ("server = \n", 1, "not TOML"),
+        ('rate = 1\nserver = "x\n', 2, "not TOML"),
+        ("rate = 1\nrate = 2\n", 2, "not TOML"),
+        ("a = [", None, "not TOML"),
+        (b"rate = 1\nserver = '\xff'\n", 2, "not valid UTF-8"),
+    ],
+)
+def test_what_is_not_toml(tmp_path: Path, content: str | bytes, line: int | None, why: str) -> None:
+    with pytest.raises(InputError, match=why) as caught:
+        read_settings(_write(tmp_path, content), KNOWN)
+    assert caught.value.where is not None
+    assert caught.value.where.line == line
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_settings(tmp_path / "nope.toml", KNOWN)

@@ -1,0 +1,440 @@
+"""Credential files read back by cryptography, and by openssl where there is one."""
+
+import dataclasses
+import pickle
+import shutil
+import string
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+    pkcs7,
+    pkcs12,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.model import KeySpec, Secret
+from bulkcmp.outputs.credentials import (
+    MAX_STEM,
+    Credential,
+    OutFormat,
+    check_format,
+    credential_files,
+    file_stem,
+    write_credentials,
+)
+
+pytestmark = pytest.mark.usefixtures("usual_umask")
+
+PASSPHRASE = Secret("pässword".encode())
+ALL_SPECS = ["rsa:2048", "ec:P-256", "ed25519", "ed448", "ml-dsa-65"]
+P12_SPECS = ALL_SPECS[:-1]
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+FORMATS = list(OutFormat)
+
+
+@pytest.fixture
+def credential(issued: dict[str, Credential]) -> Credential:
+    return dataclasses.replace(issued["ec:P-256"], id="dev-1")
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
+
+
+def is_key(loaded: object, credential: Credential) -> bool:
+    """Whether a key that was read back is the credential's."""
+    data: bytes = loaded.private_bytes(  # type: ignore[attr-defined]  # every private key has it
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return data == credential.key_pkcs8
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+# --- formats ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_pem_holds_certificate_chain_and_encrypted_key(
+    tmp_path: Path, issued: dict[str, Credential], spec: str
+) -> None:
+    item = dataclasses.replace(issued[spec], id="d")
+    folder = tmp_path / "certs"
+    assert write_credentials(folder, OutFormat.PEM, [item], PASSPHRASE, False) == [
+        "d.key.pem",
+        "d.pem",
+    ]
+    certificates = x509.load_pem_x509_certificates((folder / "d.pem").read_bytes())
+    assert [der(one) for one in certificates] == [item.certificate, *item.chain]
+    key = (folder / "d.key.pem").read_bytes()
+    assert key.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    assert is_key(load_pem_private_key(key, PASSPHRASE.reveal()), item)
+    assert modes(folder) == {"d.pem": 0o644, "d.key.pem": 0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS)
+def test_der_holds_certificate_chain_and_encrypted_key(
+    tmp_path: Path, issued: dict[str, Credential], spec: str
+) -> None:
+    item = dataclasses.replace(issued[spec], id="d")
+    assert write_credentials(tmp_path, OutFormat.DER, [item], PASSPHRASE, False) == [
+        "d.key.der",
+        "d.p7c",
+        "d.der",
+    ]
+    assert (tmp_path / "d.der").read_bytes() == item.certificate
+    chain = pkcs7.load_der_pkcs7_certificates((tmp_path / "d.p7c").read_bytes())
+    assert {der(one) for one in chain} == set(item.chain)
+    key = (tmp_path / "d.key.der").read_bytes()
+    assert is_key(load_der_private_key(key, PASSPHRASE.reveal()), item)
+    assert modes(tmp_path) == {"d.der": 0o644, "d.p7c": 0o644, "d.key.der": 0o600}
+
+
+@pytest.mark.parametrize("spec", P12_SPECS)
+def test_p12_holds_all_under_the_id(
+    tmp_path: Path, issued: dict[str, Credential], spec: str
+) -> None:
+    item = dataclasses.replace(issued[spec], id="Gerät 1")
+    [name] = write_credentials(tmp_path, OutFormat.P12, [item], PASSPHRASE, False)
+    store = pkcs12.load_pkcs12((tmp_path / name).read_bytes(), PASSPHRASE.reveal())
+    assert store.cert is not None
+    assert der(store.cert.certificate) == item.certificate
+    assert store.cert.friendly_name == "Gerät 1".encode()
+    assert [der(one.certificate) for one in store.additional_certs] == list(item.chain)
+    assert is_key(store.key, item)
+    assert modes(tmp_path) == {"Ger%C3%A4t%201.p12": 0o600}
+
+
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_keys_are_unencrypted_only_when_told_so(
+    tmp_path: Path, credential: Credential, out_format: OutFormat
+) -> None:
+    with pytest.raises(InputError, match="no passphrase") as caught:
+        write_credentials(tmp_path / "certs", out_format, [credential], None, False)
+    assert "--key-pass" in str(caught.value.hint)
+    assert "--plain-keys" in str(caught.value.hint)
+    assert not (tmp_path / "certs").exists()
+    write_credentials(tmp_path, out_format, [credential], None, True)
+    files = credential_files(out_format, "dev-1", has_key=True)
+    data = (tmp_path / files.key).read_bytes()
+    match out_format:
+        case OutFormat.PEM:
+            assert data.startswith(b"-----BEGIN PRIVATE KEY-----\n")
+            assert is_key(load_pem_private_key(data, None), credential)
+        case OutFormat.DER:
+            assert data == credential.key_pkcs8
+        case OutFormat.P12:
+            assert is_key(pkcs12.load_pkcs12(data, None).key, credential)
+    assert (tmp_path / files.key).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("out_format", "names"),
+    [(OutFormat.PEM, ["dev-1.pem"]), (OutFormat.DER, ["dev-1.p7c", "dev-1.der"])],
+)
+def test_without_a_key_there_are_only_certificates(
+    tmp_path: Path, credential: Credential, out_format: OutFormat, names: list[str]
+) -> None:
+    keyless = dataclasses.replace(credential, key_pkcs8=None)
+    assert write_credentials(tmp_path, out_format, [keyless], None, False) == names
+    assert sorted(modes(tmp_path)) == sorted(names)
+    assert credential_files(out_format, "dev-1", has_key=False).key == ""
+
+
+def test_without_a_chain_there_is_no_p7c(tmp_path: Path, credential: Credential) -> None:
+    alone = dataclasses.replace(credential, chain=())
+    assert write_credentials(tmp_path, OutFormat.DER, [alone], PASSPHRASE, False) == [
+        "dev-1.key.der",
+        "dev-1.der",
+    ]
+
+
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_the_names_for_the_results_are_those_written(
+    tmp_path: Path, credential: Credential, out_format: OutFormat
+) -> None:
+    written = write_credentials(tmp_path, out_format, [credential], PASSPHRASE, False)
+    files = credential_files(out_format, "dev-1", has_key=True)
+    assert {files.certificate, files.key} <= set(written)
+
+
+@pytest.mark.parametrize(
+    ("out_format", "spec"),
+    [(OutFormat.PEM, one) for one in [*ALL_SPECS, None]]
+    + [(OutFormat.DER, one) for one in [*ALL_SPECS, None]]
+    + [(OutFormat.P12, one) for one in P12_SPECS],
+)
+def test_what_a_format_can_hold_passes(out_format: OutFormat, spec: str | None) -> None:
+    check_format(out_format, None if spec is None else KeySpec.parse(spec))
+
+
+@pytest.mark.parametrize("spec", ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87", None])
+def test_what_p12_can_not_hold_is_refused_with_a_way_out(spec: str | None) -> None:
+    with pytest.raises(InputError, match=spec or "CSR") as caught:
+        check_format(OutFormat.P12, None if spec is None else KeySpec.parse(spec))
+    assert "pem or der" in str(caught.value.hint)
+    assert caught.value.exit_code == 2
+
+
+def test_p12_without_a_key_is_refused(tmp_path: Path, credential: Credential) -> None:
+    keyless = dataclasses.replace(credential, key_pkcs8=None)
+    with pytest.raises(InputError, match="CSR"):
+        write_credentials(tmp_path, OutFormat.P12, [keyless], PASSPHRASE, False)
+
+
+def test_cryptography_still_can_not_put_ml_dsa_into_p12(
+    tmp_path: Path, issued: dict[str, Credential]
+) -> None:
+    # when this fails, check_format may let it pass
+    with pytest.raises(BulkcmpError, match="row id 'ml-dsa-65'"):
+        write_credentials(tmp_path, OutFormat.P12, [issued["ml-dsa-65"]], PASSPHRASE, False)
+
+
+def test_a_p12_has_no_key_of_another_certificate(
+    tmp_path: Path, issued: dict[str, Credential], credential: Credential
+) -> None:
+    other = dataclasses.replace(credential, certificate=issued["ed25519"].certificate)
+    for expected in (["dev-1.p12"], []):
+        assert write_credentials(tmp_path, OutFormat.P12, [other], PASSPHRASE, False) == expected
+    store = pkcs12.load_pkcs12((tmp_path / "dev-1.p12").read_bytes(), PASSPHRASE.reveal())
+    assert store.key is None
+    held = [der(one.certificate) for one in store.additional_certs]
+    assert held == [other.certificate, *other.chain]
+
+
+def test_a_certificate_that_can_not_be_read_names_its_row(
+    tmp_path: Path, credential: Credential
+) -> None:
+    broken = dataclasses.replace(credential, certificate=b"\x30\x01\x00", chain=(b"\x30\x00",))
+    for out_format in (OutFormat.DER, OutFormat.P12):
+        with pytest.raises(BulkcmpError, match="row id 'dev-1'"):
+            write_credentials(tmp_path, out_format, [broken], PASSPHRASE, False)
+    assert write_credentials(tmp_path, OutFormat.PEM, [broken], PASSPHRASE, False)
+
+
+# --- writing again ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_what_is_there_is_not_written_again(
+    tmp_path: Path, issued: dict[str, Credential], out_format: OutFormat, plain: bool
+) -> None:
+    items = [issued[spec] for spec in P12_SPECS]
+    passphrase = None if plain else PASSPHRASE
+    written = write_credentials(tmp_path, out_format, items[:2], passphrase, plain)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert set(before) == set(written)
+    later = write_credentials(tmp_path, out_format, items, passphrase, plain)
+    assert later
+    assert not set(later) & set(written)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "zeroed"])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_what_a_power_failure_took_is_written_again(
+    tmp_path: Path, credential: Credential, out_format: OutFormat, plain: bool, damage: str
+) -> None:
+    passphrase = None if plain else PASSPHRASE
+    names = write_credentials(tmp_path, out_format, [credential], passphrase, plain)
+    for name in names:
+        path = tmp_path / name
+        whole = path.read_bytes()
+        match damage:
+            case "gone":
+                path.unlink()
+            case "empty":
+                path.write_bytes(b"")
+            case "cut":
+                path.write_bytes(whole[:-1])
+            case "zeroed":
+                path.write_bytes(bytes(len(whole)))
+        again = write_credentials(tmp_path, out_format, [credential], passphrase, plain)
+        assert name in again
+        assert write_credentials(tmp_path, out_format, [credential], passphrase, plain) == []
+
+
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_keys_left_unencrypted_are_replaced_and_the_other_way_round(
+    tmp_path: Path, credential: Credential, out_format: OutFormat
+) -> None:
+    for plain in (True, False, True):
+        written = write_credentials(tmp_path, out_format, [credential], PASSPHRASE, plain)
+        assert credential_files(out_format, "dev-1", has_key=True).key in written
+
+
+@pytest.mark.parametrize("out_format", FORMATS)
+def test_a_new_certificate_brings_its_own_key(
+    tmp_path: Path, issued: dict[str, Credential], out_format: OutFormat
+) -> None:
+    for spec in ("ec:P-256", "ed25519"):
+        item = dataclasses.replace(issued[spec], id="d")
+        written = write_credentials(tmp_path, out_format, [item], None, True)
+        files = credential_files(out_format, "d", has_key=True)
+        assert {files.certificate, files.key} <= set(written)
+    data = (tmp_path / files.key).read_bytes()
+    match out_format:
+        case OutFormat.PEM:
+            assert is_key(load_pem_private_key(data, None), item)
+        case OutFormat.DER:
+            assert data == item.key_pkcs8
+        case OutFormat.P12:
+            assert is_key(pkcs12.load_pkcs12(data, None).key, item)
+
+
+def test_what_goes_to_a_worker_process_can_be_pickled_and_hides_the_key(
+    credential: Credential,
+) -> None:
+    again = pickle.loads(pickle.dumps((credential, PASSPHRASE, OutFormat.P12)))
+    assert again == (credential, PASSPHRASE, OutFormat.P12)
+    assert credential.key_pkcs8 is not None
+    assert repr(credential.key_pkcs8) not in repr(credential)
+    assert "key_pkcs8" not in repr(credential)
+
+
+# --- file names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row_id", "stem"),
+    [
+        ("dev-0001", "dev-0001"),
+        ("host.example.com", "host.example.com"),
+        ("con", "con"),
+        ("", "~"),
+        (".", "%2E"),
+        ("..", "%2E."),
+        ("../x", "%2E.%2Fx"),
+        ("a/b", "a%2Fb"),
+        (".hidden", "%2Ehidden"),
+        ("a b", "a%20b"),
+        ("100%", "100%25"),
+        ("~", "%7E"),
+        ("ü", "%C3%BC"),
+        ("a\x00b", "a%00b"),
+        ("a.key", "a%2Ekey"),
+        (".key", "%2Ekey"),
+        ("a.KEY", "a%2EKEY"),
+        ("x" * MAX_STEM, "x" * MAX_STEM),
+        (
+            "x" * (MAX_STEM + 1),
+            "x" * 167 + "~" + "84a0678c90937f5dcf9994d5866668da",
+        ),
+    ],
+)
+def test_stems(row_id: str, stem: str) -> None:
+    assert file_stem(row_id) == stem
+
+
+SUFFIXES = (".pem", ".key.pem", ".der", ".key.der", ".p7c", ".p12")
+IDS = st.one_of(
+    ANY_TEXT,
+    st.text("ab./%~\\-K2Eey", max_size=8),
+    st.text("aé", min_size=60, max_size=260),
+    st.sampled_from(["a", "a.key", "a%2Ekey", ".key", "key", "", "~", "%", "%25", "a.p7c"]),
+)
+
+
+@given(IDS)
+@example("\ud83d\ude00")
+def test_a_stem_never_leaves_its_folder(row_id: str) -> None:
+    stem = file_stem(row_id)
+    assert stem
+    assert len(stem) <= MAX_STEM
+    assert set(stem) <= set(string.ascii_letters + string.digits + "._-%~")
+    assert not stem.startswith(".")
+    for suffix in SUFFIXES:
+        assert Path("folder", stem + suffix).parent == Path("folder")
+        # with the temporary file's `.` and `.tmp`
+        assert len(stem + suffix) + 5 <= 255
+
+
+@given(IDS)
+def test_a_stem_that_is_not_cut_can_be_turned_back(row_id: str) -> None:
+    stem = file_stem(row_id)
+    if "~" not in stem:
+        assert unquote(stem, errors="surrogatepass") == row_id
+
+
+@given(st.sets(IDS, min_size=2, max_size=20))
+def test_no_two_ids_share_a_file(ids: set[str]) -> None:
+    for suffixes in (SUFFIXES[:2], SUFFIXES[2:5], SUFFIXES[5:]):
+        names = {file_stem(row_id) + suffix for row_id in ids for suffix in suffixes}
+        assert len(names) == len(ids) * len(suffixes)
+
+
+def test_long_ids_that_differ_at_their_end_differ() -> None:
+    one, other = file_stem("é" * 300 + "1"), file_stem("é" * 300 + "2")
+    assert one != other
+    assert len(one) == len(other) == MAX_STEM
+
+
+def test_hostile_ids_stay_in_the_folder(tmp_path: Path, credential: Credential) -> None:
+    ids = ["../x", "a/b", ".", "..", "", "con", "é" * 500, "\x00", "/etc/passwd", "a", "a.key"]
+    items = [dataclasses.replace(credential, id=row_id) for row_id in ids]
+    folder = tmp_path / "certs"
+    names = write_credentials(folder, OutFormat.PEM, items, None, True)
+    assert len(set(names)) == len(names) == 2 * len(ids)
+    assert {path.name for path in folder.iterdir()} == set(names)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+# --- peers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl in PATH")
+@pytest.mark.parametrize("out_format", FORMATS)
+@pytest.mark.parametrize("spec", P12_SPECS)
+def test_openssl_reads_what_was_written(
+    tmp_path: Path, issued: dict[str, Credential], out_format: OutFormat, spec: str
+) -> None:
+    item = dataclasses.replace(issued[spec], id="d")
+    passphrase = Secret(b"a passphrase")
+    write_credentials(tmp_path, out_format, [item], passphrase, False)
+
+    def openssl(*arguments: str) -> str:
+        return subprocess.run(
+            ["openssl", *arguments],
+            cwd=tmp_path,
+            env={"PASS": "a passphrase"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    match out_format:
+        case OutFormat.PEM:
+            public = openssl("pkey", "-in", "d.key.pem", "-passin", "env:PASS", "-pubout")
+            certified = openssl("x509", "-in", "d.pem", "-noout", "-pubkey")
+        case OutFormat.DER:
+            public = openssl(
+                *("pkey", "-inform", "DER", "-in", "d.key.der", "-passin", "env:PASS", "-pubout")
+            )
+            certified = openssl("x509", "-inform", "DER", "-in", "d.der", "-noout", "-pubkey")
+            listed = openssl(*("pkcs7", "-inform", "DER", "-in", "d.p7c", "-print_certs"))
+            assert listed.count("BEGIN CERTIFICATE") == 2
+        case OutFormat.P12:
+            opened = ("pkcs12", "-in", "d.p12", "-passin", "env:PASS")
+            (tmp_path / "key").write_text(openssl(*opened, "-nocerts", "-nodes"))
+            (tmp_path / "cert").write_text(openssl(*opened, "-nokeys", "-clcerts"))
+            public = openssl("pkey", "-in", "key", "-pubout")
+            certified = openssl("x509", "-in", "cert", "-noout", "-pubkey")
+            assert openssl(*opened, "-nokeys", "-cacerts").count("BEGIN CERTIFICATE") == 2
+    assert public == certified

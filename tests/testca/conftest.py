@@ -1,0 +1,413 @@
+"""A CA in process, and peers that talk CMP to it octet by octet."""
+
+import datetime as dt
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from bulkcmp.cmp import algorithms, popo, protection
+from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.asn1 import (
+    GeneralizedTime,
+    ObjectIdentifier,
+    any_from,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    wrap,
+)
+from bulkcmp.cmp.messages import (
+    CONTROL_OLD_CERT_ID,
+    IT_IMPLICIT_CONFIRM,
+    NULL_DN,
+    AttributeTypeAndValue,
+    BodyType,
+    CertId,
+    CertRepMessage,
+    CertRequest,
+    CertStatus,
+    CertTemplate,
+    ErrorMsgContent,
+    Extension,
+    PKIHeader,
+    PKIMessage,
+    PKIStatusInfo,
+    RevRepContent,
+    SubjectPublicKeyInfo,
+    body,
+    decode_message,
+    directory_name,
+    encode_message,
+    fail_info_names,
+    name_elements,
+    protected_part,
+)
+from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.model import KeySpec, Popo, Secret
+from bulkcmp.testca import state
+from bulkcmp.testca.aliases import ALIASES, Behaviour
+from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.store import Registration, Store
+
+NOW = dt.datetime(2027, 3, 1, 12, 0, tzinfo=dt.UTC)
+USER_SECRET = Secret(b"pw1")
+
+
+@cache
+def shared_key(spec: str, number: int = 0) -> SigningKey:
+    """A key of that type; the same one for the same number."""
+    return algorithms.load_signing_key(make_keys(KeySpec.parse(spec), 1)[0])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response of the CA, its protection verified."""
+
+    message: PKIMessage
+    protection: str
+    """`mac`, `signature` or `none`."""
+
+    @property
+    def type(self) -> BodyType:
+        return self.message.body_type
+
+    @property
+    def status(self) -> tuple[int, tuple[str, ...], str]:
+        """PKIStatus, failInfo and statusString."""
+        info: PKIStatusInfo
+        match self.type:
+            case BodyType.ERROR:
+                info = decode(ErrorMsgContent, self.message.body).pKIStatusInfo
+            case BodyType.RP:
+                (info,) = decode(RevRepContent, self.message.body).status
+            case _:
+                (one,) = decode(CertRepMessage, self.message.body).response
+                info = one.status
+        return info.status, fail_info_names(info.failInfo), " / ".join(info.statusString or ())
+
+    @property
+    def cert_req_id(self) -> int:
+        (one,) = decode(CertRepMessage, self.message.body).response
+        return one.certReqId
+
+    @property
+    def der(self) -> bytes:
+        """The issued certificate."""
+        (one,) = decode(CertRepMessage, self.message.body).response
+        assert one.certifiedKeyPair is not None
+        return content(one.certifiedKeyPair[0])
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return x509.load_der_x509_certificate(self.der)
+
+
+@dataclass
+class Peer:
+    """One requester at one alias, in one transaction at a time."""
+
+    ca: "Ca"
+    alias: str
+    ref: bytes | None = None
+    secret: Secret | None = None
+    key: SigningKey | None = None
+    cert: bytes | None = None
+    iterations: int = 100
+    transaction_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    last: Reply | None = None
+
+    def send(
+        self,
+        body_type: BodyType,
+        der: bytes,
+        *,
+        implicit: bool = False,
+        protect: bool = True,
+        spoil: bool = False,
+        extra_certs: tuple[bytes, ...] | None = None,
+        now: dt.datetime | None = None,
+        **header: Any,
+    ) -> Reply:
+        """Send a message of this transaction; `header` replaces fields of its PKIHeader."""
+        when = now or self.ca.now
+        sender, kid = directory_name(NULL_DN), self.ref
+        parameters: MacParameters | None = None
+        algorithm = b""
+        if self.secret is not None:
+            parameters = MacParameters.choose(b"0123456789abcdef", iterations=self.iterations)
+            algorithm = parameters.identifier
+        elif self.key is not None and self.cert is not None:
+            algorithm = algorithms.signature_identifier(self.key, "sha256")
+            certificate = x509.load_der_x509_certificate(self.cert)
+            sender = directory_name(certificate.subject.public_bytes())
+            ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+            kid = ski.value.digest
+        fields: dict[str, Any] = {
+            "pvno": 2,
+            "sender": sender,
+            "recipient": directory_name(self.ca.root.name),
+            "messageTime": GeneralizedTime(when),
+            "protectionAlg": decode_sequence_of(algorithm) if algorithm else None,
+            "senderKID": kid,
+            "transactionID": self.transaction_id,
+            "senderNonce": secrets.token_bytes(16),
+            "recipNonce": None if self.last is None else self.last.message.header.senderNonce,
+            "generalInfo": (
+                [any_from(wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00"))]
+                if implicit
+                else None
+            ),
+        }
+        head = encode(PKIHeader(**(fields | header)))
+        tagged = body(body_type, der)
+        part = protected_part(head, tagged)
+        value: bytes | None = None
+        if parameters is not None and self.secret is not None:
+            derivation = Derivation(
+                self.secret, parameters.salt, parameters.owf, parameters.iterations
+            )
+            value = protection.mac(protection.derive(derivation), parameters, part)
+        elif self.key is not None:
+            value = algorithms.sign(self.key, "sha256", part)
+        if value is not None and spoil:
+            value = value[:-1] + bytes((value[-1] ^ 1,))
+        if extra_certs is None:
+            extra_certs = () if self.cert is None else (self.cert,)
+        self.last = self.ca.ask(
+            self.alias,
+            encode_message(head, tagged, value if protect else None, extra_certs),
+            self.secret,
+            when,
+        )
+        return self.last
+
+    def enroll(
+        self,
+        body_type: BodyType = BodyType.IR,
+        subject: str | None = "/CN=dev1/O=Acme/C=SE",
+        spec: str = "ec:P-256",
+        *,
+        implicit: bool = False,
+        now: dt.datetime | None = None,
+        **crmf: Any,
+    ) -> Reply:
+        """Ask for a certificate by CRMF."""
+        der = self.ca.crmf(shared_key(spec), subject, **crmf)
+        return self.send(body_type, der, implicit=implicit, now=now)
+
+    def confirm(self, reply: Reply, **fields: Any) -> Reply:
+        """Send the certConf of an issued certificate; `fields` replaces those of its CertStatus."""
+        value, algorithm = algorithms.certificate_hash(reply.certificate, reply.der)
+        status: dict[str, Any] = {
+            "certHash": value,
+            "certReqId": reply.cert_req_id,
+            "hashAlg": None if algorithm is None else decode_sequence_of(algorithm),
+        }
+        der = wrap(0x30, encode(CertStatus(**(status | fields))))
+        return self.send(BodyType.CERT_CONF, der)
+
+    def again(self) -> "Peer":
+        """The same requester, in a new transaction."""
+        return Peer(
+            self.ca, self.alias, self.ref, self.secret, self.key, self.cert, self.iterations
+        )
+
+
+class Ca:
+    """A CA with its books, and a clock that stands still until it is set."""
+
+    def __init__(self, folder: Path, spec: str = "ec:P-256") -> None:
+        self.folder = folder
+        self.now = NOW
+        state.create(folder, KeySpec.parse(spec), NOW)
+        self.root: Identity = state.load_identity(folder)
+        self.store: Store = state.open_books(folder)
+        self.authority = Authority(self.store, self.root)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def behave(self, behaviour: Behaviour, **exceptions: Behaviour) -> None:
+        """Restart with other knobs; names in `exceptions` have `_` for `-`."""
+        by_name = {name.replace("_", "-"): one for name, one in exceptions.items()}
+        self.authority = Authority(self.store, self.root, behaviour, by_name)
+
+    def restart(self, behaviour: Behaviour | None = None) -> None:
+        self.store.close()
+        self.store = state.open_books(self.folder)
+        self.authority = Authority(self.store, state.load_identity(self.folder), behaviour)
+
+    def register(self, user: str, subject: str | None = None, secret: Secret = USER_SECRET) -> None:
+        name = parse_name(subject or f"/CN={user}/O=Acme/C=SE")
+        entries = [Registration(user, "client-hmac", name, secret)]
+        self.store.register(entries, replace=True)
+
+    def ask(
+        self, alias: str, request: bytes, secret: Secret | None = None, now: dt.datetime = NOW
+    ) -> Reply:
+        """Answer of the CA, decoded, its protection verified."""
+        answer = self.authority.handle(ALIASES[alias], request, now)
+        message = decode_message(answer)
+        if message.protection is None:
+            assert message.header.protectionAlg is None
+            return Reply(message, "none")
+        parameters = protection.mac_parameters(message)
+        if parameters is None:
+            protection.check_signature(message, self.root.certificate)
+            assert message.extra_certs[0] == self.root.der
+            assert message.header.senderKID == self.root.key_identifier
+            return Reply(message, "signature")
+        assert secret is not None
+        derivation = Derivation(secret, parameters.salt, parameters.owf, parameters.iterations)
+        protection.check_mac(message, parameters, protection.derive(derivation))
+        return Reply(message, "mac")
+
+    def ra_secret(self) -> Secret:
+        secret = self.store.alias_secret("ra-hmac")
+        assert secret is not None
+        return secret
+
+    def ra_hmac(self) -> Peer:
+        return Peer(self, "ra-hmac", b"ra1", self.ra_secret())
+
+    def ra_cert(self) -> Peer:
+        folder = state.Folder(self.folder)
+        certificate = x509.load_pem_x509_certificate(folder.ra_certificate.read_bytes())
+        return Peer(
+            self,
+            "ra-cert",
+            key=_load_pem_key(folder.ra_key),
+            cert=certificate.public_bytes(Encoding.DER),
+        )
+
+    def client_hmac(self, user: str = "dev1") -> Peer:
+        """A registered end entity."""
+        known = self.store.registration(user)
+        if known is None or known.secret is None:
+            self.register(user)
+        return Peer(self, "client-hmac", user.encode(), USER_SECRET)
+
+    def client_cert(self, user: str = "dev1", spec: str = "ec:P-256", **crmf: Any) -> Peer:
+        """An end entity with a confirmed certificate."""
+        der = (
+            self.ra_hmac()
+            .enroll(BodyType.IR, f"/CN={user}/O=Acme/C=SE", spec, implicit=True, **crmf)
+            .der
+        )
+        return Peer(self, "client-cert", key=shared_key(spec), cert=der)
+
+    def requester(self, alias: str) -> Peer:
+        """One who may ask for dev1 at an alias."""
+        made: dict[str, Callable[[], Peer]] = {
+            "client-hmac": self.client_hmac,
+            "client-cert": self.client_cert,
+            "ra-hmac": self.ra_hmac,
+            "ra-cert": self.ra_cert,
+        }
+        return made[alias]()
+
+    def crmf(
+        self,
+        key: SigningKey,
+        subject: str | None = "/CN=dev1/O=Acme/C=SE",
+        *,
+        prove: bytes | Popo | None = Popo.SIGNATURE,
+        extensions: list[tuple[str, bool, bytes]] | None = None,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        old: tuple[bytes, int] | None = None,
+        public_key: bytes | None = None,
+        cert_req_id: int = 0,
+        count: int = 1,
+        **template: Any,
+    ) -> bytes:
+        """DER CertReqMessages; `template` gives further fields of the CertTemplate."""
+        validity = [
+            any_from(explicit(number, _time(time)))
+            for number, time in enumerate((not_before, not_after))
+            if time is not None
+        ]
+        spki = public_key or algorithms.public_key_info(key)
+        fields: dict[str, Any] = {
+            "subject": None if subject is None else name_elements(parse_name(subject)),
+            "publicKey": decode(SubjectPublicKeyInfo, spki),
+            "validity": validity or None,
+            "extensions": None
+            if extensions is None
+            else [
+                Extension(extnID=ObjectIdentifier(oid), critical=critical, extnValue=value)
+                for oid, critical, value in extensions
+            ],
+        }
+        controls = None
+        if old is not None:
+            cert_id = CertId(issuer=directory_name(old[0]), serialNumber=old[1])
+            control = AttributeTypeAndValue(
+                type=CONTROL_OLD_CERT_ID, value=any_from(encode(cert_id))
+            )
+            controls = [control]
+        request = encode(
+            CertRequest(
+                certReqId=cert_req_id,
+                certTemplate=CertTemplate(**(fields | template)),
+                controls=controls,
+            )
+        )
+        proof = prove if isinstance(prove, bytes) else b""
+        if isinstance(prove, Popo):
+            proof = popo.prove(request, key, "sha256", prove)
+        return wrap(0x30, *([wrap(0x30, request, proof)] * count))
+
+
+def _time(time: dt.datetime) -> bytes:
+    if time.year < 2050:
+        return wrap(0x17, time.strftime("%y%m%d%H%M%SZ").encode())
+    return wrap(0x18, time.strftime("%Y%m%d%H%M%SZ").encode())
+
+
+def _load_pem_key(path: Path) -> SigningKey:
+    key = load_pem_private_key(path.read_bytes(), None)
+    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return algorithms.load_signing_key(pkcs8)
+
+
+@pytest.fixture
+def make_ca(tmp_path: Path) -> Iterator[Callable[[str], Ca]]:
+    """Makes CAs with keys of the type that is asked for."""
+    made: list[Ca] = []
+
+    def make(spec: str) -> Ca:
+        made.append(Ca(tmp_path / f"ca{len(made)}", spec))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def ca(make_ca: Callable[[str], Ca]) -> Ca:
+    return make_ca("ec:P-256")
+
+
+@pytest.fixture
+def key() -> Callable[..., SigningKey]:
+    """Keys that tests share, by type and number."""
+    return shared_key

@@ -1,0 +1,159 @@
+"""The final text."""
+
+import dataclasses
+import datetime as dt
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
+from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.outputs.summary import PopulationFacts, RunSummary
+from bulkcmp.stats.progress import Latencies, Snapshot
+from bulkcmp.stats.tally import OutcomeCount
+from bulkcmp.ui.outcomes import HINTS
+from bulkcmp.ui.summary import render_summary
+
+MakeConsole = Callable[..., tuple[Console, io.StringIO]]
+
+
+@pytest.fixture
+def summary(snapshot: Snapshot) -> RunSummary:
+    """The worst: interrupted, with many classes of failure and many notes."""
+    return RunSummary(
+        tool_version="0.1.0",
+        command="enroll",
+        started_at=dt.datetime(2026, 1, 2, tzinfo=dt.UTC),
+        ended_at=dt.datetime(2026, 1, 2, 0, 0, 5, tzinfo=dt.UTC),
+        elapsed=snapshot.elapsed,
+        server="https://ra:hunter2@ca.example/ejbca/publicweb/cmp/ra-hmac",
+        operations=(Operation.IR,),
+        key_mode="new ec:P-256 key per row",
+        population=PopulationFacts("devices.csv", "ab" * 32, 10_000),
+        counts=(*snapshot.counts, OutcomeCount(OutcomeClass.TO_DO, "", 8_700)),
+        transactions=1200,
+        success=snapshot.success,
+        failure=snapshot.failure,
+        interrupted=True,
+        exit_code=EXIT_INTERRUPTED,
+        run_folder="runs/batch-17",
+        results_file="runs/batch-17/results.csv",
+        credentials_folder="runs/batch-17/certs",
+        notes=tuple(f"note [b]{number}[/b]" for number in range(5)),
+    )
+
+
+def render(make_console: MakeConsole, summary: RunSummary, width: int = 80) -> list[str]:
+    console, stream = make_console(width, terminal=False)
+    render_summary(console, summary)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_the_worst_summary_is_short(make_console: MakeConsole, summary: RunSummary) -> None:
+    assert len(render(make_console, summary, 80)) <= 31
+    assert len(render(make_console, summary, 200)) <= 30
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_it_says_all_that_matters(
+    make_console: MakeConsole, summary: RunSummary, width: int
+) -> None:
+    lines = render(make_console, summary, width)
+    text = " ".join(" ".join(lines).split())
+    for part in (
+        "interrupted: 1,275 of 10,000 rows done (devices.csv; ir; new ec:P-256 key per row)",
+        "1,200 transactions in 5.00 s, 240.0/s",
+        "1,275 issued",
+        "7 rejected: badPOP 4, badRequest 3 " + HINTS[OutcomeClass.REJECTED],
+        "8,700 to do " + HINTS[OutcomeClass.TO_DO],
+        "other classes: see results.csv",
+        "note: note [b]0[/b]",
+        "note: 2 more notes in summary.json",
+        "exit code 130: interrupted",
+    ):
+        assert part in text
+    # a path or URL is never broken, however narrow it gets
+    assert "server        https://ca.example/ejbca/publicweb/cmp/ra-hmac" in lines
+    assert "results       runs/batch-17/results.csv" in lines
+    assert "certificates  runs/batch-17/certs" in lines
+    assert "hunter2" not in text
+    others = [line for line in lines if not line.startswith(("server", "results", "certif"))]
+    assert max(map(len, others)) <= width
+
+
+def test_no_row_is_lost_between_the_lines(make_console: MakeConsole, summary: RunSummary) -> None:
+    lines = render(make_console, summary, 200)
+    rows = [match[1] for line in lines if (match := re.match(r" *([\d,]+)  \S", line))]
+    assert sum(int(count.replace(",", "")) for count in rows) == 10_000
+
+
+def test_a_run_without_trouble(make_console: MakeConsole, summary: RunSummary) -> None:
+    good = dataclasses.replace(
+        summary,
+        population=PopulationFacts("devices.csv", "", 1000),
+        counts=(OutcomeCount(OutcomeClass.ISSUED, "", 1000),),
+        success=Latencies(service=summary.success.service),
+        failure=Latencies(),
+        interrupted=False,
+        exit_code=EXIT_OK,
+        notes=(),
+    )
+    lines = render(make_console, good)
+    assert lines[:5] == [
+        "1,000 of 1,000 rows done (devices.csv; ir; new ec:P-256 key per row)",
+        "1,200 transactions in 5.00 s, 240.0/s",
+        "",
+        "1,000  issued",
+        "",
+    ]
+    assert [line.split()[0] for line in lines[5:7]] == ["latency", "done"]
+    assert lines[7:] == [
+        "",
+        "server        https://ca.example/ejbca/publicweb/cmp/ra-hmac",
+        "results       runs/batch-17/results.csv",
+        "certificates  runs/batch-17/certs",
+        "exit code     0: all rows are done",
+    ]
+
+
+def test_a_run_without_transactions_has_no_latencies(
+    make_console: MakeConsole, summary: RunSummary
+) -> None:
+    idle = dataclasses.replace(
+        summary,
+        counts=(),
+        transactions=0,
+        success=Latencies(),
+        failure=Latencies(),
+        credentials_folder="",
+    )
+    lines = render(make_console, idle)
+    assert not any(line.startswith(("latency", "certificates")) for line in lines)
+
+
+def test_hostile_names_do_no_harm(
+    make_console: MakeConsole, summary: RunSummary, hostile: str
+) -> None:
+    bad = dataclasses.replace(
+        summary,
+        population=PopulationFacts(hostile, "", 1),
+        notes=(hostile,),
+        results_file=hostile,
+        server="http://ca.example/" + hostile,
+        counts=(OutcomeCount(OutcomeClass.REJECTED, hostile, 1),),
+    )
+    text = "\n".join(render(make_console, bad))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert text.count("[red]no[/red]") == 5
+
+
+def test_a_latin_1_terminal_gets_what_it_can_show(
+    make_console: MakeConsole, summary: RunSummary
+) -> None:
+    console, stream = make_console(encoding="latin-1")
+    render_summary(console, dataclasses.replace(summary, results_file="läufe/東京.csv"))
+    stream.getvalue().encode("latin-1")
+    assert r"läufe/\u6771\u4eac.csv" in stream.getvalue()
