@@ -55,11 +55,8 @@ class TrustStore:
         self.untrusted = tuple(untrusted)
         if not self.anchors:
             raise InputError("no trust anchor", hint="give the CA's certificate with --trusted")
-        self._store = crypto.X509Store()
-        self._store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
         try:
-            for anchor in self.anchors:
-                self._store.add_cert(_openssl(anchor))
+            self._trusted = [_openssl(certificate) for certificate in self.anchors]
             self._helpers = [_openssl(certificate) for certificate in self.untrusted]
         except RemoteCmpError as error:
             raise InputError(f"a trusted or untrusted certificate is unusable: {error}") from error
@@ -89,8 +86,7 @@ class TrustStore:
                 helpers.append(_openssl(der))
             except RemoteCmpError:
                 continue
-        self._store.set_time(at.astimezone(dt.UTC))
-        context = crypto.X509StoreContext(self._store, leaf, helpers)
+        context = crypto.X509StoreContext(self._store(at), leaf, helpers)
         try:
             verified = context.get_verified_chain()
         except crypto.X509StoreContextError as error:
@@ -100,6 +96,15 @@ class TrustStore:
         return tuple(
             crypto.dump_certificate(crypto.FILETYPE_ASN1, issuer) for issuer in verified[1:]
         )
+
+    def _store(self, at: dt.datetime) -> crypto.X509Store:
+        # a store keeps the first time that it is set to: X509_STORE_set1_param does not overwrite
+        store = crypto.X509Store()
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        for anchor in self._trusted:
+            store.add_cert(anchor)
+        store.set_time(at.astimezone(dt.UTC))
+        return store
 
     def cached_chain(
         self, certificate: bytes, extra: Sequence[bytes], at: dt.datetime

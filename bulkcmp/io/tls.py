@@ -143,7 +143,7 @@ def _load_key(path: Path, password: Secret | None) -> tuple[PrivateKeyTypes, byt
             raise InputError(
                 "the TLS client key is encrypted",
                 where=where,
-                hint="give its password with --tls-key-pass",
+                hint="give its password with --tls-keypass",
             ) from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise InputError("holds no PEM private key that can be read", where=where) from error

@@ -39,7 +39,6 @@ EXTENSION_ERRORS: Final = (
 )
 """What `cryptography` raises on extensions that it can't parse."""
 
-_MAX_ID_BITS: Final = 31
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
 
@@ -115,8 +114,6 @@ def read(message: PKIMessage, p10cr_id: int) -> Enrollment:
         )
     request: CertReqMsg = requests[0]
     cert_request = decode(CertRequest, request.certReq)
-    if cert_request.certReqId.bit_length() > _MAX_ID_BITS:
-        raise RefusedError("badDataFormat", "certReqId is too large")
     template = cert_request.certTemplate
     if template.publicKey is None:
         raise rejected("badCertTemplate", "no public key, and keys are not made here")

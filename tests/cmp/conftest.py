@@ -2,9 +2,8 @@
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -476,35 +475,3 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         )
 
     return make
-
-
-VECTORS = Path(__file__).parent.parent / "vectors" / "openssl"
-
-
-@dataclass(frozen=True)
-class Vector:
-    """A message of OpenSSL's, and the transaction that it is of."""
-
-    name: str
-    der: bytes
-
-    @property
-    def message(self) -> PKIMessage:
-        return messages.decode_message(self.der)
-
-
-def read_vectors() -> Iterator[Vector]:
-    for path in sorted(VECTORS.glob("*-req.der")) + sorted(VECTORS.glob("*-rsp.der")):
-        yield Vector(path.stem, path.read_bytes())
-
-
-@pytest.fixture(scope="session")
-def vectors() -> dict[str, Vector]:
-    """Every message of tests/vectors/openssl, by its file's name."""
-    return {vector.name: vector for vector in read_vectors()}
-
-
-@pytest.fixture(scope="session")
-def vector_certificates() -> dict[str, bytes]:
-    """The certificates of tests/vectors/openssl: root, signer, device."""
-    return {who: (VECTORS / f"{who}.der").read_bytes() for who in ("root", "signer", "device")}

@@ -27,7 +27,7 @@ def test_a_signature_is_good_for_its_data_alone(pki: "Pki", kind: str, digest: s
     signature = algorithms.sign(key, digest, b"data")
     algorithms.verify(key.public_key(), identifier, signature, b"data")
     for wrong, data in ((signature, b"Data"), (b"", b"data"), (signature[:-1], b"data")):
-        with pytest.raises(RemoteCmpError, match="^the signature is wrong$"):
+        with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
             algorithms.verify(key.public_key(), identifier, wrong, data)
 
 
@@ -61,7 +61,7 @@ def test_an_rsa_signature_without_null_is_taken() -> None:
 
 
 def test_an_unknown_signature_algorithm_is_refused(pki: "Pki") -> None:
-    with pytest.raises(RemoteCmpError, match="^unknown signature algorithm 3000$"):
+    with pytest.raises(RemoteCmpError, match=r"^unknown signature algorithm 3000$"):
         algorithms.verify(pki.keys["ec"].public_key(), b"\x30\x00", b"", b"")
 
 
@@ -77,7 +77,7 @@ def test_keys_that_are_of_no_use(pki: "Pki") -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    with pytest.raises(LocalCmpError, match="^X25519PrivateKey can't sign$"):
+    with pytest.raises(LocalCmpError, match=r"^X25519PrivateKey can't sign$"):
         algorithms.load_signing_key(exchange)
     encrypted = pki.keys["ec"].private_bytes(
         serialization.Encoding.DER,
@@ -85,7 +85,9 @@ def test_keys_that_are_of_no_use(pki: "Pki") -> None:
         serialization.BestAvailableEncryption(b"x"),
     )
     for der in (encrypted, b"", b"\x30\x00"):
-        with pytest.raises(LocalCmpError, match="^not an unencrypted PKCS#8 private key$") as error:
+        with pytest.raises(
+            LocalCmpError, match=r"^not an unencrypted PKCS#8 private key$"
+        ) as error:
             algorithms.load_signing_key(der)
         assert error.value.__cause__ is None, "the codec's own text may quote the key"
 
@@ -114,9 +116,9 @@ def test_hmac_sha1_has_two_names() -> None:
 
 
 def test_unknown_digests_and_macs_are_refused() -> None:
-    with pytest.raises(RemoteCmpError, match="^unknown digest algorithm 3000$"):
+    with pytest.raises(RemoteCmpError, match=r"^unknown digest algorithm 3000$"):
         algorithms.digest_of(b"\x30\x00")
-    with pytest.raises(RemoteCmpError, match="^unknown MAC algorithm 3000$"):
+    with pytest.raises(RemoteCmpError, match=r"^unknown MAC algorithm 3000$"):
         algorithms.mac_digest_of(b"\x30\x00")
 
 

@@ -150,5 +150,5 @@ def test_unknown_fail_info() -> None:
     assert fail_info_names(BitString(b"\x00\x00\x00\x30", 4)) == ("duplicateCertReq", "bit 27")
     million = BitString(b"\xff" * 125_000, 0)
     assert fail_info_names(million) == (*FAIL_INFO, *(f"bit {bit}" for bit in range(27, 64)))
-    with pytest.raises(ValueError, match="badLuck"):
+    with pytest.raises(ValueError):
         fail_info("badLuck")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -89,6 +89,34 @@ async def test_server_without_tls(server: "Server", pki: "Pki", lost: Lost) -> N
         with lost(Loss.TLS, "wrong version number"):
             await http.post(f"https://127.0.0.1:{server.port}/")
         await server.until_open(0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"], indirect=True
+)
+async def test_what_comes_before_tls_is_left_to_tls(
+    server: "Server", pki: "Pki", lost: Lost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_connection = asyncio.BaseEventLoop.create_connection
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        made = await create_connection(*arguments, **options)
+        await asyncio.sleep(0.05)
+        return made
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", slowly)
+    server.greeting = b"220 mail.example.com ESMTP\r\n"
+    server.silent = True
+    async with client(tls_context(trusted=[pki.ca]), Limits(connect=5)) as http:
+        with lost(Loss.TLS, "wrong version number"):
+            await http.post(f"https://127.0.0.1:{server.port}/")
+
+
+@pytest.mark.anyio
+async def test_an_anchor_need_not_be_a_root(secure: "Server", pki: "Pki") -> None:
+    async with client(tls_context(trusted=[pki.folder / "server.pem"])) as http:
+        assert (await http.post(secure.url)).content == b"answer"
 
 
 @pytest.mark.anyio

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from bulkcmp.cmp import algorithms, popo, protection
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.asn1 import (
+    TLV,
     GeneralizedTime,
     ObjectIdentifier,
     any_from,
@@ -61,7 +63,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec, Popo, Secret
 from bulkcmp.testca import state
-from bulkcmp.testca.aliases import ALIASES, Behaviour
+from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.store import Registration, Store
@@ -201,7 +203,7 @@ class Peer:
     def enroll(
         self,
         body_type: BodyType = BodyType.IR,
-        subject: str | None = "/CN=dev1/O=Acme/C=SE",
+        subject: str | list[TLV] | None = "/CN=dev1/O=Acme/C=SE",
         spec: str = "ec:P-256",
         *,
         implicit: bool = False,
@@ -233,10 +235,12 @@ class Peer:
 class Ca:
     """A CA with its books, and a clock that stands still until it is set."""
 
-    def __init__(self, folder: Path, spec: str = "ec:P-256") -> None:
+    def __init__(self, folder: Path, spec: str = "ec:P-256", now: dt.datetime = NOW) -> None:
         self.folder = folder
-        self.now = NOW
-        state.create(folder, KeySpec.parse(spec), NOW)
+        self.now = now
+        self.url: str | None = None
+        """Where another process serves it: it is asked then."""
+        state.create(folder, KeySpec.parse(spec), now)
         self.root: Identity = state.load_identity(folder)
         self.store: Store = state.open_books(folder)
         self.authority = Authority(self.store, self.root)
@@ -263,7 +267,11 @@ class Ca:
         self, alias: str, request: bytes, secret: Secret | None = None, now: dt.datetime = NOW
     ) -> Reply:
         """Answer of the CA, decoded, its protection verified."""
-        answer = self.authority.handle(ALIASES[alias], request, now)
+        if self.url is None:
+            answer = self.authority.handle(ALIASES[alias], request, now)
+        else:
+            url = f"{self.url}{paths(ALIASES[alias])[0]}"
+            answer = httpx.post(url, content=request).content
         message = decode_message(answer)
         if message.protection is None:
             assert message.header.protectionAlg is None
@@ -326,7 +334,7 @@ class Ca:
     def crmf(
         self,
         key: SigningKey,
-        subject: str | None = "/CN=dev1/O=Acme/C=SE",
+        subject: str | list[TLV] | None = "/CN=dev1/O=Acme/C=SE",
         *,
         prove: bytes | Popo | None = Popo.SIGNATURE,
         extensions: list[tuple[str, bool, bytes]] | None = None,
@@ -346,7 +354,9 @@ class Ca:
         ]
         spki = public_key or algorithms.public_key_info(key)
         fields: dict[str, Any] = {
-            "subject": None if subject is None else name_elements(parse_name(subject)),
+            "subject": (
+                name_elements(parse_name(subject)) if isinstance(subject, str) else subject
+            ),
             "publicKey": decode(SubjectPublicKeyInfo, spki),
             "validity": validity or None,
             "extensions": None
@@ -389,12 +399,12 @@ def _load_pem_key(path: Path) -> SigningKey:
 
 
 @pytest.fixture
-def make_ca(tmp_path: Path) -> Iterator[Callable[[str], Ca]]:
+def make_ca(tmp_path: Path) -> Iterator[Callable[..., Ca]]:
     """Makes CAs with keys of the type that is asked for."""
     made: list[Ca] = []
 
-    def make(spec: str) -> Ca:
-        made.append(Ca(tmp_path / f"ca{len(made)}", spec))
+    def make(spec: str, now: dt.datetime = NOW) -> Ca:
+        made.append(Ca(tmp_path / f"ca{len(made)}", spec, now))
         return made[-1]
 
     yield make
@@ -403,7 +413,7 @@ def make_ca(tmp_path: Path) -> Iterator[Callable[[str], Ca]]:
 
 
 @pytest.fixture
-def ca(make_ca: Callable[[str], Ca]) -> Ca:
+def ca(make_ca: Callable[..., Ca]) -> Ca:
     return make_ca("ec:P-256")
 
 

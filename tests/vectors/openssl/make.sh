@@ -58,7 +58,7 @@ SUBJECT='/O=bulkcmp vectors/CN=device 1'
     run rr-signature 1 -cmd rr $SIG -oldcert "$tmp/device.pem" -revreason 1
     run genm-mac 1 -cmd genm $MAC -infotype signKeyPairTypes
     run ir-raverified 1 -cmd ir $MAC $NEW -subject "$SUBJECT" -popo 0 -accept_raverified -implicit_confirm -grant_implicitconf
-    run cr-polling 4 -cmd cr $MAC $NEW -subject "$SUBJECT" -poll_count 1 -check_after 1
+    run cr-polling 4 -cmd cr $MAC $NEW -subject "$SUBJECT" -poll_count 2 -check_after 1
     run ir-implicit 1 -cmd ir $SIG $NEW -subject "$SUBJECT" -implicit_confirm -grant_implicitconf
     MAY_FAIL=1
     run ir-error 1 -cmd ir $MAC $NEW -subject "$SUBJECT" -send_error -failure 9 -statusstring 'no, thanks'

@@ -1,0 +1,245 @@
+"""Who signed, and what was issued; what a transaction makes of it is in test_transaction.py."""
+
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.name import _ASN1Type
+
+from bulkcmp.cmp import algorithms, checks
+from bulkcmp.cmp.asn1 import decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.messages import BodyType, decode_message, encode_message
+from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.model import SubjectCheck
+
+if TYPE_CHECKING:
+    from tests.cmp.conftest import Answer, Party, Peer, Pki
+
+NAME = b"\xa4\x02\x30\x00"
+REQUEST = wrap(0x30, wrap(0x30, encode(2), NAME, NAME), b"\xb3\x02\x05\x00")
+
+
+@pytest.fixture
+def answer(pki: "Pki", peer: "Peer") -> "Answer":
+    return peer.answer(REQUEST, BodyType.PKICONF, b"\x05\x00", pki.signer.subject)
+
+
+def _at(pki: "Pki") -> dt.datetime:
+    return dt.datetime.fromtimestamp(pki.now, dt.UTC)
+
+
+def _signer(
+    pki: "Pki", message: bytes, trust: Trust | None = None, *, ignore_keyusage: bool = False
+) -> bytes:
+    certificate = checks.signer(
+        decode_message(message), trust or pki.trust(), _at(pki), ignore_keyusage=ignore_keyusage
+    )
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _refused(
+    pki: "Pki", message: bytes, trust: Trust | None = None, *, ignore_keyusage: bool = False
+) -> Reason:
+    with pytest.raises(CheckError) as caught:
+        _signer(pki, message, trust, ignore_keyusage=ignore_keyusage)
+    assert caught.value.what
+    return caught.value.reason
+
+
+def _with_certificates(message: bytes, *certificates: bytes) -> bytes:
+    """The message with other extraCerts, which no signature covers."""
+    decoded = decode_message(message)
+    header, body = decode_sequence_of(decoded.protected_part)
+    return encode_message(encode(header), encode(body), decoded.protection, certificates)
+
+
+def test_the_signers_certificate_comes_with_the_message(answer: "Answer", pki: "Pki") -> None:
+    assert _signer(pki, answer.signed(pki.signer)) == pki.signer.certificate
+
+
+def test_or_is_known_before(answer: "Answer", pki: "Pki") -> None:
+    bare = _with_certificates(answer.signed(pki.signer))
+    assert _refused(pki, bare) is Reason.SIGNER_MISSING
+    store = TrustStore([pki.root.certificate], [pki.signer.certificate])
+    assert _signer(pki, bare, Trust(store, store)) == pki.signer.certificate
+
+
+def test_or_is_an_anchor(answer: "Answer", pki: "Pki") -> None:
+    by_root = replace(answer, sender=explicit(4, pki.root.subject)).signed(pki.root)
+    assert _signer(pki, _with_certificates(by_root)) == pki.root.certificate
+
+
+def test_a_pinned_certificate_needs_no_path_and_lets_no_other_sign(
+    answer: "Answer", pki: "Pki"
+) -> None:
+    store = TrustStore([pki.root.certificate])
+    pinned = Trust(store, store, srvcert=pki.stranger.certificate)
+    assert _signer(pki, answer.signed(pki.stranger), pinned) == pki.stranger.certificate
+    assert _refused(pki, answer.signed(pki.signer), pinned) is Reason.SIGNATURE
+
+
+def test_of_two_certificates_for_one_key_the_valid_one_counts(answer: "Answer", pki: "Pki") -> None:
+    expired = pki.certify("signer", pki.signer.key, pki.root, age=9, days=8)
+    message = _with_certificates(
+        answer.signed(pki.signer), expired.certificate, pki.signer.certificate
+    )
+    assert _signer(pki, message) == pki.signer.certificate
+    alone = _with_certificates(message, pki.stranger.certificate, expired.certificate)
+    assert _refused(pki, alone) is Reason.SIGNER_NOT_TRUSTED, "the nearest that came to be good"
+
+
+def test_a_path_may_need_the_messages_own_certificates(answer: "Answer", pki: "Pki") -> None:
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    signer = pki.certify("signer", pki.keys["rsa"], middle)
+    assert _refused(pki, answer.signed(signer)) is Reason.SIGNER_NOT_TRUSTED
+    assert _signer(pki, answer.signed(signer, middle.certificate)) == signer.certificate
+
+
+@pytest.mark.parametrize(
+    ("sign", "ignore_keyusage", "good"),
+    [(True, False, True), (None, False, True), (False, False, False), (False, True, True)],
+)
+def test_key_usage(
+    answer: "Answer", pki: "Pki", *, sign: bool | None, ignore_keyusage: bool, good: bool
+) -> None:
+    message = answer.signed(pki.certify("signer", pki.keys["ec"], pki.root, sign=sign))
+    if good:
+        _signer(pki, message, ignore_keyusage=ignore_keyusage)
+    else:
+        assert _refused(pki, message) is Reason.SIGNER_KEY_USAGE
+
+
+KEY_USAGE = bytes.fromhex("0603551d0f")
+SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
+
+
+@pytest.mark.parametrize("spoiled", ["twice", "no BIT STRING"])
+def test_a_key_usage_that_can_not_be_read_is_none_that_allows(
+    answer: "Answer", pki: "Pki", spoiled: str
+) -> None:
+    signer = pki.signer.certificate
+    if spoiled == "twice":
+        der = signer.replace(SUBJECT_KEY_IDENTIFIER, KEY_USAGE)
+    else:
+        at = signer.index(KEY_USAGE)
+        der = signer[:at] + signer[at:].replace(b"\x04\x04\x03\x02", b"\x04\x04\x04\x02", 1)
+    assert len(der) == len(signer)
+    assert der != signer
+    store = TrustStore([pki.root.certificate])
+    party = replace(pki.signer, certificate=der)
+    pinned = Trust(store, store, srvcert=der)
+    assert _refused(pki, answer.signed(party), pinned) is Reason.SIGNER_KEY_USAGE
+    _signer(pki, answer.signed(party), pinned, ignore_keyusage=True)
+
+
+def _typed(text: str, kind: _ASN1Type) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text, kind)])
+
+
+@pytest.mark.parametrize("kind", [_ASN1Type.PrintableString, _ASN1Type.BMPString])
+def test_names_are_compared_by_value_not_by_string_type(
+    answer: "Answer", pki: "Pki", kind: _ASN1Type
+) -> None:
+    sender = explicit(4, _typed("signer", kind).public_bytes())
+    message = replace(answer, sender=sender).signed(pki.signer)
+    assert _signer(pki, message) == pki.signer.certificate
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        explicit(4, b"\x30\x00"),
+        explicit(4, b"\x05\x00"),
+        explicit(4, wrap(0x30, wrap(0x31, wrap(0x30, b"\x06\x03\x55\x04\x03", b"\x03\x02\x00A")))),
+        b"\x82\x02ca",
+    ],
+    ids=["NULL-DN", "no Name", "BIT STRING", "dNSName"],
+)
+def test_a_sender_other_than_the_signer(answer: "Answer", pki: "Pki", sender: bytes) -> None:
+    assert _refused(pki, replace(answer, sender=sender).signed(pki.signer)) is Reason.SENDER
+
+
+@pytest.mark.parametrize("how", ["no certificate", "version 4", "BIT STRING in the subject"])
+def test_extra_certs_that_can_not_be_read_are_passed_over(
+    answer: "Answer", pki: "Pki", how: str
+) -> None:
+    good = pki.signer.certificate
+    spoiled = {
+        "no certificate": b"\x30\x00",
+        "version 4": good.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1),
+        "BIT STRING in the subject": good.replace(b"\x0c\x06signer", b"\x03\x06\x00igner"),
+    }[how]
+    assert spoiled != good
+    message = _with_certificates(answer.signed(pki.signer), spoiled, good)
+    assert _signer(pki, message) == good
+
+
+# --- the issued certificate ---------------------------------------------------------------------
+
+
+def _issued(pki: "Pki", der: bytes, **changes: object) -> tuple[tuple[bytes, ...], bool]:
+    wanted: dict[str, object] = {
+        "public_key": algorithms.public_key_info(pki.keys["ec"]),
+        "subject": pki.name("device").public_bytes(),
+        "subject_check": SubjectCheck.EXACT,
+        "trust": pki.trust(),
+        "extra": (),
+        "at": _at(pki),
+        **changes,
+    }
+    return checks.issued(der, **wanted)  # type: ignore[arg-type]
+
+
+def test_a_certificate_as_it_was_asked_for(pki: "Pki") -> None:
+    assert _issued(pki, pki.issue()) == ((pki.root.certificate,), False)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65"])
+def test_a_certificate_for_any_key(pki: "Pki", kind: str) -> None:
+    der = pki.certify("device", pki.keys[kind], pki.root).certificate
+    public_key = algorithms.public_key_info(pki.keys[kind])
+    assert _issued(pki, der, public_key=public_key) == ((pki.root.certificate,), False)
+    assert _issued(pki, der, public_key=None) == ((pki.root.certificate,), False)
+
+
+def test_its_subject_may_be_in_other_string_types(pki: "Pki") -> None:
+    der = pki.issue(_typed("device", _ASN1Type.PrintableString))
+    assert _issued(pki, der) == ((pki.root.certificate,), False)
+
+
+def test_another_subject_is_refused_or_recorded(pki: "Pki") -> None:
+    der = pki.issue("other")
+    with pytest.raises(CheckError, match=r"^the certificate is for CN=other, asked for was CN=dev"):
+        _issued(pki, der)
+    record = SubjectCheck.RECORD
+    assert _issued(pki, der, subject_check=record) == ((pki.root.certificate,), True)
+    assert _issued(pki, der, subject=None) == ((pki.root.certificate,), False)
+
+
+def test_an_unreadable_name_is_shown_as_octets(pki: "Pki") -> None:
+    with pytest.raises(CheckError, match=r"asked for was an unreadable Name 0500$"):
+        _issued(pki, pki.issue(), subject=b"\x05\x00")
+    with pytest.raises(CheckError, match=r"asked for was the NULL-DN$"):
+        _issued(pki, pki.issue(), subject=b"\x30\x00")
+
+
+def test_the_issuers_have_their_own_anchors(pki: "Pki") -> None:
+    other = TrustStore([pki.stranger.certificate])
+    with pytest.raises(CheckError) as caught:
+        _issued(pki, pki.issue(), trust=Trust(TrustStore([pki.root.certificate]), other))
+    assert caught.value.reason is Reason.CHAIN
+
+
+def _unreadable_key(party: "Party") -> bytes:
+    prime256v1 = bytes.fromhex("06082a8648ce3d030107")
+    return party.certificate.replace(prime256v1, prime256v1[:-1] + b"\x7f")
+
+
+def test_a_certificate_with_a_key_that_can_not_be_read(pki: "Pki") -> None:
+    with pytest.raises(CheckError) as caught:
+        _issued(pki, _unreadable_key(pki.device))
+    assert caught.value.reason is Reason.CERTIFICATE_MALFORMED

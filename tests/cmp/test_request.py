@@ -1,0 +1,319 @@
+"""The requests of each operation: what is in them, and what is not."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bulkcmp.cmp import algorithms, messages, popo, protection
+from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.asn1 import decode, encode, explicit, wrap
+from bulkcmp.cmp.messages import (
+    NULL_DN,
+    BodyType,
+    CertRequest,
+    CertTemplate,
+    decode_message,
+)
+from bulkcmp.cmp.request import MacCredential, Protector, Request, SignatureCredential, build
+from bulkcmp.errors import LocalCmpError
+from bulkcmp.model import EndEntity, Operation, Popo, Profile, RevocationReason
+
+if TYPE_CHECKING:
+    from tests.cmp.conftest import Peer, Pki
+
+SAN = wrap(0x30, wrap(0x82, b"device.example"))
+
+
+def _entity(operation: Operation, **values: Any) -> EndEntity:
+    return EndEntity(1, 2, "device", operation, **values)
+
+
+def _build(
+    pki: "Pki", operation: Operation, profile: Profile | None = None, **values: Any
+) -> Request:
+    new_key = pki.pkcs8(pki.keys["ec"])
+    return build(_entity(operation, **values), new_key, profile or Profile(), pki.now)
+
+
+def _csr(pki: "Pki", key: SigningKey) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(pki.name("device"))
+    hashed = isinstance(key, ec.EllipticCurvePrivateKey)
+    request = builder.sign(key, hashes.SHA256() if hashed else None)
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+def _cert_request(asked: Request) -> CertRequest:
+    (message,) = messages.decode_cert_req_messages(asked.body)
+    assert popo.check(message, None) is True
+    return decode(CertRequest, message.certReq)
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", [Operation.IR, Operation.CR])
+def test_the_least_request_asks_for_a_key_alone(pki: "Pki", operation: Operation) -> None:
+    asked = _build(pki, operation)
+    cert_request = _cert_request(asked)
+    public_key = algorithms.public_key_info(pki.keys["ec"])
+    assert cert_request.certReqId == 0
+    assert cert_request.controls is None
+    assert encode(cert_request.certTemplate) == wrap(0x30, b"\xa6" + public_key[1:])
+    assert asked == Request(operation, asked.body, b"", (0,), public_key, None)
+
+
+def test_a_request_with_all_in_it(pki: "Pki") -> None:
+    subject = pki.name("device").public_bytes()
+    profile = Profile(issuer=pki.root.subject)
+    asked = _build(pki, Operation.IR, profile, subject=subject, san=SAN, days=30)
+    template = _cert_request(asked).certTemplate
+    assert messages.name_of(template.issuer or []) == pki.root.subject
+    assert messages.name_of(template.subject or []) == subject == asked.subject
+    (extension,) = template.extensions or []
+    assert extension.extnID.dotted_string == "2.5.29.17"
+    assert (extension.critical, extension.extnValue) == (False, SAN)
+    assert template.validity is not None
+    assert [encode(time) for time in template.validity] == [
+        explicit(0, wrap(0x17, b"260601120000Z")),
+        explicit(1, wrap(0x17, b"260701120000Z")),
+    ]
+    assert (template.version, template.serialNumber, template.signingAlg) == (None, None, None)
+
+
+@pytest.mark.parametrize("subject", [None, NULL_DN])
+def test_a_san_without_a_subject_is_critical(pki: "Pki", subject: bytes | None) -> None:
+    asked = _build(pki, Operation.IR, subject=subject, san=SAN)
+    (extension,) = _cert_request(asked).certTemplate.extensions or []
+    assert extension.critical is True
+
+
+def test_a_time_from_2050_on_is_a_generalizedtime(pki: "Pki") -> None:
+    validity = _cert_request(_build(pki, Operation.IR, days=365 * 24)).certTemplate.validity
+    assert [encode(time)[2] for time in validity or []] == [0x17, 0x18]
+    assert encode((validity or [])[1]).endswith(b"20500526120000Z")
+
+
+def test_a_kur_names_the_certificate_that_it_updates(pki: "Pki") -> None:
+    old = x509.load_der_x509_certificate(pki.device.certificate)
+    asked = _build(pki, Operation.KUR, old_cert=pki.device.certificate)
+    assert asked.subject == pki.device.subject, "the old subject, where no other is asked for"
+    (control,) = _cert_request(asked).controls or []
+    assert control.type == messages.CONTROL_OLD_CERT_ID
+    cert_id = decode(messages.CertId, control.value)
+    assert messages.directory_name_of(cert_id.issuer) == old.issuer.public_bytes()
+    assert cert_id.serialNumber == old.serial_number
+
+
+def test_a_kur_without_oldcert_updates_its_credential(pki: "Pki") -> None:
+    by_credential = _build(pki, Operation.KUR, cert=(pki.device.certificate, pki.root.certificate))
+    by_name = _build(pki, Operation.KUR, old_cert=pki.device.certificate)
+    assert _cert_request(by_credential).controls is not None
+    assert by_credential.subject == by_name.subject
+    other = pki.name("renamed").public_bytes()
+    renamed = _build(pki, Operation.KUR, old_cert=pki.device.certificate, subject=other)
+    assert renamed.subject == other
+
+
+def test_a_p10cr_is_the_csr_as_it_is(pki: "Pki") -> None:
+    csr = _csr(pki, pki.keys["ed25519"])
+    assert build(_entity(Operation.P10CR, csr=csr), None, Profile(), 0) == Request(
+        Operation.P10CR,
+        csr,
+        b"",
+        (-1, 0),
+        algorithms.public_key_info(pki.keys["ed25519"]),
+        pki.name("device").public_bytes(),
+    )
+
+
+@pytest.mark.parametrize("reason", [None, *RevocationReason])
+def test_an_rr_names_the_certificate_and_the_reason(
+    pki: "Pki", reason: RevocationReason | None
+) -> None:
+    old = x509.load_der_x509_certificate(pki.device.certificate)
+    entity = _entity(Operation.RR, old_cert=pki.device.certificate, revocation_reason=reason)
+    asked = build(entity, None, Profile(implicit_confirm=True), pki.now)
+    (details,) = messages.decode_rev_req_content(asked.body)
+    wanted = CertTemplate(
+        serialNumber=old.serial_number,
+        issuer=messages.name_elements(pki.root.subject),
+        subject=messages.name_elements(pki.device.subject),
+    )
+    assert encode(details.certDetails) == encode(wanted)
+    if reason is None:
+        assert details.crlEntryDetails is None
+    else:
+        (extension,) = details.crlEntryDetails
+        assert extension.extnID.dotted_string == "2.5.29.21"
+        assert extension.extnValue == bytes((0x0A, 1, reason.value))
+        assert extension.critical is False
+    assert (asked.public_key, asked.subject) == (None, None)
+    assert asked.general_info == b"", "there is nothing to confirm"
+
+
+def test_ra_verified_is_said_in_place_of_a_signature(pki: "Pki") -> None:
+    asked = _build(pki, Operation.IR, Profile(popo=Popo.RA_VERIFIED))
+    (message,) = messages.decode_cert_req_messages(asked.body)
+    assert popo.check(message, None) is False
+
+
+def test_general_info(pki: "Pki") -> None:
+    entity = _entity(Operation.P10CR, csr=_csr(pki, pki.keys["ec"]), profile="tls-server")
+    asked = build(entity, None, Profile(implicit_confirm=True), pki.now)
+    confirm = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
+    profile = wrap(0x30, encode(messages.IT_CERT_PROFILE), wrap(0x30, wrap(0x0C, b"tls-server")))
+    assert asked.general_info == confirm + profile
+
+
+# --- what can't be built ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation", "values", "what"),
+    [
+        (Operation.KUR, {}, "kur without the certificate that it is about"),
+        (Operation.KUR, {"old_cert": b"x"}, "oldcert: not a certificate: "),
+        (Operation.RR, {}, "rr without the certificate that it is about"),
+        (Operation.P10CR, {}, "p10cr without a PKCS#10 request"),
+        (Operation.P10CR, {"csr": b"x"}, "not a usable PKCS#10 request: "),
+        (Operation.IR, {"days": 10**9}, "1000000000 days from now is no date"),
+        (Operation.IR, {"days": 10**7}, "10000000 days from now is no date"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    pki: "Pki", operation: Operation, values: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(LocalCmpError) as caught:
+        _build(pki, operation, **values)
+    assert caught.value.what.startswith(what)
+
+
+def test_a_csr_for_a_key_of_no_known_kind(pki: "Pki") -> None:
+    prime256v1 = bytes.fromhex("06082a8648ce3d030107")
+    csr = _csr(pki, pki.keys["ec"]).replace(prime256v1, prime256v1[:-1] + b"\x7f")
+    with pytest.raises(LocalCmpError, match=r"^not a usable PKCS#10 request: "):
+        _build(pki, Operation.P10CR, csr=csr)
+
+
+@pytest.mark.parametrize("operation", [Operation.IR, Operation.CR, Operation.KUR])
+def test_an_enrollment_needs_a_key(pki: "Pki", operation: Operation) -> None:
+    entity = _entity(operation, old_cert=pki.device.certificate)
+    with pytest.raises(LocalCmpError, match=f"^{operation} without a key to certify$"):
+        build(entity, None, Profile(), pki.now)
+
+
+# --- the message around it ----------------------------------------------------------------------
+
+
+def _message(protector: Protector, **changes: Any) -> messages.PKIMessage:
+    values: dict[str, Any] = {
+        "now": 1780315200.9,
+        "transaction_id": b"t" * 16,
+        "sender_nonce": b"s" * 16,
+        "recip_nonce": None,
+        **changes,
+    }
+    return decode_message(protector.message(BodyType.PKICONF, b"\x05\x00", **values))
+
+
+def _mac_protector(peer: "Peer", ref: str = "device", profile: Profile | None = None) -> Protector:
+    credential = MacCredential(ref, peer.secret, peer.own_mac)
+    key = protection.derive(credential.derivation)
+    return Protector(credential, profile or Profile(), key)
+
+
+def test_a_message_under_a_mac(pki: "Pki", peer: "Peer") -> None:
+    message = _message(_mac_protector(peer))
+    header = message.header
+    assert header.pvno == 2
+    assert message.sender == pki.name("device").public_bytes()
+    assert message.recipient == NULL_DN
+    assert header.senderKID == b"device"
+    assert header.messageTime is not None
+    assert header.messageTime.as_datetime() == dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+    assert (header.transactionID, header.senderNonce) == (b"t" * 16, b"s" * 16)
+    assert (header.recipNonce, header.recipKID, header.freeText) == (None, None, None)
+    assert header.generalInfo is None
+    assert message.extra_certs == ()
+    assert protection.mac_parameters(message) == peer.own_mac
+    protection.check_mac(
+        message,
+        peer.own_mac,
+        protection.derive(MacCredential("", peer.secret, peer.own_mac).derivation),
+    )
+
+
+def test_options_of_a_message(pki: "Pki", peer: "Peer") -> None:
+    profile = Profile(recipient=pki.root.subject, extra_certs=(pki.root.certificate,))
+    confirm = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
+    message = _message(
+        _mac_protector(peer, profile=profile),
+        recip_nonce=b"r" * 16,
+        general_info=confirm,
+        pvno=3,
+    )
+    assert message.header.pvno == 3
+    assert message.recipient == pki.root.subject
+    assert message.header.recipNonce == b"r" * 16
+    assert message.info(messages.IT_IMPLICIT_CONFIRM) is not None
+    assert message.extra_certs == (pki.root.certificate,)
+
+
+@pytest.mark.parametrize("ref", ["", "x" * 65])
+def test_a_reference_that_is_no_cn_stands_as_sender_kid_alone(peer: "Peer", ref: str) -> None:
+    message = _message(_mac_protector(peer, ref))
+    assert message.sender == NULL_DN
+    assert message.header.senderKID == ref.encode()
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519", "ed448", "ml-dsa-65"])
+def test_a_signed_message(pki: "Pki", kind: str) -> None:
+    party = pki.certify("device", pki.keys[kind], pki.root)
+    chain = (party.certificate, pki.root.certificate)
+    profile = Profile(extra_certs=(pki.root.certificate, pki.signer.certificate))
+    message = _message(Protector(SignatureCredential(party.pkcs8, chain), profile))
+    certificate = x509.load_der_x509_certificate(party.certificate)
+    identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    assert message.sender == pki.name("device").public_bytes()
+    assert message.header.senderKID == identifier.value.digest
+    assert message.extra_certs == (*chain, pki.signer.certificate), "each of them once"
+    protection.check_signature(message, certificate)
+
+
+def test_a_signer_without_a_key_identifier_sends_none(pki: "Pki") -> None:
+    party = pki.certify("device", pki.keys["ec"], pki.root, identified=False)
+    message = _message(Protector(SignatureCredential(party.pkcs8, (party.certificate,)), Profile()))
+    assert message.header.senderKID is None
+
+
+SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
+KEY_USAGE = bytes.fromhex("0603551d0f")
+
+
+@pytest.mark.parametrize("how", ["no certificate", "an extension twice", "a BIT STRING for a CN"])
+def test_a_credential_that_can_not_be_used(pki: "Pki", how: str) -> None:
+    good = pki.device.certificate
+    spoiled = {
+        "no certificate": b"x",
+        "an extension twice": good.replace(KEY_USAGE, SUBJECT_KEY_IDENTIFIER),
+        "a BIT STRING for a CN": good.replace(b"\x0c\x06device", b"\x03\x06\x00evice"),
+    }[how]
+    assert spoiled != good
+    with pytest.raises(LocalCmpError, match=r"^the credential's certificate can't be used: "):
+        Protector(SignatureCredential(pki.device.pkcs8, (spoiled,)), Profile())
+
+
+def test_a_mac_credential_needs_its_key(peer: "Peer") -> None:
+    with pytest.raises(LocalCmpError, match=r"^a MAC credential without its derived key$"):
+        Protector(MacCredential("ref", peer.secret, peer.own_mac), Profile())
+
+
+def test_no_secret_is_shown(pki: "Pki", peer: "Peer") -> None:
+    credential = MacCredential("ref", peer.secret, peer.own_mac)
+    assert peer.secret.reveal().decode() not in repr(credential)
+    signature = SignatureCredential(pki.device.pkcs8, (pki.device.certificate,))
+    assert repr(pki.device.pkcs8) not in repr(signature)
