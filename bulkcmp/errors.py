@@ -65,6 +65,15 @@ class InputErrors(InputError):  # noqa: N818
         return "\n".join((self.what, *map(str, self.problems)))
 
 
+class Interrupted(BulkcmpError):  # noqa: N818
+    """The user ended the program, by Ctrl-C."""
+
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self, what: str = "interrupted", *, hint: str | None = None) -> None:
+        super().__init__(what, hint=hint)
+
+
 class LocalCmpError(BulkcmpError):
     """We are about to break CMP ourselves: a request that can't be built, a misused transaction."""
 

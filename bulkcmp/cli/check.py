@@ -1,47 +1,55 @@
 """`bulkcmp check`: every problem of a population, before anything is sent."""
 
 import os
-from pathlib import Path
+from dataclasses import replace
 
 import typer
 
 from bulkcmp.cli import option
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_BAD_INPUT
-from bulkcmp.inputs.population import Check, Population
-from bulkcmp.inputs.settings import read_settings
+from bulkcmp.model import BadRow
 from bulkcmp.outputs.text import visible
 
 
 def check(
     population: option.PopulationFile,
     config: option.Config = None,
-    cmd: option.Cmd = None,
-    subject: option.Subject = None,
-    sans: option.Sans = None,
-    newkey: option.Newkey = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,
     key: option.Key = None,
     keypass: option.Keypass = None,
+    cmd: option.Cmd = None,
+    subject: option.Subject = None,
+    sans: option.Sans = None,
+    newkey: option.Newkey = None,
+    newkeypass: option.Newkeypass = None,
+    days: option.Days = None,
+    profile: option.CertProfile = None,
+    csr: option.Csr = None,
+    oldcert: option.Oldcert = None,
+    revreason: option.Revreason = None,
+    keys: option.Keys = None,
+    out_format: option.OutFormat_ = None,
 ) -> None:
     """Read a population as `enroll` would, and list every bad row: line, column, reason.
 
-    What the command line gives `enroll` for all rows is given here in the same way; a credential
-    that only `enroll` knows is not missed.
+    What `enroll` is told of all rows is given here in the same way. Rows without a credential are
+    not bad here: `enroll` may have it. Exit codes: 0 all rows are good, 2 some are bad.
     """
-    given = {
-        "cmd": cmd, "subject": subject, "sans": sans, "newkey": newkey, "ref": ref,
-        "secret": secret, "cert": cert, "key": key, "keypass": keypass,
-    }  # fmt: skip
-    settings = {} if config is None else read_settings(config, Options.known())
-    options = Options.merge(settings, given)
-    report = Check(Population(Path(population), options.defaults(os.environ), os.environ))
-    for row in report:
-        for problem in row.problems:
-            hint = f" ({problem.hint})" if problem.hint else ""
-            typer.echo(visible(f"{problem}{hint}"))
-    typer.echo(f"{population}: {report.rows} rows, {report.bad} bad", err=True)
-    if report.bad:
+    given = {name: value for name, value in locals().items() if name in Options.known()}
+    options = Options.read(config, given)
+    if options.secret is None and options.cert is None:
+        options = replace(options, secret="pass:-")  # noqa: S106  # no secret
+    rows = bad = 0
+    for row in options.rows(population, os.environ):
+        rows += 1
+        if isinstance(row, BadRow):
+            bad += 1
+            for problem in row.problems:
+                hint = f" ({problem.hint})" if problem.hint else ""
+                typer.echo(visible(f"{problem}{hint}"))
+    typer.echo(f"{population}: {rows:,} {'row' if rows == 1 else 'rows'}, {bad:,} bad", err=True)
+    if bad:
         raise typer.Exit(EXIT_BAD_INPUT)

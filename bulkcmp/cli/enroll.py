@@ -9,7 +9,6 @@ from bulkcmp.cli import option
 from bulkcmp.cli.show import run_and_show
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import begin
-from bulkcmp.inputs.settings import read_settings
 
 
 def enroll(
@@ -84,8 +83,7 @@ def enroll(
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given |= {"out": out, "skip_bad_rows": skip_bad_rows}
-    settings = {} if config is None else read_settings(config, Options.known())
-    options = Options.merge(settings, given)
+    options = Options.read(config, given)
     plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
     with journal:
         code = run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)

@@ -1,18 +1,41 @@
 """The command `bulkcmp`: its sub-commands, and the one place where errors become exit codes."""
 
+import inspect
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from bulkcmp.cli import ca, check, demo, enroll, keys, resume
-from bulkcmp.errors import EXIT_INTERRUPTED, BulkcmpError, InputErrors
+from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
+_DEBUG: Final = "BULKCMP_DEBUG"
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; typer itself would end it on Ctrl-C without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+def _unwrapped(command: Callable[..., None]) -> str:
+    """The docstring of a command, each paragraph on one line: the terminal's width wraps it."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Enroll populations of end entities over CMP (RFC 9810, 9483), and test the CA that"
     " serves them.",
     no_args_is_help=True,
@@ -21,10 +44,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("enroll", no_args_is_help=True)(enroll.enroll)
-app.command("resume", no_args_is_help=True)(resume.resume)
-app.command("check", no_args_is_help=True)(check.check)
-app.command("demo")(demo.demo)
+for _command in (enroll.enroll, resume.resume, check.check, demo.demo):
+    app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ca.app, name="ca")
 
@@ -48,20 +69,31 @@ def _options(
 
 
 def main() -> NoReturn:
-    """Run the command line; errors of ours end it with their exit code, in plain words."""
+    """Run the command line; whatever ends it is told in plain words, with its exit code."""
     try:
         app()
     except BulkcmpError as error:
         _report(error)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has left; nothing more can be said to them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_INTERRUPTED
-    sys.exit(code)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get(_DEBUG):
+            raise
+        _report(_unforeseen(error))
+        sys.exit(BulkcmpError.exit_code)
+    sys.exit()
+
+
+def _unforeseen(error: Exception) -> BulkcmpError:
+    """What is said of an exception that nobody translated: not its text, which may be anything."""
+    if isinstance(error, OSError) and error.strerror:
+        what = error.strerror
+        return BulkcmpError(what, where=Where(str(error.filename)) if error.filename else None)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return BulkcmpError(
+        f"a bug in bulkcmp: {type(error).__name__}",
+        where=Where(place.filename, place.lineno),
+        hint=f"please report it; with {_DEBUG}=1 in the environment all of it is shown",
+    )
 
 
 def _report(error: BulkcmpError) -> None:
@@ -72,6 +104,8 @@ def _report(error: BulkcmpError) -> None:
             console.print(f"  {visible(str(problem))}")
             if problem.hint:
                 console.print(f"    hint: {visible(problem.hint)}")
+    elif isinstance(error, Interrupted):
+        console.print(error.what)
     else:
         console.print(f"error: {visible(str(error))}", style="red")
     if error.hint:

@@ -13,7 +13,7 @@ from bulkcmp.outputs.credentials import OutFormat
 _SERVER: Final = "Server and messages"
 _AUTH: Final = "Authentication"
 _TRUST: Final = "Trust"
-_ROWS: Final = "Rows: what stands for an empty or absent cell ({id} and other columns fill in)"
+_ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill in"
 _KEYS: Final = "Keys and output"
 _PACE: Final = "Pace and limits"
 _TLS: Final = "TLS and proxy"
@@ -28,6 +28,10 @@ def _option(
         *names, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
     )
     return made
+
+
+def _flag(panel: str, text: str, name: str) -> typer.models.OptionInfo:
+    return _option(panel, text, name, metavar="")
 
 
 PopulationFile = Annotated[
@@ -48,10 +52,16 @@ Config = Annotated[
 ]
 Server = Annotated[
     str | None,
-    _option(_SERVER, "CMP server.", metavar="[http[s]://]HOST[:PORT][/PATH]"),
+    _option(_SERVER, "CMP server: [http[s]://]HOST[:PORT][/PATH].", metavar="URL"),
 ]
 Path_ = Annotated[
-    str | None, _option(_SERVER, "HTTP path (CMP alias) instead of the one in --server.", "--path")
+    str | None,
+    _option(
+        _SERVER,
+        "HTTP path (CMP alias) instead of the one in --server.",
+        "--path",
+        metavar="PATH",
+    ),
 ]
 Recipient = Annotated[
     str | None,
@@ -64,7 +74,7 @@ Recipient = Annotated[
 ]
 ImplicitConfirm = Annotated[
     bool | None,
-    _option(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm/--explicit-confirm"),
+    _flag(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm"),
 ]
 Popo_ = Annotated[
     str | None,
@@ -147,15 +157,15 @@ ExpectSender = Annotated[
 ]
 IgnoreKeyusage = Annotated[
     bool | None,
-    _option(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
+    _flag(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
 ]
 UnprotectedErrors = Annotated[
     bool | None,
-    _option(_TRUST, "Believe refusals that nobody signed.", "--unprotected-errors"),
+    _flag(_TRUST, "Believe refusals that nobody signed.", "--unprotected-errors"),
 ]
 ToleratePkiconf = Annotated[
     bool | None,
-    _option(_TRUST, "Believe a pkiconf without good protection.", "--tolerate-pkiconf"),
+    _flag(_TRUST, "Believe a pkiconf without good protection.", "--tolerate-pkiconf"),
 ]
 SubjectCheck_ = Annotated[
     str | None,
@@ -213,9 +223,7 @@ KeyPass = Annotated[
         metavar="SOURCE",
     ),
 ]
-PlainKeys = Annotated[
-    bool | None, _option(_KEYS, "Store private keys unencrypted.", "--plain-keys")
-]
+PlainKeys = Annotated[bool | None, _flag(_KEYS, "Store private keys unencrypted.", "--plain-keys")]
 Keys = Annotated[
     str | None,
     _option(_KEYS, "Take keys from a file of `bulkcmp keys generate`.", metavar="FILE"),
@@ -239,11 +247,11 @@ OutFormat_ = Annotated[
 ]
 SkipBadRows = Annotated[
     bool | None,
-    _option(_KEYS, "Go on without bad rows, and record them.", "--skip-bad-rows"),
+    _flag(_KEYS, "Go on without bad rows, and record them.", "--skip-bad-rows"),
 ]
 RetryUnknown = Annotated[
     bool,
-    _option(
+    _flag(
         _KEYS,
         "Enroll rows of unknown outcome anew: the CA may then have issued twice.",
         "--retry-unknown",
@@ -251,7 +259,7 @@ RetryUnknown = Annotated[
 ]
 RetryFailed = Annotated[
     bool,
-    _option(_KEYS, "Enroll rows anew that failed without a certificate.", "--retry-failed"),
+    _flag(_KEYS, "Enroll rows anew that failed without a certificate.", "--retry-failed"),
 ]
 
 Concurrency = Annotated[
@@ -263,7 +271,7 @@ Rate = Annotated[
     _option(_PACE, "Ceiling on new transactions per second. Default: none.", metavar="R"),
 ]
 Workers = Annotated[
-    int | None, _option(_PACE, "Worker processes. Default: one for each core.", metavar="N")
+    int | None, _option(_PACE, "Worker processes. Default: 0, one for each core.", metavar="N")
 ]
 ConnectTimeout = Annotated[
     float | None,
@@ -302,7 +310,7 @@ RetryFailInfo = Annotated[
 ]
 RetryReused = Annotated[
     bool | None,
-    _option(
+    _flag(
         _PACE,
         "Send once more when a reused connection ends without one byte of an answer.",
         "--retry-reused",
@@ -325,5 +333,5 @@ Proxy = Annotated[
     ),
 ]
 
-Quiet = Annotated[bool, _option(_SHOW, "Print errors only.", "--quiet")]
-Json = Annotated[bool, _option(_SHOW, "Print the summary as JSON.", "--json")]
+Quiet = Annotated[bool, _flag(_SHOW, "Print errors only.", "--quiet")]
+Json = Annotated[bool, _flag(_SHOW, "Print the summary as JSON.", "--json")]

@@ -6,17 +6,20 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.show import run_and_show
+from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import go_on
 
 
 def resume(
     run: option.RunFolder,
+    server: option.Server = None,
     secret: option.SecretSource = None,
     keypass: option.Keypass = None,
     newkeypass: option.Newkeypass = None,
     key_pass: option.KeyPass = None,
     keys_pass: option.KeysPass = None,
     tls_keypass: option.TlsKeypass = None,
+    proxy: option.Proxy = None,
     retry_unknown: option.RetryUnknown = False,
     retry_failed: option.RetryFailed = False,
     concurrency: option.Concurrency = None,
@@ -27,14 +30,12 @@ def resume(
 ) -> None:
     """Go on with a run where it stopped; no row is sent twice without your saying so.
 
-    Options are those that the run began with, but for those given here. Secrets are asked for
-    again: the journal keeps only where they came from.
+    Options are those that the run began with, but for those given here. The journal keeps of a
+    secret only where it came from: what was given as pass: or by stdin is to be given again.
+
+    Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
     """
-    given = {
-        "secret": secret, "keypass": keypass, "newkeypass": newkeypass, "key_pass": key_pass,
-        "keys_pass": keys_pass, "tls_keypass": tls_keypass, "concurrency": concurrency,
-        "rate": rate, "workers": workers,
-    }  # fmt: skip
+    given = {name: value for name, value in locals().items() if name in Options.known()}
     plan, journal = go_on(
         run, given, os.environ, retry_unknown=retry_unknown, retry_failed=retry_failed
     )

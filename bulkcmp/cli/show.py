@@ -1,16 +1,22 @@
 """How a run is shown while it goes on, and what is printed of it in the end."""
 
-from collections.abc import Awaitable, Callable
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
+from bulkcmp.errors import EXIT_OK, BulkcmpError, Interrupted, Where
 from bulkcmp.io.loop import run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.outputs.summary import RunSummary, summary_json
+from bulkcmp.outputs.text import visible
 from bulkcmp.ui.live import make_view
 from bulkcmp.ui.summary import render_summary
 
@@ -18,25 +24,80 @@ from bulkcmp.ui.summary import render_summary
 def run_and_show(
     command: str, plan: Plan, journal: Journal, *, resumed: bool, quiet: bool, json: bool
 ) -> int:
-    """Run a session with its live view, print the summary, and return the exit code."""
-    errors = Console(stderr=True, highlight=False)
-    with make_view(errors, quiet=quiet, json=json) as view:
+    """Run a session with its live view, print the summary, and return the exit code.
 
-        def on_stop(what: str) -> None:
-            errors.print(what, markup=False)
-
-        work: Callable[[], Awaitable[RunSummary]] = partial(
-            session,
-            command,
-            plan,
-            journal,
-            resumed=resumed,
-            on_snapshot=view.update,
-            on_stop=on_stop,
-        )
-        summary = run(work)
-    if json:
-        typer.echo(summary_json(summary), nl=False)
-    elif not quiet:
-        render_summary(Console(highlight=False), summary)
+    Raises:
+        Interrupted: by a signal that came too early or too late for a summary.
+        BulkcmpError: something of this machine failed.
+    """
+    errors = _Errors()
+    view = make_view(errors, quiet=quiet, json=json)
+    work = partial(
+        session,
+        command,
+        plan,
+        journal,
+        resumed=resumed,
+        on_snapshot=lambda snapshot: errors.survive(lambda: view.update(snapshot)),
+        on_notice=lambda what: errors.survive(lambda: errors.print(what, markup=False)),
+    )
+    try:
+        with ExitStack() as stack:
+            errors.survive(view.__enter__)
+            stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
+            summary = run(work)
+    except KeyboardInterrupt:
+        raise Interrupted(hint=f"bulkcmp resume {journal.folder} goes on") from None
+    _print_summary(summary, quiet=quiet, json=json)
+    if quiet and summary.exit_code != EXIT_OK:
+        errors.survive(lambda: _print_failure(errors, summary))
     return summary.exit_code
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Called where a BrokenPipeError is handled; rich itself would end the program."""
+        raise BrokenPipeError
+
+
+class _Errors(_Console):
+    """Standard error, whose loss must not end a run: a closed pager, a terminal that is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True, highlight=False)
+        self._lost = False
+
+    def survive(self, show: Callable[[], object]) -> None:
+        """Call `show`, or nothing once standard error is lost."""
+        if self._lost:
+            return
+        try:
+            show()
+        except OSError:
+            self._lost = True
+
+
+def _print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:
+    try:
+        if json:
+            typer.echo(summary_json(summary), nl=False)
+        elif not quiet:
+            render_summary(_Console(highlight=False), summary)
+    except BrokenPipeError:
+        # whoever read our output has left; the interpreter must not try to flush it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise BulkcmpError(
+            f"the summary can't be printed: {error.strerror or error}",
+            where=Where("standard output"),
+            hint=f"it stands in {summary.run_folder}/summary.json",
+        ) from None
+
+
+def _print_failure(console: Console, summary: RunSummary) -> None:
+    lines = [
+        f"{summary.done:,} of {summary.population.rows:,} rows done, see {summary.results_file}",
+        *summary.notes,
+    ]
+    for line in lines:
+        console.print(visible(line), markup=False, soft_wrap=True)

@@ -319,10 +319,7 @@ class Extension:
 #     notBefore [0] Time OPTIONAL,
 #     notAfter  [1] Time OPTIONAL }  -- at least one MUST be present
 # Time ::= CHOICE { utcTime UTCTime, generalTime GeneralizedTime }
-@sequence
-class OptionalValidity:
-    notBefore: Annotated[GeneralizedTime | None, Explicit(0)] = None
-    notAfter: Annotated[GeneralizedTime | None, Explicit(1)] = None
+# It has no type here: the elements of a template's validity stay ANY, as both forms of Time occur.
 
 
 # CertTemplate ::= SEQUENCE {
@@ -336,8 +333,7 @@ class OptionalValidity:
 #     issuerUID    [7] UniqueIdentifier      OPTIONAL,
 #     subjectUID   [8] UniqueIdentifier      OPTIONAL,
 #     extensions   [9] Extensions            OPTIONAL }
-# Name is a CHOICE, so its tags are explicit. The validity's elements stay ANY: both forms of
-# Time occur.
+# Name is a CHOICE, so its tags are explicit.
 @sequence
 class CertTemplate:
     version: Annotated[int | None, Implicit(0)] = None

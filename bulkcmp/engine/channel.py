@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, ObjectReceiveStream, ObjectSendStream
+from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkcmp.engine.frame import Frame
 
@@ -57,8 +58,8 @@ class MemoryChannel:
 
     def __init__(
         self,
-        receive: ObjectReceiveStream[Sequence[Frame]],
-        send: ObjectSendStream[Sequence[Frame]],
+        receive: MemoryObjectReceiveStream[Sequence[Frame]],
+        send: MemoryObjectSendStream[Sequence[Frame]],
     ) -> None:
         self._receive = receive
         self._send = send
@@ -73,8 +74,11 @@ class MemoryChannel:
         await self._send.send(frames)
 
     async def aclose(self) -> None:
-        await self._send.aclose()
-        await self._receive.aclose()
+        self.close()
+
+    def close(self) -> None:
+        self._send.close()
+        self._receive.close()
 
 
 def memory_channels() -> tuple[MemoryChannel, MemoryChannel]:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
+import anyio
 import anyio.to_process
 
 from bulkcmp.cmp import protection
@@ -19,17 +20,29 @@ class Deriver:
 
     def __init__(self) -> None:
         self._keys: OrderedDict[Derivation, bytes] = OrderedDict()
+        self._under_way: dict[Derivation, anyio.Event] = {}
 
     async def __call__(self, derivation: Derivation) -> bytes:
+        # all transactions of a run that share a secret begin with the same one
+        while derivation in self._under_way:
+            await self._under_way[derivation].wait()
         key = self._keys.get(derivation)
         if key is not None:
             self._keys.move_to_end(derivation)
             return key
         if derivation.iterations > _DEAR:
-            key = await anyio.to_process.run_sync(protection.derive, derivation, cancellable=True)
+            key = await self._derive_elsewhere(derivation)
         else:
             key = protection.derive(derivation)
         self._keys[derivation] = key
         if len(self._keys) > _KEPT:
             self._keys.popitem(last=False)
         return key
+
+    async def _derive_elsewhere(self, derivation: Derivation) -> bytes:
+        done = self._under_way[derivation] = anyio.Event()
+        try:
+            return await anyio.to_process.run_sync(protection.derive, derivation, cancellable=True)
+        finally:
+            del self._under_way[derivation]
+            done.set()

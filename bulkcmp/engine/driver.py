@@ -90,6 +90,8 @@ async def drive(
                 event = Stored(clock.now())
             case Send():
                 event = await _exchange(instruction, around, first=first)
+                # whatever came of it, there is a server
+                first = False
             case WakeAt(when):
                 event = await _sleep(when, around)
             case Finish():
@@ -99,9 +101,9 @@ async def drive(
 
 
 async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Lost:
-    clock, pacer = around.clock, around.pacer
-    if send.opens and pacer is not None and not await _unless_stopped(pacer.wait, around):
+    if send.opens and not await _admitted(around):
         raise StoppedError
+    clock = around.clock
     try:
         reply = await around.client.post(send.message)
     except TransportError as error:
@@ -110,6 +112,13 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
         return Lost(clock.now(), error.loss, error.what, error.retry_after)
     times = reply.times
     return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
+
+
+async def _admitted(around: Surroundings) -> bool:
+    """Wait until a transaction may begin; False if the run stopped before."""
+    if around.pacer is None:
+        return not around.stopping.is_set()
+    return await _unless_stopped(around.pacer.wait, around)
 
 
 async def _sleep(when: float, around: Surroundings) -> TimerFired | Stop:

@@ -60,6 +60,7 @@ class Task:
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
         checkpoint: of the transaction to go on with; None to begin one.
+        interrupted: that transaction was cut off: its last pollReq may have been answered.
         first: it is the first of the run: a server that can't be reached ends the run.
     """
 
@@ -68,6 +69,7 @@ class Task:
     key_id: int | None = None
     key_is_new: bool = False
     checkpoint: Checkpoint | None = None
+    interrupted: bool = False
     first: bool = False
 
 

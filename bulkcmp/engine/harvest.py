@@ -27,48 +27,44 @@ SUMMARY_FILE: Final = "summary.json"
 _CHUNK: Final = 64
 
 
-async def write_out(plan: Plan, journal: Journal, *, with_credentials: bool) -> Tally:
-    """Write results.csv and, unless the run is left in haste, the credentials.
-
-    Files of an earlier session that are whole are left alone.
+def write_table(plan: Plan, journal: Journal) -> Tally:
+    """Write results.csv: a line for each row of the population.
 
     Returns:
-        The outcomes of all rows of the population.
+        The outcomes of all of them.
 
     Raises:
         BulkcmpError: the file system or the journal failed.
     """
     tally = Tally()
-    with_files = await anyio.to_thread.run_sync(_write_results, plan, journal, tally)
-    if with_credentials and with_files:
-        items = _credentials(journal)
-        while chunk := await anyio.to_thread.run_sync(_take, items):
-            await anyio.to_thread.run_sync(
-                write_credentials,
-                journal.folder / CREDENTIALS_FOLDER,
-                plan.out_format,
-                chunk,
-                plan.key_pass,
-                plan.plain_keys,
-            )
-    return tally
-
-
-def _write_results(plan: Plan, journal: Journal, tally: Tally) -> bool:
-    """Write results.csv; whether any row has a credential."""
-    found = False
 
     def counted() -> Iterator[RowResult]:
-        nonlocal found
         for result in _all_results(plan, journal):
             tally.add(result.outcome.outcome, result.outcome.reason)
-            found = found or result.certificate is not None
             yield result
 
     write_results(
         journal.folder / RESULTS_FILE, counted(), files=lambda row: _files(plan.out_format, row)
     )
-    return found
+    return tally
+
+
+async def write_files(plan: Plan, journal: Journal) -> None:
+    """Write the credentials of all rows that have one; files that are whole are left alone.
+
+    Raises:
+        BulkcmpError: the file system or the journal failed.
+    """
+    items = _credentials(journal)
+    while chunk := await anyio.to_thread.run_sync(_take, items):
+        await anyio.to_thread.run_sync(
+            write_credentials,
+            journal.folder / CREDENTIALS_FOLDER,
+            plan.out_format,
+            chunk,
+            plan.key_pass,
+            plan.plain_keys,
+        )
 
 
 def _all_results(plan: Plan, journal: Journal) -> Iterator[RowResult]:

@@ -4,12 +4,13 @@ Secrets stand here as their sources (`env:NAME` …); what a journal keeps of th
 from, never what they are.
 """
 
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO
@@ -22,10 +23,11 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, read_secret
+from bulkcmp.inputs.settings import read_settings
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
-from bulkcmp.model import Popo, Profile, Secret, SubjectCheck
-from bulkcmp.outputs.credentials import OutFormat
+from bulkcmp.model import KeySpec, Popo, Profile, Secret, SubjectCheck
+from bulkcmp.outputs.credentials import OutFormat, check_format
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
@@ -33,6 +35,8 @@ _SECRETS: Final = ("secret", "keypass", "newkeypass", "key_pass", "keys_pass", "
 _PATHS: Final = ("srvcert", "tls_cert", "tls_key", "keys", "out")
 _PATH_LISTS: Final = ("trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted")
 _ROW_PATHS: Final = ("csr", "cert", "key", "oldcert")
+_URLS: Final = ("server", "proxy")
+_TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,27 @@ class Options:
         return types
 
     @classmethod
+    def read(cls, config: Path | None, given: Mapping[str, Any]) -> Self:
+        """Options from the command line, and from a settings file what is not given there.
+
+        Relative paths in the file are relative to its folder.
+
+        Raises:
+            InputError: the file can't be read, or something in it is no setting.
+        """
+        settings: dict[str, Any] = {}
+        if config is not None:
+            settings.update(read_settings(config, cls.known()))
+            folder = config.parent
+            for name in settings.keys() & set(_PATH_LISTS):
+                settings[name] = [str(folder / path) for path in settings[name]]
+            for name in settings.keys() & set(_SECRETS):
+                settings[name] = _source_in(folder, settings[name])
+            if "newkey" in settings:
+                settings["newkey"] = _newkey_in(folder, settings["newkey"])
+        return cls.merge(settings, given)
+
+    @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
         """Options from layers of settings, later ones first in rank; None means not given."""
         merged: dict[str, Any] = {}
@@ -144,14 +169,20 @@ class Options:
     def facts(self) -> dict[str, Any]:
         """JSON-able, with absolute paths, and with sources in place of secrets."""
         facts = asdict(self)
+        here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
-                facts[name] = describe_source(_absolute_source(facts[name]))
+                facts[name] = describe_source(_source_in(here, facts[name]))
+        for name in _URLS:
+            if facts[name] is not None:
+                facts[name] = _without_password(facts[name])
+        if facts["newkey"] is not None:
+            facts["newkey"] = _newkey_in(here, facts["newkey"])
         for name in (*_PATHS, *_ROW_PATHS):
             if facts[name] is not None:
-                facts[name] = str(Path(facts[name]).absolute())
+                facts[name] = str(here / facts[name])
         for name in _PATH_LISTS:
-            facts[name] = [str(Path(path).absolute()) for path in facts[name]]
+            facts[name] = [str(here / path) for path in facts[name]]
         return facts
 
     @classmethod
@@ -162,10 +193,10 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in _SECRETS:
-            source = getattr(options, name)
-            if source is not None and not _can_be_read_again(source):
-                option = "--" + name.replace("_", "-")
+        for name in (*_SECRETS, *_URLS):
+            value = facts.get(name)
+            if value is not None and given.get(name) is None and not _can_be_read_again(value):
+                option = _option(name)
                 raise InputError(
                     f"{option} is needed again: the journal keeps no secrets",
                     hint=f"give {option} as you did when the run began",
@@ -178,7 +209,7 @@ class Options:
         """What stands for the empty cells of a population.
 
         Raises:
-            InputError: a secret can't be read.
+            InputError: a secret or the key file can't be read.
         """
         return Defaults(
             cmd=self.cmd,
@@ -216,31 +247,33 @@ class Options:
         population_file: str,
         environ: Mapping[str, str],
         *,
+        unlock: Callable[[Secret | None], None] = lambda _: None,
         retry_unknown: bool = False,
         retry_failed: bool = False,
     ) -> Plan:
         """Read and check all that the options name; nothing is written or sent.
 
+        Args:
+            unlock: given the passphrase of the keys before the population, which may be large, is
+                read; raises InputError if it is wrong.
+
         Raises:
             InputError: something can't be used.
         """
-        url = self._url()
-        anchors = _certificates("--trusted", self.trusted)
-        srvcert = _certificates("--srvcert", (self.srvcert,)) if self.srvcert else ()
-        if not anchors and not srvcert:
-            raise InputError(
-                "no trust anchor: whose answers and certificates shall be believed?",
-                hint="give the CA's certificate with --trusted FILE",
-            )
-        out_format = _choice("--out-format", self.out_format, OutFormat)
+        self._refuse_two_readers()
+        setup = self._setup(environ)
+        workers = _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
         key_pass = _secret("key_pass", self.key_pass, environ)
         if self.plain_keys and key_pass is not None:
             raise InputError(
                 "--key-pass and --plain-keys exclude each other",
                 hint="give --key-pass to store the keys encrypted, --plain-keys as they are",
             )
-        population = Population(Path(population_file), self.defaults(environ), environ)
-        rows = Rows(population, population_file, out_format)
+        unlock(key_pass)
+        key_file_pass = _secret("keys_pass", self.keys_pass, environ) or key_pass
+        rows = self.rows(population_file, environ)
+        population = rows.population
+        self._refuse_without_credential(population)
         census = None
         if not self.skip_bad_rows or population.has_priorities:
             census = Census.take(rows)
@@ -251,40 +284,16 @@ class Options:
                 hint="give --key-pass SOURCE to store them encrypted, or --plain-keys to store"
                 " them unencrypted",
             )
-        trusted = anchors or srvcert
-        out_trusted = _certificates("--out-trusted", self.out_trusted)
-        # an unusable anchor is found here, not in a worker
-        TrustStore(trusted, _certificates("--untrusted", self.untrusted))
-        setup = Setup(
-            url=url,
-            profile=self._profile(srvcert or (anchors if len(anchors) == 1 else ())),
-            limits=Limits(
-                connect=self.connect_timeout,
-                read=self.msg_timeout,
-                total=self.connect_timeout + self.msg_timeout,
-                response=self.max_response,
-                connections=_at_least("--concurrency", self.concurrency, 1),
-            ),
-            tls=self._tls(url, environ),
-            proxy=self.proxy,
-            anchors=trusted,
-            untrusted=_certificates("--untrusted", self.untrusted),
-            out_trusted=out_trusted,
-            srvcert=srvcert[0] if srvcert else None,
-            pbm_salt=os.urandom(16),
-            concurrency=self.concurrency,
-            rate=_rate(self.rate),
-        )
         return Plan(
             rows=rows,
             population=population,
             population_file=population_file,
             census=census,
             setup=setup,
-            workers=self.workers or os.cpu_count() or 1,
-            out_format=out_format,
+            workers=workers,
+            out_format=rows.out_format,
             key_file=None if self.keys is None else Path(self.keys),
-            key_file_pass=_secret("keys_pass", self.keys_pass, environ) or key_pass,
+            key_file_pass=key_file_pass,
             key_pass=key_pass,
             plain_keys=self.plain_keys,
             skip_bad_rows=self.skip_bad_rows,
@@ -293,14 +302,84 @@ class Options:
             notes=tuple(self._notes()),
         )
 
+    def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
+        """The rows of a population, completed by these options.
+
+        Raises:
+            InputError: the file, or an option that stands for cells, can't be used.
+        """
+        out_format = _choice("--out-format", self.out_format, OutFormat)
+        population = Population(Path(population_file), self.defaults(environ), environ)
+        spec = None if self.newkey is None else _key_spec(self.newkey)
+        if spec is not None and "newkey" not in population.columns:
+            try:
+                check_format(out_format, spec)
+            except InputError as error:
+                raise InputError(f"--newkey: {error}", hint=error.hint) from None
+        return Rows(population, population_file, out_format)
+
+    def _refuse_two_readers(self) -> None:
+        readers = [_option(name) for name in _SECRETS if getattr(self, name) == "stdin"]
+        if len(readers) > 1:
+            raise InputError(
+                f"{' and '.join(readers)} can't both read stdin",
+                hint="give one of them as env:NAME or file:PATH",
+            )
+
+    def _refuse_without_credential(self, population: Population) -> None:
+        if self.secret or self.cert or {"secret", "cert"} & set(population.columns):
+            return
+        raise InputError(
+            "no credential: how shall requests be protected?",
+            hint="give --ref TEXT and --secret SOURCE, or --cert FILE and --key FILE, or columns"
+            " of these names",
+        )
+
+    def _setup(self, environ: Mapping[str, str]) -> Setup:
+        url = self._url()
+        anchors = _certificates("--trusted", self.trusted)
+        srvcert = _certificates("--srvcert", (self.srvcert,)) if self.srvcert else ()
+        if not anchors and not srvcert:
+            raise InputError(
+                "no trust anchor: whose answers and certificates shall be believed?",
+                hint="give the CA's certificate with --trusted FILE",
+            )
+        trusted = anchors or srvcert
+        untrusted = _certificates("--untrusted", self.untrusted)
+        out_trusted = _certificates("--out-trusted", self.out_trusted)
+        # an unusable anchor is found here, not in a worker
+        TrustStore(trusted, untrusted)
+        TrustStore(out_trusted or trusted, untrusted)
+        return Setup(
+            url=url,
+            profile=self._profile(srvcert or (anchors if len(anchors) == 1 else ())),
+            limits=self._limits(),
+            tls=self._tls(url, environ),
+            proxy=self.proxy,
+            anchors=trusted,
+            untrusted=untrusted,
+            out_trusted=out_trusted,
+            srvcert=srvcert[0] if srvcert else None,
+            pbm_salt=os.urandom(16),
+            concurrency=self.concurrency,
+            rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
+        )
+
     def _url(self) -> str:
         server = self.server
         if not server:
             raise InputError("which server?", hint="give --server [http[s]://]HOST[:PORT][/PATH]")
+        tls = [_option(name) for name in _TLS if getattr(self, name)]
         if "://" not in server:
-            server = ("https://" if self.tls_trusted or self.tls_cert else "http://") + server
+            server = ("https://" if tls else "http://") + server
+        parts = _split_url("--server", server)
+        if parts.scheme == "http" and tls:
+            raise InputError(
+                f"{tls[0]} is for https, and --server is {parts.scheme}",
+                hint=f"give --server https://... or leave {tls[0]} away",
+            )
         if self.path is not None:
-            server = urlsplit(server)._replace(path="/" + self.path.lstrip("/")).geturl()
+            server = parts._replace(path="/" + self.path.lstrip("/")).geturl()
         return server
 
     def _tls(self, url: str, environ: Mapping[str, str]) -> TlsFiles | None:
@@ -311,6 +390,17 @@ class Options:
             self.tls_cert,
             self.tls_key,
             _secret("tls_keypass", self.tls_keypass, environ),
+        )
+
+    def _limits(self) -> Limits:
+        connect = _positive("--connect-timeout", self.connect_timeout)
+        read = _positive("--msg-timeout", self.msg_timeout)
+        return Limits(
+            connect=connect,
+            read=read,
+            total=connect + read,
+            response=_at_least("--max-response", self.max_response, 1),
+            connections=_at_least("--concurrency", self.concurrency, 1),
         )
 
     def _profile(self, ca: tuple[bytes, ...]) -> Profile:
@@ -345,7 +435,7 @@ class Options:
             retries=_at_least("--retries", self.retries, 0),
             retry_fail_info=frozenset(self.retry_fail_info),
             retry_reused=self.retry_reused,
-            total_timeout=_at_least("--total-timeout", self.total_timeout, 0),
+            total_timeout=_number("--total-timeout", self.total_timeout, "seconds, 0 for no limit"),
         )
 
     def _notes(self) -> Iterator[str]:
@@ -368,13 +458,49 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     return "csr" not in population.columns and options.csr is None
 
 
-def _absolute_source(source: str) -> str:
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _source_in(folder: Path, source: str) -> str:
+    """The source of a secret, with a relative path made one from `folder`."""
     kind, colon, rest = source.partition(":")
-    return f"file:{Path(rest).absolute()}" if colon and kind == "file" else source
+    return f"file:{folder / rest}" if colon and kind == "file" else source
 
 
-def _can_be_read_again(source: str) -> bool:
-    return source != describe_source("pass:x") and source != "stdin"
+def _newkey_in(folder: Path, text: str) -> str:
+    return text if _key_spec(text) is not None else str(folder / text)
+
+
+def _key_spec(text: str) -> KeySpec | None:
+    """The key type that a --newkey names; None for a file."""
+    try:
+        return KeySpec.parse(text)
+    except InputError:
+        return None
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" not in user:
+        return url
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{host}").geturl()
+
+
+def _can_be_read_again(value: str) -> bool:
+    """Whether what the journal kept of a secret, or of a URL with a password, is all there was."""
+    return value not in ("***", "pass:***", "stdin") and ":***@" not in value
+
+
+def _split_url(option: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        # a property that judges when it is read
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
+    return parts
 
 
 def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret | None:
@@ -383,8 +509,7 @@ def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret
     try:
         return read_secret(source, environ)
     except InputError as error:
-        option = "--" + name.replace("_", "-")
-        raise InputError(f"{option}: {error.what}", where=error.where, hint=error.hint) from None
+        raise InputError(f"{_option(name)}: {error}", hint=error.hint) from None
 
 
 def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:
@@ -393,9 +518,7 @@ def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:
         try:
             found.extend(read_certificates(Path(path)))
         except InputError as error:
-            raise InputError(f"{error.what} ({option})", where=error.where, hint=error.hint) from (
-                None
-            )
+            raise InputError(f"{option}: {error}", hint=error.hint) from None
     return tuple(found)
 
 
@@ -420,14 +543,20 @@ def _choice(option: str, value: str, kind: Any) -> Any:
     return kind(value)
 
 
-def _at_least(option: str, value: Any, least: int) -> Any:
+def _at_least(option: str, value: int, least: int) -> int:
     if value < least:
         raise InputError(f"{option} is {value}; it must be at least {least}")
     return value
 
 
-def _rate(value: float) -> float:
+def _positive(option: str, value: float) -> float:
     # a NaN is neither above nor below anything
-    if not 0.0 <= value < float("inf"):
-        raise InputError(f"--rate is {value}; it must be a number of requests/s, 0 for no ceiling")
+    if not 0.0 < value < math.inf:
+        raise InputError(f"{option} is {value:g}; it must be a number of seconds above 0")
+    return value
+
+
+def _number(option: str, value: float, meaning: str) -> float:
+    if not 0.0 <= value < math.inf:
+        raise InputError(f"{option} is {value:g}; it must be a number of {meaning}")
     return value

@@ -20,12 +20,12 @@ class Rows:
     """The rows of a population, judged by the output format too; can be streamed several times."""
 
     def __init__(self, population: Population, file: str, out_format: OutFormat) -> None:
-        self._population = population
+        self.population = population
+        self.out_format = out_format
         self._file = file
-        self._format = out_format
 
     def __iter__(self) -> Iterator[EndEntity | BadRow]:
-        for row in self._population.rows():
+        for row in self.population.rows():
             if isinstance(row, BadRow) or row.cmd is Operation.RR:
                 yield row
             else:
@@ -33,7 +33,7 @@ class Rows:
 
     def _judged(self, row: EndEntity) -> EndEntity | BadRow:
         try:
-            check_format(self._format, row.new_key_spec)
+            check_format(self.out_format, row.new_key_spec)
         except InputError as error:
             column = "newkey" if row.new_key_spec is not None else "cmd"
             where = Where(self._file, row.line, column, row.number)
@@ -93,7 +93,8 @@ class Census:
             return
         error = InputErrors(f"{file}: {self.bad} of {self.rows} rows can't be used", self.problems)
         error.hint = (
-            f"bulkcmp check {file} lists every problem; --skip-bad-rows goes on without these rows"
+            f"bulkcmp check {file}, with the same options for rows, lists every problem;"
+            " --skip-bad-rows goes on without these rows"
         )
         raise error
 

@@ -46,10 +46,11 @@ def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> R
     if state.outcome in _UNFINISHED:
         return Resumption.GO_ON
     if state.outcome is OutcomeClass.UNKNOWN:
-        if state.checkpoint is not None and state.checkpoint.phase is Phase.WAITING:
-            # a pollRep was lost: the transaction is still there to be polled
-            return Resumption.GO_ON
-        return Resumption.ANEW if retry_unknown else Resumption.SKIP
+        if retry_unknown:
+            return Resumption.ANEW
+        # where a pollRep was lost, the transaction may still be there to be polled
+        waits = state.checkpoint is not None and state.checkpoint.phase is Phase.WAITING
+        return Resumption.GO_ON if waits else Resumption.SKIP
     if state.outcome in _FAILED and retry_failed:
         return Resumption.ANEW
     return Resumption.SKIP

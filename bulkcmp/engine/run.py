@@ -8,7 +8,7 @@ import datetime as dt
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -35,13 +35,13 @@ from bulkcmp.engine.frame import (
     Unreachable,
 )
 from bulkcmp.engine.keys import KeySource
-from bulkcmp.engine.plan import Rows
+from bulkcmp.engine.priority import by_priority
 from bulkcmp.engine.resumption import Resumption, resumption
 from bulkcmp.errors import BulkcmpError, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.journal.entry import Advanced, Ended, Entry, RowState, Skipped
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import BadRow, EndEntity, Operation, OutcomeClass
+from bulkcmp.model import BadRow, EndEntity, Operation, Outcome, OutcomeClass
 from bulkcmp.stats.progress import Progress, Snapshot
 
 _CHUNK: Final = 64
@@ -57,6 +57,10 @@ _RESTARTS: Final = 3
 """Workers that may die in a run before it is given up."""
 
 
+_NOT_HEARD: Final = frozenset({OutcomeClass.LOCAL_ERROR, OutcomeClass.TO_DO})
+"""Outcomes of a row that did not come to the server."""
+
+
 class WorkerError(BulkcmpError):
     """A worker can't work."""
 
@@ -67,13 +71,16 @@ class Colleague:
 
     Attributes:
         process: None for a worker that runs as a task of the parent's own loop.
-        tasks: what it has in hand, by row number.
+        share: transactions that it may have in flight at the same time.
+        tasks: what it has in hand, by row number; started: the part of it that it has begun.
     """
 
     channel: Channel
     process: Process | None = None
     outbox: Outbox = field(init=False)
-    tasks: dict[int, Task] = field(default_factory=dict)
+    share: int = field(init=False, default=0)
+    tasks: dict[int, Task] = field(init=False, default_factory=dict)
+    started: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.channel)
@@ -84,20 +91,41 @@ Hire = Callable[[TaskGroup], Awaitable[Colleague]]
 
 
 async def hire_process(_group: TaskGroup) -> Colleague:
-    """Start a worker in a process of its own, which ends when we do."""
-    ours, theirs = socket.socketpair()
-    with theirs:
+    """Start a worker in a process of its own, which ends when we do.
+
+    Raises:
+        WorkerError: the machine has no more processes or file descriptors.
+    """
+    try:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await _start_process(theirs.fileno())
+            except BaseException:
+                ours.close()
+                raise
+    except OSError as error:
+        raise WorkerError(
+            f"a worker process can't be started: {error.strerror}",
+            hint="lower --workers, or raise the limits of this machine (ulimit -n, -u)",
+        ) from error
+    stream = await UNIXSocketStream.from_socket(ours)
+    return Colleague(PipeChannel(stream, stream), process)
+
+
+async def _start_process(descriptor: int) -> Process:
+    # a cancelled start could leave a process that nobody knows
+    with anyio.CancelScope(shield=True):
         process = await anyio.open_process(
-            [sys.executable, "-P", "-m", "bulkcmp.engine.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "bulkcmp.engine.worker", str(descriptor)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=None,
             # the terminal's Ctrl-C is ours alone
             start_new_session=True,
-            pass_fds=(theirs.fileno(),),
+            pass_fds=(descriptor,),
         )
-    stream = await UNIXSocketStream.from_socket(ours)
-    return Colleague(PipeChannel(stream, stream), process)
+    return process
 
 
 def hire_task(work: Callable[[MemoryChannel], Awaitable[None]]) -> Hire:
@@ -107,8 +135,10 @@ def hire_task(work: Callable[[MemoryChannel], Awaitable[None]]) -> Hire:
         ours, theirs = memory_channels()
 
         async def run() -> None:
-            await work(theirs)
-            await theirs.aclose()
+            try:
+                await work(theirs)
+            finally:
+                theirs.close()
 
         group.start_soon(run)
         return Colleague(ours)
@@ -120,7 +150,7 @@ class Run:
     """One session of a run.
 
     Args:
-        rows: of the population.
+        rows: of the population; can be streamed several times.
         journal: unlocked.
         keys: gives rows keys of their own; None where none needs one.
         setup: for each worker; `concurrency` is that of all together.
@@ -135,7 +165,7 @@ class Run:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: Iterable[EndEntity | BadRow],
         journal: Journal,
         keys: KeySource | None,
         setup: Setup,
@@ -153,8 +183,8 @@ class Run:
         self._rows = rows
         self._journal = journal
         self._keys = keys
-        self._workers = max(1, min(workers, setup.concurrency))
-        self._setup = replace(setup, concurrency=-(-setup.concurrency // self._workers))
+        self._setup = setup
+        self._shares = _shares(setup.concurrency, workers)
         self._clock = clock
         self._priorities = priorities
         self._resumed = resumed
@@ -169,40 +199,37 @@ class Run:
         self._deaths = 0
         self._entries: list[tuple[Entry | None, Callable[[], None]]] = []
         self._written = anyio.Event()
-        self._room = anyio.Semaphore(self._workers * self._in_hand)
+        self._room = anyio.Semaphore(sum(map(_in_hand, self._shares)))
         self._open = 0
-        self._idle = anyio.Event()
-        self._reached = anyio.Event()
-        self._stopping = anyio.Event()
+        self._news = anyio.Event()
+        self._reached = False
+        self._stopping = False
         self._all_done = False
+        self._failure: BulkcmpError | None = None
         self.aborted = False
         self._scope = anyio.CancelScope()
         self.operations: set[Operation] = set()
         self.unreachable: TransportError | None = None
 
     @property
-    def _in_hand(self) -> int:
-        """Rows that one worker has in hand at most: so many that it never waits for the next."""
-        return self._setup.concurrency + max(8, self._setup.concurrency // 4)
-
-    @property
     def stopping(self) -> bool:
-        return self._stopping.is_set()
+        return self._stopping
 
     @property
     def interrupted(self) -> bool:
-        return self._stopping.is_set() and self.unreachable is None
+        """The user stopped the run, not a server that can't be reached or a failure."""
+        return self._stopping and self.unreachable is None and self._failure is None
 
     def stop(self) -> None:
         """Begin nothing more, and end what is under way."""
-        self._stopping.set()
-        self._reached.set()
+        self._stopping = True
+        self._news.set()
         for colleague in self._colleagues:
             colleague.outbox.put(Drain())
 
     def abort(self) -> None:
         """Leave at once; what is under way is found in the journal."""
-        self._stopping.set()
+        self._stopping = True
         self.aborted = True
         self._scope.cancel()
 
@@ -221,40 +248,52 @@ class Run:
                     group.start_soon(self._write)
                     group.start_soon(self._show)
                     async with anyio.create_task_group() as crew:
-                        for _ in range(self._workers):
-                            await self._start_worker(crew)
-                        await self._feed()
-                        await self._finish_all()
+                        await self._work_through(crew)
                     group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
         finally:
             with anyio.CancelScope(shield=True):
-                for colleague in self._colleagues:
-                    if colleague.process is not None:
-                        # whoever is still here was left in the middle of its work
-                        with suppress(ProcessLookupError):
-                            colleague.process.kill()
-                        await _end(colleague.process)
+                await self._dismiss()
             if self._keys is not None:
                 self._progress.waited_for_keys(self._keys.starved)
             self._progress.end(self._clock.now())
             self._on_snapshot(self.snapshot())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _work_through(self, crew: TaskGroup) -> None:
+        for share in self._shares:
+            await self._start_worker(share, crew)
+        try:
+            await self._feed()
+        except BulkcmpError as error:
+            self._fail(error)
+        while self._open:
+            await self._something_happens()
+        self._all_done = True
+        for colleague in self._colleagues:
+            colleague.outbox.put(Drain())
+            colleague.outbox.close()
+        # nothing is left to do: who has not ended by then is made to
+        crew.cancel_scope.deadline = anyio.current_time() + _PATIENCE
+
+    def _fail(self, error: BulkcmpError) -> None:
+        """Give the run up, but not what is under way: the CA may be about to issue."""
+        if self._failure is None:
+            self._failure = error
+        self.stop()
 
     # --- rows -----------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        for priority in self._priorities or (None,):
-            rows = iter(self._rows)
-            if self._priorities:
-                rows = (row for row in rows if _priority(row) == priority)
-            # bad rows have no priority that could be read: they come with the last
-            while not self._stopping.is_set():
-                chunk = await anyio.to_thread.run_sync(_take, rows)
-                if not chunk:
-                    break
-                await self._feed_chunk(chunk)
-        if not self._stopping.is_set() and not self._counted:
+        rows = by_priority(self._rows, self._priorities) if self._priorities else iter(self._rows)
+        while not self._stopping:
+            chunk = await anyio.to_thread.run_sync(_take, rows)
+            if not chunk:
+                break
+            await self._feed_chunk(chunk)
+        if not self._stopping and not self._counted:
             self._progress.set_total(self._seen)
 
     async def _feed_chunk(self, chunk: list[EndEntity | BadRow]) -> None:
@@ -263,124 +302,128 @@ class Run:
         if self._resumed:
             numbers = [row.number for row in chunk]
             states = await anyio.to_thread.run_sync(self._journal.states, numbers)
+        rejected = False
         for row in chunk:
-            if self._stopping.is_set():
-                return
+            if self._stopping:
+                break
             state = states.get(row.number)
             if isinstance(row, BadRow):
-                await self._reject(row, state)
+                rejected = self._reject(row, state) or rejected
                 continue
             self.operations.add(row.cmd)
-            task = await self._task(row, state)
-            if task is not None:
-                await self._hand_out(task)
+            resumed = None if state is None else self._resumption(state)
+            if state is not None and resumed is Resumption.SKIP:
+                self._progress.already_done(state.outcome)
+            else:
+                await self._hand_out(await self._task(row, state, resumed))
+        if rejected:
+            await self._durable()
 
-    async def _reject(self, row: BadRow, state: RowState | None) -> None:
+    def _reject(self, row: BadRow, state: RowState | None) -> bool:
+        """Record a bad row; False if an earlier session did."""
         if state is not None:
             self._progress.already_done(state.outcome)
-            return
+            return False
         entry = Skipped(row, dt.datetime.fromtimestamp(self._clock.now(), dt.UTC))
-        await self._durable(entry)
-        self._progress.settled(self._clock.now(), row.id, entry.outcome)
+        self._record(
+            entry, lambda: self._progress.settled(self._clock.now(), row.id, entry.outcome)
+        )
+        return True
 
-    async def _task(self, row: EndEntity, state: RowState | None) -> Task | None:
-        """What is to be done for a row, or None where nothing is."""
-        checkpoint = None
-        if state is not None:
-            what = resumption(
-                state, retry_unknown=self._retry_unknown, retry_failed=self._retry_failed
-            )
-            if what is Resumption.SKIP:
-                self._progress.already_done(state.outcome)
-                return None
-            if what is Resumption.GO_ON:
-                checkpoint = state.checkpoint
+    def _resumption(self, state: RowState) -> Resumption:
+        return resumption(state, retry_unknown=self._retry_unknown, retry_failed=self._retry_failed)
+
+    async def _task(
+        self, row: EndEntity, state: RowState | None, resumed: Resumption | None
+    ) -> Task:
+        """What is to be done for a row, with the key for it."""
+        task = Task(row)
+        if state is not None and resumed is Resumption.GO_ON:
+            assert state.checkpoint is not None, "what goes on has begun"
+            task = replace(task, checkpoint=state.checkpoint, interrupted=state.is_uncertain)
         if row.cmd in (Operation.P10CR, Operation.RR):
-            return Task(row, checkpoint=checkpoint)
+            return task
         if row.new_key is not None:
-            return Task(row, key=row.new_key, checkpoint=checkpoint)
+            return replace(task, key=row.new_key)
         if state is not None and state.key is not None:
-            return Task(row, key=state.key, checkpoint=checkpoint)
+            return replace(task, key=state.key)
         if row.new_key_spec is None:
             # kur with the key that the certificate has
-            return Task(row, key=row.key, checkpoint=checkpoint)
+            return replace(task, key=row.key)
         assert self._keys is not None
         key, key_id = await self._keys.take(row.new_key_spec)
-        return Task(row, key=key, key_id=key_id, key_is_new=True, checkpoint=checkpoint)
+        return replace(task, key=key, key_id=key_id, key_is_new=True)
 
     async def _hand_out(self, task: Task) -> None:
-        if self._open and not self._reached.is_set():
+        while self._open and not self._reached and not self._stopping:
             # until the server was heard of, one row is enough to find out
-            await self._reached.wait()
+            await self._something_happens()
         await self._room.acquire()
-        if self._stopping.is_set():
+        if self._stopping:
             self._room.release()
             return
-        first = not self._reached.is_set()
         self._open += 1
-        self._give(replace(task, first=first))
+        self._give(task)
 
     def _give(self, task: Task) -> None:
-        """Give a task to the worker that has the least in hand."""
-        colleague = min(self._colleagues, key=lambda one: len(one.tasks))
+        """Give a task to the worker that is the farthest from having its hands full."""
+        colleague = min(self._colleagues, key=lambda one: len(one.tasks) - one.share)
+        task = replace(task, first=not self._reached)
         colleague.tasks[task.entity.number] = task
         colleague.outbox.put(task)
 
-    async def _finish_all(self) -> None:
-        while self._open:
-            self._idle = anyio.Event()
-            await self._idle.wait()
-        self._all_done = True
-        for colleague in self._colleagues:
-            colleague.outbox.put(Drain())
-            colleague.outbox.close()
-
     def _release(self, colleague: Colleague, number: int) -> None:
         del colleague.tasks[number]
+        colleague.started.discard(number)
         self._open -= 1
         self._room.release()
-        if not self._open:
-            self._idle.set()
+        self._news.set()
+
+    async def _something_happens(self) -> None:
+        """Wait until a row is over, the server was heard of, or the run stops."""
+        self._news = anyio.Event()
+        await self._news.wait()
 
     # --- workers --------------------------------------------------------------------------------
 
-    async def _start_worker(self, crew: TaskGroup) -> None:
+    async def _start_worker(self, share: int, crew: TaskGroup) -> None:
         colleague = await self._hire(crew)
+        colleague.share = share
         self._colleagues.append(colleague)
-        colleague.outbox.put(self._setup)
+        colleague.outbox.put(replace(self._setup, concurrency=share))
         crew.start_soon(colleague.outbox.run)
         crew.start_soon(self._listen, colleague, crew)
 
     async def _listen(self, colleague: Colleague, crew: TaskGroup) -> None:
-        try:
+        with suppress(anyio.EndOfStream):
             while True:
                 for frame in await colleague.channel.receive():
                     self._take_in(colleague, frame)
-        except anyio.EndOfStream:
-            colleague.outbox.close()
+        colleague.outbox.close()
         await colleague.channel.aclose()
         if colleague.process is not None:
             await _end(colleague.process)
-        if colleague.tasks or not (self._all_done or self._stopping.is_set()):
+        # what it said last decides what it leaves behind
+        await self._durable()
+        if colleague.tasks or not (self._all_done or self._stopping):
             await self._replace(colleague, crew)
         else:
             self._colleagues.remove(colleague)
 
     def _take_in(self, colleague: Colleague, frame: Frame) -> None:
-        now = self._clock.now()
         match frame:
             case Record(ticket, entry):
                 if isinstance(entry, Advanced):
-                    self._reached.set()
+                    self._reach()
                 answer = Recorded(ticket)
-                self._entries.append((entry, lambda: colleague.outbox.put(answer)))
-                self._written.set()
-            case Started():
-                self._progress.started(now)
+                self._record(entry, lambda: colleague.outbox.put(answer))
+            case Started(number):
+                colleague.started.add(number)
+                self._progress.started(self._clock.now())
             case Done(ended):
-                self._reached.set()
-                self._entries.append((ended, lambda: self._row_done(colleague, ended)))
-                self._written.set()
+                if ended.outcome.outcome not in _NOT_HEARD:
+                    self._reach()
+                self._record(ended, lambda: self._row_done(colleague, ended))
             case Returned(number):
                 self._release(colleague, number)
             case Unreachable(number, loss, detail):
@@ -391,9 +434,14 @@ class Run:
             case Failed(what, hint, exit_code):
                 error = WorkerError(what, hint=hint)
                 error.exit_code = exit_code
-                raise error
+                self._fail(error)
             case _:
                 raise WorkerError(f"a worker said {type(frame).__name__}")
+
+    def _reach(self) -> None:
+        if not self._reached:
+            self._reached = True
+            self._news.set()
 
     def _row_done(self, colleague: Colleague, ended: Ended) -> None:
         """A row's end is durable."""
@@ -401,32 +449,60 @@ class Run:
             self._progress.abandoned()
         else:
             self._progress.finished(self._clock.now(), ended.id, ended.outcome, ended.timings)
-        if ended.number in colleague.tasks:
-            self._release(colleague, ended.number)
+        self._release(colleague, ended.number)
 
     async def _replace(self, dead: Colleague, crew: TaskGroup) -> None:
         """A worker died: another takes over what it had in hand, by the rules of `resume`."""
         self._deaths += 1
         if self._deaths > _RESTARTS:
-            raise WorkerError(
-                "worker processes die again and again",
-                hint="is there enough memory? bulkcmp resume goes on",
+            self._fail(
+                WorkerError(
+                    "worker processes die again and again",
+                    hint="is there enough memory? bulkcmp resume goes on",
+                )
             )
-        if not self._stopping.is_set():
-            await self._start_worker(crew)
-        # what the dead worker still had recorded comes before what the journal says of its rows
-        await self._durable(None)
+        if not self._stopping:
+            try:
+                await self._start_worker(dead.share, crew)
+            except WorkerError as error:
+                self._fail(error)
+        # nothing more is given to it from here on
         self._colleagues.remove(dead)
-        tasks = dict(dead.tasks)
-        states = await anyio.to_thread.run_sync(self._journal.take_over, tuple(tasks))
-        for number, task in tasks.items():
-            state = states.get(number)
-            again = task if state is None else await self._task(task.entity, state)
-            self._progress.abandoned()
-            if again is None or self._stopping.is_set():
+        states = await anyio.to_thread.run_sync(self._journal.take_over, tuple(dead.tasks))
+        for number, task in tuple(dead.tasks.items()):
+            if number in dead.started:
+                self._progress.abandoned()
+            again = None
+            try:
+                again = await self._taken_over(task, states.get(number))
+            except BulkcmpError as error:
+                self._fail(error)
+            if again is None or self._stopping:
                 self._release(dead, number)
             else:
                 self._give(again)
+
+    async def _taken_over(self, task: Task, state: RowState | None) -> Task | None:
+        """What is to be done for a row whose worker died, or None where nothing is."""
+        if state is None:
+            return task
+        resumed = self._resumption(state)
+        if resumed is Resumption.SKIP:
+            outcome = Outcome(state.outcome, "its worker died")
+            self._progress.settled(self._clock.now(), task.entity.id, outcome)
+            return None
+        return await self._task(task.entity, state, resumed)
+
+    async def _dismiss(self) -> None:
+        """End the workers that are still there: they were left in the middle of their work."""
+        for colleague in self._colleagues:
+            if colleague.process is not None:
+                with suppress(ProcessLookupError):
+                    colleague.process.kill()
+        for colleague in self._colleagues:
+            await colleague.channel.aclose()
+            if colleague.process is not None:
+                await _end(colleague.process)
 
     # --- journal and display --------------------------------------------------------------------
 
@@ -441,11 +517,15 @@ class Run:
             for _, then in batch:
                 then()
 
-    async def _durable(self, entry: Entry | None) -> None:
-        """Return when `entry`, and all that was given before it, is in the journal."""
-        committed = anyio.Event()
-        self._entries.append((entry, committed.set))
+    def _record(self, entry: Entry | None, then: Callable[[], None]) -> None:
+        """Call `then` once `entry` is in the journal."""
+        self._entries.append((entry, then))
         self._written.set()
+
+    async def _durable(self) -> None:
+        """Return when all that was given so far is in the journal."""
+        committed = anyio.Event()
+        self._record(None, committed.set)
         await committed.wait()
 
     async def _show(self) -> None:
@@ -458,8 +538,16 @@ def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:
     return list(islice(rows, _CHUNK))
 
 
-def _priority(row: EndEntity | BadRow) -> int | None:
-    return None if isinstance(row, BadRow) else row.priority
+def _shares(concurrency: int, workers: int) -> tuple[int, ...]:
+    """How many transactions each worker may have in flight; no worker has none."""
+    workers = max(1, min(workers, concurrency))
+    each, more = divmod(concurrency, workers)
+    return tuple(each + (place < more) for place in range(workers))
+
+
+def _in_hand(share: int) -> int:
+    """Rows that a worker has in hand at most: so many that it never waits for the next."""
+    return share + max(8, share // 4)
 
 
 async def _end(process: Process) -> None:

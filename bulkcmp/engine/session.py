@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskStatus
 
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Setup
@@ -19,7 +20,8 @@ from bulkcmp.engine.harvest import (
     CREDENTIALS_FOLDER,
     RESULTS_FILE,
     SUMMARY_FILE,
-    write_out,
+    write_files,
+    write_table,
 )
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.plan import Plan
@@ -44,23 +46,45 @@ async def session(
     *,
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
-    on_stop: Callable[[str], None],
+    on_notice: Callable[[str], None],
 ) -> RunSummary:
     """Work through a population, then write results.csv, the credentials and summary.json.
 
     The first SIGINT or SIGTERM begins nothing more and ends what is under way; the second leaves at
-    once. Outputs and summary are written in either case.
+    once, without the credentials. results.csv and the summary are written in either case.
 
     Args:
         command: for the summary.
         journal: unlocked.
         resumed: it has rows of an earlier session.
         on_snapshot: told how the run stands, several times a second.
-        on_stop: told what a signal led to.
+        on_notice: told what a signal led to, in plain English.
 
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
     """
+    try:
+        async with anyio.create_task_group() as group:
+            interruption = _Interruption(on_notice)
+            await group.start(interruption.watch)
+            summary = await _session(
+                command, plan, journal, interruption, resumed=resumed, on_snapshot=on_snapshot
+            )
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from errors
+    return summary
+
+
+async def _session(
+    command: str,
+    plan: Plan,
+    journal: Journal,
+    interruption: "_Interruption",
+    *,
+    resumed: bool,
+    on_snapshot: Callable[[Snapshot], None],
+) -> RunSummary:
     clock = SystemClock()
     began = dt.datetime.now(dt.UTC)
     journal.settle()
@@ -79,30 +103,55 @@ async def session(
             retry_unknown=plan.retry_unknown,
             retry_failed=plan.retry_failed,
         )
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_heed_signals, run, on_stop)
-                await run.execute()
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from errors
+        interruption.attend(run)
+        await run.execute()
     # what an abort left open gets its outcome
     journal.settle()
-    tally = await write_out(plan, journal, with_credentials=not run.aborted)
-    summary = _summary(command, plan, journal, run, tally, began)
+    tally = await anyio.to_thread.run_sync(write_table, plan, journal)
+    with interruption.writing:
+        await write_files(plan, journal)
+    summary = _summary(command, plan, journal, run, tally, interruption, began)
     write_summary(journal.folder / SUMMARY_FILE, summary)
     return summary
 
 
-async def _heed_signals(run: Run, on_stop: Callable[[str], None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            if run.stopping:
-                on_stop("leaving at once; bulkcmp resume goes on")
-                run.abort()
-                return
-            on_stop("stopping: ending what is under way (again: leave at once)")
+class _Interruption:
+    """What SIGINT and SIGTERM lead to, from the beginning of a session to its end.
+
+    Attributes:
+        writing: what is left undone when the session is left at once.
+        asked: there was a signal.
+    """
+
+    def __init__(self, on_notice: Callable[[str], None]) -> None:
+        self._on_notice = on_notice
+        self._run: Run | None = None
+        self.writing = anyio.CancelScope()
+        self.asked = False
+
+    def attend(self, run: Run) -> None:
+        """Let signals act on `run`, those included that came already."""
+        self._run = run
+        if self.writing.cancel_called:
+            run.abort()
+        elif self.asked:
             run.stop()
+
+    async def watch(self, *, task_status: TaskStatus[None]) -> None:
+        """Heed the first two signals; later ones do what they do without us."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self.asked:
+                    break
+                self.asked = True
+                self._on_notice("stopping: ending what is under way (again: leave at once)")
+                if self._run is not None:
+                    self._run.stop()
+        self._on_notice("leaving at once: bulkcmp resume goes on")
+        self.writing.cancel()
+        if self._run is not None:
+            self._run.abort()
 
 
 @asynccontextmanager
@@ -131,18 +180,29 @@ async def _pace_file(plan: Plan) -> AsyncIterator[Setup]:
 
 
 def _summary(
-    command: str, plan: Plan, journal: Journal, run: Run, tally: Tally, began: dt.datetime
+    command: str,
+    plan: Plan,
+    journal: Journal,
+    run: Run,
+    tally: Tally,
+    interruption: _Interruption,
+    began: dt.datetime,
 ) -> RunSummary:
     snapshot = run.snapshot()
-    if run.interrupted:
+    if interruption.asked:
         exit_code = EXIT_INTERRUPTED
     else:
         exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
     notes = list(plan.notes)
     if run.unreachable is not None:
-        notes.append(f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent")
+        notes.append(
+            f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent:"
+            " check --server, the network and the proxy"
+        )
     if snapshot.keys_waiting > 1.0:
         notes.append(f"rows waited {snapshot.keys_waiting:.1f} s for keys to be made")
+    if interruption.writing.cancel_called:
+        notes.append(f"{CREDENTIALS_FOLDER}/ is not complete: bulkcmp resume writes the rest")
     certs = journal.folder / CREDENTIALS_FOLDER
     return RunSummary(
         tool_version=version("bulkcmp"),
@@ -155,10 +215,10 @@ def _summary(
         key_mode=_key_mode(plan),
         population=PopulationFacts(plan.population_file, plan.population.digest(), tally.total),
         counts=tally.counts(),
-        transactions=snapshot.success.service.count + snapshot.failure.service.count,
+        transactions=snapshot.transactions,
         success=snapshot.success,
         failure=snapshot.failure,
-        interrupted=run.interrupted,
+        interrupted=interruption.asked,
         exit_code=exit_code,
         run_folder=str(journal.folder),
         results_file=str(journal.folder / RESULTS_FILE),

@@ -8,8 +8,9 @@ from bulkcmp.engine import worker
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import InputError, Where
-from bulkcmp.journal.journal import Journal
-from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.inputs.population import digest_of
+from bulkcmp.journal.journal import FILE_NAME, Journal
+from bulkcmp.journal.keyfile import KeyFile, take_inventory
 
 
 def begin(
@@ -20,14 +21,35 @@ def begin(
     Raises:
         InputError: something can't be used; then there is no run folder.
     """
+    refuse_used(folder)
     plan = options.plan(population, environ)
+    if plan.census is not None and not plan.skip_bad_rows:
+        plan.census.refuse_bad_rows(plan.population_file)
     _try(plan)
+    _count_filed_keys(plan)
     facts = {
         "population": str(Path(population).absolute()),
         "sha256": plan.population.digest(),
         "options": options.facts(),
     }
     return plan, Journal.create(folder, facts, plan.key_pass)
+
+
+def refuse_used(folder: Path) -> None:
+    """Make sure that a run may begin in `folder`, as far as a look at it tells.
+
+    Raises:
+        InputError: it holds a run already, or is a file.
+    """
+    where = Where(str(folder))
+    if (folder / FILE_NAME).exists():
+        raise InputError(
+            "holds a run already",
+            where=where,
+            hint=f"go on with it by bulkcmp resume {folder}, or choose another --out",
+        )
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is a file, not a folder", where=where, hint="choose another --out")
 
 
 def go_on(
@@ -53,18 +75,23 @@ def go_on(
         if journal.is_plain:
             # a run that made no keys, or --plain-keys: no passphrase is needed, none is checked
             given = {**given, "key_pass": None}
-        options = Options.resumed(facts["options"], given)
-        # first of all, for it costs nothing that a wrong one could spoil
-        plan = options.plan(
-            facts["population"], environ, retry_unknown=retry_unknown, retry_failed=retry_failed
-        )
-        if plan.population.digest() != facts["sha256"]:
+        population = facts["population"]
+        if digest_of(Path(population)) != facts["sha256"]:
             raise InputError(
                 "the population has changed since the run began",
-                where=Where(facts["population"]),
+                where=Where(population),
                 hint="restore the file, or begin a new run",
             )
-        journal.unlock(plan.key_pass)
+        options = Options.resumed(facts["options"], given)
+        plan = options.plan(
+            population,
+            environ,
+            unlock=journal.unlock,
+            retry_unknown=retry_unknown,
+            retry_failed=retry_failed,
+        )
+        if plan.census is not None and not plan.skip_bad_rows:
+            plan.census.refuse_bad_rows(plan.population_file)
         _try(plan)
     except BaseException:
         journal.close()
@@ -72,10 +99,23 @@ def go_on(
     return plan, journal
 
 
+def _count_filed_keys(plan: Plan) -> None:
+    """Make sure that a key file has a key for every row that will want one."""
+    if plan.key_file is None or plan.census is None:
+        return
+    stocks = take_inventory(plan.key_file).stocks
+    for spec, wanted in plan.census.keys.items():
+        free = stocks[spec].free if spec in stocks else 0
+        if free < wanted:
+            raise InputError(
+                f"{wanted} {spec} keys are wanted, and {free} are free",
+                where=Where(str(plan.key_file)),
+                hint="make more with bulkcmp keys generate",
+            )
+
+
 def _try(plan: Plan) -> None:
     """What only fails when it is used is used once, before anything is written or sent."""
-    if plan.census is not None and not plan.skip_bad_rows:
-        plan.census.refuse_bad_rows(plan.population_file)
     worker.connect(plan.setup)
     if plan.key_file is not None:
         KeyFile.open(plan.key_file, plan.key_file_pass).close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import anyio
 from anyio.abc import UNIXSocketStream
@@ -24,6 +25,7 @@ from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
 from bulkcmp.engine.deriver import Deriver
 from bulkcmp.engine.driver import StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
     Drain,
@@ -115,8 +117,13 @@ class Worker:
             group.start_soon(self._outbox.run)
             try:
                 await self._serve()
-            except BulkcmpError as error:
-                self._outbox.put(Failed(error.what, error.hint, error.exit_code))
+            except* anyio.EndOfStream:
+                # the parent was gone before it said what to do
+                pass
+            except* BulkcmpError as errors:
+                error = first_error(errors)
+                assert isinstance(error, BulkcmpError)
+                self._outbox.put(Failed(str(error), error.hint, error.exit_code))
             self._outbox.close()
 
     async def _serve(self) -> None:
@@ -174,17 +181,30 @@ class Worker:
         number = task.entity.number
         self._outbox.put(Started(number))
         try:
-            for attempt in itertools.count():
-                ended = await self._attempt(task)
-                if self._stopping.is_set() or not self._may_repeat(ended.outcome, attempt):
-                    break
-                await self._record(ended)
-                await self._pause(attempt)
-                task = replace(task, key_is_new=False, checkpoint=None)
+            ended = await self._enroll(task)
         except UnreachableError as error:
             self._outbox.put(Unreachable(number, error.loss, error.detail))
         else:
             self._outbox.put(Done(ended))
+
+    async def _enroll(self, task: Task) -> Ended:
+        """One transaction for a row, and others while the profile wants it tried again.
+
+        Raises:
+            UnreachableError: the row is the first, and no connection could be made.
+        """
+        for attempt in itertools.count():
+            ended = await self._attempt(task)
+            if self._stopping.is_set() or not self._may_repeat(ended.outcome, attempt):
+                break
+            await self._record(ended)
+            # its sends are counted with that
+            ended = replace(ended, sends=0)
+            await self._pause(attempt)
+            if self._stopping.is_set():
+                break
+            task = replace(task, key_is_new=False, checkpoint=None, first=False)
+        return ended
 
     def _may_repeat(self, outcome: Outcome, attempt: int) -> bool:
         """Whether the profile wants a row that was rejected in this way tried once more."""
@@ -197,12 +217,17 @@ class Worker:
         )
 
     async def _attempt(self, task: Task) -> Ended:
-        """One transaction for a row."""
+        """One transaction for a row.
+
+        Raises:
+            UnreachableError: the row is the first, and no connection could be made; the journal
+                says of the row that it is to do, or what it said before.
+        """
         entity, checkpoint = task.entity, task.checkpoint
         try:
             credential = self._credential(entity)
         except LocalCmpError as error:
-            return self._ended(entity, None, Outcome(OutcomeClass.LOCAL_ERROR, "", error.what))
+            return self._ended(entity, None, _not_begun(checkpoint, error.what))
         if checkpoint is not None:
             limit = self._setup.profile.total_timeout
             deadline = self._clock.now() + limit if limit else 0.0
@@ -243,11 +268,21 @@ class Worker:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
             return self._ended(entity, transaction_id, stopped)
         except UnreachableError as error:
-            to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
-            await self._record(self._ended(entity, transaction_id, to_do))
+            if checkpoint is None:
+                to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
+                await self._record(self._ended(entity, transaction_id, to_do))
             raise
+        outcome = finish.outcome
+        if task.interrupted and _is_first_answer_refusal(checkpoint, finish):
+            outcome = replace(
+                outcome,
+                outcome=OutcomeClass.UNKNOWN,
+                reason="refused after an interruption",
+                detail="the answer to a pollReq was lost, it may have been the certificate; then: "
+                + outcome.detail,
+            )
         began = None if finish.checkpoint is None else transaction_id
-        return self._ended(entity, began, finish.outcome, finish)
+        return self._ended(entity, began, outcome, finish)
 
     def _ended(
         self,
@@ -297,6 +332,43 @@ class Worker:
         delay = min(profile.backoff_max, profile.backoff_first * 2.0**attempt)
         with anyio.move_on_after(delay * (0.5 + 0.5 * next(_jitter()))):
             await self._stopping.wait()
+
+
+def _not_begun(checkpoint: Checkpoint | None, detail: str) -> Outcome:
+    """What it means that no message can be made: what an earlier session reached, stays."""
+    reason = OutcomeClass.LOCAL_ERROR.value
+    if checkpoint is None:
+        return Outcome(OutcomeClass.LOCAL_ERROR, "", detail)
+    granted = checkpoint.granted
+    if granted is None:
+        return Outcome(OutcomeClass.STILL_WAITING, reason, detail)
+    if granted.outcome is OutcomeClass.ISSUED_REFUSED:
+        return granted
+    kind = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
+    return replace(granted, outcome=kind, reason=reason, detail=detail)
+
+
+_REFUSALS: Final = frozenset(
+    {
+        OutcomeClass.REJECTED,
+        OutcomeClass.REJECTED_UNAUTHENTICATED,
+        OutcomeClass.CREDENTIALS_REFUSED,
+    }
+)
+
+
+def _is_first_answer_refusal(checkpoint: Checkpoint | None, finish: Finish) -> bool:
+    """Whether a transaction that waited was refused by the first answer that it got since.
+
+    A CA that delivered the certificate in an answer which was lost knows of nothing more to poll.
+    """
+    return (
+        checkpoint is not None
+        and checkpoint.phase is Phase.WAITING
+        and finish.checkpoint is not None
+        and finish.checkpoint.received_nonce == checkpoint.received_nonce
+        and finish.outcome.outcome in _REFUSALS
+    )
 
 
 def _nonces() -> Iterator[bytes]:

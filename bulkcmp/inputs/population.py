@@ -128,11 +128,7 @@ class Population:
         Raises:
             InputError: the file can't be read.
         """
-        try:
-            with self._path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise unreadable(self._path, error) from None
+        return digest_of(self._path)
 
     def _open(self) -> TextIO:
         try:
@@ -146,26 +142,17 @@ class Population:
             raise unreadable(self._path, error) from None
 
 
-class Check:
-    """A pass over a population that yields its bad rows and counts all.
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex.
 
-    Attributes:
-        rows: rows so far; all of them once the iteration has ended.
-        bad: bad ones among them.
+    Raises:
+        InputError: the file can't be read.
     """
-
-    def __init__(self, population: Population) -> None:
-        self._population = population
-        self.rows = 0
-        self.bad = 0
-
-    def __iter__(self) -> Iterator[BadRow]:
-        self.rows = self.bad = 0
-        for row in self._population.rows():
-            self.rows += 1
-            if isinstance(row, BadRow):
-                self.bad += 1
-                yield row
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _first_line(file: TextIO, path: Path) -> tuple[int, str]:

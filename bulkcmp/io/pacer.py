@@ -28,9 +28,11 @@ class SharedPacer:
     The state is a number in a file under an exclusive lock, which the kernel releases when its
     holder is killed; the monotonic clock is one and the same for all processes of a machine.
 
+    The file stays open as long as the process, which has one pacer.
+
     Args:
         pace: the ceiling.
-        path: the file; made empty by the parent before the workers start.
+        path: the file; the first process makes it.
     """
 
     def __init__(self, pace: Pace, path: Path) -> None:
@@ -55,9 +57,6 @@ class SharedPacer:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return seconds
-
-    def close(self) -> None:
-        os.close(self._fd)
 
 
 class LocalPacer:

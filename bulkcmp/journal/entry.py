@@ -79,9 +79,16 @@ class RowState:
         outcome: of its last transaction.
         checkpoint: of its last transaction, None where none began.
         key: PKCS#8 DER of its key, if it has one of its own.
+        interrupted: its last transaction did not come to an end, but was cut off.
     """
 
     number: int
     outcome: OutcomeClass
     checkpoint: Checkpoint | None
     key: bytes | None = field(default=None, repr=False)
+    interrupted: bool = field(default=False, kw_only=True)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the peer may have answered our last message without our having stored it."""
+        return self.interrupted or self.outcome is OutcomeClass.UNKNOWN

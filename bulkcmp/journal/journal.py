@@ -6,6 +6,7 @@ share one commit.
 """
 
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -29,6 +30,7 @@ from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Secret, T
 FILE_NAME: Final = "journal.db"
 _FORMAT: Final = 1
 _APPLICATION_ID: Final = 0x62636D70  # "bcmp"
+_BUSY_SECONDS: Final = 30.0
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -91,11 +93,12 @@ class Journal:
     def __init__(self, folder: Path, lock: int, connection: sqlite3.Connection) -> None:
         """Made by `create` and `open` only."""
         self._folder = folder
-        self._lock_fd = lock
+        self._lock_fd: int | None = lock
         self._connection = connection
         self._mutex = threading.Lock()
         self._seal: Seal | None = None
         self._issuers: dict[bytes, int] = {}
+        self._issuer_ders: dict[str, bytes] = {}
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, Any], passphrase: Secret | None) -> Self:
@@ -111,38 +114,33 @@ class Journal:
             JournalError: the machine failed.
         """
         where = Where(str(folder))
+        parents = _make_folder(folder)
+        lock = _lock(folder)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"the run folder can't be made: {error.strerror}", where=where
-            ) from None
-        if (folder / FILE_NAME).exists():
-            raise InputError(
-                "holds a run already",
-                where=where,
-                hint="go on with it by bulkcmp resume, or choose another --out",
-            )
-        with _translated(folder):
-            # until the journal bears its final name, the folder holds no run
-            draft = folder / f".{FILE_NAME}.{os.getpid()}"
-            draft.unlink(missing_ok=True)
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            connection = sqlite3.connect(draft, isolation_level=None)
-            try:
-                connection.executescript(_SCHEMA)
+            with _translated(folder):
+                if (folder / FILE_NAME).exists():
+                    raise InputError(
+                        "holds a run already",
+                        where=where,
+                        hint="go on with it by bulkcmp resume, or choose another --out",
+                    )
+                # may refuse the passphrase: before there is a file
                 seal = Seal.create(passphrase, where=where)
                 facts = {"run_id": uuid.uuid4().hex, "seal": seal.header, "facts": json.dumps(meta)}
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            finally:
-                connection.close()
-            _sync(draft)
-            draft.rename(folder / FILE_NAME)
-            _sync(folder)
-            _sync(folder.absolute().parent)
-        journal = cls.open(folder)
+                # until the journal bears its final name, the folder holds no run
+                draft = folder / f".{FILE_NAME}.draft"
+                draft.unlink(missing_ok=True)
+                try:
+                    _write_draft(draft, facts)
+                    draft.rename(folder / FILE_NAME)
+                finally:
+                    draft.unlink(missing_ok=True)
+                for each in (folder, *parents):
+                    _sync(each)
+            journal = cls(folder, lock, _connect(folder))
+        except BaseException:
+            os.close(lock)
+            raise
         journal._seal = seal
         return journal
 
@@ -151,39 +149,16 @@ class Journal:
         """Open the journal of a run; its keys stay sealed until `unlock`.
 
         Raises:
-            InputError: there is none, it is of another version, or another process has it.
+            InputError: there is none, it can't be read, it is of another version, or another
+                process has it.
             JournalError: the machine failed.
         """
-        path = folder / FILE_NAME
-        where = Where(str(folder))
-        if not path.is_file():
-            raise InputError(
-                "is not a run folder: it holds no journal",
-                where=where,
-                hint="give the folder that bulkcmp enroll --out made",
-            )
         lock = _lock(folder)
         try:
-            with _translated(folder):
-                connection = sqlite3.connect(
-                    path, isolation_level=None, check_same_thread=False, timeout=30.0
-                )
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                application = connection.execute("PRAGMA application_id").fetchone()[0]
-                if application != _APPLICATION_ID:
-                    raise InputError(f"{path.name} is not a journal of bulkcmp", where=where)
-                if version != _FORMAT:
-                    raise InputError(
-                        f"the journal has format {version}, this bulkcmp reads {_FORMAT}",
-                        where=where,
-                    )
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
+            return cls(folder, lock, _connect(folder))
         except BaseException:
             os.close(lock)
             raise
-        return cls(folder, lock, connection)
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +174,9 @@ class Journal:
     def close(self) -> None:
         with self._mutex:
             self._connection.close()
-            os.close(self._lock_fd)
+            if self._lock_fd is not None:
+                os.close(self._lock_fd)
+                self._lock_fd = None
 
     # --- facts ----------------------------------------------------------------------------------
 
@@ -243,17 +220,22 @@ class Journal:
         Raises:
             JournalError: the machine failed; none of the entries is written.
         """
-        with self._mutex, _translated(self._folder), _commit(self._connection) as connection:
-            for entry in entries:
-                match entry:
-                    case Begun():
-                        self._begin(connection, entry)
-                    case Advanced(checkpoint):
-                        self._advance(connection, checkpoint)
-                    case Ended():
-                        _end(connection, entry)
-                    case Skipped():
-                        _skip(connection, entry)
+        try:
+            with self._mutex, _translated(self._folder), _commit(self._connection) as connection:
+                for entry in entries:
+                    match entry:
+                        case Begun():
+                            self._begin(connection, entry)
+                        case Advanced(checkpoint):
+                            self._advance(connection, checkpoint)
+                        case Ended():
+                            _end(connection, entry)
+                        case Skipped():
+                            _skip(connection, entry)
+        except BaseException:
+            # some of them may have been numbered by what was rolled back
+            self._issuers.clear()
+            raise
 
     def _begin(self, connection: sqlite3.Connection, entry: Begun) -> None:
         assert self._seal is not None
@@ -266,7 +248,8 @@ class Journal:
             " ON CONFLICT (number) DO UPDATE SET transaction_id = excluded.transaction_id,"
             " cmd = excluded.cmd, requested_subject = excluded.requested_subject,"
             " attempts = attempts + 1, outcome = NULL, reason = '', detail = '',"
-            " pki_status = NULL, fail_info = '', status_text = '', finished_at = NULL,"
+            " pki_status = NULL, fail_info = '', status_text = '', service = NULL,"
+            " request = NULL, polling = NULL, confirm = NULL, finished_at = NULL,"
             " key = coalesce(row.key, excluded.key),"
             " key_id = coalesce(row.key_id, excluded.key_id)",
             (
@@ -300,7 +283,7 @@ class Journal:
 
     def _advance(self, connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
         granted = checkpoint.granted
-        connection.execute(
+        updated = connection.execute(
             "UPDATE tx SET phase = ?, sent_nonce = ?, received_nonce = ?, cert_req_id = ?,"
             " deadline = ?, check_at = ?, certificate = ?, chain = ?, granted = ?, confirm = ?"
             " WHERE transaction_id = ?",
@@ -317,6 +300,16 @@ class Journal:
                 checkpoint.confirm,
                 checkpoint.transaction_id,
             ),
+        )
+        assert updated.rowcount == 1, "a transaction begins before it gets further"
+        # one that an earlier session gave an outcome is under way again: what it has reached now
+        # decides what becomes of it if it is cut off once more
+        connection.execute(
+            "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
+            " fail_info = '', status_text = '', finished_at = NULL"
+            " WHERE number = (SELECT number FROM tx WHERE transaction_id = ?1)"
+            " AND transaction_id = ?1 AND outcome IS NOT NULL",
+            (checkpoint.transaction_id,),
         )
 
     def _issuer(self, connection: sqlite3.Connection, der: bytes) -> int:
@@ -364,7 +357,7 @@ class Journal:
         marks = ",".join("?" * len(wanted))
         with self._mutex, _translated(self._folder):
             found = self._connection.execute(
-                f"SELECT number, row.outcome, row.key, {_CHECKPOINT} FROM row"  # noqa: S608
+                f"SELECT number, row.outcome, row.reason, row.key, {_CHECKPOINT} FROM row"  # noqa: S608
                 f" LEFT JOIN tx USING (transaction_id, number) WHERE number IN ({marks})",
                 wanted,
             ).fetchall()
@@ -374,8 +367,9 @@ class Journal:
                     OutcomeClass(outcome) if outcome else OutcomeClass.TO_DO,
                     None if rest[0] is None else self._checkpoint(rest),
                     None if key is None else self._unseal(key, number),
+                    interrupted=reason == _INTERRUPTED,
                 )
-                for number, outcome, key, *rest in found
+                for number, outcome, reason, key, *rest in found
             }
 
     def _checkpoint(self, columns: Sequence[Any]) -> Checkpoint:
@@ -413,10 +407,14 @@ class Journal:
     def _chain(self, numbers: str) -> tuple[bytes, ...]:
         if not numbers:
             return ()
-        return tuple(
-            self._connection.execute("SELECT der FROM issuer WHERE id = ?", (number,)).fetchone()[0]
-            for number in numbers.split(",")
-        )
+        return tuple(self._issuer_der(number) for number in numbers.split(","))
+
+    def _issuer_der(self, number: str) -> bytes:
+        der = self._issuer_ders.get(number)
+        if der is None:
+            found = self._connection.execute("SELECT der FROM issuer WHERE id = ?", (number,))
+            der = self._issuer_ders[number] = bytes(found.fetchone()[0])
+        return der
 
     def _unseal(self, sealed: bytes, number: int) -> bytes:
         assert self._seal is not None
@@ -511,6 +509,9 @@ class Journal:
 
 _PAGE: Final = 256
 
+_INTERRUPTED: Final = "interrupted"
+"""The reason of an outcome that `settle` or `take_over` gave."""
+
 _OPEN_ROWS: Final = (
     "SELECT row.number, tx.transaction_id, tx.phase, tx.granted, tx.confirm FROM row"
     " JOIN tx USING (transaction_id) WHERE row.outcome IS NULL"
@@ -599,16 +600,17 @@ def _settle(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> in
 
 
 def _settled(phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
-    reason = "interrupted"
     if phase is Phase.REQUESTED:
         return Outcome(
             OutcomeClass.UNKNOWN,
-            reason,
+            _INTERRUPTED,
             "the run was cut off after the request was recorded and before its answer was stored",
         )
     if phase is Phase.WAITING:
         return Outcome(
-            OutcomeClass.STILL_WAITING, reason, "the run was cut off while the server had us wait"
+            OutcomeClass.STILL_WAITING,
+            _INTERRUPTED,
+            "the run was cut off while the server had us wait",
         )
     assert granted is not None
     outcome = _outcome_from_json(granted)
@@ -616,7 +618,7 @@ def _settled(phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
         return outcome
     return Outcome(
         OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN,
-        reason,
+        _INTERRUPTED,
         "the run was cut off between storing the certificate and its pkiconf",
         outcome.pki_status,
         outcome.fail_info,
@@ -652,7 +654,7 @@ def _described(certificate: bytes | None) -> tuple[int | None, str, dt.datetime 
             parsed.subject.rfc4514_string(),
             parsed.not_valid_after_utc,
         )
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         # stored as it came, refused as malformed
         return None, "", None
 
@@ -666,20 +668,105 @@ def _name_text(name: bytes | None) -> str:
         return ""
 
 
+def _make_folder(folder: Path) -> tuple[Path, ...]:
+    """Make a folder and what is missing above it.
+
+    Returns:
+        The folders that got a new entry by that, or may have got one before a crash.
+    """
+    try:
+        missing = [folder, *(parent for parent in folder.absolute().parents if not parent.exists())]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the run folder can't be made: {error.strerror}", where=Where(str(folder))
+        ) from None
+    return tuple(made.absolute().parent for made in missing)
+
+
+def _write_draft(path: Path, meta: dict[str, str]) -> None:
+    """Write a whole new journal that is on the disk when this returns."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # a draft is whole or thrown away, and leaves no second file behind
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.executescript(_SCHEMA)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+    _sync(path)
+
+
 def _lock(folder: Path) -> int:
     """Take the run for this process; the kernel gives it back when the process ends."""
-    descriptor = os.open(folder / FILE_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    # flock, not SQLite's own fcntl locks: the two do not meet
+    where = Where(str(folder))
+    try:
+        # the folder, not the journal: whoever closes a file gives up SQLite's locks on it
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_run(where) from None
+    except OSError as error:
+        raise InputError(f"the run folder can't be opened: {error.strerror}", where=where) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise InputError(
             "another bulkcmp is at work on this run",
-            where=Where(str(folder)),
+            where=where,
             hint="wait for it to end, or stop it",
         ) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise JournalError(
+            f"the run folder can't be locked: {error.strerror}",
+            where=where,
+            hint="choose a folder on a local disk",
+        ) from None
     return descriptor
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    """Open the journal in a folder, and check that it is one."""
+    path = folder / FILE_NAME
+    where = Where(str(folder))
+    with _translated(folder):
+        if not path.is_file():
+            raise _no_run(where)
+        connection = sqlite3.connect(
+            # a URI, for only there the mode says never to create
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_SECONDS,
+        )
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if application != _APPLICATION_ID:
+                raise InputError(f"{path.name} is not a journal of bulkcmp", where=where)
+            if version != _FORMAT:
+                raise InputError(
+                    f"the journal has format {version}, this bulkcmp reads {_FORMAT}",
+                    where=where,
+                    hint="use the version of bulkcmp that began the run",
+                )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _no_run(where: Where) -> InputError:
+    return InputError(
+        "is not a run folder: it holds no journal",
+        where=where,
+        hint="give the folder that bulkcmp enroll --out made",
+    )
 
 
 def _sync(path: Path) -> None:
@@ -701,18 +788,42 @@ def _commit(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
             connection.execute("ROLLBACK")
 
 
+_NOT_WRITABLE: Final = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+)
+
+
 @contextmanager
 def _translated(folder: Path) -> Iterator[None]:
     """Make errors of SQLite and of the file system errors of ours."""
+    where = Where(str(folder))
     try:
         yield
     except sqlite3.ProgrammingError:
+        # a misused connection, which is our own mistake
         raise
     except (sqlite3.Error, OSError) as error:
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        # extended codes carry the primary one in their low octet
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        number = error.errno if isinstance(error, OSError) else 0
+        if code in _NOT_WRITABLE or number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InputError(
+                f"the journal can't be written: {error}",
+                where=where,
+                hint="the run folder and what is in it must be writable",
+            ) from error
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise InputError(
+                f"the journal is damaged: {error}",
+                where=where,
+                hint="restore the run folder from a copy",
+            ) from error
+        full = code == sqlite3.SQLITE_FULL or number in (errno.ENOSPC, errno.EDQUOT)
         raise JournalError(
             "the disk is full" if full else f"the journal failed: {error}",
-            where=Where(str(folder)),
+            where=where,
             hint="what was committed before is safe; make room or mend the disk, then bulkcmp"
             " resume",
         ) from error

@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
-_JITTER = 0.002
-"""Seconds of lateness of a timer that the next start may make up for."""
+_TOLERANCE: Final = 0.002
+"""Seconds by which a start may be early, to make up for the lateness of the timer before it."""
+
+_ROUNDING: Final = 0.00002
+"""Seconds that sums of intervals may be off by, next to a clock that shows months."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,24 +19,20 @@ class Pace:
     time of the next start, which several processes may share.
 
     Attributes:
-        rate: requests/s, above 0.
+        rate: starts/s, above 0.
     """
 
     rate: float
 
     @property
     def interval(self) -> float:
-        """Seconds between two starts."""
-        return 1.0 / self.rate
+        """Seconds between two starts.
 
-    @property
-    def tolerance(self) -> float:
-        """Seconds by which a start may be early, to make up for the lateness of the one before.
-
-        Less than what would let one more start into a window of one second.
+        From one start to the n-th after it pass at least n * interval - tolerance seconds. The
+        second term makes this more than a second for the first n above the rate; it costs a high
+        rate 0.2 %, and whole rates up to 495/s nothing.
         """
-        room = 1.0 - (self.rate - math.floor(self.rate))
-        return min(_JITTER, 0.5 * self.interval, 0.99 * room * self.interval)
+        return max(1.0 / self.rate, (1.0 + _TOLERANCE + _ROUNDING) / (math.floor(self.rate) + 1))
 
     def claim(self, due: float, now: float) -> tuple[float, float]:
         """Ask to start now.
@@ -44,7 +44,7 @@ class Pace:
         Returns:
             Seconds to wait before asking again (0: start now), and the new state.
         """
-        wait = due - self.tolerance - now
+        wait = due - _TOLERANCE - now
         if wait > 0.0:
             return wait, due
         return 0.0, max(due, now) + self.interval

@@ -57,6 +57,7 @@ class Snapshot:
         total: rows of the population; None while it is not known.
         done: rows with an outcome, whatever it is, those of earlier sessions included.
         already_done: the part of `done` that earlier sessions brought (a resumed run).
+        transactions: those that this session finished.
         in_flight: transactions started and not finished.
         failed: the part of `done` that did not reach what the user asked for.
         rate_now: transactions finished per second in the last `RATE_WINDOW` seconds (or since the
@@ -75,6 +76,7 @@ class Snapshot:
     total: int | None = None
     done: int = 0
     already_done: int = 0
+    transactions: int = 0
     in_flight: int = 0
     failed: int = 0
     rate_now: float = 0.0
@@ -213,6 +215,7 @@ class Progress:
             total=self._total,
             done=done,
             already_done=self._already_done,
+            transactions=self._transactions,
             in_flight=self._in_flight,
             failed=self._tally.failed,
             rate_now=rate_now,

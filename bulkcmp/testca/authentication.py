@@ -13,6 +13,7 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Secret
 from bulkcmp.testca.aliases import Alias, Authentication, Mode
 from bulkcmp.testca.enrollment import EXTENSION_ERRORS, REQUESTS
+from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
@@ -187,7 +188,8 @@ def _rank(der: bytes, kid: bytes | None, sender: bytes | None) -> int:
     """How well a certificate fits the header: 2 by senderKID and sender, 1 by one of them."""
     try:
         certificate = _certificate(der)
-        subject = certificate.subject.public_bytes()
+        with strictly():
+            subject = certificate.subject.public_bytes()
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except (RemoteCmpError, x509.ExtensionNotFound, *EXTENSION_ERRORS):
         return 0

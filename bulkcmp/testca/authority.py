@@ -4,7 +4,7 @@ import datetime as dt
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from cryptography import x509
@@ -28,17 +28,18 @@ from bulkcmp.cmp.messages import (
     decode_message,
     decode_poll_req_content,
     decode_rev_req_content,
-    name_of,
 )
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import RevocationReason
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca import response
-from bulkcmp.testca.aliases import Alias, Behaviour, Mode, PollingNonce
+from bulkcmp.testca.aliases import Alias, Behaviour, PollingNonce
 from bulkcmp.testca.authentication import Authenticator, Requester
-from bulkcmp.testca.enrollment import REQUESTS, Enrollment, common_name
+from bulkcmp.testca.enrollment import REQUESTS, Enrollment
+from bulkcmp.testca.entitlement import Entitlement
+from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity
-from bulkcmp.testca.issuer import Issuer, has_subject_alt_name
+from bulkcmp.testca.issuer import Issuer
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.response import NONCE_OCTETS, Answer, Responder
 from bulkcmp.testca.store import (
@@ -53,30 +54,6 @@ from bulkcmp.testca.store import (
 _TRANSACTION_ID_OCTETS: Final = 16
 _CRL_REASON: Final = CRLEntryExtensionOID.CRL_REASON
 _ENUMERATED: Final = 0x0A
-
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """One request under way.
-
-    Attributes:
-        nonce: the senderNonce of the answer.
-        now: the time, aware.
-    """
-
-    alias: Alias
-    behaviour: Behaviour
-    message: PKIMessage
-    request: bytes
-    requester: Requester
-    nonce: bytes
-    now: dt.datetime
-
-    @property
-    def transaction_id(self) -> bytes:
-        transaction_id = self.message.header.transactionID
-        assert transaction_id is not None, "checked before"
-        return transaction_id
 
 
 class Authority:
@@ -104,6 +81,7 @@ class Authority:
         self._behaviour = behaviour or Behaviour()
         self._exceptions = dict(exceptions or {})
         self._authenticator = Authenticator(store)
+        self._entitlement = Entitlement(store, root.name)
         self._issuer = Issuer(root)
         self._responder = Responder(root, token_bytes)
         self._requests: dict[str, int] = {}
@@ -133,7 +111,7 @@ class Authority:
             message = decode_message(request)
             requester = self._authenticator.authenticate(alias, message, now)
             _check_header(message, behaviour, now)
-            exchange = _Exchange(alias, behaviour, message, request, requester, nonce, now)
+            exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
             with self._store.writing():
                 answer = self._answer(exchange)
         except RemoteCmpError as problem:
@@ -150,7 +128,7 @@ class Authority:
             protect=not (answer.refuses and behaviour.unprotected_errors),
         )
 
-    def _answer(self, exchange: _Exchange) -> Answer:
+    def _answer(self, exchange: Exchange) -> Answer:
         match exchange.message.body_type:
             case body_type if body_type in REQUESTS:
                 return self._enroll(exchange)
@@ -165,14 +143,13 @@ class Authority:
 
     # --- ir, cr, kur, p10cr
 
-    def _enroll(self, exchange: _Exchange) -> Answer:
+    def _enroll(self, exchange: Exchange) -> Answer:
         behaviour = exchange.behaviour
         if self._store.transaction(exchange.transaction_id) is not None:
             raise RefusedError("transactionIdInUse", "this transactionID was used before")
         enrollment = enrollments.read(exchange.message, behaviour.p10cr_cert_req_id)
         self._issuer.check(enrollment)
-        user, subject = self._end_entity(exchange, enrollment)
-        self._check_one_shot(exchange, user)
+        user, subject = self._entitlement.end_entity(exchange, enrollment)
         self._reject_as_told(exchange)
         transaction = Transaction(
             exchange.transaction_id,
@@ -185,19 +162,24 @@ class Authority:
             polls_left=behaviour.poll_count,
         )
         if behaviour.poll_count:
-            self._store.put_transaction(transaction)
+            self._store.add_transaction(transaction)
             return Answer(response.waiting(exchange.message.body_type, enrollment.cert_req_id))
-        return self._issue(exchange, exchange.message, transaction, enrollment, user, subject)
+        answer, transaction = self._issue(
+            exchange, exchange.message, transaction, enrollment, user, subject
+        )
+        self._store.add_transaction(transaction)
+        return answer
 
     def _issue(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         request: PKIMessage,
         transaction: Transaction,
         enrollment: Enrollment,
         user: str | None,
         subject: bytes | None,
-    ) -> Answer:
+    ) -> tuple[Answer, Transaction]:
+        """Issue a certificate; the answer with it, and what its transaction has become."""
         issued = self._issuer.issue(enrollment, subject, exchange.now)
         implicit = (
             exchange.behaviour.implicit_confirm and request.info(IT_IMPLICIT_CONFIRM) is not None
@@ -219,94 +201,19 @@ class Authority:
         )
         if user is not None:
             self._store.record_enrolled(user, exchange.alias.name, name)
-        self._store.put_transaction(
-            replace(
-                transaction,
-                nonce=exchange.nonce,
-                state=TransactionState.CONFIRMED if implicit else TransactionState.UNCONFIRMED,
-                request=None,
-                polls_left=0,
-                serial=issued.serial,
-            )
-        )
         body = self._responder.issued(
             request.body_type, enrollment.cert_req_id, issued.der, changed=issued.changed
         )
-        return Answer(body, implicit_confirm=implicit)
+        return Answer(body, implicit_confirm=implicit), replace(
+            transaction,
+            nonce=exchange.nonce,
+            state=TransactionState.CONFIRMED if implicit else TransactionState.UNCONFIRMED,
+            request=None,
+            polls_left=0,
+            serial=issued.serial,
+        )
 
-    def _end_entity(
-        self, exchange: _Exchange, enrollment: Enrollment
-    ) -> tuple[str | None, bytes | None]:
-        """The end entity that a certificate is for, and the subject that it gets.
-
-        The user name is the CN of the subject, as EJBCA's aliases of the recipes extract it.
-        """
-        if enrollment.issuer is not None and enrollment.issuer != self._name:
-            raise rejected("wrongAuthority", "the template asks for another issuer")
-        is_ra = exchange.alias.mode is Mode.RA
-        if enrollment.ra_verified and not is_ra:
-            raise rejected("badPOP", "POPO verification failed.")
-        old: IssuedCertificate | None = None
-        if exchange.message.body_type is BodyType.KUR:
-            old = self._certificate_to_update(exchange, enrollment)
-        asked = common_name(enrollment.subject)
-        if is_ra:
-            if old is not None:
-                if asked is not None and asked != old.user:
-                    raise rejected("badCertId", "the certificate to update is another end entity's")
-                return old.user, enrollment.subject or old.subject
-            if enrollment.subject is None and not has_subject_alt_name(enrollment):
-                raise rejected("badCertTemplate", "neither subject nor subjectAltName")
-            return asked, enrollment.subject
-        user = exchange.requester.user
-        assert user is not None, "client mode authenticates end entities"
-        registration = self._store.registration(user)
-        assert registration is not None, "a user of a certificate or a secret is registered"
-        if asked is not None and asked != user:
-            raise rejected("notAuthorized", "the subject's CN is another end entity's")
-        return user, registration.subject
-
-    def _certificate_to_update(
-        self, exchange: _Exchange, enrollment: Enrollment
-    ) -> IssuedCertificate:
-        if exchange.requester.signer is None:
-            raise RefusedError("wrongIntegrity", "a kur is signed with the certificate it updates")
-        named = enrollment.old_certificate
-        if named is None:
-            if exchange.alias.mode is Mode.RA:
-                raise rejected("badCertId", "an RA's kur names the certificate in oldCertID")
-            return exchange.requester.signer
-        old = self._store.certificate(named.serial) if named.issuer == self._name else None
-        if old is None or old.is_ra:
-            raise rejected("badCertId", "oldCertID names no certificate of this CA")
-        if exchange.alias.mode is Mode.CLIENT and old.user != exchange.requester.user:
-            raise rejected("badCertId", "oldCertID names another end entity's certificate")
-        if old.status is CertificateStatus.REVOKED:
-            raise rejected("certRevoked", "oldCertID names a revoked certificate")
-        if old.status is not CertificateStatus.CONFIRMED:
-            raise rejected("badCertId", f"oldCertID names a certificate that is {old.status}")
-        if x509.load_der_x509_certificate(old.der).not_valid_after_utc < exchange.now:
-            raise rejected("badCertId", "oldCertID names an expired certificate")
-        return old
-
-    def _check_one_shot(self, exchange: _Exchange, user: str | None) -> None:
-        if (
-            not exchange.behaviour.one_shot
-            or user is None
-            or exchange.message.body_type is BodyType.KUR
-        ):
-            return
-        registration = self._store.registration(user)
-        if registration is not None and registration.status is EndEntityStatus.GENERATED:
-            status = registration.status
-            # EJBCA's very words: clients know the case by them
-            raise RefusedError(
-                "badRequest",
-                f"Got request with status {status.name} ({status.value})."
-                f" Status NEW, FAILED or INPROCESS required: {user}.",
-            )
-
-    def _reject_as_told(self, exchange: _Exchange) -> None:
+    def _reject_as_told(self, exchange: Exchange) -> None:
         fail_info = exchange.behaviour.reject
         if fail_info is None:
             return
@@ -317,45 +224,47 @@ class Authority:
 
     # --- pollReq
 
-    def _poll(self, exchange: _Exchange) -> Answer:
+    def _poll(self, exchange: Exchange) -> Answer:
         transaction = self._transaction(exchange)
         requests: list[PollReq] = decode_poll_req_content(exchange.message.body)
-        if transaction.request is None:
+        waiting = transaction.request
+        if waiting is None:
             raise RefusedError("badRequest", "nothing waits in this transaction")
         if [one.certReqId for one in requests] != [transaction.cert_req_id]:
             raise RefusedError("badRequest", f"what waits is certReqId {transaction.cert_req_id}")
         left = transaction.polls_left - 1
         if left > 0:
-            self._store.put_transaction(replace(transaction, nonce=exchange.nonce, polls_left=left))
+            transaction = replace(transaction, nonce=exchange.nonce, polls_left=left)
+            self._store.update_transaction(transaction)
             return Answer(
                 response.poll_response(transaction.cert_req_id, exchange.behaviour.check_after)
             )
-        request = decode_message(transaction.request)
+        request = decode_message(waiting)
         try:
             enrollment = enrollments.read(request, transaction.cert_req_id)
             original = replace(exchange, message=request)
-            user, subject = self._end_entity(original, enrollment)
-            self._check_one_shot(original, user)
-            answer = self._issue(exchange, request, transaction, enrollment, user, subject)
+            user, subject = self._entitlement.end_entity(original, enrollment)
+            answer, transaction = self._issue(
+                exchange, request, transaction, enrollment, user, subject
+            )
         except RefusedError as refusal:
             # good when it came, not any more: its validity is over, the user enrolled meanwhile
-            self._store.put_transaction(
-                replace(
-                    transaction,
-                    nonce=exchange.nonce,
-                    state=TransactionState.REJECTED,
-                    request=None,
-                    polls_left=0,
-                )
-            )
             answer = response.rejection(request.body_type, transaction.cert_req_id, refusal)
+            transaction = replace(
+                transaction,
+                nonce=exchange.nonce,
+                state=TransactionState.REJECTED,
+                request=None,
+                polls_left=0,
+            )
+        self._store.update_transaction(transaction)
         if exchange.behaviour.polling_nonce is PollingNonce.REQUEST:
             return replace(answer, recip_nonce=request.header.senderNonce)
         return answer
 
     # --- certConf
 
-    def _confirm(self, exchange: _Exchange) -> Answer:
+    def _confirm(self, exchange: Exchange) -> Answer:
         transaction = self._transaction(exchange)
         if transaction.serial is None:
             raise RefusedError("badRequest", "no certificate was issued in this transaction yet")
@@ -371,7 +280,7 @@ class Authority:
             raise RefusedError("certConfirmed", f"the certificate is {transaction.state} already")
         if certificate.status is CertificateStatus.REVOKED:
             raise RefusedError("certRevoked", "the certificate was revoked meanwhile")
-        self._store.put_transaction(replace(transaction, state=verdict))
+        self._store.update_transaction(replace(transaction, state=verdict))
         if accepted:
             self._store.set_certificate_status(certificate.serial, CertificateStatus.CONFIRMED)
         else:
@@ -385,7 +294,7 @@ class Authority:
                 self._store.set_status(certificate.user, EndEntityStatus.FAILED)
         return response.confirmed()
 
-    def _transaction(self, exchange: _Exchange) -> Transaction:
+    def _transaction(self, exchange: Exchange) -> Transaction:
         """The transaction that a later message belongs to, that message's recipNonce checked."""
         transaction = self._store.transaction(exchange.transaction_id)
         if (
@@ -400,13 +309,13 @@ class Authority:
 
     # --- rr
 
-    def _revoke(self, exchange: _Exchange) -> Answer:
+    def _revoke(self, exchange: Exchange) -> Answer:
         details: list[RevDetails] = decode_rev_req_content(exchange.message.body)
         if len(details) != 1:
             raise RefusedError(
                 "badRequest", f"one certificate in a rr, please: this one has {len(details)}"
             )
-        certificate = self._certificate_to_revoke(exchange, details[0])
+        certificate = self._entitlement.certificate_to_revoke(exchange, details[0])
         reason = _reason(details[0].crlEntryDetails or [])
         self._reject_as_told(exchange)
         on_hold = certificate.reason is RevocationReason.CERTIFICATE_HOLD
@@ -426,19 +335,6 @@ class Authority:
                 revoked_at=exchange.now,
             )
         return response.revoked(self._name, certificate.serial)
-
-    def _certificate_to_revoke(self, exchange: _Exchange, details: RevDetails) -> IssuedCertificate:
-        template = details.certDetails
-        if template.issuer is None or template.serialNumber is None:
-            raise rejected("badCertId", "issuer or serial number is absent")
-        certificate = None
-        if name_of(template.issuer) == self._name:
-            certificate = self._store.certificate(template.serialNumber)
-        if certificate is None or certificate.is_ra:
-            raise rejected("badCertId", "no such certificate of this CA")
-        if exchange.alias.mode is Mode.CLIENT and certificate.user != exchange.requester.user:
-            raise rejected("notAuthorized", "the certificate is another end entity's")
-        return certificate
 
 
 def _check_header(message: PKIMessage, behaviour: Behaviour, now: dt.datetime) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,6 +26,7 @@ from bulkcmp.cmp.messages import (
     name_of,
 )
 from bulkcmp.errors import RemoteCmpError
+from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
 
 REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P10CR})
@@ -178,22 +179,20 @@ def common_name(subject: bytes | None) -> str | None:
     """The (first) CN of a Name: the user name of its end entity. None where there is none."""
     if subject is None:
         return None
-    for attribute in x509.Name.from_bytes(subject).get_attributes_for_oid(NameOID.COMMON_NAME):
-        value = attribute.value
-        return value if isinstance(value, str) else value.hex()
-    return None
+    names = x509.Name.from_bytes(subject).get_attributes_for_oid(NameOID.COMMON_NAME)
+    # bytes are the value of an x500UniqueIdentifier only
+    return cast(str, names[0].value) if names else None
 
 
 def _subject(name: bytes | None) -> bytes | None:
     if name is None or name == NULL_DN:
         return None
     try:
-        kept = x509.Name.from_bytes(name).public_bytes()
+        with strictly():
+            # its octets are kept: what it parses, `cryptography` encodes the same
+            return x509.Name.from_bytes(name).public_bytes()
     except ValueError as error:
         raise rejected("badCertTemplate", f"the subject is no Name: {error}") from error
-    if kept != name:
-        raise rejected("badCertTemplate", "the subject can't be certified octet for octet")
-    return name
 
 
 def _public_key(info: bytes) -> PublicKeyTypes:

@@ -62,7 +62,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         InputError: there is no CA, the address can't be used, or the TLS files can't.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_interruptible())
+        take_signals = stack.enter_context(_interruptible())
         store = open_books(settings.state)
         stack.callback(store.close)
         authority = Authority(
@@ -88,27 +88,49 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
-        server = uvicorn.Server(config)
-        announce(_url(settings, listener))
-        server.run(sockets=[listener])
+
+        def on_started() -> None:
+            take_signals()
+            announce(_url(settings, listener))
+
+        _Server(config, on_started).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it serves."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM and SIGINT end the block, both of them quietly.
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Make SIGINT and SIGTERM end the block, quietly; they wait until what is yielded is called.
 
-    uvicorn shuts down in good order on either and raises it again when it is done.
+    uvicorn shuts down in good order on either and raises it again when it is done. Before it has
+    its handlers, one could hit the event loop half made.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    former = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    former = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+
+    def take_signals() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            yield
+            try:
+                yield take_signals
+            finally:
+                take_signals()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

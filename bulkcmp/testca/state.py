@@ -8,7 +8,11 @@ ca.db    the books; written last, so that a folder that has whole books has ever
 """
 
 import datetime as dt
+import fcntl
+import os
 import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,34 +80,41 @@ def create(path: Path, spec: KeySpec, now: dt.datetime) -> bool:
     """
     make_private_folder(path)
     folder = Folder(path)
-    store = Store(folder.books, create=True)
-    try:
-        # holding the books' lock while the keys are made: of two starts only one makes them
-        with store.writing():
-            if store.is_complete:
-                return False
-            root = make_root(spec, now)
-            authority = make_ra(root, now)
-            _write(root, folder.ca_key, folder.ca_certificate)
-            _write(authority, folder.ra_key, folder.ra_certificate)
-            store.complete({RA_HMAC.name: Secret(secrets.token_hex(16).encode())})
-            store.add_certificate(
-                IssuedCertificate(
-                    serial=authority.certificate.serial_number,
-                    der=authority.der,
-                    subject=authority.name,
-                    key_identifier=authority.key_identifier,
-                    alias=RA_CERT.name,
-                    user=None,
-                    is_ra=True,
-                    transaction_id=None,
-                    status=CertificateStatus.CONFIRMED,
-                    issued_at=now,
-                )
+    # of two starts at once only one makes the CA; in one transaction, so that it is whole or not
+    with _alone_in(path), closing(Store(folder.books, create=True)) as store, store.writing():
+        if store.is_complete:
+            return False
+        root = make_root(spec, now)
+        authority = make_ra(root, now)
+        _write(root, folder.ca_key, folder.ca_certificate)
+        _write(authority, folder.ra_key, folder.ra_certificate)
+        store.complete({RA_HMAC.name: Secret(secrets.token_hex(16).encode())})
+        store.add_certificate(
+            IssuedCertificate(
+                serial=authority.certificate.serial_number,
+                der=authority.der,
+                subject=authority.name,
+                key_identifier=authority.key_identifier,
+                alias=RA_CERT.name,
+                user=None,
+                is_ra=True,
+                transaction_id=None,
+                status=CertificateStatus.CONFIRMED,
+                issued_at=now,
             )
-    finally:
-        store.close()
+        )
     return True
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Keep other makers of a CA out of a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def open_books(path: Path) -> Store:

@@ -19,6 +19,8 @@ from bulkcmp.model import RevocationReason, Secret
 
 SCHEMA_VERSION: Final = 1
 _BUSY_SECONDS: Final = 30.0
+_CHECKPOINT_PAGES: Final = 10_000
+"""Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""
 
 _SCHEMA: Final = """
 CREATE TABLE alias (
@@ -33,7 +35,8 @@ CREATE TABLE end_entity (
   status INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE certificate (
-  serial TEXT PRIMARY KEY,      -- lower-case hex
+  number INTEGER PRIMARY KEY,   -- in the order of issuing; a key that grows is cheap to insert
+  serial TEXT NOT NULL UNIQUE,  -- lower-case hex
   der BLOB NOT NULL,
   subject BLOB NOT NULL,        -- DER Name
   key_identifier BLOB NOT NULL, -- SHA-1 of the public key (RFC 5280, 4.2.1.2)
@@ -45,10 +48,11 @@ CREATE TABLE certificate (
   reason INTEGER,               -- CRLReason
   issued_at TEXT NOT NULL,
   revoked_at TEXT
-) WITHOUT ROWID;
+);
 CREATE INDEX certificate_by_key ON certificate (key_identifier);
 CREATE TABLE pki_transaction (
-  transaction_id BLOB PRIMARY KEY,
+  number INTEGER PRIMARY KEY,
+  transaction_id BLOB NOT NULL UNIQUE,
   alias TEXT NOT NULL,
   requester BLOB NOT NULL,
   cert_req_id INTEGER NOT NULL,
@@ -57,7 +61,7 @@ CREATE TABLE pki_transaction (
   request BLOB,                 -- the PKIMessage that waits for its certificate
   polls_left INTEGER NOT NULL,
   serial TEXT
-) WITHOUT ROWID;
+);
 """
 
 
@@ -155,7 +159,8 @@ class Store:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         """
         Args:
-            create: make the file if there is none, readable by its owner alone.
+            create: make the file if there is none, readable by its owner alone; nobody else may
+                have it open meanwhile.
 
         Raises:
             InputError: there is no such file (without `create`), or it is of another kind or
@@ -173,8 +178,11 @@ class Store:
             )
         self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            self._db.execute("PRAGMA journal_mode = WAL")
+            if create:
+                # kept in the file; SQLite does not wait for others here, so the maker is alone
+                self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             (self._version,) = self._db.execute("PRAGMA user_version").fetchone()
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -191,8 +199,12 @@ class Store:
             )
 
     def _make_private(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self._path, flags, 0o600))
+        except FileExistsError:
+            # not opened: to close it would take SQLite's locks from this process
+            return
         except OSError as error:
             raise BulkcmpError(
                 f"can't be made: {error.strerror or error}", where=Where(str(self._path))
@@ -346,7 +358,7 @@ class Store:
     def certificates(self) -> Iterator[IssuedCertificate]:
         """Every issued certificate, oldest first; the root is not among them."""
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM certificate ORDER BY issued_at, serial"  # noqa: S608 # a constant
+            f"SELECT {_COLUMNS} FROM certificate ORDER BY number"  # noqa: S608 # a constant
         )
         return map(_certificate, rows)
 
@@ -399,21 +411,25 @@ class Store:
             None if serial is None else int(serial, 16),
         )
 
-    def put_transaction(self, transaction: Transaction) -> None:
-        """Enter a transaction, or what it has become."""
+    def add_transaction(self, transaction: Transaction) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO pki_transaction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO pki_transaction (nonce, state, request, polls_left, serial, alias,"
+            " requester, cert_req_id, transaction_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                transaction.transaction_id,
+                *_progress(transaction),
                 transaction.alias,
                 transaction.requester,
                 transaction.cert_req_id,
-                transaction.nonce,
-                transaction.state.value,
-                transaction.request,
-                transaction.polls_left,
-                None if transaction.serial is None else f"{transaction.serial:x}",
+                transaction.transaction_id,
             ),
+        )
+
+    def update_transaction(self, transaction: Transaction) -> None:
+        """Record how far a transaction has come."""
+        self._db.execute(
+            "UPDATE pki_transaction SET nonce = ?, state = ?, request = ?, polls_left = ?,"
+            " serial = ? WHERE transaction_id = ?",
+            (*_progress(transaction), transaction.transaction_id),
         )
 
     def open_transactions(self) -> int:
@@ -423,6 +439,17 @@ class Store:
             (TransactionState.WAITING.value, TransactionState.UNCONFIRMED.value),
         ).fetchone()
         return int(count)
+
+
+def _progress(transaction: Transaction) -> tuple[bytes, str, bytes | None, int, str | None]:
+    """The columns of a transaction that change."""
+    return (
+        transaction.nonce,
+        transaction.state.value,
+        transaction.request,
+        transaction.polls_left,
+        None if transaction.serial is None else f"{transaction.serial:x}",
+    )
 
 
 _COLUMNS: Final = (

@@ -144,6 +144,9 @@ class Pki:
     stranger: Party
     """Signs under the signer's name, for a root that nobody trusts."""
 
+    def __repr__(self) -> str:
+        return "Pki()"
+
     certify = staticmethod(certify)
     name = staticmethod(name)
     pkcs8 = staticmethod(pkcs8)
@@ -429,7 +432,7 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def make_run(pki: Pki, peer: Peer) -> MakeRun:
-    """Makes a `Run`: of which operation, under which credential (`mac` or `signature`), and any
+    """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`), and any
     field of Profile, EndEntity or Run."""
     csr = (
         x509.CertificateSigningRequestBuilder()
@@ -444,7 +447,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
 
     def make(
         operation: Operation = Operation.IR,
-        credential: str = "mac",
+        credential: str | Credential = "mac",
         *,
         profile: Profile | None = None,
         checkpoint: Checkpoint | None = None,
@@ -452,6 +455,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         jitter: float = 1.0,
         now: float = NOW,
         new_key: bytes | None = None,
+        cert_profile: str | None = None,
         **entity: object,
     ) -> Run:
         asks = operation in (Operation.IR, Operation.CR, Operation.KUR)
@@ -459,6 +463,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             "subject": name("device").public_bytes() if asks else None,
             "csr": csr if operation is Operation.P10CR else None,
             "old_cert": pki.device.certificate,
+            "profile": cert_profile,
             **entity,
         }
         return Run(
@@ -466,7 +471,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             peer,
             EndEntity(1, 2, "device", operation, **values),  # type: ignore[arg-type]
             (new_key or pkcs8(pki.keys["ec"])) if asks else None,
-            credentials[credential],
+            credentials[credential] if isinstance(credential, str) else credential,
             profile or Profile(),
             checkpoint,
             trust,

@@ -102,3 +102,13 @@ def test_a_certificate_of_an_unknown_version_is_none(pki: "Pki", version: int) -
     odd = pki.root.certificate.replace(VERSION_3, VERSION_3[:-1] + bytes((version,)), 1)
     with pytest.raises(RemoteCmpError, match=r"^not a certificate: "):
         load_certificate(odd)
+
+
+def test_a_certificate_that_openssl_can_not_read_has_no_path(pki: "Pki") -> None:
+    # the CN an INTEGER, which cryptography does not look at before it is asked for the name
+    odd = pki.device.certificate.replace(b"\x0c\x06device", b"\x02\x06device")
+    assert load_certificate(odd)
+    store = TrustStore([pki.root.certificate])
+    with pytest.raises(RemoteCmpError, match=r"^not a certificate that OpenSSL can read$"):
+        store.chain(odd, (), _at(pki))
+    assert store.chain(pki.device.certificate, (odd,), _at(pki)) == (pki.root.certificate,)

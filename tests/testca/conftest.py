@@ -341,6 +341,7 @@ class Ca:
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         old: tuple[bytes, int] | None = None,
+        other_controls: tuple[AttributeTypeAndValue, ...] = (),
         public_key: bytes | None = None,
         cert_req_id: int = 0,
         count: int = 1,
@@ -366,18 +367,18 @@ class Ca:
                 for oid, critical, value in extensions
             ],
         }
-        controls = None
+        controls = list(other_controls)
         if old is not None:
             cert_id = CertId(issuer=directory_name(old[0]), serialNumber=old[1])
             control = AttributeTypeAndValue(
                 type=CONTROL_OLD_CERT_ID, value=any_from(encode(cert_id))
             )
-            controls = [control]
+            controls.append(control)
         request = encode(
             CertRequest(
                 certReqId=cert_req_id,
                 certTemplate=CertTemplate(**(fields | template)),
-                controls=controls,
+                controls=controls or None,
             )
         )
         proof = prove if isinstance(prove, bytes) else b""

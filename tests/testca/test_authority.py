@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.algorithms import SigningKey
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp.asn1 import ObjectIdentifier, any_from, decode, decode_sequence_of, encode, wrap
 from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
+    AttributeTypeAndValue,
     BodyType,
     CertRepMessage,
     CertStatus,
@@ -344,6 +345,30 @@ def test_kur(ca: "Ca", alias: str) -> None:
     assert peer.confirm(reply).type is BodyType.PKICONF
 
 
+def test_other_controls_are_passed_over(ca: "Ca") -> None:
+    token = AttributeTypeAndValue(
+        type=ObjectIdentifier("1.3.6.1.5.5.7.5.1.1"), value=any_from(b"\x0c\x01x")
+    )
+    peer = ca.client_cert()
+    assert peer.cert is not None
+    serial = x509.load_der_x509_certificate(peer.cert).serial_number
+    old = (ca.root.name, serial)
+    reply = peer.enroll(BodyType.KUR, None, other_controls=(token,), old=old)
+    assert reply.status[0] == PKIStatus.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [(0x0C, "ä".encode()), (0x13, b"a"), (0x14, b"a"), (0x1E, b"\0a"), (0x1C, b"\0\0\0a")],
+)
+def test_the_subject_is_certified_octet_for_octet(ca: "Ca", tag: int, value: bytes) -> None:
+    attribute = wrap(0x30, b"\x06\x03\x55\x04\x03", wrap(tag, value))
+    rdn = wrap(0x31, attribute)
+    reply = ca.ra_hmac().enroll(subject=[any_from(rdn)])
+    assert wrap(0x30, rdn) in reply.der
+    assert entry(ca, reply).subject == wrap(0x30, rdn)
+
+
 def test_kur_without_old_cert_id_updates_the_signers_certificate(ca: "Ca") -> None:
     assert ca.client_cert().enroll(BodyType.KUR, None).status[0] == PKIStatus.ACCEPTED
 
@@ -412,6 +437,13 @@ def test_a_certificate_that_its_end_entity_rejects_is_marked(ca: "Ca") -> None:
 def test_an_empty_cert_conf_rejects(ca: "Ca") -> None:
     peer = ca.ra_hmac()
     issued = peer.enroll()
+    assert peer.send(BodyType.CERT_CONF, b"\x30\x00").type is BodyType.PKICONF
+    assert entry(ca, issued).status is CertificateStatus.REJECTED
+
+
+def test_an_end_entity_without_a_user_name_rejects(ca: "Ca") -> None:
+    peer = ca.ra_hmac()
+    issued = peer.enroll(subject="/O=Acme")
     assert peer.send(BodyType.CERT_CONF, b"\x30\x00").type is BodyType.PKICONF
     assert entry(ca, issued).status is CertificateStatus.REJECTED
 

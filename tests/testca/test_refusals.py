@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa, x25519
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.asn1 import (
+    TLV,
     BitString,
     GeneralizedTime,
     ObjectIdentifier,
@@ -441,6 +442,11 @@ def test_times_that_are_none_or_long_past(ca: "Ca", time: bytes) -> None:
     assert_refused(reply, BodyType.IP, "badCertTemplate", "mac", "validity")
 
 
+def common_name(value: bytes) -> TLV:
+    attribute = wrap(0x30, b"\x06\x03\x55\x04\x03", wrap(0x0C, value))
+    return any_from(wrap(0x31, attribute))
+
+
 @pytest.mark.parametrize(
     ("template", "fail_info", "text"),
     [
@@ -452,6 +458,8 @@ def test_times_that_are_none_or_long_past(ca: "Ca", time: bytes) -> None:
         ({"subject": None}, "badCertTemplate", "neither subject"),
         ({"subject": []}, "badCertTemplate", "neither subject"),
         ({"subject": [any_from(b"\x31\x00")]}, "badCertTemplate", "no Name"),
+        ({"subject": [common_name(b"x" * 65)]}, "badCertTemplate", "no Name"),
+        ({"subject": [common_name(b"")]}, "badCertTemplate", "no Name"),
     ],
 )
 def test_templates_that_are_not_met(
@@ -491,6 +499,15 @@ def test_p10cr_with_a_wrong_signature(ca: "Ca", key: Keys) -> None:
     reply = ca.ra_hmac().send(BodyType.P10CR, spoiled)
     assert_refused(reply, BodyType.CP, "badPOP", "mac")
     assert reply.cert_req_id == -1
+
+
+def test_p10cr_signed_by_an_unknown_algorithm(ca: "Ca", key: Keys) -> None:
+    builder = x509.CertificateSigningRequestBuilder(x509.Name.from_bytes(parse_name("/CN=dev1")))
+    der = builder.sign(key("ed25519"), None).public_bytes(serialization.Encoding.DER)
+    ed25519, unknown = b"\x06\x03\x2b\x65\x70", b"\x06\x03\x2b\x65\x7f"
+    begin, _, end = der.rpartition(ed25519)
+    reply = ca.ra_hmac().send(BodyType.P10CR, begin + unknown + end)
+    assert_refused(reply, BodyType.CP, "badPOP", "mac")
 
 
 def test_p10cr_with_junk_for_an_extension(ca: "Ca", key: Keys) -> None:
@@ -683,6 +700,18 @@ def test_a_rr_for_another_end_entitys_certificate(ca: "Ca", alias: str) -> None:
     reply = ca.requester(alias).send(BodyType.RR, wrap(0x30, der))
     assert_refused(reply, BodyType.RP, "notAuthorized", "signature")
     assert entry(ca, issued).status is CertificateStatus.PENDING
+
+
+def test_a_rr_with_an_entry_that_is_no_reason(ca: "Ca") -> None:
+    issued = ca.ra_hmac().enroll()
+    invalidity_date = ObjectIdentifier("2.5.29.24")
+    template = CertTemplate(
+        serialNumber=issued.certificate.serial_number, issuer=name_elements(ca.root.name)
+    )
+    extra = Extension(extnID=invalidity_date, critical=False, extnValue=b"\x05\x00")
+    der = encode(RevDetails(certDetails=template, crlEntryDetails=[extra]))
+    assert ca.ra_hmac().send(BodyType.RR, wrap(0x30, der)).status[:2] == (0, ())
+    assert entry(ca, issued).reason is RevocationReason.UNSPECIFIED
 
 
 @pytest.mark.parametrize("value", [b"\x0a\x01\x07", b"\x02\x01\x01", b"\x0a\x01\x0b"])

@@ -108,6 +108,30 @@ def test_signals_end_it_in_good_order(folder: Path, number: signal.Signals) -> N
         assert process.returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_in_good_order(
+    folder: Path, number: signal.Signals
+) -> None:
+    early = (
+        "import signal\n"
+        "from bulkcmp.testca import server\n"
+        "check_tls = server._check_tls\n"
+        "def interrupted(settings):\n"
+        f"    signal.raise_signal({number.value})\n"
+        "    check_tls(settings)\n"
+        "server._check_tls = interrupted\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", early + SERVE, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert done.stdout.endswith("in good order\n")
+    assert done.stderr == ""
+
+
 def test_a_restart_after_a_kill_takes_the_confirmation(make_ca: "Callable[..., Ca]") -> None:
     ca = make_ca("ec:P-256", dt.datetime.now(dt.UTC).replace(microsecond=0))
     peer = ca.ra_hmac()

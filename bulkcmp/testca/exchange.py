@@ -1,0 +1,34 @@
+"""One request under way, and all that is known of it."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from bulkcmp.cmp.messages import PKIMessage
+from bulkcmp.testca.aliases import Alias, Behaviour
+from bulkcmp.testca.authentication import Requester
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request whose sender and header were found good.
+
+    Attributes:
+        message: what is answered.
+        request: its DER, as it was received.
+        nonce: the senderNonce of the answer.
+        now: the time, aware.
+    """
+
+    alias: Alias
+    behaviour: Behaviour
+    message: PKIMessage
+    request: bytes = field(repr=False)
+    requester: Requester
+    nonce: bytes
+    now: dt.datetime
+
+    @property
+    def transaction_id(self) -> bytes:
+        transaction_id = self.message.header.transactionID
+        assert transaction_id is not None, "checked before"
+        return transaction_id

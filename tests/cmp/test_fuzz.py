@@ -1,0 +1,302 @@
+"""Whatever arrives: a message or a RemoteCmpError, an instruction, and never a belief in it.
+
+The invariant: a response whose protected part was changed leads to an instruction, never to an
+exception, and neither a certificate nor a confirmation is ever taken from it.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bulkcmp.cmp import algorithms, messages, popo, protection
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp.events import Finish, TimerFired
+from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, decode_message
+from bulkcmp.cmp.transaction import State
+from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.model import OutcomeClass, Profile, SubjectCheck
+
+if TYPE_CHECKING:
+    from tests.cmp.conftest import Answer, MakeRun, Peer, Pki, Run
+
+FOLDER = Path(__file__).parent.parent / "vectors" / "openssl"
+VECTORS = [path.read_bytes() for path in sorted(FOLDER.glob("*-r[es][qp].der"))]
+
+# cryptography warns of a name or a serial number that RFC 5280 would not have
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Attribute's length must be:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The parsed certificate contained a serial number"),
+    pytest.mark.filterwarnings("ignore:The parsed certificate contained a NULL parameter"),
+]
+FUZZ = settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+# drawn apart from what they are applied to, whose length differs from run to run
+SHARES = st.integers(0, 65535)
+Recipe = list[tuple[str, int, int, int, int]]
+RECIPES: st.SearchStrategy[Recipe] = st.lists(
+    st.tuples(
+        st.sampled_from(["bit", "octet", "octet", "cut", "double", "splice", "end"]),
+        SHARES,
+        st.integers(0, 12),
+        st.integers(0, 255),
+        SHARES,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _mutated(origin: bytes, recipe: Recipe) -> bytes:
+    """A message with bits flipped, octets set, pieces cut out, doubled or brought in."""
+    der = bytearray(origin)
+    for action, share, size, value, start in recipe:
+        at = share * len(der) >> 16
+        match action:
+            case "bit" if der:
+                der[at] ^= 1 << value % 8
+            case "octet" if der:
+                der[at] = value
+            case "cut":
+                del der[at : at + size]
+            case "double":
+                der[at:at] = der[at : at + size]
+            case "splice":
+                other = VECTORS[value % len(VECTORS)]
+                begin = start * len(other) >> 16
+                der[at : at + size] = other[begin : begin + size]
+            case _:
+                del der[at:]
+    return bytes(der)
+
+
+def _read_all(message: PKIMessage) -> None:
+    """Every reading that a received message is put to."""
+    assert message.body_type.label
+    assert message.sender is None or isinstance(message.sender, bytes)
+    attempts: list[Callable[[], object]] = [
+        lambda: message.info(messages.IT_IMPLICIT_CONFIRM),
+        lambda: protection.mac_parameters(message),
+        lambda: protection.algorithm_of(message),
+        lambda: decode(messages.CertRepMessage, message.body),
+        lambda: decode(messages.ErrorMsgContent, message.body),
+        lambda: decode(messages.RevRepContent, message.body),
+        lambda: messages.decode_poll_rep_content(message.body),
+        lambda: messages.decode_poll_req_content(message.body),
+        lambda: messages.decode_cert_confirm_content(message.body),
+        lambda: messages.decode_rev_req_content(message.body),
+        *(lambda der=der: load_certificate(der) for der in message.extra_certs),
+    ]
+    for attempt in attempts:
+        with suppress(RemoteCmpError):
+            attempt()
+    with suppress(RemoteCmpError):
+        for request in messages.decode_cert_req_messages(message.body):
+            popo.check(request, encode(message.header.sender))
+
+
+@FUZZ
+@given(st.binary(max_size=200))
+def test_random_octets_are_a_message_or_a_remote_error(der: bytes) -> None:
+    with suppress(RemoteCmpError):
+        decode_message(der)
+
+
+@settings(FUZZ, max_examples=1000)
+@given(st.sampled_from(VECTORS), RECIPES)
+def test_a_changed_message_is_a_message_or_a_remote_error(origin: bytes, recipe: Recipe) -> None:
+    der = _mutated(origin, recipe)
+    with suppress(RemoteCmpError):
+        message = decode_message(der)
+        assert message.protected_part[4:] in der or len(message.protected_part) < 256
+        _read_all(message)
+
+
+@pytest.mark.parametrize("der", VECTORS[::7], ids=len)
+def test_no_prefix_of_a_message_is_one(der: bytes) -> None:
+    for size in range(len(der)):
+        with pytest.raises(RemoteCmpError):
+            decode_message(der[:size])
+
+
+# --- transactions -------------------------------------------------------------------------------
+
+PROFILE = Profile(
+    max_pbm_iterations=500,
+    tolerate_pkiconf=False,
+    implicit_confirm=True,
+    subject_check=SubjectCheck.RECORD,
+)
+
+
+def _requested(run: "Run") -> "Answer":
+    run.start()
+    return run.granted()
+
+
+def _polled(run: "Run") -> "Answer":
+    run.start()
+    run.receive(run.answer(run.peer.waiting()).signed(run.pki.signer))
+    run.go(TimerFired(run.now))
+    return run.granted()
+
+
+def _poll_rep(run: "Run") -> "Answer":
+    _polled(run)
+    return run.answer(run.peer.poll_rep(1), BodyType.POLL_REP)
+
+
+def _confirming(run: "Run") -> "Answer":
+    run.start()
+    run.receive(run.granted().signed(run.pki.signer))
+    return run.confirmed()
+
+
+def _error(run: "Run") -> "Answer":
+    run.start()
+    status = run.peer.status(PKIStatus.REJECTION, "badPOP", text=("no",))
+    return run.answer(run.peer.error(status), BodyType.ERROR)
+
+
+RECEIVING: "list[Callable[[Run], Answer]]" = [
+    _requested,
+    _polled,
+    _poll_rep,
+    _confirming,
+    _error,
+]
+
+
+def _unchanged(received: bytes, sent: bytes) -> bool:
+    try:
+        return decode_message(received).protected_part == decode_message(sent).protected_part
+    except RemoteCmpError:
+        return False
+
+
+@pytest.mark.parametrize("credential", ["mac", "signature"])
+@pytest.mark.parametrize("receiving", RECEIVING)
+@FUZZ
+@given(recipe=RECIPES)
+def test_nothing_is_taken_from_a_changed_response(
+    make_run: "MakeRun",
+    pki: "Pki",
+    receiving: "Callable[[Run], Answer]",
+    credential: str,
+    recipe: Recipe,
+) -> None:
+    run = make_run(credential=credential, profile=PROFILE)
+    answer = receiving(run)
+    sent = answer.macced() if credential == "mac" else answer.signed(pki.signer)
+    received = _mutated(sent, recipe)
+    stored = list(run.stored)
+    confirming = run.state is State.CONFIRMING
+    instruction = run.receive(received)
+    if _unchanged(received, sent):
+        return
+    assert run.stored == stored
+    assert isinstance(instruction, Finish)
+    outcome = instruction.outcome.outcome
+    assert not outcome.is_done
+    assert confirming or not outcome.is_issued
+
+
+@pytest.mark.parametrize("receiving", RECEIVING)
+@FUZZ
+@given(nonsense=RECIPES | st.binary(max_size=60), signs=st.booleans())
+def test_a_broken_ca_with_good_protection_breaks_nothing(
+    make_run: "MakeRun",
+    pki: "Pki",
+    receiving: "Callable[[Run], Answer]",
+    nonsense: Recipe | bytes,
+    *,
+    signs: bool,
+) -> None:
+    """Nonsense that is protected as it should be: an instruction all the same."""
+    run = make_run(profile=PROFILE)
+    answer = receiving(run)
+    body = nonsense if isinstance(nonsense, bytes) else _mutated(answer.body, nonsense)
+    answer = replace(answer, body=body)
+    run.receive(answer.signed(pki.signer) if signs else answer.macced())
+
+
+@settings(FUZZ, max_examples=400)
+@given(RECIPES)
+def test_any_certificate_in_a_good_response_is_stored_and_judged(
+    make_run: "MakeRun", pki: "Pki", peer: "Peer", recipe: Recipe
+) -> None:
+    run = make_run(profile=PROFILE)
+    run.start()
+    good = pki.issue()
+    certificate = _mutated(good, recipe)
+    body = peer.cert_rep(peer.response(peer.status(0), wrap(0xA0, certificate)))
+    run.receive(run.answer(body).macced())
+    granted = run.stored[-1].granted
+    assert run.stored[-1].certificate == certificate
+    assert granted is not None
+    if certificate != good:
+        assert granted.outcome is OutcomeClass.ISSUED_REFUSED, "the CA signed other octets"
+
+
+@FUZZ
+@given(st.lists(st.tuples(st.booleans(), st.just([]) | RECIPES), max_size=3))
+def test_extra_certs_of_any_kind_are_no_more_than_help(
+    make_run: "MakeRun", pki: "Pki", recipes: list[tuple[bool, Recipe]]
+) -> None:
+    """extraCerts are not protected: who changes them can spoil a response, and no more."""
+    run = make_run(credential="signature", profile=PROFILE)
+    run.start()
+    signed = decode_message(run.granted().signed(pki.signer))
+    header, body = decode_sequence_of(signed.protected_part)
+    certificates = [
+        _mutated((pki.signer if ours else pki.stranger).certificate, recipe)
+        for ours, recipe in recipes
+    ]
+    spoiled = messages.encode_message(
+        encode(header), encode(body), signed.protection, tuple(certificates)
+    )
+    run.receive(spoiled)
+    if run.stored[-1].certificate is not None:
+        assert pki.signer.certificate in certificates
+
+
+COMMON_NAME = wrap(0x30, wrap(0x31, wrap(0x30, b"\x06\x03\x55\x04\x03", b"\x0c\x01a")))
+SENDERS = st.one_of(
+    st.binary(max_size=30).map(lambda octets: wrap(0xA4, octets)),
+    RECIPES.map(lambda recipe: wrap(0xA4, _mutated(COMMON_NAME, recipe))),
+)
+
+
+@FUZZ
+@given(sender=SENDERS, signs=st.booleans())
+def test_a_sender_of_any_kind(
+    make_run: "MakeRun", pki: "Pki", sender: bytes, *, signs: bool
+) -> None:
+    run = make_run(profile=replace(PROFILE, expect_sender=pki.signer.subject))
+    run.start()
+    answer = replace(run.granted(), sender=sender)
+    finish = run.end(answer.signed(pki.signer) if signs else answer.macced())
+    assert finish.outcome.outcome is OutcomeClass.BAD_RESPONSE
+
+
+@FUZZ
+@given(st.sampled_from(["rsa", "ec", "ed25519", "ed448", "ml-dsa-44"]), RECIPES)
+def test_a_changed_signature_verifies_nothing(pki: "Pki", kind: str, recipe: Recipe) -> None:
+    key = pki.keys[kind]
+    identifier = algorithms.signature_identifier(key, "sha256")
+    signature = algorithms.sign(key, "sha256", b"data")
+    other = _mutated(signature, recipe)
+    if other != signature:
+        with pytest.raises(RemoteCmpError):
+            algorithms.verify(key.public_key(), identifier, other, b"data")
