@@ -30,7 +30,7 @@ from bulkcmp.cmp.messages import body as tagged_body
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import EndEntity, Operation, Profile, Secret
+from bulkcmp.model import EndEntity, Operation, Profile, RevocationReason, Secret
 
 CERT_REQ_ID: Final = 0
 """certReqId of the only request in a message (RFC 9483, 4.1.1)."""
@@ -236,11 +236,16 @@ def build(entity: EndEntity, new_key: bytes | None, profile: Profile, now: float
         old = _old_certificate(entity)
         subject = old.subject.public_bytes() if subject is None else subject
         controls = wrap(0x30, wrap(0x30, _OLD_CERT_ID, _cert_id(old)))
+    if subject == NULL_DN:
+        # said, but leaves the choice to the CA
+        subject = None
     template = wrap(
         0x30,
         b"" if profile.issuer is None else explicit(3, profile.issuer),
         _validity(entity.days, now),
-        b"" if subject is None else explicit(5, subject),
+        # the NULL-DN where names stand in the subjectAltName only (RFC 9483, 4.1.1); the POPO's
+        # signature over the template wants a subject in it (RFC 4211, 4.1)
+        explicit(5, NULL_DN if subject is None else subject),
         # [6] IMPLICIT: the SEQUENCE's own tag gives way
         b"\xa6" + public_key[1:],
         _extensions(entity.san, subject),
@@ -281,11 +286,11 @@ def _rr(entity: EndEntity, general_info: bytes) -> Request:
         # EJBCA's client mode fails without it
         explicit(5, old.subject.public_bytes()),
     )
-    reason = b""
-    if entity.revocation_reason is not None:
-        value = wrap(0x0A, bytes((entity.revocation_reason.value,)))
-        reason = wrap(0x30, wrap(0x30, _CRL_REASON, wrap(0x04, value)))
-    body = wrap(0x30, wrap(0x30, template, reason))
+    # always said, unspecified too (RFC 9483, 4.2)
+    reason = entity.revocation_reason or RevocationReason.UNSPECIFIED
+    value = wrap(0x0A, bytes((reason.value,)))
+    details = wrap(0x30, wrap(0x30, _CRL_REASON, wrap(0x04, value)))
+    body = wrap(0x30, wrap(0x30, template, details))
     return Request(Operation.RR, body, general_info, (CERT_REQ_ID,), None, None)
 
 
@@ -337,5 +342,5 @@ def _extensions(san: bytes | None, subject: bytes | None) -> bytes:
     if san is None:
         return b""
     # critical where the subject is empty (RFC 5280, 4.2.1.6)
-    critical = b"" if subject not in (None, NULL_DN) else b"\x01\x01\xff"
+    critical = b"" if subject is not None else b"\x01\x01\xff"
     return wrap(0xA9, wrap(0x30, _SUBJECT_ALT_NAME, critical, wrap(0x04, san)))

@@ -121,6 +121,9 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
 }
 """state x event -> action, states it may lead to; the documentation's diagram is made from it."""
 
+_LEAST_CHECK_AFTER: Final = 1
+"""Seconds between two polls, also where the server says 0."""
+
 _STALE: Final = 60.0
 """Seconds after which a request that never reached the server gets a fresh messageTime: strict
 servers refuse one that is off by 100 to 300 s."""
@@ -425,8 +428,12 @@ class Transaction:
         self, now: float, message: PKIMessage, cert_req_id: int, check_after: int
     ) -> list[Instruction]:
         if self._polling_since is None:
+            # the first poll may come at once, for nobody named a time yet
             self._polling_since = now
-        check_at = now + max(check_after, 0)
+            least = 0
+        else:
+            least = _LEAST_CHECK_AFTER
+        check_at = now + max(check_after, least)
         self._checkpoint = replace(
             self._last,
             phase=Phase.WAITING,

@@ -11,7 +11,7 @@ from pyasn1.type import namedtype, tag, univ
 from pyasn1_modules import rfc4210, rfc4211, rfc5280
 
 from bulkcmp.cmp import algorithms, messages
-from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import TimerFired
 from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage, decode_message
 from bulkcmp.cmp.protection import MacParameters, algorithm_of
@@ -46,11 +46,15 @@ class CertConfirmContent(univ.SequenceOf):  # type: ignore[misc]
     componentType = CertStatus()  # noqa: N815
 
 
+NULL_DN_SUBJECT = explicit(5, messages.NULL_DN)
+
+
 def _read(der: bytes, spec: object) -> Any:
     """What pyasn1 makes of `der`; that its encoding is the same says that ours is DER."""
     value, rest = decoder.decode(der, asn1Spec=spec)
     assert rest == b""
-    assert encoder.encode(value) == der
+    # pyasn1 takes an optional SEQUENCE OF that is empty, a NULL-DN, for an absent one
+    assert encoder.encode(value) == der or NULL_DN_SUBJECT in der
     return value
 
 
@@ -88,6 +92,8 @@ def _same_template(theirs: Any, ours: CertTemplate) -> None:
         elements = getattr(ours, field)
         name = None if elements is None else messages.name_of(elements)
         der = _der(theirs[field])
+        if name == messages.NULL_DN:
+            name = None
         assert (der is None) == (name is None), field
         assert name is None or (der or b"").endswith(name), field
     validity = theirs["validity"]
