@@ -6,6 +6,7 @@ EdDSA and ML-DSA alike.
 """
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ class TrustStore:
         helpers = list(self._helpers)
         for der in extra:
             try:
-                helpers.append(_openssl(der))
+                helpers.append(_issuer(der))
             except RemoteCmpError:
                 continue
         context = crypto.X509StoreContext(self._store(at), leaf, helpers)
@@ -126,6 +127,12 @@ class TrustStore:
             min(member.not_valid_after_utc for member in members),
         )
         return chain
+
+
+@functools.lru_cache(maxsize=256)
+def _issuer(der: bytes) -> crypto.X509:
+    """The same few certificates come along with every answer."""
+    return _openssl(der)
 
 
 def _openssl(der: bytes) -> crypto.X509:
