@@ -109,6 +109,22 @@ class Popo(StrEnum):
     RA_VERIFIED = "raVerified"
 
 
+class PasswordMac(StrEnum):
+    """Password-based MACs (RFC 9481, 6.1), which differ in how the MAC's key is derived."""
+
+    PBM = "pbm"
+    """PasswordBasedMac: an iterated one-way function."""
+    PBMAC1 = "pbmac1"
+    """PBKDF2."""
+
+
+class RsaPadding(StrEnum):
+    """Signature schemes of RSA (RFC 9481, 3.1), named as in `openssl -sigopt rsa_padding_mode`."""
+
+    PKCS1 = "pkcs1"
+    PSS = "pss"
+
+
 class SubjectCheck(StrEnum):
     """What an issued subject other than the requested one means.
 
@@ -325,10 +341,12 @@ class Profile:
         recipient: DER of the Name to address; the NULL-DN where it is None.
         issuer: DER of the Name that every template names as issuer, or None.
         expect_sender: DER of the only Name that a response may come from, or None.
-        digest: for signatures and as the MAC's one-way function.
-        mac: of the password-based MAC.
+        digest: for signatures and as PBM's one-way function.
+        rsa_padding: of our RSA signatures; a key that is certified for RSASSA-PSS makes no others.
+        password_mac: which password-based MAC protects our messages; answers may have either.
+        mac: the HMAC of the password-based MAC.
         pbm_iterations: iteration count of our own MACs.
-        max_pbm_iterations: above it a response's MAC is refused.
+        max_pbm_iterations: above it a response's MAC is refused, PBM or PBMAC1.
         popo: proof of possession.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         subject_check: what another subject than the requested one means.
@@ -349,6 +367,8 @@ class Profile:
     issuer: bytes | None = None
     expect_sender: bytes | None = None
     digest: str = "sha256"
+    rsa_padding: RsaPadding = RsaPadding.PKCS1
+    password_mac: PasswordMac = PasswordMac.PBM
     mac: str = "hmac-sha256"
     pbm_iterations: int = 1024
     max_pbm_iterations: int = 100_000

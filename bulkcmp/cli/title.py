@@ -7,13 +7,12 @@ from typing import Final
 
 from setproctitle import setproctitle
 
-from bulkcmp.inputs.secret import describe_source
+from bulkcmp.inputs.secret import describe_source, describe_url
 
 _SECRETS: Final = (
     "--secret", "--keypass", "--newkeypass", "--key-pass", "--keys-pass", "--tls-keypass",
 )  # fmt: skip
 _PASS: Final = re.compile(r"^(--[a-z-]+=)?pass:.*", re.S)
-_IN_URL: Final = re.compile(r"(//[^/@:]*):[^/@]*@")
 
 
 def masked(arguments: Sequence[str]) -> list[str]:
@@ -31,7 +30,7 @@ def masked(arguments: Sequence[str]) -> list[str]:
         elif equals and option in _SECRETS:
             text = f"{option}={describe_source(value)}"
         else:
-            text = _IN_URL.sub(r"\1:***@", _PASS.sub(r"\1pass:***", argument))
+            text = describe_url(_PASS.sub(r"\1pass:***", argument))
         shown.append(text)
         before = argument
     return shown

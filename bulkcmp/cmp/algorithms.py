@@ -1,11 +1,14 @@
 """AlgorithmIdentifiers and what they mean (RFC 9481; RFC 5754; RFC 8410; RFC 9881 for ML-DSA).
 
-Identifiers are compared by their DER bytes: a table look-up instead of a parse.
+Identifiers are compared by their DER bytes: a table look-up instead of a parse. The one exception
+is RSASSA-PSS (RFC 4055; RFC 8017, A.2.3), whose digest and salt length are parameters.
 """
 
 import hashlib
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,8 +16,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, wrap
+from bulkcmp.cmp.asn1 import (
+    TLV,
+    Explicit,
+    ObjectIdentifier,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    sequence,
+    tag,
+    wrap,
+)
+from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
+from bulkcmp.model import RsaPadding
 
 SigningKey: TypeAlias = (
     rsa.RSAPrivateKey
@@ -27,6 +43,10 @@ SigningKey: TypeAlias = (
 )
 
 _NULL: Final = b"\x05\x00"
+
+
+class AlgorithmError(RemoteCmpError):
+    """The peer uses an algorithm that is not known here, or parameters that it may not have."""
 
 
 def _identifier(oid: str, parameters: bytes = b"") -> bytes:
@@ -87,36 +107,57 @@ _DIGEST_BY_IDENTIFIER: Final = {
     for name, oid in _DIGEST_OIDS.items()
     for parameters in (b"", _NULL)
 }
+_TRUNCATED_MAC_OIDS: Final = {
+    "sha512_224": "1.2.840.113549.2.12",
+    "sha512_256": "1.2.840.113549.2.13",
+}
+"""HMACs of RFC 8018 that only a peer chooses."""
+
 _MAC_BY_IDENTIFIER: Final = {
-    _identifier(oid, parameters): name.removeprefix("hmac-")
+    _identifier(oid, parameters): _HASHLIB[name.removeprefix("hmac-")]
     for name, oids in _MAC_OIDS.items()
     for oid in oids
     for parameters in (b"", _NULL)
+} | {
+    _identifier(oid, parameters): name
+    for name, oid in _TRUNCATED_MAC_OIDS.items()
+    for parameters in (b"", _NULL)
 }
+
+PKCS5_MAC_IDENTIFIERS: Final = {
+    name: _identifier(oids[-1], b"" if "sha3" in name else _NULL)
+    for name, oids in _MAC_OIDS.items()
+}
+"""DER AlgorithmIdentifier of each HMAC as PBMAC1 has it: parameters NULL (RFC 8018, B.1), but
+absent with SHA-3 (RFC 9688, 3.3)."""
 
 
 def digest_of(identifier: bytes) -> str:
     """The `hashlib` name of a digest's AlgorithmIdentifier (DER).
 
     Raises:
-        RemoteCmpError: a digest that is not in RFC 9481, 2.
+        AlgorithmError: a digest that is not in RFC 9481, 2.
     """
+    return _HASHLIB[_digest_name(identifier)]
+
+
+def _digest_name(identifier: bytes) -> str:
     try:
-        return _HASHLIB[_DIGEST_BY_IDENTIFIER[identifier]]
+        return _DIGEST_BY_IDENTIFIER[identifier]
     except KeyError:
-        raise RemoteCmpError(f"unknown digest algorithm {identifier.hex()}") from None
+        raise AlgorithmError(f"unknown digest algorithm {identifier.hex()}") from None
 
 
 def mac_digest_of(identifier: bytes) -> str:
     """The `hashlib` name of the digest in an HMAC's AlgorithmIdentifier (DER).
 
     Raises:
-        RemoteCmpError: a MAC that is no HMAC of RFC 9481, 6.2.
+        AlgorithmError: a MAC that is no HMAC of RFC 9481, 6.2, or RFC 8018, B.1.
     """
     try:
-        return _HASHLIB[_MAC_BY_IDENTIFIER[identifier]]
+        return _MAC_BY_IDENTIFIER[identifier]
     except KeyError:
-        raise RemoteCmpError(f"unknown MAC algorithm {identifier.hex()}") from None
+        raise AlgorithmError(f"unknown MAC algorithm {identifier.hex()}") from None
 
 
 _RSA_OIDS: Final = {
@@ -155,6 +196,151 @@ _SIGNATURES: Final = (
 )
 
 
+# RSASSA-PSS-params ::= SEQUENCE {
+#     hashAlgorithm     [0] HashAlgorithm      DEFAULT sha1,
+#     maskGenAlgorithm  [1] MaskGenAlgorithm   DEFAULT mgf1SHA1,
+#     saltLength        [2] INTEGER            DEFAULT 20,
+#     trailerField      [3] TrailerField       DEFAULT trailerFieldBC }
+@sequence
+class _PssParams:
+    hashAlgorithm: Annotated[AlgorithmIdentifier | None, Explicit(0)] = None
+    maskGenAlgorithm: Annotated[AlgorithmIdentifier | None, Explicit(1)] = None
+    saltLength: Annotated[int | None, Explicit(2)] = None
+    trailerField: Annotated[int | None, Explicit(3)] = None
+
+    def __post_init__(self) -> None:
+        short(self.saltLength or 0, self.trailerField or 0)
+
+
+_RSASSA_PSS: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.10"))
+_MGF1: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.8"))
+_PSS_DEFAULT_DIGEST: Final = "sha1"
+_PSS_DEFAULT_SALT: Final = 20
+_TRAILER_BC: Final = 1
+
+_MAX_PSS_SALT: Final = 2048
+"""Octets: as long as the signature of an RSA key of 16,384 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pss:
+    """Parameters of RSASSA-PSS (RFC 8017, A.2.3): names of digests, octets of salt."""
+
+    digest: str
+    mask_digest: str
+    salt_length: int
+
+    def padding(self) -> padding.PSS:
+        return padding.PSS(padding.MGF1(DIGESTS[self.mask_digest]()), self.salt_length)
+
+    def identifier(self) -> bytes:
+        """DER AlgorithmIdentifier; digests with NULL, as the RFC's defaults have it."""
+        digest = _identifier(_DIGEST_OIDS[self.digest], _NULL)
+        mask = _identifier(_DIGEST_OIDS[self.mask_digest], _NULL)
+        salt = self.salt_length
+        parameters = wrap(
+            0x30,
+            b"" if self.digest == _PSS_DEFAULT_DIGEST else explicit(0, digest),
+            b""
+            if self.mask_digest == _PSS_DEFAULT_DIGEST
+            else explicit(1, wrap(0x30, _MGF1, mask)),
+            b"" if salt == _PSS_DEFAULT_SALT else explicit(2, encode(salt)),
+        )
+        return wrap(0x30, _RSASSA_PSS, parameters)
+
+
+RsaScheme: TypeAlias = RsaPadding | Pss
+"""How an RSA key signs: RSASSA-PSS by choice, or with the parameters that the key is for."""
+
+
+@lru_cache(maxsize=256)
+def _pss_of(identifier: bytes) -> Pss | None:
+    """The parameters of an AlgorithmIdentifier; None where it is not id-RSASSA-PSS, or has none.
+
+    Raises:
+        AlgorithmError: parameters that can't be used.
+    """
+    elements = decode_sequence_of(identifier)
+    if len(elements) != 2 or encode(elements[0]) != _RSASSA_PSS:
+        return None
+    try:
+        params = decode(_PssParams, elements[1])
+    except RemoteCmpError as error:
+        raise AlgorithmError(f"RSASSA-PSS with malformed parameters: {error}") from error
+    digest = mask_digest = _PSS_DEFAULT_DIGEST
+    if params.hashAlgorithm is not None:
+        digest = _digest_name(_der(params.hashAlgorithm))
+    if params.maskGenAlgorithm is not None:
+        mask = params.maskGenAlgorithm
+        if len(mask) != 2 or encode(mask[0]) != _MGF1:
+            raise AlgorithmError(f"unknown mask generation function {_der(mask).hex()}")
+        mask_digest = _digest_name(encode(mask[1]))
+    salt_length = _PSS_DEFAULT_SALT if params.saltLength is None else params.saltLength
+    if not 0 <= salt_length <= _MAX_PSS_SALT:
+        raise AlgorithmError(f"RSASSA-PSS with a salt of {salt_length} octets")
+    if params.trailerField not in (None, _TRAILER_BC):
+        raise AlgorithmError(f"RSASSA-PSS with trailerField {params.trailerField}")
+    return Pss(digest, mask_digest, salt_length)
+
+
+def _der(identifier: list[TLV]) -> bytes:
+    return wrap(0x30, *map(encode, identifier))
+
+
+def pss_key_identifier(certificate: x509.Certificate) -> bytes | None:
+    """DER AlgorithmIdentifier of a certificate's key where that is for RSASSA-PSS only, else None.
+
+    `cryptography` reads such a key as any other of RSA, and forgets what it is for.
+    """
+    if encode(certificate.public_key_algorithm_oid) != _RSASSA_PSS:
+        return None
+    elements = decode_sequence_of(certificate.tbs_certificate_bytes)
+    # behind version (absent in v1), serialNumber, signature, issuer, validity, subject
+    info = elements[6 if tag(elements[0]) == 0xA0 else 5]
+    return encode(decode_sequence_of(info)[0])
+
+
+def scheme_of(certificate: x509.Certificate) -> RsaScheme | None:
+    """How the key of a certificate must sign; None where it does not say.
+
+    Raises:
+        AlgorithmError: it is for RSASSA-PSS with parameters that can't be used.
+    """
+    identifier = pss_key_identifier(certificate)
+    if identifier is None:
+        return None
+    return _pss_of(identifier) or RsaPadding.PSS
+
+
+def check_key_use(key_identifier: bytes, identifier: bytes) -> None:
+    """Check that a key may sign by an algorithm (RFC 4055, 1.2 and 3.3).
+
+    Args:
+        key_identifier: DER AlgorithmIdentifier of the key; all but id-RSASSA-PSS are let pass.
+        identifier: DER AlgorithmIdentifier of the signature.
+
+    Raises:
+        RemoteCmpError: the key is for RSASSA-PSS, or for certain parameters of it, and the
+            signature is another.
+    """
+    elements = decode_sequence_of(key_identifier)
+    if not elements or encode(elements[0]) != _RSASSA_PSS:
+        return
+    used = _pss_of(identifier)
+    if used is None:
+        raise RemoteCmpError("the key is for RSASSA-PSS only, and the signature is another")
+    wanted = _pss_of(key_identifier)
+    if wanted is not None and (
+        (used.digest, used.mask_digest) != (wanted.digest, wanted.mask_digest)
+        or used.salt_length < wanted.salt_length
+    ):
+        raise RemoteCmpError(
+            f"the key is for RSASSA-PSS with {wanted.digest}, MGF1 with {wanted.mask_digest} and a"
+            f" salt of {wanted.salt_length} octets or more; the signature has {used.digest},"
+            f" {used.mask_digest} and {used.salt_length}"
+        )
+
+
 def load_signing_key(pkcs8: bytes) -> SigningKey:
     """The private key of an unencrypted PKCS#8 DER.
 
@@ -184,11 +370,18 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
     )
 
 
-def signature_identifier(key: SigningKey, digest: str) -> bytes:
-    """DER AlgorithmIdentifier with which `key` signs; `digest` counts for RSA and ECDSA only.
+def signature_identifier(
+    key: SigningKey, digest: str, scheme: RsaScheme = RsaPadding.PKCS1
+) -> bytes:
+    """DER AlgorithmIdentifier with which `key` signs.
+
+    Args:
+        digest: counts for RSA and ECDSA only.
+        scheme: counts for RSA only. RSASSA-PSS without parameters of its own has MGF1 with the
+            same digest, and a salt as long as the digest (RFC 9481, 3.1).
 
     Raises:
-        LocalCmpError: `digest` does not go with the key's type.
+        LocalCmpError: the digest does not go with the key's type or size.
     """
     for kind, _, name in _PURE_KEYS:
         if isinstance(key, kind):
@@ -201,34 +394,69 @@ def signature_identifier(key: SigningKey, digest: str) -> bytes:
             f"digest {digest!r} does not go with {kind_name}",
             hint=f"choose one of {', '.join(_RSA_OIDS)}",
         )
+    pss = _own_pss(digest, scheme)
+    if isinstance(key, rsa.RSAPrivateKey) and pss is not None:
+        # digest, salt and two octets must fit (RFC 8017, 9.1.1)
+        if (key.key_size + 6) // 8 < DIGESTS[pss.digest]().digest_size + pss.salt_length + 2:
+            raise LocalCmpError(
+                f"an RSA key of {key.key_size} bits is too short for RSASSA-PSS with {pss.digest}"
+                f" and a salt of {pss.salt_length} octets"
+            )
+        return pss.identifier()
     return _identifier(oid, _NULL if rsa_key else b"")
 
 
-def sign(key: SigningKey, digest: str, data: bytes) -> bytes:
-    """The signature over `data` by the algorithm of `signature_identifier(key, digest)`."""
+def _own_pss(digest: str, scheme: RsaScheme) -> Pss | None:
+    if isinstance(scheme, Pss):
+        return scheme
+    if scheme is RsaPadding.PKCS1:
+        return None
+    return Pss(digest, digest, DIGESTS[digest]().digest_size)
+
+
+def sign(key: SigningKey, digest: str, data: bytes, scheme: RsaScheme = RsaPadding.PKCS1) -> bytes:
+    """The signature over `data`; its algorithm is what `signature_identifier` says."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(data, ec.ECDSA(DIGESTS[digest]()))
     if isinstance(key, rsa.RSAPrivateKey):
+        pss = _own_pss(digest, scheme)
+        if pss is not None:
+            return key.sign(data, pss.padding(), DIGESTS[pss.digest]())
         return key.sign(data, padding.PKCS1v15(), DIGESTS[digest]())
     return key.sign(data)
 
 
-def verify(public_key: object, identifier: bytes, signature: bytes, data: bytes) -> None:
+def verify(
+    public_key: object,
+    identifier: bytes,
+    signature: bytes,
+    data: bytes,
+    *,
+    key_identifier: bytes | None = None,
+) -> None:
     """Check a signature.
 
     Args:
         public_key: of `cryptography`.
         identifier: DER AlgorithmIdentifier of the signature.
+        key_identifier: DER AlgorithmIdentifier of the key, if there may be one for RSASSA-PSS.
 
     Raises:
-        RemoteCmpError: the signature is wrong, its algorithm is not known here, or the key is of
-            another type than the algorithm.
+        AlgorithmError: the signature's algorithm is not known here.
+        RemoteCmpError: the signature is wrong, or the key is of another type than the algorithm,
+            or not for it.
     """
+    known = _SIGNATURES.get(identifier)
+    pss = _pss_of(identifier) if known is None else None
+    if known is None and pss is None:
+        raise AlgorithmError(f"unknown signature algorithm {identifier.hex()}")
+    if key_identifier is not None:
+        check_key_use(key_identifier, identifier)
+    kind, digest = known or ("RSASSA-PSS", "")
     try:
-        kind, digest = _SIGNATURES[identifier]
-    except KeyError:
-        raise RemoteCmpError(f"unknown signature algorithm {identifier.hex()}") from None
-    try:
+        if pss is not None and isinstance(public_key, rsa.RSAPublicKey):
+            public_key.verify(signature, data, pss.padding(), DIGESTS[pss.digest]())
+            return
         if kind == "RSA" and isinstance(public_key, rsa.RSAPublicKey):
             public_key.verify(signature, data, padding.PKCS1v15(), DIGESTS[digest]())
             return

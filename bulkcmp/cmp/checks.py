@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import protection
+from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, PKIMessage
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import RemoteCmpError
@@ -127,7 +128,7 @@ def signer(
         except RemoteCmpError as error:
             reason = (
                 Reason.PROTECTION_ALGORITHM
-                if error.what.startswith("unknown signature algorithm")
+                if isinstance(error, AlgorithmError)
                 else Reason.SIGNATURE
             )
             unsigned.append(CheckError(reason, error.what))

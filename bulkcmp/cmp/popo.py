@@ -3,16 +3,22 @@
 from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import decode, encode, wrap
 from bulkcmp.cmp.messages import CertReqMsg, CertRequest, POPOSigningKey, SubjectPublicKeyInfo
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import Popo
+from bulkcmp.model import Popo, RsaPadding
 
 _RA_VERIFIED = wrap(0x80)
 
 
-def prove(cert_request: bytes, key: SigningKey, digest: str, method: Popo) -> bytes:
+def prove(
+    cert_request: bytes,
+    key: SigningKey,
+    digest: str,
+    method: Popo,
+    scheme: RsaScheme = RsaPadding.PKCS1,
+) -> bytes:
     """DER ProofOfPossession for a DER CertRequest.
 
     The signature is over the CertRequest, whose template holds subject and public key, so
@@ -20,8 +26,8 @@ def prove(cert_request: bytes, key: SigningKey, digest: str, method: Popo) -> by
     """
     if method is Popo.RA_VERIFIED:
         return _RA_VERIFIED
-    algorithm = algorithms.signature_identifier(key, digest)
-    signature = algorithms.sign(key, digest, cert_request)
+    algorithm = algorithms.signature_identifier(key, digest, scheme)
+    signature = algorithms.sign(key, digest, cert_request, scheme)
     return wrap(0xA1, algorithm, wrap(0x03, b"\0", signature))
 
 
@@ -59,7 +65,13 @@ def check(request: CertReqMsg, sender: bytes | None) -> bool:
     identifier = wrap(0x30, *map(encode, proof.algorithmIdentifier))
     if proof.signature.padding_bits():
         raise RemoteCmpError("the proof's signature is not a whole number of octets")
-    algorithms.verify(public_key, identifier, proof.signature.as_bytes(), signed)
+    algorithms.verify(
+        public_key,
+        identifier,
+        proof.signature.as_bytes(),
+        signed,
+        key_identifier=wrap(0x30, *map(encode, template.publicKey.algorithm)),
+    )
     return True
 
 

@@ -2,31 +2,47 @@
 
 A MAC key is derived apart from its use, so that a driver can cache derivations and run dear ones
 elsewhere: `mac_parameters` says what a message wants, `derive` makes the key, `check_mac` uses it.
+PBM and PBMAC1 go the same way, and differ only in what `derive` does.
 """
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Final
 
 from cryptography import x509
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, encode, sequence, wrap
+from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, sequence, wrap
 from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage, short
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import Secret
+from bulkcmp.model import PasswordMac, Secret
 
 PASSWORD_BASED_MAC: Final = ObjectIdentifier("1.2.840.113533.7.66.13")
+PBMAC1: Final = ObjectIdentifier("1.2.840.113549.1.5.14")
+PBKDF2: Final = ObjectIdentifier("1.2.840.113549.1.5.12")
 _PASSWORD_BASED_MAC_DER: Final = encode(PASSWORD_BASED_MAC)
+_PBMAC1_DER: Final = encode(PBMAC1)
+_PBKDF2_DER: Final = encode(PBKDF2)
 
 MIN_ITERATIONS: Final = 1
 MAX_ITERATIONS: Final = 100_000
 """Iteration count above which a response is refused by default: a peer must not buy our CPU."""
 
+MAX_COST: Final = 2_500_000
+"""HMACs of one PBKDF2 above which a response is refused, unless the ceiling of the iteration count
+is higher still: 10,000 iterations for EJBCA's 4096 octets of key are 1,280,000 with HMAC-SHA256,
+and 2,050,000 with HMAC-SHA1 (about half a second)."""
+
+MAX_KEY_LENGTH: Final = 4096
+"""Octets of a PBMAC1 key above which a response is refused; EJBCA asks for so many."""
+
 MAX_SALT: Final = 1024
 """Octets of salt above which a response is refused."""
+
+_PBKDF2_ITERATIONS: Final = (1 << 31) - 1
+"""More than that, hashlib does not take."""
 
 
 # PBMParameter ::= SEQUENCE {
@@ -45,33 +61,105 @@ class _PBMParameter:
         short(self.iterationCount)
 
 
+# PBMAC1-params ::= SEQUENCE {
+#     keyDerivationFunc  AlgorithmIdentifier {{PBMAC1-KDFs}},
+#     messageAuthScheme  AlgorithmIdentifier {{PBMAC1-MACs}} }
+@sequence
+class _PBMAC1Params:
+    keyDerivationFunc: AlgorithmIdentifier
+    messageAuthScheme: AlgorithmIdentifier
+
+
+# PBKDF2-params ::= SEQUENCE {
+#     salt CHOICE {
+#         specified    OCTET STRING,
+#         otherSource  AlgorithmIdentifier {{PBKDF2-SaltSources}} },  -- of which there are none
+#     iterationCount  INTEGER (1..MAX),
+#     keyLength       INTEGER (1..MAX) OPTIONAL,
+#     prf             AlgorithmIdentifier {{PBKDF2-PRFs}} DEFAULT algid-hmacWithSHA1 }
+@sequence
+class _PBKDF2Params:
+    salt: bytes
+    iterationCount: int
+    keyLength: int | None = None
+    prf: AlgorithmIdentifier | None = None
+
+    def __post_init__(self) -> None:
+        short(self.iterationCount, self.keyLength or 0)
+
+
+_DEFAULT_PRF: Final = "hmac-sha1"
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What a MAC key is derived from; equal derivations give equal keys, so it is a cache key.
+
+    Attributes:
+        digest: `hashlib` name of PBM's one-way function, or of the digest in PBKDF2's PRF.
+        iterations: iteration count.
+        kind: how it is derived.
+        key_length: octets of a PBMAC1 key; PBM's are as many as its one-way function gives.
+    """
+
+    secret: Secret
+    salt: bytes
+    digest: str
+    iterations: int
+    kind: PasswordMac = PasswordMac.PBM
+    key_length: int = 0
+
+    @property
+    def cost(self) -> int:
+        """How many hashes (PBM) or HMACs (PBMAC1) the derivation takes."""
+        if self.kind is PasswordMac.PBM:
+            return self.iterations
+        return _pbkdf2_cost(self.digest, self.iterations, self.key_length)
+
+
 @dataclass(frozen=True, slots=True)
 class MacParameters:
-    """PBMParameter (RFC 9810, 5.1.3.1).
+    """PBMParameter (RFC 9810, 5.1.3.1), or PBMAC1-params with PBKDF2 (RFC 8018, A.5 and A.2).
 
     Attributes:
         salt: octets.
-        owf: `hashlib` name of the one-way function.
-        iterations: how often owf is applied.
+        digest: `hashlib` name of PBM's one-way function, or of the digest in PBKDF2's PRF.
+        iterations: iteration count.
         mac: `hashlib` name of the digest in the HMAC.
         identifier: DER AlgorithmIdentifier, as it stands in protectionAlg.
+        kind: which of the two.
+        key_length: octets of a PBMAC1 key; 0 for PBM.
     """
 
     salt: bytes
-    owf: str
+    digest: str
     iterations: int
     mac: str
     identifier: bytes = field(repr=False)
+    kind: PasswordMac = PasswordMac.PBM
+    key_length: int = 0
 
     @classmethod
     def choose(
-        cls, salt: bytes, *, owf: str = "sha256", iterations: int = 1024, mac: str = "hmac-sha256"
+        cls,
+        salt: bytes,
+        *,
+        kind: PasswordMac = PasswordMac.PBM,
+        owf: str = "sha256",
+        prf: str = "hmac-sha256",
+        iterations: int = 1024,
+        mac: str = "hmac-sha256",
     ) -> "MacParameters":
         """Parameters of our own; `owf` and `mac` are names as in `openssl cmp -digest -mac`.
+
+        `owf` counts for PBM only, `prf` for PBMAC1 only. HMAC-SHA256 is the one PRF that every
+        EJBCA takes, and it must be told the key's length: that of the HMAC's digest.
 
         Raises:
             KeyError: a name that is not in `algorithms.DIGESTS` or `algorithms.MACS`.
         """
+        if kind is PasswordMac.PBMAC1:
+            return cls._choose_pbmac1(salt, prf, iterations, mac)
         owf_identifier = algorithms.DIGEST_IDENTIFIERS[owf]
         mac_identifier = algorithms.MAC_IDENTIFIERS[mac]
         identifier = wrap(
@@ -87,45 +175,100 @@ class MacParameters:
             identifier,
         )
 
+    @classmethod
+    def _choose_pbmac1(cls, salt: bytes, prf: str, iterations: int, mac: str) -> "MacParameters":
+        prf_identifier = algorithms.PKCS5_MAC_IDENTIFIERS[prf]
+        mac_identifier = algorithms.PKCS5_MAC_IDENTIFIERS[mac]
+        mac_digest = algorithms.mac_digest_of(mac_identifier)
+        key_length = _digest_size(mac_digest)
+        derivation = wrap(
+            0x30,
+            encode(salt),
+            encode(iterations),
+            encode(key_length),
+            # DER leaves a DEFAULT out
+            b"" if prf == _DEFAULT_PRF else prf_identifier,
+        )
+        identifier = wrap(
+            0x30,
+            _PBMAC1_DER,
+            wrap(0x30, wrap(0x30, _PBKDF2_DER, derivation), mac_identifier),
+        )
+        prf_digest = algorithms.mac_digest_of(prf_identifier)
+        return cls(
+            salt, prf_digest, iterations, mac_digest, identifier, PasswordMac.PBMAC1, key_length
+        )
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """What a MAC key is derived from; equal derivations give equal keys, so it is a cache key."""
+    def with_salt(self, salt: bytes) -> "MacParameters":
+        """The same parameters, to the octet, with another salt."""
+        oid, parameter = decode_sequence_of(self.identifier)
+        if self.kind is PasswordMac.PBM:
+            changed = _with_first(encode(parameter), encode(salt))
+        else:
+            kdf, _ = decode_sequence_of(parameter)
+            kdf_oid, derivation = decode_sequence_of(kdf)
+            salted = _with_first(encode(derivation), encode(salt))
+            changed = _with_first(encode(parameter), wrap(0x30, encode(kdf_oid), salted))
+        return replace(self, salt=salt, identifier=wrap(0x30, encode(oid), changed))
 
-    secret: Secret
-    salt: bytes
-    owf: str
-    iterations: int
+    def derivation(self, secret: Secret) -> Derivation:
+        """How the key is derived from a secret."""
+        return Derivation(
+            secret, self.salt, self.digest, self.iterations, self.kind, self.key_length
+        )
+
+
+def _with_first(der: bytes, element: bytes) -> bytes:
+    """A SEQUENCE with another first element."""
+    return wrap(0x30, element, *map(encode, decode_sequence_of(der)[1:]))
+
+
+def _digest_size(digest: str) -> int:
+    return hashlib.new(digest).digest_size
+
+
+def _pbkdf2_cost(digest: str, iterations: int, key_length: int) -> int:
+    """HMACs of a PBKDF2: each block of the key takes all iterations (RFC 8018, 5.2)."""
+    return iterations * -(-key_length // _digest_size(digest))
 
 
 def derive(derivation: Derivation) -> bytes:
-    """The PBM key: owf applied iterationCount times to secret || salt (RFC 9810, 5.1.3.1)."""
-    if derivation.owf == "sha256":
+    """The MAC's key.
+
+    PBM: owf applied iterationCount times to secret || salt (RFC 9810, 5.1.3.1). PBMAC1: PBKDF2
+    (RFC 8018, 5.2).
+    """
+    secret, salt = derivation.secret.reveal(), derivation.salt
+    if derivation.kind is PasswordMac.PBMAC1:
+        return hashlib.pbkdf2_hmac(
+            derivation.digest, secret, salt, derivation.iterations, derivation.key_length
+        )
+    if derivation.digest == "sha256":
         owf = hashlib.sha256
-        key = owf(derivation.secret.reveal() + derivation.salt).digest()
+        key = owf(secret + salt).digest()
         for _ in repeat(None, derivation.iterations - 1):
             key = owf(key).digest()
         return key
-    key = hashlib.new(derivation.owf, derivation.secret.reveal() + derivation.salt).digest()
+    key = hashlib.new(derivation.digest, secret + salt).digest()
     for _ in repeat(None, derivation.iterations - 1):
-        key = hashlib.new(derivation.owf, key).digest()
+        key = hashlib.new(derivation.digest, key).digest()
     return key
 
 
 def algorithm_of(message: PKIMessage) -> bytes | None:
     """DER of a message's protectionAlg, or None where it has none."""
     algorithm = message.header.protectionAlg
-    return None if algorithm is None else wrap(0x30, *map(encode, algorithm))
+    return None if algorithm is None else _der(algorithm)
 
 
 def mac_parameters(
     message: PKIMessage, *, max_iterations: int = MAX_ITERATIONS
 ) -> MacParameters | None:
-    """The PBM parameters of a message; None where it is not protected by a password-based MAC.
+    """The MAC parameters of a message; None where it is not protected by a password-based MAC.
 
     Raises:
-        RemoteCmpError: malformed parameters, an unknown owf or mac, or an iteration count outside
-            1 to `max_iterations`.
+        RemoteCmpError: malformed parameters, an unknown digest, MAC or key derivation function, or
+            one that costs more than `max_iterations`, MAX_COST, MAX_KEY_LENGTH and MAX_SALT allow.
     """
     return parameters_of(message.header.protectionAlg or [], max_iterations=max_iterations)
 
@@ -133,27 +276,79 @@ def mac_parameters(
 def parameters_of(
     algorithm: AlgorithmIdentifier, *, max_iterations: int = MAX_ITERATIONS
 ) -> MacParameters | None:
-    """The PBM parameters of a protectionAlg; returns and raises as `mac_parameters`."""
-    if not algorithm or encode(algorithm[0]) != _PASSWORD_BASED_MAC_DER:
-        return None
-    if len(algorithm) != 2:
-        raise RemoteCmpError("passwordBasedMac without its PBMParameter")
+    """The MAC parameters of a protectionAlg; returns and raises as `mac_parameters`."""
+    oid = encode(algorithm[0]) if algorithm else b""
+    if oid == _PASSWORD_BASED_MAC_DER:
+        if len(algorithm) != 2:
+            raise RemoteCmpError("passwordBasedMac without its PBMParameter")
+        return _pbm_parameters(algorithm, max_iterations)
+    if oid == _PBMAC1_DER:
+        if len(algorithm) != 2:
+            raise RemoteCmpError("PBMAC1 without its PBMAC1-params")
+        return _pbmac1_parameters(algorithm, max_iterations)
+    return None
+
+
+def _pbm_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacParameters:
     parameter = decode(_PBMParameter, algorithm[1])
-    if not MIN_ITERATIONS <= parameter.iterationCount <= max_iterations:
+    _check_derivation(parameter.salt, parameter.iterationCount, max_iterations)
+    return MacParameters(
+        salt=parameter.salt,
+        digest=algorithms.digest_of(_der(parameter.owf)),
+        iterations=parameter.iterationCount,
+        mac=algorithms.mac_digest_of(_der(parameter.mac)),
+        identifier=_der(algorithm),
+    )
+
+
+def _pbmac1_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacParameters:
+    params = decode(_PBMAC1Params, algorithm[1])
+    kdf = params.keyDerivationFunc
+    if len(kdf) != 2 or encode(kdf[0]) != _PBKDF2_DER:
+        raise algorithms.AlgorithmError(f"unknown key derivation function {_der(kdf).hex()}")
+    pbkdf2 = decode(_PBKDF2Params, kdf[1])
+    iterations = pbkdf2.iterationCount
+    _check_derivation(pbkdf2.salt, iterations, min(max_iterations, _PBKDF2_ITERATIONS))
+    mac_digest = algorithms.mac_digest_of(_der(params.messageAuthScheme))
+    prf = algorithms.PKCS5_MAC_IDENTIFIERS[_DEFAULT_PRF] if pbkdf2.prf is None else _der(pbkdf2.prf)
+    prf_digest = algorithms.mac_digest_of(prf)
+    # absent, it is what the MAC has of its own
+    key_length = _digest_size(mac_digest) if pbkdf2.keyLength is None else pbkdf2.keyLength
+    if not 1 <= key_length <= MAX_KEY_LENGTH:
         raise RemoteCmpError(
-            f"the MAC wants {parameter.iterationCount} iterations, accepted are"
+            f"the MAC wants a key of {key_length} octets, accepted are 1 to {MAX_KEY_LENGTH}"
+        )
+    cost, ceiling = _pbkdf2_cost(prf_digest, iterations, key_length), max(MAX_COST, max_iterations)
+    if cost > ceiling:
+        raise RemoteCmpError(
+            f"the MAC wants {iterations} iterations for a key of {key_length} octets, which are"
+            f" {cost} HMACs; accepted are {ceiling}",
+            hint=f"if you trust this peer, raise --max-pbm-iterations to {cost}",
+        )
+    return MacParameters(
+        salt=pbkdf2.salt,
+        digest=prf_digest,
+        iterations=iterations,
+        mac=mac_digest,
+        identifier=_der(algorithm),
+        kind=PasswordMac.PBMAC1,
+        key_length=key_length,
+    )
+
+
+def _check_derivation(salt: bytes, iterations: int, max_iterations: int) -> None:
+    if not MIN_ITERATIONS <= iterations <= max_iterations:
+        raise RemoteCmpError(
+            f"the MAC wants {iterations} iterations, accepted are"
             f" {MIN_ITERATIONS} to {max_iterations}",
             hint="if you trust this peer, raise --max-pbm-iterations",
         )
-    if len(parameter.salt) > MAX_SALT:
-        raise RemoteCmpError(f"the MAC's salt has {len(parameter.salt)} octets")
-    return MacParameters(
-        salt=parameter.salt,
-        owf=algorithms.digest_of(wrap(0x30, *map(encode, parameter.owf))),
-        iterations=parameter.iterationCount,
-        mac=algorithms.mac_digest_of(wrap(0x30, *map(encode, parameter.mac))),
-        identifier=wrap(0x30, *map(encode, algorithm)),
-    )
+    if len(salt) > MAX_SALT:
+        raise RemoteCmpError(f"the MAC's salt has {len(salt)} octets")
+
+
+def _der(algorithm: AlgorithmIdentifier) -> bytes:
+    return wrap(0x30, *map(encode, algorithm))
 
 
 def mac(key: bytes, parameters: MacParameters, protected_part: bytes) -> bytes:
@@ -176,12 +371,19 @@ def check_signature(message: PKIMessage, signer: x509.Certificate) -> None:
     """Check a message's signature by the public key of `signer`; its right to sign is not judged.
 
     Raises:
-        RemoteCmpError: the signature is absent or wrong, or of an unknown algorithm.
+        RemoteCmpError: the signature is absent or wrong, of an unknown algorithm, or of one that
+            the signer's key is not for.
     """
     algorithm = algorithm_of(message)
     if message.protection is None or algorithm is None:
         raise RemoteCmpError("the message is not protected")
-    algorithms.verify(public_key_of(signer), algorithm, message.protection, message.protected_part)
+    algorithms.verify(
+        public_key_of(signer),
+        algorithm,
+        message.protection,
+        message.protected_part,
+        key_identifier=algorithms.pss_key_identifier(signer),
+    )
 
 
 def public_key_of(certificate: x509.Certificate) -> object:

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo, protection
+from bulkcmp.cmp.algorithms import RsaScheme
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     CONTROL_OLD_CERT_ID,
@@ -59,7 +60,7 @@ class MacCredential:
 
     Attributes:
         ref: reference value; sent as senderKID and, as servers want it, as CN of the sender.
-        parameters: salt, owf, iteration count and mac of our own messages.
+        parameters: kind, salt, digest, iteration count and mac of our own messages.
     """
 
     ref: str
@@ -68,8 +69,7 @@ class MacCredential:
 
     @property
     def derivation(self) -> Derivation:
-        parameters = self.parameters
-        return Derivation(self.secret, parameters.salt, parameters.owf, parameters.iterations)
+        return self.parameters.derivation(self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Protector:
 
     Args:
         credential: whose MAC key `mac_key` is (derived by `protection.derive`), or which signs.
-        profile: digest, recipient, extra certificates.
+        profile: digest, RSA padding, recipient, extra certificates.
 
     Raises:
         LocalCmpError: the credential can't be used.
@@ -115,8 +115,9 @@ class Protector:
             self._extra_certs = profile.extra_certs
             return
         self._key = algorithms.load_signing_key(credential.key)
-        self._algorithm = algorithms.signature_identifier(self._key, profile.digest)
-        self._sender, self._kid = _signer_names(credential.chain[0])
+        self._sender, self._kid, scheme = _signer_names(credential.chain[0])
+        self._scheme = scheme or profile.rsa_padding
+        self._algorithm = algorithms.signature_identifier(self._key, self._digest, self._scheme)
         self._extra_certs = tuple(dict.fromkeys((*credential.chain, *profile.extra_certs)))
 
     def message(
@@ -155,7 +156,7 @@ class Protector:
         tagged = tagged_body(body_type, body)
         part = protected_part(header, tagged)
         if self._mac is None:
-            value = algorithms.sign(self._key, self._digest, part)
+            value = algorithms.sign(self._key, self._digest, part, self._scheme)
         else:
             value = protection.mac(self._mac[0], self._mac[1], part)
         return encode_message(header, tagged, value, self._extra_certs)
@@ -173,14 +174,16 @@ def _reference_name(ref: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=1024)
-def _signer_names(der: bytes) -> tuple[bytes, bytes | None]:
-    """A signer's GeneralName and subject key identifier (RFC 9483, 3.1)."""
+def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
+    """A signer's GeneralName and subject key identifier (RFC 9483, 3.1), and how its
+    key must sign where the certificate says so."""
     try:
         certificate = load_certificate(der)
         sender = explicit(DIRECTORY_NAME, certificate.subject.public_bytes())
+        scheme = algorithms.scheme_of(certificate)
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
-        return sender, None
+        return sender, None, scheme
     except (
         RemoteCmpError,
         ValueError,
@@ -189,7 +192,7 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None]:
         x509.UnsupportedGeneralNameType,
     ) as error:
         raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
-    return sender, identifier.value.digest
+    return sender, identifier.value.digest, scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,7 @@ def build(entity: EndEntity, new_key: bytes | None, profile: Profile, now: float
         _extensions(entity.san, subject),
     )
     cert_request = wrap(0x30, encode(CERT_REQ_ID), template, controls)
-    proof = popo.prove(cert_request, key, profile.digest, profile.popo)
+    proof = popo.prove(cert_request, key, profile.digest, profile.popo, profile.rsa_padding)
     return Request(
         entity.cmd,
         wrap(0x30, wrap(0x30, cert_request, proof)),

@@ -55,7 +55,7 @@ from bulkcmp.cmp.messages import (
     fail_info,
     fail_info_names,
 )
-from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
@@ -306,7 +306,7 @@ class Transaction:
         self._pending = (message, parameters)
         own = self._credential
         assert isinstance(own, MacCredential)
-        derivation = Derivation(own.secret, parameters.salt, parameters.owf, parameters.iterations)
+        derivation = parameters.derivation(own.secret)
         if derivation == own.derivation and self._mac_key is not None:
             return self._check(KeyDerived(event.now, self._mac_key))
         self.state = State.CHECKING

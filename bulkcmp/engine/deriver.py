@@ -12,7 +12,7 @@ from bulkcmp.cmp.protection import Derivation
 _KEPT: Final = 4096
 
 _DEAR: Final = 20_000
-"""Iterations above which a derivation would hold the event loop for some 10 ms."""
+"""Hashes or HMACs above which a derivation would hold the event loop for some 10 ms."""
 
 
 class Deriver:
@@ -30,7 +30,7 @@ class Deriver:
         if key is not None:
             self._keys.move_to_end(derivation)
             return key
-        if derivation.iterations > _DEAR:
+        if derivation.cost > _DEAR:
             key = await self._derive_elsewhere(derivation)
         else:
             key = protection.derive(derivation)

@@ -22,7 +22,7 @@ from bulkcmp.inputs.credential import read_certificates
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
-from bulkcmp.inputs.secret import describe_source, read_secret
+from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import read_settings
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
@@ -175,7 +175,7 @@ class Options:
                 facts[name] = describe_source(_source_in(here, facts[name]))
         for name in _URLS:
             if facts[name] is not None:
-                facts[name] = _without_password(facts[name])
+                facts[name] = describe_url(facts[name])
         if facts["newkey"] is not None:
             facts["newkey"] = _newkey_in(here, facts["newkey"])
         for name in (*_PATHS, *_ROW_PATHS):
@@ -350,6 +350,8 @@ class Options:
         # an unusable anchor is found here, not in a worker
         TrustStore(trusted, untrusted)
         TrustStore(out_trusted or trusted, untrusted)
+        if self.proxy is not None:
+            _split_url("--proxy", self.proxy)
         return Setup(
             url=url,
             profile=self._profile(srvcert or (anchors if len(anchors) == 1 else ())),
@@ -478,14 +480,6 @@ def _key_spec(text: str) -> KeySpec | None:
         return KeySpec.parse(text)
     except InputError:
         return None
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if ":" not in user:
-        return url
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***{at}{host}").geturl()
 
 
 def _can_be_read_again(value: str) -> bool:

@@ -100,7 +100,9 @@ async def hire_process(_group: TaskGroup) -> Colleague:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await _start_process(theirs.fileno())
+                # a cancelled start could leave a process that nobody knows
+                with anyio.CancelScope(shield=True):
+                    process = await _start_process(theirs.fileno())
             except BaseException:
                 ours.close()
                 raise
@@ -114,18 +116,15 @@ async def hire_process(_group: TaskGroup) -> Colleague:
 
 
 async def _start_process(descriptor: int) -> Process:
-    # a cancelled start could leave a process that nobody knows
-    with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(
-            [sys.executable, "-P", "-m", "bulkcmp.engine.worker", str(descriptor)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=None,
-            # the terminal's Ctrl-C is ours alone
-            start_new_session=True,
-            pass_fds=(descriptor,),
-        )
-    return process
+    return await anyio.open_process(
+        [sys.executable, "-P", "-m", "bulkcmp.engine.worker", str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=None,
+        # the terminal's Ctrl-C is ours alone
+        start_new_session=True,
+        pass_fds=(descriptor,),
+    )
 
 
 def hire_task(work: Callable[[MemoryChannel], Awaitable[None]]) -> Hire:
@@ -368,7 +367,8 @@ class Run:
     def _give(self, task: Task) -> None:
         """Give a task to the worker that is the farthest from having its hands full."""
         colleague = min(self._colleagues, key=lambda one: len(one.tasks) - one.share)
-        task = replace(task, first=not self._reached)
+        if task.first is self._reached:
+            task = replace(task, first=not self._reached)
         colleague.tasks[task.entity.number] = task
         colleague.outbox.put(task)
 

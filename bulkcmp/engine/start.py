@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from bulkcmp.engine import worker
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.population import digest_of
+from bulkcmp.io.proxy import proxy_for
 from bulkcmp.journal.journal import FILE_NAME, Journal
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
 
@@ -25,7 +28,7 @@ def begin(
     plan = options.plan(population, environ)
     if plan.census is not None and not plan.skip_bad_rows:
         plan.census.refuse_bad_rows(plan.population_file)
-    _try(plan)
+    _try(plan, environ)
     _count_filed_keys(plan)
     facts = {
         "population": str(Path(population).absolute()),
@@ -92,7 +95,7 @@ def go_on(
         )
         if plan.census is not None and not plan.skip_bad_rows:
             plan.census.refuse_bad_rows(plan.population_file)
-        _try(plan)
+        _try(plan, environ)
     except BaseException:
         journal.close()
         raise
@@ -114,8 +117,9 @@ def _count_filed_keys(plan: Plan) -> None:
             )
 
 
-def _try(plan: Plan) -> None:
+def _try(plan: Plan, environ: Mapping[str, str]) -> None:
     """What only fails when it is used is used once, before anything is written or sent."""
     worker.connect(plan.setup)
+    proxy_for(httpx.URL(plan.setup.url), environ, plan.setup.proxy)
     if plan.key_file is not None:
         KeyFile.open(plan.key_file, plan.key_file_pass).close()

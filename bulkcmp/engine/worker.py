@@ -46,7 +46,7 @@ from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer, SharedPacer
 from bulkcmp.io.tls import tls_context
 from bulkcmp.io.transport import Transport
-from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry
+from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, Ended, Entry, Resumed
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Timings
 
@@ -113,7 +113,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until the parent says `Drain`, or is gone."""
-        async with anyio.create_task_group() as group:
+        async with self._put, self._get, anyio.create_task_group() as group:
             group.start_soon(self._outbox.run)
             try:
                 await self._serve()
@@ -221,17 +221,19 @@ class Worker:
 
         Raises:
             UnreachableError: the row is the first, and no connection could be made; the journal
-                says of the row that it is to do, or what it said before.
+                has its outcome.
         """
         entity, checkpoint = task.entity, task.checkpoint
         try:
             credential = self._credential(entity)
         except LocalCmpError as error:
-            return self._ended(entity, None, _not_begun(checkpoint, error.what))
+            local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
+            return self._ended(entity, None, _not_begun(task, local))
         if checkpoint is not None:
             limit = self._setup.profile.total_timeout
             deadline = self._clock.now() + limit if limit else 0.0
             checkpoint = replace(checkpoint, deadline=deadline)
+            await self._record(Resumed(entity.number, checkpoint.transaction_id))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         transaction = Transaction(
             entity,
@@ -268,19 +270,12 @@ class Worker:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
             return self._ended(entity, transaction_id, stopped)
         except UnreachableError as error:
-            if checkpoint is None:
-                to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
-                await self._record(self._ended(entity, transaction_id, to_do))
+            to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
+            await self._record(self._ended(entity, transaction_id, _not_begun(task, to_do)))
             raise
         outcome = finish.outcome
-        if task.interrupted and _is_first_answer_refusal(checkpoint, finish):
-            outcome = replace(
-                outcome,
-                outcome=OutcomeClass.UNKNOWN,
-                reason="refused after an interruption",
-                detail="the answer to a pollReq was lost, it may have been the certificate; then: "
-                + outcome.detail,
-            )
+        if task.interrupted and not _was_answered(checkpoint, finish):
+            outcome = _still_uncertain(outcome)
         began = None if finish.checkpoint is None else transaction_id
         return self._ended(entity, began, outcome, finish)
 
@@ -310,6 +305,7 @@ class Worker:
             profile = self._setup.profile
             parameters = MacParameters.choose(
                 self._setup.pbm_salt,
+                kind=profile.password_mac,
                 owf=profile.digest,
                 iterations=profile.pbm_iterations,
                 mac=profile.mac,
@@ -334,18 +330,20 @@ class Worker:
             await self._stopping.wait()
 
 
-def _not_begun(checkpoint: Checkpoint | None, detail: str) -> Outcome:
-    """What it means that no message can be made: what an earlier session reached, stays."""
-    reason = OutcomeClass.LOCAL_ERROR.value
+def _not_begun(task: Task, outcome: Outcome) -> Outcome:
+    """The outcome of a row for which nothing could be sent: what it had reached before, stays."""
+    checkpoint = task.checkpoint
     if checkpoint is None:
-        return Outcome(OutcomeClass.LOCAL_ERROR, "", detail)
+        return outcome
+    reason = outcome.reason or outcome.outcome.value
     granted = checkpoint.granted
     if granted is None:
-        return Outcome(OutcomeClass.STILL_WAITING, reason, detail)
+        waits = replace(outcome, outcome=OutcomeClass.STILL_WAITING, reason=reason)
+        return _still_uncertain(waits) if task.interrupted else waits
     if granted.outcome is OutcomeClass.ISSUED_REFUSED:
         return granted
     kind = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
-    return replace(granted, outcome=kind, reason=reason, detail=detail)
+    return replace(granted, outcome=kind, reason=reason, detail=outcome.detail)
 
 
 _REFUSALS: Final = frozenset(
@@ -357,17 +355,30 @@ _REFUSALS: Final = frozenset(
 )
 
 
-def _is_first_answer_refusal(checkpoint: Checkpoint | None, finish: Finish) -> bool:
-    """Whether a transaction that waited was refused by the first answer that it got since.
-
-    A CA that delivered the certificate in an answer which was lost knows of nothing more to poll.
-    """
+def _was_answered(checkpoint: Checkpoint | None, finish: Finish) -> bool:
+    """Whether a transaction that waited has got further since."""
+    assert checkpoint is not None
+    assert finish.checkpoint is not None
     return (
-        checkpoint is not None
-        and checkpoint.phase is Phase.WAITING
-        and finish.checkpoint is not None
-        and finish.checkpoint.received_nonce == checkpoint.received_nonce
-        and finish.outcome.outcome in _REFUSALS
+        checkpoint.phase is not Phase.WAITING
+        or finish.checkpoint.received_nonce != checkpoint.received_nonce
+    )
+
+
+def _still_uncertain(outcome: Outcome) -> Outcome:
+    """The outcome of a transaction that was polled again after an answer may have been lost.
+
+    A CA whose lost answer was the certificate knows of nothing more to poll.
+    """
+    if outcome.outcome is OutcomeClass.STILL_WAITING:
+        return replace(outcome, reason=INTERRUPTED)
+    if outcome.outcome not in _REFUSALS:
+        return outcome
+    return replace(
+        outcome,
+        outcome=OutcomeClass.UNKNOWN,
+        reason="refused after an interruption",
+        detail="an answer was lost, which may have been the certificate; then: " + outcome.detail,
     )
 
 

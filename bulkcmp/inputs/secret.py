@@ -4,6 +4,7 @@ No error of this module has the text of a source in it, unless the text is known
 secret itself.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from bulkcmp.model import Secret
 
 _LINE_LIMIT: Final = 64 * 1024
 """Octets; a first line that is longer is no secret but a wrong file."""
+
+_URL_PASSWORD: Final = re.compile(r"((?:^|//|=)[^/@:=]*):[^/@]*@")
 
 _HINT: Final = "write env:NAME, file:PATH or pass:TEXT (which others can see in `ps`)"
 
@@ -76,3 +79,8 @@ def describe_source(source: str) -> str:
     if source == "stdin" or (colon and kind in ("env", "file")):
         return source
     return "pass:***" if colon and kind == "pass" else "***"
+
+
+def describe_url(url: str) -> str:
+    """The URL as the journal may keep it: `***` in place of a password."""
+    return _URL_PASSWORD.sub(r"\1:***@", url)

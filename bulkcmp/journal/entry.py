@@ -2,9 +2,13 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Final
 
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.model import BadRow, Operation, Outcome, OutcomeClass, Timings
+
+INTERRUPTED: Final = "interrupted"
+"""The reason of an outcome that nobody waited for: what the last message led to is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,17 @@ class Begun:
     checkpoint: Checkpoint
     key: bytes | None = field(default=None, repr=False)
     key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A transaction of an earlier session is about to send its next message.
+
+    From here on the outcome which that session gave it does not hold: an answer may be lost.
+    """
+
+    number: int
+    transaction_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,7 @@ class Skipped:
         return Outcome(OutcomeClass.BAD_ROW, "", detail)
 
 
-Entry = Begun | Advanced | Ended | Skipped
+Entry = Begun | Resumed | Advanced | Ended | Skipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,16 @@ from cryptography import x509
 
 from bulkcmp.cmp.events import Checkpoint, Phase
 from bulkcmp.errors import EXIT_SOME_FAILED, BulkcmpError, InputError, Where
-from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, RowState, Skipped
+from bulkcmp.journal.entry import (
+    INTERRUPTED,
+    Advanced,
+    Begun,
+    Ended,
+    Entry,
+    Resumed,
+    RowState,
+    Skipped,
+)
 from bulkcmp.journal.seal import Seal, is_plain_header
 from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
@@ -226,6 +235,8 @@ class Journal:
                     match entry:
                         case Begun():
                             self._begin(connection, entry)
+                        case Resumed():
+                            _resume(connection, entry)
                         case Advanced(checkpoint):
                             self._advance(connection, checkpoint)
                         case Ended():
@@ -302,15 +313,6 @@ class Journal:
             ),
         )
         assert updated.rowcount == 1, "a transaction begins before it gets further"
-        # one that an earlier session gave an outcome is under way again: what it has reached now
-        # decides what becomes of it if it is cut off once more
-        connection.execute(
-            "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
-            " fail_info = '', status_text = '', finished_at = NULL"
-            " WHERE number = (SELECT number FROM tx WHERE transaction_id = ?1)"
-            " AND transaction_id = ?1 AND outcome IS NOT NULL",
-            (checkpoint.transaction_id,),
-        )
 
     def _issuer(self, connection: sqlite3.Connection, der: bytes) -> int:
         """The number of an issuer's certificate; the same few stand behind all rows."""
@@ -367,7 +369,7 @@ class Journal:
                     OutcomeClass(outcome) if outcome else OutcomeClass.TO_DO,
                     None if rest[0] is None else self._checkpoint(rest),
                     None if key is None else self._unseal(key, number),
-                    interrupted=reason == _INTERRUPTED,
+                    interrupted=reason == INTERRUPTED,
                 )
                 for number, outcome, reason, key, *rest in found
             }
@@ -509,9 +511,6 @@ class Journal:
 
 _PAGE: Final = 256
 
-_INTERRUPTED: Final = "interrupted"
-"""The reason of an outcome that `settle` or `take_over` gave."""
-
 _OPEN_ROWS: Final = (
     "SELECT row.number, tx.transaction_id, tx.phase, tx.granted, tx.confirm FROM row"
     " JOIN tx USING (transaction_id) WHERE row.outcome IS NULL"
@@ -530,6 +529,18 @@ SELECT row.number, row.line, row.id, row.cmd, row.requested_subject, row.key,
 FROM row LEFT JOIN tx ON tx.transaction_id = row.transaction_id
 WHERE row.number > ? ORDER BY row.number LIMIT ?
 """
+
+
+def _resume(connection: sqlite3.Connection, entry: Resumed) -> None:
+    connection.execute(
+        "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
+        " fail_info = '', status_text = '', finished_at = NULL WHERE number = ?",
+        (entry.number,),
+    )
+    connection.execute(
+        "UPDATE tx SET outcome = NULL, reason = '' WHERE transaction_id = ?",
+        (entry.transaction_id,),
+    )
 
 
 def _end(connection: sqlite3.Connection, entry: Ended) -> None:
@@ -603,13 +614,13 @@ def _settled(phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
     if phase is Phase.REQUESTED:
         return Outcome(
             OutcomeClass.UNKNOWN,
-            _INTERRUPTED,
+            INTERRUPTED,
             "the run was cut off after the request was recorded and before its answer was stored",
         )
     if phase is Phase.WAITING:
         return Outcome(
             OutcomeClass.STILL_WAITING,
-            _INTERRUPTED,
+            INTERRUPTED,
             "the run was cut off while the server had us wait",
         )
     assert granted is not None
@@ -618,7 +629,7 @@ def _settled(phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
         return outcome
     return Outcome(
         OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN,
-        _INTERRUPTED,
+        INTERRUPTED,
         "the run was cut off between storing the certificate and its pkiconf",
         outcome.pki_status,
         outcome.fail_info,

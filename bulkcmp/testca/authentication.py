@@ -66,7 +66,7 @@ class Authenticator:
             )
         reference = message.header.senderKID
         user, secret = self._secret(alias, message, reference)
-        key = _mac_key(Derivation(secret, parameters.salt, parameters.owf, parameters.iterations))
+        key = _mac_key(parameters.derivation(secret))
         try:
             protection.check_mac(message, parameters, key)
         except RemoteCmpError as error:

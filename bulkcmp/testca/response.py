@@ -37,7 +37,7 @@ from bulkcmp.cmp.messages import (
     fail_info,
     protected_part,
 )
-from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.testca.authentication import Requester
 from bulkcmp.testca.identity import Identity, digest_for
 from bulkcmp.testca.refusal import RefusedError
@@ -199,14 +199,14 @@ class Responder:
         """
         mac = None
         if protect and not sign and requester is not None and requester.mac is not None:
-            mac = _with_salt(requester.mac, self._token_bytes(_SALT_OCTETS))
+            mac = requester.mac.with_salt(self._token_bytes(_SALT_OCTETS))
         signs = protect and mac is None
         header = self._header(request, answer, mac, nonce, now, signs=signs)
         part = protected_part(header, answer.body)
         value: bytes | None = None
         if mac is not None and requester is not None and requester.secret is not None:
-            derivation = Derivation(requester.secret, mac.salt, mac.owf, mac.iterations)
-            value = protection.mac(protection.derive(derivation), mac, part)
+            key = protection.derive(mac.derivation(requester.secret))
+            value = protection.mac(key, mac, part)
         elif signs:
             value = algorithms.sign(self._key, self._digest, part)
         # beside a signature as its certificate, beside a new certificate as its issuer's
@@ -251,13 +251,3 @@ class Responder:
                 generalInfo=[_IMPLICIT_CONFIRM] if answer.implicit_confirm else None,
             )
         )
-
-
-def _with_salt(parameters: MacParameters, salt: bytes) -> MacParameters:
-    """The same one-way function, iteration count and MAC, to the octet, with another salt."""
-    oid, parameter = decode_sequence_of(parameters.identifier)
-    _, *rest = decode_sequence_of(parameter)
-    identifier = wrap(
-        0x30, encode(oid), wrap(0x30, wrap(0x04, salt), *(encode(element) for element in rest))
-    )
-    return MacParameters(salt, parameters.owf, parameters.iterations, parameters.mac, identifier)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 
 from bulkcmp.cmp import algorithms, messages, protection
-from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.events import (
     Checkpoint,
@@ -33,7 +33,7 @@ from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import Loss
-from bulkcmp.model import EndEntity, Operation, Profile, Secret
+from bulkcmp.model import EndEntity, Operation, Profile, RsaPadding, Secret
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
 DAY = dt.timedelta(days=1)
@@ -224,22 +224,26 @@ class Answer:
         key: bytes | None = None,
     ) -> bytes:
         """Protected by a MAC."""
-        key = key or protection.derive(
-            protection.Derivation(secret, parameters.salt, parameters.owf, parameters.iterations)
-        )
+        key = key or protection.derive(parameters.derivation(secret))
         part = messages.protected_part(
             self._header(parameters.identifier), messages.body(self.body_type, self.body)
         )
         value = protection.mac(key, parameters, part)
         return self.plain(algorithm=parameters.identifier, value=value)
 
-    def signed(self, signer: Party, *others: bytes, digest: str = "sha256") -> bytes:
+    def signed(
+        self,
+        signer: Party,
+        *others: bytes,
+        digest: str = "sha256",
+        scheme: RsaScheme = RsaPadding.PKCS1,
+    ) -> bytes:
         """Signed; the signer's certificate and `others` travel in extraCerts."""
-        algorithm = algorithms.signature_identifier(signer.key, digest)
+        algorithm = algorithms.signature_identifier(signer.key, digest, scheme)
         part = messages.protected_part(
             self._header(algorithm), messages.body(self.body_type, self.body)
         )
-        value = algorithms.sign(signer.key, digest, part)
+        value = algorithms.sign(signer.key, digest, part, scheme)
         whole = replace(self, extra_certs=(*self.extra_certs, signer.certificate, *others))
         return whole.plain(algorithm=algorithm, value=value)
 

@@ -1,16 +1,23 @@
 """Signatures, digests, MACs, and what certHash is made with."""
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import padding, rsa, x25519
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyasn1.codec.der import decoder, encoder
+from pyasn1_modules import rfc4055
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import decode_sequence_of, encode, wrap
+from bulkcmp.cmp.algorithms import AlgorithmError, Pss
+from bulkcmp.cmp.asn1 import decode_sequence_of, encode, explicit, wrap
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
+from bulkcmp.model import RsaPadding
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Pki
@@ -158,3 +165,188 @@ def test_cert_hash_of_an_unknown_signature_says_which_it_is(pki: "Pki") -> None:
     digest, named = algorithms.certificate_hash(x509.load_der_x509_certificate(der), der)
     assert digest == hashlib.sha512(der).digest()
     assert named == algorithms.DIGEST_IDENTIFIERS["sha512"]
+
+
+# --- RSASSA-PSS ---------------------------------------------------------------------------------
+
+PSS_FOLDER = Path(__file__).parent.parent / "vectors" / "pss"
+PSS = encode(x509.ObjectIdentifier("1.2.840.113549.1.1.10"))
+MGF1 = encode(x509.ObjectIdentifier("1.2.840.113549.1.1.8"))
+NULL = b"\x05\x00"
+
+
+def _vector(name: str) -> tuple[x509.Certificate, bytes]:
+    """A self-signed certificate of OpenSSL's, and the AlgorithmIdentifier of its signature."""
+    der = (PSS_FOLDER / f"{name}.der").read_bytes()
+    return x509.load_der_x509_certificate(der), encode(decode_sequence_of(der)[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "hashed", "scheme"),
+    [
+        ("default", "sha1", None),
+        ("mixed", "sha256", None),
+        ("any", "sha512", RsaPadding.PSS),
+        ("sha384", "sha384", Pss("sha384", "sha1", 20)),
+    ],
+)
+def test_a_pss_signature_of_openssl(name: str, hashed: str, scheme: RsaPadding | Pss) -> None:
+    certificate, identifier = _vector(name)
+    public_key, signed = certificate.public_key(), certificate.tbs_certificate_bytes
+    assert algorithms.scheme_of(certificate) == scheme
+    key_identifier = algorithms.pss_key_identifier(certificate)
+    assert (key_identifier is None) is (scheme is None)
+    algorithms.verify(
+        public_key, identifier, certificate.signature, signed, key_identifier=key_identifier
+    )
+    with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
+        algorithms.verify(public_key, identifier, certificate.signature, signed[:-1])
+    der = (PSS_FOLDER / f"{name}.der").read_bytes()
+    digest, named = algorithms.certificate_hash(certificate, der)
+    assert (digest, named) == (hashlib.new(hashed, der).digest(), None)
+
+
+@pytest.mark.parametrize("name", ["default", "mixed", "any"])
+def test_a_pss_signature_is_good_under_its_parameters_alone(name: str) -> None:
+    certificate, _ = _vector(name)
+    for other in {"default", "mixed", "any"} - {name}:
+        with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
+            algorithms.verify(
+                certificate.public_key(),
+                _vector(other)[1],
+                certificate.signature,
+                certificate.tbs_certificate_bytes,
+            )
+
+
+@pytest.mark.parametrize("digest", DIGESTS)
+def test_our_own_pss_is_that_of_a_certificate(pki: "Pki", digest: str) -> None:
+    key = pki.keys["rsa"]
+    assert isinstance(key, rsa.RSAPrivateKey)
+    identifier = algorithms.signature_identifier(key, digest, RsaPadding.PSS)
+    theirs = rfc4055.RSASSA_PSS_params()
+    parameters, rest = decoder.decode(encode(decode_sequence_of(identifier)[1]), asn1Spec=theirs)
+    assert rest == b""
+    size = hashlib.new(digest).digest_size
+    assert int(parameters["saltLength"]) == size
+    assert int(parameters["trailerField"]) == 1
+    if digest == "sha1":
+        assert identifier == wrap(0x30, PSS, b"\x30\x00")
+    else:
+        named = wrap(0x30, algorithms.DIGEST_IDENTIFIERS[digest][2:], NULL)
+        assert encoder.encode(parameters["hashAlgorithm"])[2:] == named
+        assert encoder.encode(parameters["maskGenAlgorithm"])[2:] == wrap(0x30, MGF1, named)
+    signature = algorithms.sign(key, digest, b"data", RsaPadding.PSS)
+    algorithms.verify(key.public_key(), identifier, signature, b"data")
+    # cryptography's own reading of the same
+    scheme = padding.PSS(padding.MGF1(algorithms.DIGESTS[digest]()), size)
+    key.public_key().verify(signature, b"data", scheme, algorithms.DIGESTS[digest]())
+    for wrong, data in ((signature, b"Data"), (b"", b"data"), (signature[:-1], b"data")):
+        with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
+            algorithms.verify(key.public_key(), identifier, wrong, data)
+    ec_key = pki.keys["ec"]
+    with pytest.raises(RemoteCmpError, match=r"^a RSASSA-PSS signature, but the key is a EC"):
+        algorithms.verify(ec_key.public_key(), identifier, signature, b"data")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    digest=st.sampled_from(sorted(algorithms.DIGESTS)),
+    mask=st.sampled_from(sorted(algorithms.DIGESTS)),
+    salt=st.integers(0, 150),
+)
+def test_any_pss_comes_back_from_its_identifier(
+    pki: "Pki", digest: str, mask: str, salt: int
+) -> None:
+    key, scheme = pki.keys["rsa"], Pss(digest, mask, salt)
+    identifier = algorithms.signature_identifier(key, "sha256", scheme)
+    signature = algorithms.sign(key, "sha256", b"data", scheme)
+    algorithms.verify(key.public_key(), identifier, signature, b"data", key_identifier=identifier)
+
+
+def test_a_key_that_does_not_sign_by_rsa_has_no_padding(pki: "Pki") -> None:
+    for kind in KINDS[1:]:
+        key = pki.keys[kind]
+        plain = algorithms.signature_identifier(key, "sha256")
+        assert algorithms.signature_identifier(key, "sha256", RsaPadding.PSS) == plain
+        signature = algorithms.sign(key, "sha256", b"data", RsaPadding.PSS)
+        algorithms.verify(key.public_key(), plain, signature, b"data")
+
+
+def test_a_key_that_is_too_short_for_its_salt() -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    fits = Pss("sha512", "sha512", 62)
+    algorithms.signature_identifier(key, "sha512", fits)
+    assert algorithms.sign(key, "sha512", b"data", fits)
+    with pytest.raises(LocalCmpError, match=r"^an RSA key of 1024 bits is too short .* 64 octets$"):
+        algorithms.signature_identifier(key, "sha512", RsaPadding.PSS)
+
+
+SHA256 = algorithms.DIGEST_IDENTIFIERS["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ((), "unknown signature algorithm"),
+        ((NULL,), "RSASSA-PSS with malformed parameters"),
+        ((b"\x30\x00", NULL), "unknown signature algorithm"),
+        ((wrap(0x30, explicit(0, b"\x30\x00")),), "unknown digest algorithm"),
+        ((wrap(0x30, explicit(1, SHA256)),), "unknown mask generation function"),
+        ((wrap(0x30, explicit(1, wrap(0x30, MGF1))),), "unknown mask generation function"),
+        ((wrap(0x30, explicit(1, wrap(0x30, SHA256[2:], SHA256))),), "unknown mask generation"),
+        ((wrap(0x30, explicit(1, wrap(0x30, MGF1, NULL))),), "unknown digest algorithm"),
+        ((wrap(0x30, explicit(2, encode(-1))),), "RSASSA-PSS with a salt of -1 octets"),
+        ((wrap(0x30, explicit(2, encode(2049))),), "RSASSA-PSS with a salt of 2049 octets"),
+        ((wrap(0x30, explicit(2, encode(1 << 20_000))),), "RSASSA-PSS with malformed parameters"),
+        ((wrap(0x30, explicit(3, encode(2))),), "RSASSA-PSS with trailerField 2"),
+    ],
+)
+def test_pss_parameters_that_are_of_no_use(
+    pki: "Pki", parameters: tuple[bytes, ...], said: str
+) -> None:
+    identifier = wrap(0x30, PSS, *parameters)
+    with pytest.raises(AlgorithmError, match=f"^{said}"):
+        algorithms.verify(pki.keys["rsa"].public_key(), identifier, b"x", b"")
+
+
+def test_pss_defaults_may_be_spelled_out(pki: "Pki") -> None:
+    key = pki.keys["rsa"]
+    sha1 = algorithms.DIGEST_IDENTIFIERS["sha1"]
+    spelled = wrap(
+        0x30,
+        explicit(0, sha1),
+        explicit(1, wrap(0x30, MGF1, sha1)),
+        explicit(2, encode(20)),
+        explicit(3, encode(1)),
+    )
+    signature = algorithms.sign(key, "sha1", b"data", RsaPadding.PSS)
+    algorithms.verify(key.public_key(), wrap(0x30, PSS, spelled), signature, b"data")
+
+
+def test_a_key_for_pss_makes_no_other_signature(pki: "Pki") -> None:
+    any_pss, sha384 = (
+        algorithms.pss_key_identifier(_vector(name)[0]) for name in ("any", "sha384")
+    )
+    assert any_pss is not None
+    assert sha384 is not None
+    key = pki.keys["rsa"]
+    plain = algorithms.signature_identifier(key, "sha384")
+    for wanted in (any_pss, sha384):
+        with pytest.raises(RemoteCmpError, match=r"^the key is for RSASSA-PSS only"):
+            algorithms.verify(key.public_key(), plain, b"", b"", key_identifier=wanted)
+    for used, good in (
+        (Pss("sha384", "sha1", 20), True),
+        (Pss("sha384", "sha1", 48), True),
+        (Pss("sha384", "sha1", 19), False),
+        (Pss("sha384", "sha384", 48), False),
+        (Pss("sha256", "sha1", 20), False),
+    ):
+        algorithms.check_key_use(any_pss, used.identifier())
+        if good:
+            algorithms.check_key_use(sha384, used.identifier())
+        else:
+            with pytest.raises(RemoteCmpError, match=r"^the key is for RSASSA-PSS with sha384, "):
+                algorithms.check_key_use(sha384, used.identifier())
+    for other in (b"\x30\x00", wrap(0x30, SHA256[2:], NULL)):
+        algorithms.check_key_use(other, plain)

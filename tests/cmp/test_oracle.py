@@ -17,7 +17,16 @@ from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage
 from bulkcmp.cmp.protection import MacParameters, algorithm_of
 from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import Trust, TrustStore
-from bulkcmp.model import Operation, Popo, Profile, RevocationReason, Secret, SubjectCheck
+from bulkcmp.model import (
+    Operation,
+    PasswordMac,
+    Popo,
+    Profile,
+    RevocationReason,
+    RsaPadding,
+    Secret,
+    SubjectCheck,
+)
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import MakeRun, Peer, Pki
@@ -231,6 +240,7 @@ def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
     if draw(st.booleans()):
         parameters = MacParameters.choose(
             draw(OCTETS),
+            kind=draw(st.sampled_from(PasswordMac)),
             owf=draw(st.sampled_from(sorted(algorithms.DIGESTS))),
             iterations=draw(st.integers(1, 300)),
             mac=draw(st.sampled_from(algorithms.MACS)),
@@ -247,6 +257,7 @@ PROFILES = st.builds(
     recipient=st.none() | NAMES,
     issuer=st.none() | NAMES,
     digest=st.sampled_from(["sha1", "sha224", "sha256", "sha384", "sha512"]),
+    rsa_padding=st.sampled_from(RsaPadding),
     popo=st.sampled_from(Popo),
     implicit_confirm=st.booleans(),
     subject_check=st.sampled_from(SubjectCheck),

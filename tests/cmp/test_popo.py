@@ -5,10 +5,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bulkcmp.cmp import algorithms, popo
-from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import (
+    ObjectIdentifier,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    wrap,
+)
 from bulkcmp.cmp.messages import CertReqMsg
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import Popo
+from bulkcmp.model import Popo, RsaPadding
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Pki
@@ -116,3 +123,15 @@ def test_a_signing_key_input_over_another_request_is_refused(pki: "Pki") -> None
     spliced = wrap(0xA1, moved, *map(encode, decode_sequence_of(b"\x30" + proof[1:])))
     with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
         popo.check(_request(cert_request, spliced), SENDER)
+
+
+def test_a_key_for_pss_proves_nothing_by_another_scheme(pki: "Pki") -> None:
+    key = pki.keys["rsa"]
+    _, bits = decode_sequence_of(algorithms.public_key_info(key))
+    pss = encode(ObjectIdentifier("1.2.840.113549.1.1.10"))
+    cert_request = _cert_request(wrap(0x30, wrap(0x30, pss), encode(bits)))
+    good = popo.prove(cert_request, key, "sha256", Popo.SIGNATURE, RsaPadding.PSS)
+    assert popo.check(_request(cert_request, good), SENDER) is True
+    bad = popo.prove(cert_request, key, "sha256", Popo.SIGNATURE)
+    with pytest.raises(RemoteCmpError, match=r"^the key is for RSASSA-PSS only"):
+        popo.check(_request(cert_request, bad), SENDER)

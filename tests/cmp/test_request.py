@@ -9,18 +9,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bulkcmp.cmp import algorithms, messages, popo, protection
-from bulkcmp.cmp.algorithms import SigningKey
-from bulkcmp.cmp.asn1 import decode, encode, explicit, wrap
+from bulkcmp.cmp.algorithms import Pss, SigningKey
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     NULL_DN,
     BodyType,
     CertRequest,
     CertTemplate,
+    PKIMessage,
     decode_message,
 )
 from bulkcmp.cmp.request import MacCredential, Protector, Request, SignatureCredential, build
-from bulkcmp.errors import LocalCmpError
-from bulkcmp.model import EndEntity, Operation, Popo, Profile, RevocationReason
+from bulkcmp.errors import LocalCmpError, RemoteCmpError
+from bulkcmp.model import EndEntity, Operation, Popo, Profile, RevocationReason, RsaPadding
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Peer, Pki
@@ -315,3 +316,83 @@ def test_no_secret_is_shown(pki: "Pki", peer: "Peer") -> None:
     assert peer.secret.reveal().decode() not in repr(credential)
     signature = SignatureCredential(pki.device.pkcs8, (pki.device.certificate,))
     assert repr(pki.device.pkcs8) not in repr(signature)
+
+
+# --- RSASSA-PSS ---------------------------------------------------------------------------------
+
+PSS_OID = x509.ObjectIdentifier("1.2.840.113549.1.1.10")
+PSS = Profile(rsa_padding=RsaPadding.PSS, digest="sha384")
+
+
+def _certified_for_pss(pki: "Pki", *parameters: bytes) -> SignatureCredential:
+    """A credential whose certificate says that its key is for RSASSA-PSS."""
+    party = pki.certify("device", pki.keys["rsa"], pki.root)
+    body, *_ = decode_sequence_of(party.certificate)
+    elements = [encode(element) for element in decode_sequence_of(body)]
+    _, bits = decode_sequence_of(elements[6])
+    elements[6] = wrap(0x30, wrap(0x30, encode(PSS_OID), *parameters), encode(bits))
+    signed = wrap(0x30, *elements)
+    signature = algorithms.sign(pki.root.key, "sha256", signed)
+    identifier = algorithms.signature_identifier(pki.root.key, "sha256")
+    certificate = wrap(0x30, signed, identifier, wrap(0x03, b"\0", signature))
+    return SignatureCredential(party.pkcs8, (certificate,))
+
+
+def _signed_by(message: PKIMessage, credential: SignatureCredential) -> str:
+    """The OID of the signature, after it was checked."""
+    protection.check_signature(message, x509.load_der_x509_certificate(credential.chain[0]))
+    assert message.header.protectionAlg is not None
+    return decode(x509.ObjectIdentifier, message.header.protectionAlg[0]).dotted_string
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
+def test_pss_is_for_rsa_keys_that_are_asked_for_it(pki: "Pki", kind: str) -> None:
+    party = pki.certify("device", pki.keys[kind], pki.root)
+    credential = SignatureCredential(party.pkcs8, (party.certificate,))
+    plain, asked = (
+        _signed_by(_message(Protector(credential, profile)), credential)
+        for profile in (Profile(digest="sha384"), PSS)
+    )
+    assert plain != PSS_OID.dotted_string
+    assert asked == (PSS_OID.dotted_string if kind == "rsa" else plain)
+
+
+def test_possession_is_proven_by_pss_where_it_is_asked_for(pki: "Pki") -> None:
+    key = pki.pkcs8(pki.keys["rsa"])
+    for profile, wanted in ((Profile(), "1.2.840.113549.1.1.11"), (PSS, PSS_OID.dotted_string)):
+        asked = build(_entity(Operation.IR), key, profile, pki.now)
+        (request,) = messages.decode_cert_req_messages(asked.body)
+        assert popo.check(request, None) is True
+        assert request.popo is not None
+        proof = request.popo.value
+        assert isinstance(proof, messages.POPOSigningKey)
+        identifier = decode(x509.ObjectIdentifier, proof.algorithmIdentifier[0])
+        assert identifier.dotted_string == wanted
+
+
+def test_a_key_that_is_certified_for_pss_signs_by_pss_unasked(pki: "Pki") -> None:
+    credential = _certified_for_pss(pki)
+    message = _message(Protector(credential, Profile(digest="sha512")))
+    assert _signed_by(message, credential) == PSS_OID.dotted_string
+    # and a signature of the same key by another scheme does not count
+    plain = SignatureCredential(
+        credential.key, (pki.certify("device", pki.keys["rsa"], pki.root).certificate,)
+    )
+    other = _message(Protector(plain, Profile()))
+    with pytest.raises(RemoteCmpError, match=r"^the key is for RSASSA-PSS only"):
+        _signed_by(other, credential)
+
+
+def test_a_key_that_is_certified_for_certain_parameters_signs_by_them(pki: "Pki") -> None:
+    wanted = Pss("sha384", "sha1", 33)
+    parameters = encode(decode_sequence_of(wanted.identifier())[1])
+    credential = _certified_for_pss(pki, parameters)
+    message = _message(Protector(credential, Profile()))
+    assert _signed_by(message, credential) == PSS_OID.dotted_string
+    assert protection.algorithm_of(message) == wanted.identifier()
+
+
+def test_a_key_that_is_certified_for_unusable_parameters(pki: "Pki") -> None:
+    trailer = wrap(0x30, explicit(3, encode(2)))
+    with pytest.raises(LocalCmpError, match=r"can't be used: RSASSA-PSS with trailerField 2$"):
+        Protector(_certified_for_pss(pki, trailer), Profile())

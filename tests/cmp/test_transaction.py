@@ -29,6 +29,7 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.messages import BodyType, PKIStatus
 from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import TRANSITIONS, State
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
@@ -36,7 +37,9 @@ from bulkcmp.model import (
     Operation,
     Outcome,
     OutcomeClass,
+    PasswordMac,
     Profile,
+    RsaPadding,
     Secret,
     SubjectCheck,
     Timings,
@@ -208,6 +211,56 @@ def test_a_certificate_of_the_distant_future_is_taken(make_run: "MakeRun", pki: 
     run.start()
     run.receive(run.granted(pki.issue(age=-30)).macced())
     assert run.end(run.confirmed().macced()).outcome.outcome is OutcomeClass.ISSUED
+
+
+# --- PBMAC1 and RSASSA-PSS ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asks", PasswordMac)
+@pytest.mark.parametrize("answers", PasswordMac)
+def test_an_enrollment_under_either_password_based_mac(
+    make_run: "MakeRun", asks: PasswordMac, answers: PasswordMac
+) -> None:
+    own, theirs = (_mac(salt=salt, kind=kind) for salt, kind in ((b"x", asks), (b"y", answers)))
+    run = make_run(credential=MacCredential("device", Secret(b"between us"), own))
+    assert run.start() == Send(ANY, "ir", opens=True)
+    assert run.stored[0].protection == own.identifier
+    key = protection.derive(own.derivation(run.peer.secret))
+    protection.check_mac(run.message, own, key)
+    run.tell(Received(run.now, run.granted().macced(parameters=theirs), run.now))
+    derived = KeyDerived(run.now, protection.derive(theirs.derivation(run.peer.secret)))
+    assert run.go(derived) == Send(ANY, "certConf", opens=False)
+    protection.check_mac(run.message, own, key)
+    finish = run.end(run.confirmed().macced(parameters=theirs))
+    assert finish.outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
+
+
+def test_resume_goes_on_under_the_recorded_pbmac1(make_run: "MakeRun") -> None:
+    run = make_run()
+    run.start()
+    run.receive(run.granted().macced())
+    heavy = _mac(kind=PasswordMac.PBMAC1, iterations=200_000)
+    again = make_run(checkpoint=replace(run.stored[-1], protection=heavy.identifier))
+    assert again.tell(Start(again.now)) == [DeriveKey(heavy.derivation(again.peer.secret))]
+
+
+def test_an_enrollment_signed_by_pss(make_run: "MakeRun", pki: "Pki") -> None:
+    device, signer = (pki.certify(name, pki.keys["rsa"], pki.root) for name in ("device", "signer"))
+    run = make_run(
+        credential=SignatureCredential(device.pkcs8, (device.certificate,)),
+        profile=Profile(digest="sha512", rsa_padding=RsaPadding.PSS),
+        new_key=device.pkcs8,
+    )
+    run.start()
+    ours = algorithms.signature_identifier(device.key, "sha512", RsaPadding.PSS)
+    assert protection.algorithm_of(run.message) == ours
+    issued = pki.certify("device", pki.keys["rsa"], pki.root).certificate
+    theirs = algorithms.Pss("sha256", "sha384", 11)
+    assert run.receive(run.granted(issued).signed(signer, scheme=theirs)) == Send(
+        ANY, "certConf", opens=False
+    )
+    finish = run.end(run.confirmed().signed(signer, scheme=RsaPadding.PSS))
+    assert finish.outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
 
 
 # --- implicit confirmation ----------------------------------------------------------------------
@@ -532,6 +585,25 @@ CASES: dict[str, Case] = {
         lambda run: run.granted().macced(parameters=_mac(iterations=1 << 20_000), key=b"any"),
         BAD,
         Reason.PROTECTION_ALGORITHM,
+    ),
+    "too many iterations of PBMAC1": Case(
+        lambda run: run.granted().macced(parameters=_mac(kind=PasswordMac.PBMAC1, iterations=6)),
+        BAD,
+        Reason.PROTECTION_ALGORITHM,
+        profile=Profile(max_pbm_iterations=5),
+    ),
+    "another secret under PBMAC1": Case(
+        lambda run: run.granted().macced(OTHER_SECRET, _mac(kind=PasswordMac.PBMAC1)),
+        BAD,
+        Reason.MAC,
+    ),
+    "RSASSA-PSS without parameters": Case(
+        lambda run: replace(run.granted(), extra_certs=(run.pki.signer.certificate,)).plain(
+            algorithm=bytes.fromhex("300b06092a864886f70d01010a"), value=b"?"
+        ),
+        BAD,
+        Reason.PROTECTION_ALGORITHM,
+        "signature",
     ),
     "a kilobyte and more of salt": Case(
         lambda run: run.granted().macced(parameters=_mac(salt=bytes(1025))),

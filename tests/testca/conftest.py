@@ -3,7 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import (
     TLV,
     GeneralizedTime,
@@ -58,10 +58,10 @@ from bulkcmp.cmp.messages import (
     name_elements,
     protected_part,
 )
-from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.model import KeySpec, Popo, Secret
+from bulkcmp.model import KeySpec, PasswordMac, Popo, RsaPadding, Secret
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.authority import Authority
@@ -132,6 +132,8 @@ class Peer:
     key: SigningKey | None = None
     cert: bytes | None = None
     iterations: int = 100
+    mac: PasswordMac = PasswordMac.PBM
+    scheme: RsaScheme = RsaPadding.PKCS1
     transaction_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     last: Reply | None = None
 
@@ -153,10 +155,12 @@ class Peer:
         parameters: MacParameters | None = None
         algorithm = b""
         if self.secret is not None:
-            parameters = MacParameters.choose(b"0123456789abcdef", iterations=self.iterations)
+            parameters = MacParameters.choose(
+                b"0123456789abcdef", kind=self.mac, iterations=self.iterations
+            )
             algorithm = parameters.identifier
         elif self.key is not None and self.cert is not None:
-            algorithm = algorithms.signature_identifier(self.key, "sha256")
+            algorithm = algorithms.signature_identifier(self.key, "sha256", self.scheme)
             certificate = x509.load_der_x509_certificate(self.cert)
             sender = directory_name(certificate.subject.public_bytes())
             ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
@@ -182,12 +186,10 @@ class Peer:
         part = protected_part(head, tagged)
         value: bytes | None = None
         if parameters is not None and self.secret is not None:
-            derivation = Derivation(
-                self.secret, parameters.salt, parameters.owf, parameters.iterations
-            )
-            value = protection.mac(protection.derive(derivation), parameters, part)
+            key = protection.derive(parameters.derivation(self.secret))
+            value = protection.mac(key, parameters, part)
         elif self.key is not None:
-            value = algorithms.sign(self.key, "sha256", part)
+            value = algorithms.sign(self.key, "sha256", part, self.scheme)
         if value is not None and spoil:
             value = value[:-1] + bytes((value[-1] ^ 1,))
         if extra_certs is None:
@@ -227,9 +229,7 @@ class Peer:
 
     def again(self) -> "Peer":
         """The same requester, in a new transaction."""
-        return Peer(
-            self.ca, self.alias, self.ref, self.secret, self.key, self.cert, self.iterations
-        )
+        return replace(self, transaction_id=secrets.token_bytes(16), last=None)
 
 
 class Ca:
@@ -283,8 +283,7 @@ class Ca:
             assert message.header.senderKID == self.root.key_identifier
             return Reply(message, "signature")
         assert secret is not None
-        derivation = Derivation(secret, parameters.salt, parameters.owf, parameters.iterations)
-        protection.check_mac(message, parameters, protection.derive(derivation))
+        protection.check_mac(message, parameters, protection.derive(parameters.derivation(secret)))
         return Reply(message, "mac")
 
     def ra_secret(self) -> Secret:
@@ -337,6 +336,7 @@ class Ca:
         subject: str | list[TLV] | None = "/CN=dev1/O=Acme/C=SE",
         *,
         prove: bytes | Popo | None = Popo.SIGNATURE,
+        scheme: RsaScheme = RsaPadding.PKCS1,
         extensions: list[tuple[str, bool, bytes]] | None = None,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
@@ -383,7 +383,7 @@ class Ca:
         )
         proof = prove if isinstance(prove, bytes) else b""
         if isinstance(prove, Popo):
-            proof = popo.prove(request, key, "sha256", prove)
+            proof = popo.prove(request, key, "sha256", prove, scheme)
         return wrap(0x30, *([wrap(0x30, request, proof)] * count))
 
 

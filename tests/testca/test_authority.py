@@ -1,12 +1,17 @@
 """Transactions that go well: what is answered, how it is protected, what stands in the books."""
 
 import datetime as dt
+import itertools
+import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtensionOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +19,17 @@ from hypothesis import strategies as st
 from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.asn1 import ObjectIdentifier, any_from, decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp.events import (
+    DeriveKey,
+    Event,
+    Finish,
+    KeyDerived,
+    Received,
+    Send,
+    Start,
+    Store,
+    Stored,
+)
 from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     AttributeTypeAndValue,
@@ -31,9 +47,23 @@ from bulkcmp.cmp.messages import (
     directory_name_of,
     name_elements,
 )
-from bulkcmp.cmp.trust import TrustStore
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import format_name, parse_name
-from bulkcmp.model import Popo, RevocationReason
+from bulkcmp.model import (
+    EndEntity,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    PasswordMac,
+    Popo,
+    Profile,
+    RevocationReason,
+    RsaPadding,
+    Secret,
+)
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate
 
@@ -132,11 +162,146 @@ def test_a_mac_is_answered_with_the_same_algorithms_and_a_fresh_salt(ca: "Ca") -
         reply = ca.ra_hmac().enroll()
         parameters = protection.mac_parameters(reply.message)
         assert parameters is not None
-        assert (parameters.owf, parameters.mac, parameters.iterations) == ("sha256", "sha256", 100)
+        assert (parameters.digest, parameters.mac, parameters.iterations) == (
+            "sha256",
+            "sha256",
+            100,
+        )
         assert len(parameters.salt) == 16
         salts.add(parameters.salt)
     assert len(salts) == 3
     assert b"0123456789abcdef" not in salts
+
+
+def test_pbmac1_is_answered_with_the_same_parameters_and_a_fresh_salt(ca: "Ca") -> None:
+    peer = replace(ca.ra_hmac(), mac=PasswordMac.PBMAC1)
+    issued = peer.enroll()
+    confirmed = peer.confirm(issued)
+    assert (issued.status[0], issued.protection) == (PKIStatus.ACCEPTED, "mac")
+    assert (confirmed.type, confirmed.protection) == (BodyType.PKICONF, "mac")
+    assert entry(ca, issued).status is CertificateStatus.CONFIRMED
+    asked = MacParameters.choose(b"0123456789abcdef", kind=PasswordMac.PBMAC1, iterations=100)
+    salts = set()
+    for reply in (issued, confirmed):
+        parameters = protection.mac_parameters(reply.message)
+        assert parameters is not None
+        assert parameters == asked.with_salt(parameters.salt)
+        salts.add(parameters.salt)
+    assert len({len(salt) for salt in salts}) == 1
+    assert len(salts - {asked.salt}) == 2
+
+
+def test_a_client_may_use_pbmac1(ca: "Ca") -> None:
+    peer = replace(ca.client_hmac(), mac=PasswordMac.PBMAC1)
+    assert peer.enroll().status == (PKIStatus.ACCEPTED, (), "")
+
+
+def test_a_key_may_sign_by_pss(ca: "Ca", key: Callable[..., SigningKey]) -> None:
+    rsa_key = key("rsa:2048")
+    der = ca.crmf(rsa_key, scheme=RsaPadding.PSS)
+    first = ca.ra_hmac().send(BodyType.IR, der, implicit=True)
+    assert first.status == (PKIStatus.ACCEPTED, (), "")
+    # and its next request is protected by PSS
+    peer = ca.client_cert(spec="rsa:2048")
+    for scheme in (RsaPadding.PSS, algorithms.Pss("sha512", "sha1", 20)):
+        again = replace(peer.again(), scheme=scheme)
+        reply = again.enroll(BodyType.KUR, spec="rsa:2048", scheme=scheme)
+        assert reply.status[0] == PKIStatus.ACCEPTED
+        assert again.confirm(reply).type is BodyType.PKICONF
+        again = replace(peer.again(), key=rsa_key, cert=reply.der, scheme=scheme)
+        spoiled = again.send(BodyType.KUR, der, spoil=True)
+        assert spoiled.status == (PKIStatus.REJECTION, ("badMessageCheck",), ANY)
+        peer = replace(peer, cert=reply.der)
+
+
+def test_a_pkcs_10_request_may_be_signed_by_pss(ca: "Ca", key: Callable[..., SigningKey]) -> None:
+    rsa_key = key("rsa:2048")
+    assert isinstance(rsa_key, rsa.RSAPrivateKey)
+    name = x509.Name.from_bytes(parse_name("/CN=dev1/O=Acme/C=SE"))
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(name)
+        .sign(
+            rsa_key,
+            hashes.SHA256(),
+            rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), 32),
+        )
+    )
+    reply = ca.ra_hmac().send(BodyType.P10CR, csr.public_bytes(serialization.Encoding.DER))
+    assert reply.status == (PKIStatus.ACCEPTED, (), "")
+
+
+def transact(
+    ca: "Ca",
+    alias: str,
+    operation: Operation,
+    credential: Credential,
+    profile: Profile,
+    new_key: SigningKey,
+) -> Outcome:
+    """The end of a transaction of bulkcmp's own client."""
+    store = TrustStore([ca.root.der])
+    now = ca.now.timestamp()
+    transaction = Transaction(
+        EndEntity(
+            1,
+            2,
+            "dev1",
+            operation,
+            subject=parse_name("/CN=dev1/O=Acme/C=SE"),
+            cert=credential.chain if isinstance(credential, SignatureCredential) else (),
+        ),
+        new_key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        credential,
+        profile,
+        Trust(store, store),
+        transaction_id=secrets.token_bytes(16),
+        nonces=iter(lambda: secrets.token_bytes(16), None),
+        jitter=itertools.repeat(0.0),
+    )
+    event: Event = Start(now)
+    while True:
+        (instruction,) = transaction.handle(event)
+        match instruction:
+            case DeriveKey(derivation):
+                event = KeyDerived(now, protection.derive(derivation))
+            case Store():
+                event = Stored(now)
+            case Send(message):
+                event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
+            case Finish(outcome):
+                return outcome
+            case _:
+                raise AssertionError(instruction)
+
+
+def test_our_client_and_the_ca_agree_on_pbmac1(ca: "Ca", key: Callable[..., SigningKey]) -> None:
+    new_key = key("ec:P-256")
+    parameters = MacParameters.choose(bytes(16), kind=PasswordMac.PBMAC1)
+    for secret, wanted in (
+        (ca.ra_secret(), OutcomeClass.ISSUED),
+        (Secret(b"wrong"), OutcomeClass.CREDENTIALS_REFUSED),
+    ):
+        credential = MacCredential("ra1", secret, parameters)
+        outcome = transact(ca, "ra-hmac", Operation.IR, credential, Profile(), new_key)
+        assert outcome.outcome is wanted
+
+
+def test_our_client_and_the_ca_agree_on_pss(ca: "Ca", key: Callable[..., SigningKey]) -> None:
+    peer = ca.client_cert(spec="rsa:2048")
+    assert peer.cert is not None
+    assert peer.key is not None
+    pkcs8 = peer.key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    credential = SignatureCredential(pkcs8, (peer.cert,))
+    profile = Profile(rsa_padding=RsaPadding.PSS, digest="sha384")
+    outcome = transact(ca, "client-cert", Operation.KUR, credential, profile, key("rsa:2048", 1))
+    assert outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
 
 
 def test_ca_pubs_are_in_an_ip_only(ca: "Ca") -> None:
