@@ -27,6 +27,8 @@ def enroll(
     extracerts: option.Extracerts = None,
     digest: option.Digest = None,
     mac: option.Mac = None,
+    password_mac: option.PasswordMac_ = None,
+    rsa_padding: option.RsaPadding_ = None,
     pbm_iterations: option.PbmIterations = None,
     max_pbm_iterations: option.MaxPbmIterations = None,
     trusted: option.Trusted = None,

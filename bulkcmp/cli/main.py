@@ -1,18 +1,18 @@
 """The command `bulkcmp`: its sub-commands, and the one place where errors become exit codes."""
 
-import inspect
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from bulkcmp.cli import ca, check, demo, enroll, keys, resume
+from bulkcmp.cli import ca, check, demo, enroll, inspect, keys, resume
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
@@ -30,7 +30,7 @@ class _Commands(TyperGroup):
 
 def _unwrapped(command: Callable[..., None]) -> str:
     """The docstring of a command, each paragraph on one line: the terminal's width wraps it."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 )
 for _command in (enroll.enroll, resume.resume, check.check, demo.demo):
     app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
+app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ca.app, name="ca")
 

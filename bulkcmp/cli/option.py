@@ -7,7 +7,7 @@ import typer
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO
-from bulkcmp.model import KEY_SPECS, Operation, Popo, SubjectCheck
+from bulkcmp.model import KEY_SPECS, Operation, PasswordMac, Popo, RsaPadding, SubjectCheck
 from bulkcmp.outputs.credentials import OutFormat
 
 _SERVER: Final = "Server and messages"
@@ -52,7 +52,9 @@ Config = Annotated[
 ]
 Server = Annotated[
     str | None,
-    _option(_SERVER, "CMP server: [http[s]://]HOST[:PORT][/PATH].", metavar="URL"),
+    _option(
+        _SERVER, "CMP server: http://HOST:PORT/PATH, https://HOST, or HOST:PORT.", metavar="URL"
+    ),
 ]
 Path_ = Annotated[
     str | None,
@@ -121,6 +123,25 @@ Mac = Annotated[
         _AUTH,
         "MAC of password-based MAC protection (hmac- and a digest). Default: hmac-sha256.",
         metavar="NAME",
+    ),
+]
+PasswordMac_ = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        f"How the MAC's key is derived: {' or '.join(PasswordMac)} (RFC 9481, 6.1)."
+        f" Default: {PasswordMac.PBM}.",
+        "--password-mac",
+        metavar="KIND",
+    ),
+]
+RsaPadding_ = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        f"RSA signatures of ours: {' or '.join(RsaPadding)}. Default: {RsaPadding.PKCS1}.",
+        "--rsa-padding",
+        metavar="MODE",
     ),
 ]
 PbmIterations = Annotated[

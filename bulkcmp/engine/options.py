@@ -26,7 +26,15 @@ from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import read_settings
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
-from bulkcmp.model import KeySpec, Popo, Profile, Secret, SubjectCheck
+from bulkcmp.model import (
+    KeySpec,
+    PasswordMac,
+    Popo,
+    Profile,
+    RsaPadding,
+    Secret,
+    SubjectCheck,
+)
 from bulkcmp.outputs.credentials import OutFormat, check_format
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
@@ -66,6 +74,8 @@ class Options:
     recipient: str | None = None
     digest: str = "sha256"
     mac: str = "hmac-sha256"
+    password_mac: str = PasswordMac.PBM.value
+    rsa_padding: str = RsaPadding.PKCS1.value
     pbm_iterations: int = 1024
     max_pbm_iterations: int = 100_000
     cmd: str | None = None
@@ -425,6 +435,8 @@ class Options:
             expect_sender=_name("--expect-sender", self.expect_sender),
             digest=_one_of("--digest", self.digest, algorithms.DIGESTS),
             mac=_one_of("--mac", self.mac, algorithms.MACS),
+            password_mac=_choice("--password-mac", self.password_mac, PasswordMac),
+            rsa_padding=_choice("--rsa-padding", self.rsa_padding, RsaPadding),
             pbm_iterations=_at_least("--pbm-iterations", self.pbm_iterations, 1),
             max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
             popo=_choice("--popo", self.popo, Popo),

@@ -267,7 +267,8 @@ class Run:
         try:
             await self._feed()
         except BulkcmpError as error:
-            self._fail(error)
+            # the rows that were handed out have all that they need
+            self._failure = self._failure or error
         while self._open:
             await self._something_happens()
         self._all_done = True

@@ -6,19 +6,18 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from bulkcmp.errors import InputError
+from bulkcmp.inspect.finding import FindingKind, Findings
 
-MAX_VALUES: Final = 200_000
-"""How many values one file may hold; some 10 seconds of decoding."""
+MAX_VALUES: Final = 100_000
+"""How many values a file may hold; more could take more than some 10 seconds."""
 
 MAX_DEPTH: Final = 100
 """How deep values may nest; a PKIMessage within a `nested` message is 3 levels deeper."""
-
-MAX_FINDINGS: Final = 20
-"""After so many findings the rest is only counted."""
 
 _UNIVERSAL: Final = 0
 _BOOLEAN, _INTEGER, _BIT_STRING, _NULL, _OID, _ENUMERATED = 1, 2, 3, 5, 6, 10
@@ -37,22 +36,6 @@ _DER_TIMES: Final = {
     _UTC_TIME: re.compile(rb"\d{12}Z"),
     _GENERALIZED_TIME: re.compile(rb"\d{14}(\.\d*[1-9])?Z"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that DER forbids, or that follows the value.
-
-    Attributes:
-        what: the finding, in words.
-        offset: octets from the start of the (decoded) file, if it is known.
-    """
-
-    what: str
-    offset: int | None = None
-
-    def __str__(self) -> str:
-        return self.what if self.offset is None else f"{self.what} at offset {self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +67,33 @@ class Element:
 
 
 @dataclass(slots=True)
-class Scan:
-    """The outcome of `scan`: the element tree, and what in it is not DER."""
+class Budget:
+    """How many values may still be scanned."""
 
-    root: Element
-    findings: list[Finding]
-    more: int
-    """Findings that came after the first `MAX_FINDINGS`."""
+    left: int = MAX_VALUES
 
 
-class _Findings:
-    def __init__(self) -> None:
-        self.kept: list[Finding] = []
-        self.more = 0
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where what is not DER is told.
+
+    Attributes:
+        findings: gets it.
+        path: where in a larger value the octets stand; their offsets are not told then.
+        budget: what one file may cost, however many of its OCTET STRINGs hold values.
+    """
+
+    findings: Findings
+    path: str = ""
+    budget: Budget = field(default_factory=Budget)
+
+    def at(self, path: str) -> "Report":
+        """For octets that stand there in the same file."""
+        return replace(self, path=path)
 
     def add(self, what: str, offset: int) -> None:
-        if len(self.kept) < MAX_FINDINGS:
-            self.kept.append(Finding(what, offset))
-        else:
-            self.more += 1
+        """Tell one thing at an offset."""
+        self.findings.add(FindingKind.NOT_DER, what, None if self.path else offset, self.path)
 
 
 @dataclass(slots=True)
@@ -115,19 +106,22 @@ class _Open:
     """Where it must have ended at the latest."""
 
 
-def scan(data: bytes) -> Scan:
+def scan(data: bytes, report: Report) -> Element:
     """Take the first BER value of `data` apart; octets after it are left alone.
+
+    Args:
+        data: the octets; offsets count from their start.
+        report: gets what DER forbids.
 
     Raises:
         InputError: it is not BER, cut short, or beyond `MAX_VALUES` or `MAX_DEPTH`; the text
             tells the offset.
     """
-    findings = _Findings()
     stack: list[_Open] = []
-    at = values = 0
+    at = 0
     while True:
         bound = stack[-1].bound if stack else len(data)
-        tag, constructed, length, contents = _header(data, at, bound, findings)
+        tag, constructed, length, contents = _header(data, at, bound, report)
         if length is None and not constructed:
             raise InputError(f"not BER: primitive value of indefinite length at offset {at}")
         end = bound if length is None else contents + length
@@ -135,19 +129,20 @@ def scan(data: bytes) -> Scan:
             missing = end - bound
             raise InputError(
                 f"cut short: the {tag} at offset {at} lacks {_octets(missing)}"
-                if bound == len(data)
+                if all(open_.indefinite for open_ in stack)
                 else f"not BER: the {tag} at offset {at} ends {_octets(missing)} after the value"
                 " that holds it"
             )
         if tag == Tag(_UNIVERSAL, 0):
             if length != 0 or constructed or not (stack and stack[-1].indefinite):
                 raise InputError(f"not BER: end-of-contents octets out of place at offset {at}")
-            top = stack.pop()
-            top.element.end, top.element.stop = at, end
-            at, done = end, top.element
+            done = stack.pop().element
+            done.end, done.stop = at, end
+            _check_constructed(data, done, report)
+            at = end
         else:
-            values += 1
-            if values > MAX_VALUES:
+            report.budget.left -= 1
+            if report.budget.left < 0:
                 raise InputError(f"more than {MAX_VALUES:,} values")
             done = Element(tag, constructed, at, contents, end, end)
             if stack:
@@ -158,19 +153,18 @@ def scan(data: bytes) -> Scan:
                 stack.append(_Open(done, length is None, end))
                 at = contents
             else:
-                _check_contents(data, done, findings)
+                if not done.tag.cls:
+                    check_contents(data, done, done.tag.number, report)
                 at = end
         # every definite value that ends here is complete
         while stack and not stack[-1].indefinite and stack[-1].bound == at:
             done = stack.pop().element
-            _check_constructed(data, done, findings)
+            _check_constructed(data, done, report)
         if not stack:
-            return Scan(done, findings.kept, findings.more)
+            return done
 
 
-def _header(
-    data: bytes, at: int, bound: int, findings: _Findings
-) -> tuple[Tag, bool, int | None, int]:
+def _header(data: bytes, at: int, bound: int, report: Report) -> tuple[Tag, bool, int | None, int]:
     """Tag, constructed, length (None: indefinite) and offset of the contents of the value there."""
     if at >= bound:
         raise InputError(f"cut short: a value should stand at offset {at}")
@@ -183,7 +177,7 @@ def _header(
                 raise InputError(f"cut short: within the tag at offset {at}")
             octet = data[position]
             if position == at + 1 and octet == 0x80:
-                findings.add("tag with leading zeros", at)
+                report.add("tag with leading zeros", at)
             number = number << 7 | octet & 0x7F
             position += 1
             if octet < 0x80:
@@ -191,13 +185,13 @@ def _header(
             if position - at > 5:
                 raise InputError(f"tag number too large at offset {at}")
         if number < 0x1F:
-            findings.add("tag not in its shortest form", at)
+            report.add("tag not in its shortest form", at)
     tag = Tag(first >> 6, number)
     if position >= bound:
         raise InputError(f"cut short: within the length of the {tag} at offset {at}")
     length, position = data[position], position + 1
     if length == 0x80:
-        findings.add("indefinite length", at)
+        report.add("indefinite length", at)
         return tag, bool(first & 0x20), None, position
     if length > 0x80:
         octets = data[position : position + (length & 0x7F)]
@@ -208,17 +202,26 @@ def _header(
         position += len(octets)
         length = int.from_bytes(octets, "big")
         if octets[0] == 0 or length < 0x80:
-            findings.add("length not in its shortest form", at)
+            report.add("length not in its shortest form", at)
         if length > 1 << 63:
             raise InputError(f"cut short: the {tag} at offset {at} claims an absurd length")
     return tag, bool(first & 0x20), length, position
 
 
-def _check_contents(data: bytes, element: Element, findings: _Findings) -> None:
-    """Check the contents of a primitive value as far as its tag tells its type."""
-    if element.tag.cls != _UNIVERSAL:
-        return
-    number, start, size = element.tag.number, element.start, element.end - element.contents
+def check_contents(data: bytes, element: Element, number: int, report: Report) -> None:
+    """Check the contents of a primitive value.
+
+    Args:
+        data: the octets.
+        element: the value in them.
+        number: the universal tag number of its type; behind an implicit tag the type alone
+            tells it.
+        report: gets what DER forbids.
+
+    Raises:
+        InputError: BER forbids it.
+    """
+    start, size = element.start, element.end - element.contents
     if number in _CONSTRUCTED_TYPES:
         raise InputError(f"not BER: primitive {element.tag} at offset {start}")
     head = data[element.contents : min(element.end, element.contents + 40)]
@@ -226,17 +229,17 @@ def _check_contents(data: bytes, element: Element, findings: _Findings) -> None:
         if size != 1:
             raise InputError(f"not BER: BOOLEAN of {_octets(size)} at offset {start}")
         if head not in (b"\x00", b"\xff"):
-            findings.add(f"BOOLEAN TRUE as {head.hex()} instead of ff", start)
+            report.add(f"BOOLEAN TRUE as {head.hex()} instead of ff", start)
     elif number in (_INTEGER, _ENUMERATED):
         if not size:
             raise InputError(f"not BER: {element.tag} without contents at offset {start}")
         if size > 1 and (head[0], head[1] >> 7) in ((0, 0), (0xFF, 1)):
-            findings.add(f"{element.tag} not in its shortest form", start)
+            report.add(f"{element.tag} not in its shortest form", start)
     elif number == _BIT_STRING:
         if not size or head[0] > 7 or (size == 1 and head[0]):
             raise InputError(f"not BER: bad BIT STRING at offset {start}")
         if size > 1 and data[element.end - 1] & (1 << head[0]) - 1:
-            findings.add("BIT STRING with unused bits that are not zero", start)
+            report.add("BIT STRING with unused bits that are not zero", start)
     elif number == _NULL:
         if size:
             raise InputError(f"not BER: NULL of {_octets(size)} at offset {start}")
@@ -244,18 +247,18 @@ def _check_contents(data: bytes, element: Element, findings: _Findings) -> None:
         if size > _MAX_ARCS_OCTETS:
             raise InputError(f"OBJECT IDENTIFIER of {_octets(size)} at offset {start}")
     elif number in _DER_TIMES and not _DER_TIMES[number].fullmatch(head):
-        findings.add(f"{element.tag} not in the form of DER", start)
+        report.add(f"{element.tag} not in the form of DER", start)
 
 
-def _check_constructed(data: bytes, element: Element, findings: _Findings) -> None:
+def _check_constructed(data: bytes, element: Element, report: Report) -> None:
     if element.tag.cls != _UNIVERSAL:
         return
     if element.tag.number == _SET:
         values = [data[child.start : child.stop] for child in element.children]
-        if any(one > next_ for one, next_ in zip(values, values[1:], strict=False)):
-            findings.add("SET OF out of order", element.start)
+        if any(one > next_ for one, next_ in pairwise(values)):
+            report.add("SET OF out of order", element.start)
     elif element.tag.number not in _CONSTRUCTED_TYPES:
-        findings.add(f"{element.tag} in pieces", element.start)
+        report.add(f"{element.tag} in pieces", element.start)
 
 
 def _octets(count: int) -> str:

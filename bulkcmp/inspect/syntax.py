@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from pyasn1.type import char, namedtype, namedval, tag, univ, useful
 from pyasn1_modules import (
     rfc2986,
-    rfc4055,
+    rfc4108,
     rfc4210,
     rfc4211,
     rfc5280,
@@ -29,21 +29,18 @@ Spec: TypeAlias = Any
 
 
 def _explicit(spec: Spec, number: int) -> Spec:
-    return spec.subtype(
-        explicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, number)
-    )
+    return spec.subtype(explicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, number))
 
 
 def _implicit(spec: Spec, number: int) -> Spec:
     # pyasn1 keeps the format of the tag that it replaces, and an untagged CHOICE gets the tag
     # as an explicit one (X.680, 31.2.7)
-    return spec.subtype(
-        implicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, number)
-    )
+    return spec.subtype(implicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, number))
 
 
 _field = namedtype.NamedType
 _optional = namedtype.OptionalNamedType
+_default = namedtype.DefaultedNamedType
 
 
 def _sequence(name: str, *fields: Spec) -> Spec:
@@ -495,6 +492,43 @@ CONTROLS: Final[dict[str, Spec]] = {
 }
 """Values of registration controls and regInfo (RFC 4211, 6 and 7; RFC 9810, 5.3.19.16)."""
 
+
+def _algorithm(oid: str, parameters: bytes) -> Spec:
+    identifier = AlgorithmIdentifier()
+    identifier["algorithm"] = oid
+    identifier["parameters"] = parameters
+    return identifier
+
+
+# pyasn1-modules has these three types too, but with DEFAULT values that equal nothing decoded
+_SHA1: Final = _algorithm("1.3.14.3.2.26", b"\x05\x00")
+_MGF1_SHA1: Final = _algorithm("1.2.840.113549.1.1.8", bytes.fromhex("300906052b0e03021a0500"))
+_HMAC_SHA1: Final = _algorithm("1.2.840.113549.2.7", b"\x05\x00")
+_NO_LABEL: Final = _algorithm("1.2.840.113549.1.1.9", b"\x04\x00")
+
+PBKDF2_params: Final = _sequence(
+    "PBKDF2_params",  # RFC 8018, A.2
+    _field("salt", rfc8018.PBKDF2_params.componentType[0].asn1Object),
+    _field("iterationCount", univ.Integer()),
+    _optional("keyLength", univ.Integer()),
+    _default("prf", _HMAC_SHA1),
+)
+
+RSASSA_PSS_params: Final = _sequence(
+    "RSASSA_PSS_params",  # RFC 8017, A.2.3
+    _default("hashAlgorithm", _explicit(_SHA1, 0)),
+    _default("maskGenAlgorithm", _explicit(_MGF1_SHA1, 1)),
+    _default("saltLength", _explicit(univ.Integer(20), 2)),
+    _default("trailerField", _explicit(univ.Integer(1), 3)),
+)
+
+RSAES_OAEP_params: Final = _sequence(
+    "RSAES_OAEP_params",  # RFC 8017, A.2.1
+    _default("hashAlgorithm", _explicit(_SHA1, 0)),
+    _default("maskGenAlgorithm", _explicit(_MGF1_SHA1, 1)),
+    _default("pSourceAlgorithm", _explicit(_NO_LABEL, 2)),
+)
+
 _NAMED_CURVE: Final = univ.ObjectIdentifier()
 _IV: Final = univ.OctetString()
 
@@ -506,13 +540,13 @@ ALGORITHM_PARAMETERS: Final[dict[str, Spec]] = {
         _field("mac", AlgorithmIdentifier()),
     )(),
     "1.2.840.113533.7.66.16": KemBMParameter(),
-    "1.2.840.113549.1.5.12": rfc8018.PBKDF2_params(),
+    "1.2.840.113549.1.5.12": PBKDF2_params(),
     "1.2.840.113549.1.5.13": rfc8018.PBES2_params(),
     "1.2.840.113549.1.5.14": rfc8018.PBMAC1_params(),
-    "1.2.840.113549.1.1.7": rfc8017.RSAES_OAEP_params(),
+    "1.2.840.113549.1.1.7": RSAES_OAEP_params(),
     "1.2.840.113549.1.1.8": AlgorithmIdentifier(),
     "1.2.840.113549.1.1.9": univ.OctetString(),
-    "1.2.840.113549.1.1.10": rfc4055.RSASSA_PSS_params(),
+    "1.2.840.113549.1.1.10": RSASSA_PSS_params(),
     "1.2.840.10045.2.1": _NAMED_CURVE,
     "1.3.132.1.12": _NAMED_CURVE,
     "1.3.132.1.13": _NAMED_CURVE,
@@ -531,7 +565,12 @@ ALGORITHM_PARAMETERS: Final[dict[str, Spec]] = {
 """Parameters by algorithm; those that are NULL or absent need no entry."""
 
 EXTENSIONS: Final[dict[str, Spec]] = {
-    **{str(oid): spec for oid, spec in rfc5280.certificateExtensionsMap.items()},
+    # whatever other modules add to that map when they are imported is left alone
+    **{
+        str(oid): spec
+        for oid, spec in rfc5280.certificateExtensionsMap.items()
+        if str(oid).startswith(("2.5.29.", "1.3.6.1.5.5.7.1.1"))
+    },
     "2.5.29.46": rfc5280.CRLDistributionPoints(),
     "2.5.29.54": univ.Integer(),
     "1.3.6.1.5.5.7.1.11": rfc5280.SubjectInfoAccessSyntax(),
@@ -561,4 +600,32 @@ CONTENTS: Final[dict[str, Spec]] = {
 RECIPIENTS: Final[dict[str, Spec]] = {"1.2.840.113549.1.9.16.13.3": KEMRecipientInfo()}
 """oriValue of an OtherRecipientInfo by oriType."""
 
+OTHER_NAMES: Final[dict[str, Spec]] = {
+    "1.3.6.1.4.1.311.20.2.3": char.UTF8String(),
+    "1.3.6.1.5.5.7.8.4": rfc4108.HardwareModuleName(),
+    "1.3.6.1.5.5.7.8.5": char.UTF8String(),
+    "1.3.6.1.5.5.7.8.7": char.IA5String(),
+    "1.3.6.1.5.5.7.8.9": char.UTF8String(),
+}
+"""Value of an otherName by type-id."""
+
+POLICY_QUALIFIERS: Final[dict[str, Spec]] = {
+    "1.3.6.1.5.5.7.2.1": char.IA5String(),
+    "1.3.6.1.5.5.7.2.2": rfc5280.UserNotice(),
+}
+"""qualifier by policyQualifierId (RFC 5280, 4.2.1.4)."""
+
 RSA_PUBLIC_KEY: Final = rfc8017.RSAPublicKey()
+
+PKI_MESSAGE: Final = PKIMessage()
+
+OPEN_TYPES: Final[dict[str, dict[str, Spec]]] = {
+    "AlgorithmIdentifier": ALGORITHM_PARAMETERS,
+    "AnotherName": OTHER_NAMES,
+    "AttributeTypeAndValue": CONTROLS,
+    "ContentInfo": CONTENTS,
+    "InfoTypeAndValue": INFO_TYPES,
+    "OtherRecipientInfo": RECIPIENTS,
+    "PolicyQualifierInfo": POLICY_QUALIFIERS,
+}
+"""By the name of each type that is an object identifier and an ANY: the types of that ANY."""

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bulkcmp.cli.main import app
+from bulkcmp.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def check(*arguments: str, code: int = 0) -> tuple[list[str], str]:
+    """Run `check`; its lines and what is on standard error."""
+    done = CliRunner().invoke(app, ["check", *arguments])
+    assert done.exit_code == code, done.output
+    return done.stdout.splitlines(), done.stderr
+
+
+def refused(*arguments: str) -> InputError:
+    done = CliRunner().invoke(app, ["check", *arguments])
+    assert isinstance(done.exception, InputError), done.output
+    return done.exception
+
+
+def test_good_rows_need_no_credential_here() -> None:
+    Path("a.csv").write_text("id,subject\na,/CN=a\n")
+    assert check("a.csv") == ([], "a.csv: 1 row, 0 bad\n")
+    # nor where some rows have their own
+    Path("b.csv").write_text("id,subject,secret\na,/CN=a,pass:x\nb,/CN=b,\n")
+    assert check("b.csv") == ([], "b.csv: 2 rows, 0 bad\n")
+
+
+def test_every_problem_is_listed() -> None:
+    Path("a.csv").write_text("id,subject,days\na,CN,0\na,/CN=a\x1b,1\nc,/CN=c,1\n")
+    lines, err = check("a.csv", code=2)
+    assert err == "a.csv: 3 rows, 2 bad\n"
+    places = [line.partition(": ")[0] for line in lines]
+    assert sorted(places[:2]) == [
+        "a.csv:2 (row 1), column days",
+        "a.csv:2 (row 1), column subject",
+    ]
+    assert "a.csv:3 (row 2), column id" in places[2:]
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_options_stand_for_cells() -> None:
+    Path("a.csv").write_text("id\na\n")
+    lines, _ = check("a.csv", code=2)
+    assert lines == ["a.csv:2 (row 1), column subject: ir needs a subject or sans"]
+    assert check("a.csv", "--subject", "/CN={id}")[0] == []
+    error = refused("a.csv", "--subject", "/CN={nope}")
+    assert "--subject" in str(error)
+
+
+def test_the_output_format_judges_the_keys() -> None:
+    Path("a.csv").write_text("id,subject,newkey\na,/CN=a,ml-dsa-65\nb,/CN=b,ed25519\n")
+    lines, _ = check("a.csv", "--out-format", "p12", code=2)
+    assert lines == [
+        "a.csv:2 (row 1), column newkey: p12 files can't hold ml-dsa-65 keys"
+        " (use --out-format pem or der)"
+    ]
+    assert check("a.csv", "--out-format", "der")[0] == []
+
+
+def test_settings_file() -> None:
+    Path("a.csv").write_text("id\na\n")
+    Path("p.toml").write_text('subject = "/CN={id}"\nserver = "http://h/"\n')
+    assert check("a.csv", "--config", "p.toml")[0] == []
+    assert str(refused("a.csv", "--config", "q.toml")) == "q.toml: no such file"

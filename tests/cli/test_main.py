@@ -1,0 +1,94 @@
+import re
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from bulkcmp.cli import main as module
+from bulkcmp.errors import BulkcmpError, InputError, InputErrors, Where
+
+Fail = Callable[..., tuple[int | str | None, str]]
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fail:
+    """Runs a command that raises; gives the exit code and what is on standard error."""
+
+    def run(error: BaseException) -> tuple[int | str | None, str]:
+        app = typer.Typer(cls=module._Commands, pretty_exceptions_enable=False)
+
+        @app.command()
+        def doomed() -> None:
+            raise error
+
+        app.command("other")(lambda: None)
+        monkeypatch.setattr(module, "app", app)
+        monkeypatch.setattr(sys, "argv", ["bulkcmp", "doomed"])
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+        out, err = capsys.readouterr()
+        assert out == ""
+        return ended.value.code, err
+
+    return run
+
+
+def test_what_where_and_what_to_do(fail: Fail) -> None:
+    where = Where("a.csv", 3, "subject", 2)
+    error = InputError("it is wrong", where=where, hint="mend\x1b[31m it")
+    assert fail(error) == (
+        2,
+        "error: a.csv:3 (row 2), column subject: it is wrong\nhint: mend\\x1b[31m it\n",
+    )
+    assert fail(BulkcmpError("[red]disk[/red]")) == (1, "error: [red]disk[/red]\n")
+
+
+def test_several_problems(fail: Fail) -> None:
+    problems = (InputError("one", where=Where("f", 1), hint="do"), InputError("two"))
+    error = InputErrors("f: 2 of 3", problems)
+    error.hint = "look"
+    code, err = fail(error)
+    assert code == 2
+    assert err == "error: f: 2 of 3\n  f:1: one\n    hint: do\n  two\nhint: look\n"
+
+
+def test_ctrl_c_is_said_and_told_by_the_exit_code(fail: Fail) -> None:
+    assert fail(KeyboardInterrupt()) == (130, "interrupted\n")
+
+
+def test_errors_of_the_machine(fail: Fail) -> None:
+    assert fail(OSError(28, "No space left on device", "x/y")) == (
+        1,
+        "error: x/y: No space left on device\n",
+    )
+    assert fail(OSError(28, "No space left on device")) == (1, "error: No space left on device\n")
+
+
+def test_a_bug_shows_its_place_but_no_text(fail: Fail) -> None:
+    code, err = fail(ValueError("the secret is swordfish"))
+    assert code == 1
+    assert re.match(r"error: .*test_main\.py:\d+: a bug in bulkcmp: ValueError\nhint: ", err)
+    assert "swordfish" not in err
+    assert "Traceback" not in err
+
+
+def test_a_bug_is_shown_in_full_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> None:
+        raise ValueError("all of it")
+
+    monkeypatch.setattr(module, "app", broken)
+    monkeypatch.setenv("BULKCMP_DEBUG", "1")
+    with pytest.raises(ValueError, match="all of it"):
+        module.main()
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["bulkcmp", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    out, _ = capsys.readouterr()
+    assert re.fullmatch(r"bulkcmp \d+\.\d+\.\d+ \(Python \d+\.\d+\.\d+\)\n", out)

@@ -1,0 +1,102 @@
+"""kill -9 at random moments, then resume: no row is lost, none is sent twice without a word."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from subprocess import DEVNULL
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bulkcmp.testca.aliases import Behaviour
+from bulkcmp.testca.store import CertificateStatus
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
+
+UNKNOWN = "unknown outcome"
+
+
+@pytest.mark.timeout(1800)
+def test_killed_again_and_again(
+    cli: "Cli",
+    make_ca: "MakeCa",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+) -> None:
+    rows, kills = (5000, 20) if tools.is_full else (150, 5)
+    rng = random.Random(4)
+    ca = make_ca(Behaviour(delay=0.05))
+    population = write_population(rows)
+    enroll = (
+        "enroll",
+        population,
+        *ca.options(),
+        "--out",
+        run.path,
+        "--concurrency",
+        "60" if tools.is_full else "10",
+    )
+
+    landed = 0
+    # each kill comes at its share of the work, and a moment later, wherever that is in a row
+    for number, share in enumerate(sorted(rng.random() for _ in range(kills))):
+        begun = (run.path / "journal.db").exists()
+        process = cli.start(
+            *(("resume", run.path) if begun else enroll), stderr=DEVNULL, stdout=DEVNULL
+        )
+        end = time.monotonic() + 300
+        while ca.count() < share * rows and process.poll() is None:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.3))
+        landed += process.poll() is None
+        if number % 2:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            tools.kill_all(process)
+
+    assert landed > kills // 2
+    ended = cli.finish(cli.start("resume", run.path), 0, 1, seconds=600)
+    after = Counter(row["outcome"] for row in run.results())
+    assert after.keys() <= {"issued", UNKNOWN}
+    assert after.total() == rows
+    assert (ended.code == 1) == (after[UNKNOWN] > 0)
+    one_each = Counter(one.number for one in run.transactions())
+    assert set(one_each.values()) == {1}, "a row was sent twice"
+    _judge_surplus(run, ca)
+
+    cli("resume", run.path, "--retry-unknown", seconds=600)
+    results = run.results()
+    assert {row["outcome"] for row in results} == {"issued"}
+    assert [row["row"] for row in results] == [str(n) for n in range(1, rows + 1)]
+    confirmed = _judge_surplus(run, ca)
+    assert {row["transaction_id"] for row in results} <= confirmed
+    assert len({row["serial"] for row in results}) == rows
+    tools.verify(ca.anchor, [run.path / row["cert_file"] for row in results])
+
+
+def _judge_surplus(run: "RunFolder", ca: "Ca") -> set[str]:
+    """Every certificate at the CA must be a row's own, or the journal must name it as unknown.
+
+    Returns:
+        The transactions that the CA saw confirmed, hex.
+    """
+    named = {one.id: one for one in run.transactions()}
+    own = {row["transaction_id"] for row in run.results()}
+    confirmed = set()
+    for certificate in ca.issued():
+        assert certificate.transaction_id in named, "a certificate of no known transaction"
+        transaction_id = certificate.transaction_id.hex()
+        if transaction_id not in own:
+            assert named[certificate.transaction_id].outcome == UNKNOWN
+        if certificate.status is CertificateStatus.CONFIRMED:
+            confirmed.add(transaction_id)
+    for transaction in named.values():
+        # all of a row's transactions but the last are named unknown
+        assert transaction.id.hex() in own or transaction.outcome == UNKNOWN
+    return confirmed

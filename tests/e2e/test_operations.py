@@ -1,0 +1,179 @@
+"""Every operation, at each of the CA's aliases, as sites use them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from bulkcmp.testca.aliases import Behaviour
+from bulkcmp.testca.store import CertificateStatus
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
+
+
+def alias(ca: "Ca", name: str) -> tuple[str, ...]:
+    """How to reach an alias; the credentials are the rows' own."""
+    return ("--server", ca.url(name), "--trusted", str(ca.anchor), "--key-pass", "env:KEY_PASS")
+
+
+def certificate_of(run: "RunFolder", row: dict[str, str]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((run.path / row["cert_file"]).read_bytes())
+
+
+def test_rows_that_bring_a_csr(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tmp_path: Path
+) -> None:
+    keys = {}
+    (tmp_path / "csr").mkdir()
+    for name in ("one", "two"):
+        keys[name] = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        csr = x509.CertificateSigningRequestBuilder().subject_name(subject)
+        content = csr.sign(keys[name], SHA256()).public_bytes(Encoding.PEM)
+        (tmp_path / "csr" / f"{name}.pem").write_bytes(content)
+    population = write_population(lines=["id,csr", "one,csr/one.pem", "two,csr/two.pem"])
+    # a run that makes no keys needs no passphrase
+    options = [text for text in ca.options() if text not in ("--key-pass", "env:KEY_PASS")]
+    cli("enroll", population, *options, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    for row in run.results():
+        assert (row["cmd"], row["subject"], row["key_file"]) == ("p10cr", f"CN={row['id']}", "")
+        assert certificate_of(run, row).public_key() == keys[row["id"]].public_key()
+    # nor does its resume
+    cli("resume", run.path)
+
+
+def test_preregistered_clients(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+) -> None:
+    """Recipes 1 and 2: with a secret of its own; then with the certificate that it got."""
+    registered = write_population(
+        lines=[
+            "id,ref,secret,subject",
+            "c1,c1,pass:pw one,/CN=c1/O=Registered/C=SE",
+            "c2,c2,pass:pw two,/CN=c2/O=Registered/C=SE",
+        ],
+        name="registered.csv",
+    )
+    add = ("ca", "add-end-entity", "--alias", "client-hmac", "--state", ca.folder)
+    cli(*add, "--csv", registered)
+    population = write_population(
+        lines=[
+            "id,ref,secret,subject",
+            "c1,c1,pass:pw one,/CN=c1/O=Asked",
+            "c2,c2,pass:pw two,/CN=c2/O=Registered/C=SE",
+        ]
+    )
+    options = (*alias(ca, "client-hmac"), "--subject-check", "record", "--out", run.path)
+    cli("enroll", population, *options)
+    first = {row["id"]: row for row in run.results()}
+    assert first["c1"]["outcome"] == "issued, subject changed"
+    assert first["c1"]["requested_subject"] == "O=Asked,CN=c1"
+    assert first["c1"]["subject"] == "C=SE,O=Registered,CN=c1"
+    assert first["c2"]["outcome"] == "issued"
+    assert b"pw one" not in run.all_bytes()
+
+    lines = [
+        f"{name}|run/{row['cert_file']}|run/{row['key_file']}|env:KEY_PASS|{row['subject']}"
+        for name, row in first.items()
+    ]
+    again = type(run)(cli.folder / "again")
+    population = write_population(lines=["id|cert|key|keypass|subject", *lines], name="second.csv")
+    cli("enroll", population, *alias(ca, "client-cert"), "--out", again.path)
+    assert again.outcomes() == {("issued", "")}
+    for row in again.results():
+        assert row["serial"] != first[row["id"]]["serial"]
+    tools.verify(ca.anchor, [again.path / row["cert_file"] for row in again.results()])
+
+
+def test_ra_certificate(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+) -> None:
+    ra = ("--cert", ca.folder / "ra.pem", "--key", ca.folder / "ra.key")
+    population = write_population(3, stem="byra")
+    cli("enroll", population, *alias(ca, "ra-cert"), *ra, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    tools.verify(ca.anchor, [run.path / row["cert_file"] for row in run.results()])
+
+
+def test_update_then_revocation(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    cli("enroll", write_population(2, stem="upd"), *ca.options(), "--out", run.path)
+    old = {row["id"]: row for row in run.results()}
+    lines = [
+        f"{name},kur,run/{row['cert_file']},run/{row['key_file']},env:KEY_PASS"
+        for name, row in old.items()
+    ]
+    population = write_population(lines=["id,cmd,cert,key,keypass", *lines], name="update.csv")
+    updated = type(run)(cli.folder / "updated")
+    cli("enroll", population, *alias(ca, "client-cert"), "--out", updated.path)
+    assert updated.outcomes() == {("issued", "")}
+    new = {row["id"]: row for row in updated.results()}
+    for name, row in new.items():
+        assert row["subject"] == old[name]["subject"]
+        key = certificate_of(updated, row).public_key()
+        assert key != certificate_of(run, old[name]).public_key()
+
+    lines = [f"{name},rr,updated/{row['cert_file']},keyCompromise" for name, row in new.items()]
+    population = write_population(lines=["id,cmd,oldcert,revreason", *lines], name="revoke.csv")
+    revoked = type(run)(cli.folder / "revoked")
+    cli("enroll", population, *ca.options(), "--out", revoked.path)
+    assert revoked.outcomes() == {("revoked", "")}
+    status = {f"{one.serial:X}".zfill(len(f"{one.serial:X}") + len(f"{one.serial:X}") % 2): one
+              for one in ca.issued()}  # fmt: skip
+    for name, row in new.items():
+        assert status[row["serial"]].status is CertificateStatus.REVOKED
+        assert status[old[name]["serial"]].status is not CertificateStatus.REVOKED
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_polling(
+    cli: "Cli",
+    make_ca: "MakeCa",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    implicit: bool,
+) -> None:
+    ca = make_ca(Behaviour(poll_count=2, check_after=1))
+    options = (*ca.options(), *(("--implicit-confirm",) if implicit else ()))
+    cli("enroll", write_population(3), *options, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    for row in run.results():
+        assert float(row["polling_s"]) >= 1
+        assert (row["confirm_s"] == "") is implicit
+    assert {one.status for one in ca.issued()} == {CertificateStatus.CONFIRMED}
+
+
+def test_settings_file(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tmp_path: Path
+) -> None:
+    """Paths in a settings file are relative to it; `resume` needs it no more."""
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "ca.pem").write_bytes(ca.anchor.read_bytes())
+    (folder / "secret").write_text(ca.secret + "\n")
+    (folder / "server.toml").write_text(
+        f"""
+        server = "{ca.url()}"
+        ref = "ra1"
+        secret = "file:secret"
+        trusted = ["ca.pem"]
+        subject = "/CN={{id}}/O=Acme"
+        key_pass = "env:KEY_PASS"
+        rate = 1
+        """
+    )
+    population = write_population(lines=["id", "set1", "set2"])
+    settings = ("--config", "profiles/server.toml")
+    cli("check", population, *settings)
+    cli("enroll", population, *settings, "--rate", "100", "--out", run.path)
+    assert [row["subject"] for row in run.results()] == ["O=Acme,CN=set1", "O=Acme,CN=set2"]
+    (folder / "server.toml").unlink()
+    cli("resume", run.path)

@@ -1,0 +1,239 @@
+import dataclasses
+import datetime as dt
+import pickle
+import socket
+from typing import Any, get_args
+
+import anyio
+import pytest
+from anyio.abc import UNIXSocketStream
+
+from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.engine import channel as channel_module
+from bulkcmp.engine.channel import Outbox, PipeChannel, memory_channels
+from bulkcmp.engine.frame import (
+    Done,
+    Drain,
+    Failed,
+    Frame,
+    Record,
+    Recorded,
+    Returned,
+    Setup,
+    Started,
+    Task,
+    TlsFiles,
+    Unreachable,
+)
+from bulkcmp.errors import InputError, Loss
+from bulkcmp.io.limits import Limits
+from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, Resumed, Skipped
+from bulkcmp.model import (
+    BadRow,
+    EndEntity,
+    KeySpec,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    Profile,
+    Secret,
+    Timings,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    backend: str = request.param
+    return backend
+
+
+OUTCOME = Outcome(OutcomeClass.REJECTED, "badAlg", "no", 2, ("badAlg",), "text")
+CHECKPOINT = Checkpoint(
+    Phase.ISSUED, b"id", b"a", b"b", b"c", -1, b"p", 9.5, 8.5, b"der", (b"ca",), OUTCOME, True
+)
+ENTITY = EndEntity(
+    7,
+    8,
+    "dev7",
+    Operation.KUR,
+    subject=b"dn",
+    new_key_spec=KeySpec.parse("ml-dsa-65"),
+    new_key=b"key",
+    secret=Secret(b"hush"),
+    cert=(b"cert", b"ca"),
+    priority=3,
+)
+ENDED = Ended(
+    7,
+    8,
+    "dev7",
+    Operation.KUR,
+    b"id",
+    OUTCOME,
+    Timings(1.0, 2.0, None, 3.0),
+    2,
+    dt.datetime(2027, 1, 1, tzinfo=dt.UTC),
+)
+SETUP = Setup(
+    "http://ca.test/",
+    Profile(),
+    Limits(),
+    TlsFiles(("ca.pem",), key_password=Secret(b"hush")),
+    None,
+    (b"root",),
+    (),
+    (),
+    None,
+    b"salt",
+    10,
+)
+ENTRIES: list[Entry] = [
+    Begun(7, 8, "dev7", Operation.KUR, b"dn", CHECKPOINT, b"key", 4),
+    Resumed(7, b"id"),
+    Advanced(CHECKPOINT),
+    ENDED,
+]
+FRAMES: list[Frame] = [
+    SETUP,
+    Task(ENTITY, b"key", 4, True, CHECKPOINT, True, True),
+    Task(ENTITY),
+    Started(7),
+    *(Record(ticket, entry) for ticket, entry in enumerate(ENTRIES)),
+    Recorded(3),
+    Done(ENDED),
+    Returned(7),
+    Unreachable(7, Loss.TLS, "handshake"),
+    Failed("no", "hint", 2),
+    Drain(),
+]
+
+
+def test_every_kind_of_frame_and_entry_is_tried() -> None:
+    assert {type(frame) for frame in FRAMES} == set(get_args(Frame))
+    # a bad row never comes to a worker
+    assert {type(entry) for entry in ENTRIES} == set(get_args(Entry)) - {Skipped}
+
+
+async def pipes() -> tuple[PipeChannel, PipeChannel]:
+    ours, theirs = socket.socketpair()
+    one = await UNIXSocketStream.from_socket(ours)
+    other = await UNIXSocketStream.from_socket(theirs)
+    return PipeChannel(one, one), PipeChannel(other, other)
+
+
+async def test_frames_arrive_as_they_were_sent() -> None:
+    one, other = await pipes()
+    await one.send(FRAMES)
+    assert await other.receive() == FRAMES
+    # as large as a socket's buffer is not
+    many = [Task(dataclasses.replace(ENTITY, number=n, csr=bytes(5000))) for n in range(400)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.send, many)
+        assert await one.receive() == many
+    await one.aclose()
+    with pytest.raises(anyio.EndOfStream):
+        await other.receive()
+    await other.aclose()
+
+
+def test_what_a_frame_gains_is_sent_too() -> None:
+    """Fields are sent by position: all of them must be fields of the initialiser, in its order."""
+    for kind in channel_module._REDUCERS:
+        assert dataclasses.is_dataclass(kind)
+        for one in dataclasses.fields(kind):
+            assert one.init, one
+            assert not one.kw_only, one
+    whole = channel_module._pickled([Record(1, Skipped(BadRow(1, 2, "x", ()), ENDED.finished_at))])
+    assert isinstance(pickle.loads(whole)[0].entry, Skipped)
+
+
+async def test_half_a_batch_is_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    stream = await UNIXSocketStream.from_socket(theirs)
+    channel = PipeChannel(stream, stream)
+    with ours:
+        ours.sendall(b"\x00\x00\x00\x10half")
+    with pytest.raises(anyio.EndOfStream):
+        await channel.receive()
+    await channel.aclose()
+    with pytest.raises(anyio.EndOfStream):
+        await channel.receive()
+
+
+async def test_within_one_process() -> None:
+    parent, worker = memory_channels()
+    await parent.send([Drain()])
+    await worker.send([Started(1)])
+    assert await worker.receive() == [Drain()]
+    assert await parent.receive() == [Started(1)]
+    worker.close()
+    with pytest.raises(anyio.EndOfStream):
+        await parent.receive()
+    await parent.aclose()
+    with pytest.raises(anyio.EndOfStream):
+        await parent.receive()
+
+
+class SlowChannel:
+    """Records batches; each takes its time."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.batches: list[list[Any]] = []
+        self.error = error
+
+    async def send(self, frames: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.batches.append(list(frames))
+        await anyio.sleep(0.01)
+
+    async def receive(self) -> Any:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        raise NotImplementedError
+
+
+async def test_what_gathers_while_a_batch_is_sent_goes_with_the_next() -> None:
+    channel = SlowChannel()
+    outbox = Outbox(channel)
+    async with anyio.create_task_group() as group:
+        group.start_soon(outbox.run)
+        outbox.put(Started(1))
+        await anyio.sleep(0.005)
+        outbox.put(Started(2))
+        outbox.put(Started(3))
+        outbox.close()
+        # the closing is no end for what was put before it
+    assert channel.batches == [[Started(1)], [Started(2), Started(3)]]
+
+
+async def test_an_outbox_that_is_closed_before_it_runs_sends_what_it_has() -> None:
+    channel = SlowChannel()
+    outbox = Outbox(channel)
+    outbox.put(Started(1))
+    outbox.close()
+    with anyio.fail_after(1):
+        await outbox.run()
+    assert channel.batches == [[Started(1)]]
+    empty = Outbox(channel)
+    empty.close()
+    with anyio.fail_after(1):
+        await empty.run()
+
+
+@pytest.mark.parametrize("error", [anyio.BrokenResourceError(), anyio.ClosedResourceError()])
+async def test_an_outbox_ends_when_the_other_end_is_gone(error: Exception) -> None:
+    outbox = Outbox(SlowChannel(error))
+    outbox.put(Started(1))
+    with anyio.fail_after(1):
+        await outbox.run()
+    outbox.put(Started(2))
+
+
+def test_secrets_are_in_no_repr() -> None:
+    text = repr([*FRAMES, InputError("x")])
+    assert "hush" not in text
+    assert "b'key'" not in text

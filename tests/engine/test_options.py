@@ -1,0 +1,351 @@
+import datetime as dt
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.plan import Plan
+from bulkcmp.errors import InputError
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.model import KeySpec, Popo, Secret, SubjectCheck
+from bulkcmp.outputs.credentials import OutFormat
+from bulkcmp.testca import state
+
+ENVIRON = {"S": "a secret", "K": "a passphrase"}
+GOOD: dict[str, Any] = {
+    "server": "http://ca.test:8080/cmp/ra",
+    "ref": "ra1",
+    "secret": "env:S",
+    "trusted": ("ca/ca.pem",),
+    "key_pass": "env:K",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a CA and a population."""
+    monkeypatch.chdir(tmp_path)
+    state.create(tmp_path / "ca", state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    (tmp_path / "a.csv").write_text("id,subject\na,/CN=a\nb,/CN=b\n")
+    return tmp_path
+
+
+def plan(population: str = "a.csv", **changes: Any) -> Plan:
+    return Options.merge(GOOD, changes).plan(population, ENVIRON)
+
+
+def refused(population: str = "a.csv", **changes: Any) -> str:
+    """What is said of options that can't be used, and what to do."""
+    with pytest.raises(InputError) as raised:
+        Options(**(GOOD | changes)).plan(population, ENVIRON)
+    return f"{raised.value} ({raised.value.hint})"
+
+
+# --- where options come from ----------------------------------------------------------------------
+
+
+def test_later_layers_win_and_what_is_not_given_does_not() -> None:
+    merged = Options.merge(
+        {"server": "a", "trusted": [Path("x")], "retries": 1, "rate": 2.0},
+        {"server": "b", "trusted": (), "retries": 0, "rate": None, "ref": None},
+    )
+    assert merged == Options(server="b", trusted=("x",), retries=0, rate=2.0)
+
+
+def test_run_folder_is_named_like_the_population() -> None:
+    assert Options().run_folder("x/devices.batch.csv") == "runs/devices.batch"
+    assert Options(out="elsewhere").run_folder("devices.csv") == "elsewhere"
+
+
+def test_paths_in_a_settings_file_are_relative_to_it(folder: Path) -> None:
+    (folder / "p").mkdir()
+    (folder / "p" / "s.toml").write_text(
+        """
+        trusted = ["ca.pem", "/abs.pem"]
+        srvcert = "srv.pem"
+        secret = "file:secret"
+        key_pass = "env:K"
+        newkey = "own.pem"
+        keypass = "pass:file:x"
+        retry_reused = true
+        """
+    )
+    read = Options.read(Path("p/s.toml"), {"key_pass": "stdin", "ref": "r"})
+    assert read == Options(
+        trusted=("p/ca.pem", "/abs.pem"),
+        srvcert="p/srv.pem",
+        secret="file:p/secret",
+        keypass="pass:file:x",
+        newkey="p/own.pem",
+        retry_reused=True,
+        key_pass="stdin",
+        ref="r",
+    )
+    (folder / "p" / "s.toml").write_text('newkey = "ec:P-384"\n')
+    assert Options.read(Path("p/s.toml"), {}).newkey == "ec:P-384"
+
+
+def test_nothing_shows_a_secret() -> None:
+    options = Options(secret="pass:x1", keypass="x2", newkeypass="pass:x3", key_pass="pass:x4",
+                      keys_pass="pass:x5", tls_keypass="pass:x6")  # fmt: skip
+    for number in range(1, 7):
+        assert f"x{number}" not in repr(options)
+        assert f"x{number}" not in json.dumps(options.facts())
+
+
+# --- what the journal keeps -----------------------------------------------------------------------
+
+
+def test_facts_hold_wherever_resume_is_called(folder: Path) -> None:
+    options = Options(
+        server="http://u:pw@h/", proxy="u:pw@p:1", trusted=("ca.pem",), cert="c.pem",
+        secret="file:s", keypass="env:K", newkey="own/{id}.pem", oldcert="/abs.pem", out="run",
+    )  # fmt: skip
+    facts = json.loads(json.dumps(options.facts()))
+    assert facts["trusted"] == [f"{folder}/ca.pem"]
+    assert facts["cert"] == f"{folder}/c.pem"
+    assert facts["oldcert"] == "/abs.pem"
+    assert facts["newkey"] == f"{folder}/own/{{id}}.pem"
+    assert facts["secret"] == f"file:{folder}/s"
+    assert facts["keypass"] == "env:K"
+    assert facts["server"] == "http://u:***@h/"
+    assert facts["proxy"] == "u:***@p:1"
+    assert Options(newkey="rsa:2048").facts()["newkey"] == "rsa:2048"
+    # and are taken for options again
+    given = {"server": "http://u:pw@h/", "proxy": "u:pw@p:1"}
+    assert Options.resumed(facts, given).trusted == (f"{folder}/ca.pem",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("secret", "pass:x"),
+        ("secret", "stdin"),
+        ("key_pass", "pass:x"),
+        ("tls_keypass", "pass:x"),
+        ("server", "http://u:pw@h/"),
+        ("proxy", "http://u:pw@h/"),
+    ],
+)
+def test_what_is_not_kept_is_asked_for_again(name: str, value: str) -> None:
+    facts = Options.merge({name: value}).facts()
+    with pytest.raises(InputError, match="is needed again: the journal keeps no secrets") as raised:
+        Options.resumed(facts, {name: None})
+    assert str(raised.value).startswith("--" + name.replace("_", "-"))
+    assert getattr(Options.resumed(facts, {name: value}), name) == value
+
+
+def test_what_is_given_takes_the_place_of_what_was() -> None:
+    facts = Options(secret="env:OLD", rate=5.0, concurrency=7).facts()
+    resumed = Options.resumed(facts, {"secret": "env:NEW", "rate": 0.0, "concurrency": None})
+    assert (resumed.secret, resumed.rate, resumed.concurrency) == ("env:NEW", 0.0, 7)
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+def test_plan(folder: Path) -> None:
+    made = plan()
+    anchor = load_certificate(made.setup.anchors[0])
+    assert made.setup.url == "http://ca.test:8080/cmp/ra"
+    # the only trust anchor is the CA to address
+    assert made.setup.profile.recipient == anchor.subject.public_bytes()
+    assert made.setup.profile.popo is Popo.SIGNATURE
+    assert made.setup.profile.subject_check is SubjectCheck.EXACT
+    assert (made.setup.tls, made.setup.proxy, made.setup.srvcert) == (None, None, None)
+    assert made.setup.limits.total == 70
+    assert made.workers == (os.cpu_count() or 1)
+    assert made.out_format is OutFormat.PEM
+    assert made.census is not None
+    assert (made.census.rows, made.census.keys) == (2, {KeySpec.parse("ec:P-256"): 2})
+    assert made.key_pass == made.key_file_pass == Secret(b"a passphrase")
+    assert made.notes == ()
+    assert plan(workers=3).workers == 3
+    # no two runs have the salt in common
+    assert plan().setup.pbm_salt != made.setup.pbm_salt
+
+
+def test_recipient() -> None:
+    anchor = Path("ca/ca.pem")
+    Path("two.pem").write_bytes(anchor.read_bytes() + Path("ca/ra.pem").read_bytes())
+    named = load_certificate(plan().setup.anchors[0]).subject.public_bytes()
+    assert plan(trusted=("two.pem",)).setup.profile.recipient is None
+    assert plan(trusted=("two.pem",), srvcert="ca/ca.pem").setup.profile.recipient == named
+    both = plan(issuer="/CN=i")
+    assert both.setup.profile.recipient == both.setup.profile.issuer != named
+    assert plan(issuer="/CN=i", recipient="/CN=r").setup.profile.recipient not in (
+        both.setup.profile.issuer,
+        named,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "url"),
+    [
+        ({"server": "h"}, "http://h"),
+        ({"server": "h:81/a"}, "http://h:81/a"),
+        ({"server": "h:81/a", "path": "b/c"}, "http://h:81/b/c"),
+        ({"server": "https://h/a", "path": "/b"}, "https://h/b"),
+        ({"server": "h", "tls_trusted": ("ca/ca.pem",)}, "https://h"),
+    ],
+)
+def test_server(changes: dict[str, Any], url: str) -> None:
+    made = plan(**changes)
+    assert made.setup.url == url
+    assert (made.setup.tls is not None) == url.startswith("https")
+
+
+def test_srvcert_alone_is_the_anchor() -> None:
+    made = Options(**(GOOD | {"trusted": (), "srvcert": "ca/ca.pem"})).plan("a.csv", ENVIRON)
+    assert made.setup.anchors == (made.setup.srvcert,)
+
+
+def test_weakened_checks_are_told() -> None:
+    made = plan(unprotected_errors=True, tolerate_pkiconf=True, ignore_keyusage=True, concurrency=5)
+    assert len(made.notes) == 3
+    assert made.setup.limits.connections == 5
+    profile = made.setup.profile
+    assert profile.unprotected_errors
+    assert profile.tolerate_pkiconf
+    assert profile.ignore_keyusage
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"server": ""}, "which server? (give --server"),
+        ({"server": "http://h:x/"}, "--server: Port"),
+        ({"server": "http://[h/"}, "--server: "),
+        ({"proxy": "http://[h/"}, "--proxy: "),
+        ({"server": "http://h/", "tls_key": "k"}, "--tls-key is for https, and --server is http"),
+        ({"trusted": ()}, "no trust anchor"),
+        ({"trusted": ("nope",)}, "--trusted: nope: no such file"),
+        ({"untrusted": ("a.csv",)}, "--untrusted: a.csv: neither PEM nor"),
+        ({"out_trusted": ("a.csv",)}, "--out-trusted: a.csv: neither PEM nor"),
+        ({"srvcert": "nope"}, "--srvcert: nope: no such file"),
+        ({"extracerts": ("nope",)}, "--extracerts: nope: no such file"),
+        ({"expect_sender": "x"}, "--expect-sender: RDN 'x'"),
+        ({"recipient": "x"}, "--recipient: RDN 'x'"),
+        ({"digest": "md5"}, "--digest: 'md5' is not known (one of sha1"),
+        ({"mac": "md5"}, "--mac: 'md5' is not known (one of hmac-sha1"),
+        ({"popo": "none"}, "--popo: 'none' is not known (one of signature, raVerified)"),
+        ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
+        ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),
+        ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),
+        ({"pbm_iterations": 0}, "--pbm-iterations is 0; it must be at least 1"),
+        ({"retries": -1}, "--retries is -1; it must be at least 0"),
+        ({"concurrency": 0}, "--concurrency is 0; it must be at least 1"),
+        ({"workers": -1}, "--workers is -1; it must be at least 0"),
+        ({"max_response": 0}, "--max-response is 0; it must be at least 1"),
+        ({"connect_timeout": 0.0}, "--connect-timeout is 0; it must be a number of seconds"),
+        ({"msg_timeout": float("nan")}, "--msg-timeout is nan; it must be"),
+        ({"msg_timeout": float("inf")}, "--msg-timeout is inf; it must be"),
+        ({"total_timeout": float("nan")}, "--total-timeout is nan; it must be"),
+        ({"total_timeout": -1.0}, "--total-timeout is -1; it must be"),
+        ({"rate": float("inf")}, "--rate is inf; it must be"),
+        ({"rate": -0.5}, "--rate is -0.5; it must be"),
+        ({"secret": "env:NOPE"}, "--secret: the environment has no variable 'NOPE'"),
+        ({"secret": "file:nope"}, "--secret: nope: no such file"),
+        ({"key_pass": "pass:"}, "--key-pass: "),
+        ({"keypass": "env:NOPE"}, "--keypass: "),
+        ({"keys_pass": "env:NOPE"}, "--keys-pass: "),
+        ({"newkeypass": "env:NOPE"}, "--newkeypass: "),
+        ({"server": "https://h", "tls_keypass": "env:NOPE"}, "--tls-keypass: "),
+        ({"secret": None, "ref": "x"}, "no credential: how shall requests be protected?"),
+        ({"plain_keys": True}, "--key-pass and --plain-keys exclude each other"),
+        ({"key_pass": None}, "how shall the private keys be stored? (give --key-pass SOURCE"),
+        ({"keys": "nope.db"}, "nope.db"),
+        ({"newkey": "ml-dsa-44", "out_format": "p12"}, "--newkey: p12 files can't hold ml-dsa-44"),
+        ({"secret": "stdin", "key_pass": "stdin"}, "--secret and --key-pass can't both read"),
+    ],
+)  # fmt: skip
+def test_refusals(changes: dict[str, Any], says: str) -> None:
+    assert says in refused(**changes)
+
+
+def test_cheap_checks_come_before_the_population_is_read() -> None:
+    assert "--rate" in refused("nowhere.csv", rate=float("nan"))
+    assert "--workers" in refused("nowhere.csv", workers=-1)
+    assert "nowhere.csv: no such file" in refused("nowhere.csv")
+
+
+def test_passphrase_is_tried_before_the_population_is_read() -> None:
+    seen: list[Secret | None] = []
+
+    def unlock(passphrase: Secret | None) -> None:
+        seen.append(passphrase)
+        raise InputError("wrong passphrase")
+
+    with pytest.raises(InputError, match="wrong passphrase"):
+        Options(**GOOD).plan("nowhere.csv", ENVIRON, unlock=unlock)
+    assert seen == [Secret(b"a passphrase")]
+
+
+def test_a_secret_is_read_once_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"first\nsecond\n")))
+    made = plan(key_pass="stdin")
+    assert made.key_pass == made.key_file_pass == Secret(b"first")
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "needs"),
+    [
+        ("id,subject\na,/CN=a\n", {}, True),
+        ("id,subject,newkey\na,/CN=a,ca/ca.key\n", {}, False),
+        ("id,csr\na,a.csr\n", {}, False),
+        ("id,cmd,oldcert\na,rr,ca/ca.pem\n", {}, False),
+        ("id,oldcert\na,ca/ca.pem\n", {"cmd": "rr"}, False),
+        # what is not known without reading the rows is needed
+        ("id,oldcert\na,ca/ca.pem\n", {"cmd": "rr", "skip_bad_rows": True}, False),
+        ("id,subject,newkey\na,/CN=a,ca/ca.key\n", {"skip_bad_rows": True}, True),
+        ("id,csr\na,a.csr\n", {"skip_bad_rows": True}, False),
+        ("id,subject\na,/CN=a\n", {"skip_bad_rows": True}, True),
+    ],
+)
+def test_a_run_that_makes_no_keys_needs_no_passphrase(
+    folder: Path, text: str, changes: dict[str, Any], needs: bool
+) -> None:
+    (folder / "b.csv").write_text(text)
+    options = Options.merge({k: v for k, v in GOOD.items() if k != "key_pass"}, changes)
+    if needs:
+        with pytest.raises(InputError, match="how shall the private keys be stored"):
+            options.plan("b.csv", ENVIRON)
+    else:
+        assert options.plan("b.csv", ENVIRON).key_pass is None
+
+
+def test_a_key_file_of_one_type_says_which_keys(folder: Path) -> None:
+    specs = [KeySpec.parse("ed25519"), KeySpec.parse("ec:P-384")]
+    with KeyFile.open_or_create(folder / "k.db", None) as keys:
+        keys.append(specs[0], make_keys(specs[0], 2))
+        made = plan(keys="k.db")
+        assert made.census is not None
+        assert made.census.keys == {specs[0]: 2}
+        assert made.key_file == Path("k.db")
+        keys.append(specs[1], make_keys(specs[1], 1))
+    assert "k.db: which keys shall be taken? It has: " in refused(keys="k.db")
+    made = plan(keys="k.db", newkey="ec:P-384")
+    assert made.census is not None
+    assert made.census.keys == {specs[1]: 2}
+
+
+def test_an_empty_key_file_says_so(folder: Path) -> None:
+    KeyFile.open_or_create(folder / "k.db", None).close()
+    assert "It has: none" in refused(keys="k.db")
+
+
+def test_skipping_bad_rows_reads_them_only_for_their_priorities(folder: Path) -> None:
+    (folder / "b.csv").write_text("id,subject,priority\na,/CN=a,2\nb,/CN=b,1\nc,CN,1\n")
+    made = plan("b.csv", skip_bad_rows=True)
+    assert made.census is not None
+    assert made.census.priorities == (1, 2, None)
+    assert plan(skip_bad_rows=True).census is None

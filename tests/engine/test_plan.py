@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.engine.plan import Census, Rows
+from bulkcmp.errors import InputErrors
+from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.row import Defaults
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Secret
+from bulkcmp.outputs.credentials import OutFormat
+
+
+def rows(folder: Path, text: str, out_format: OutFormat = OutFormat.PEM) -> Rows:
+    path = folder / "a.csv"
+    path.write_text(text)
+    defaults = Defaults(newkey="ec:P-256", secret=Secret(b"x"))
+    return Rows(Population(path, defaults, {}), str(path), out_format)
+
+
+def test_census(tmp_path: Path) -> None:
+    lines = ["id,subject,newkey,priority", "a,/CN=a,,", "b,/CN=b,ed25519,7", "c,/CN=c,,7",
+             "d,CN,rsa:1,0", "e,/CN=e,rsa:2048,3"]  # fmt: skip
+    census = Census.take(rows(tmp_path, "\n".join(lines)))
+    assert (census.rows, census.bad) == (5, 1)
+    assert {str(spec): count for spec, count in census.keys.items()} == {
+        "ec:P-256": 2, "ed25519": 1, "rsa:2048": 1,
+    }  # fmt: skip
+    # rows without one go last, and bad rows with them
+    assert census.priorities == (3, 7, None)
+    assert census.makes_keys
+    assert len(census.problems) == 2
+
+
+def test_refusal_of_bad_rows(tmp_path: Path) -> None:
+    good = Census.take(rows(tmp_path, "id,subject\na,/CN=a\n"))
+    good.refuse_bad_rows("a.csv")
+    assert good.priorities == (None,)
+
+    many = Census.take(rows(tmp_path, "id,subject\n" + "".join(f"{n},CN\n" for n in range(50))))
+    with pytest.raises(InputErrors) as raised:
+        many.refuse_bad_rows("a.csv")
+    assert raised.value.what == "a.csv: 50 of 50 rows can't be used"
+    # the rest is listed by `check`
+    assert len(raised.value.problems) == 20
+    assert "bulkcmp check a.csv" in (raised.value.hint or "")
+
+
+def test_rows_that_the_output_format_can_not_hold(tmp_path: Path) -> None:
+    made = rows(
+        tmp_path,
+        "id,subject,newkey\na,/CN=a,ml-dsa-65\nb,/CN=b,ed25519\nc,CN,ml-dsa-65\n",
+        OutFormat.P12,
+    )
+    for _ in range(2):  # they can be streamed again
+        first, second, third = made
+        assert isinstance(first, BadRow)
+        assert (first.number, first.line, first.id) == (1, 2, "a")
+        (problem,) = first.problems
+        assert str(problem) == (
+            f"{tmp_path / 'a.csv'}:2 (row 1), column newkey: p12 files can't hold ml-dsa-65 keys"
+        )
+        assert isinstance(second, EndEntity)
+        assert second.new_key_spec == KeySpec.parse("ed25519")
+        assert isinstance(third, BadRow)
+        assert len(third.problems) == 1

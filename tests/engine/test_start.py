@@ -1,0 +1,162 @@
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.start import begin, go_on, refuse_used
+from bulkcmp.errors import InputError
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.journal.journal import FILE_NAME, Journal
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.model import KeySpec, Secret
+from bulkcmp.testca import state
+
+ENVIRON = {"S": "a secret", "K": "a passphrase", "WRONG": "another"}
+RUN = Path("run")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory: a CA and a population."""
+    monkeypatch.chdir(tmp_path)
+    state.create(tmp_path / "ca", state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    Path("a.csv").write_text("id,subject\na,/CN=a\nb,/CN=b\n")
+
+
+def options(**changes: Any) -> Options:
+    good = {
+        "server": "http://ca.test/",
+        "secret": "env:S",
+        "trusted": ("ca/ca.pem",),
+        "key_pass": "env:K",
+    }
+    return Options.merge(good, changes)
+
+
+def resume(environ: dict[str, str] = ENVIRON, **given: Any) -> tuple[Plan, Journal]:
+    return go_on(RUN, given, environ, retry_unknown=False, retry_failed=False)
+
+
+def refused(*, environ: dict[str, str] = ENVIRON, **given: Any) -> str:
+    with pytest.raises(InputError) as raised:
+        resume(environ, **given)
+    # whoever is refused leaves the run to others
+    Journal.open(RUN).close()
+    return str(raised.value)
+
+
+def test_begin_then_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, journal = begin("a.csv", options(rate=5.0), RUN, ENVIRON)
+    with journal:
+        facts = journal.facts
+        assert facts["population"] == str(tmp_path / "a.csv")
+        assert facts["sha256"] == plan.population.digest()
+        assert facts["options"]["trusted"] == [str(tmp_path / "ca" / "ca.pem")]
+        assert not journal.is_plain
+    # from anywhere else
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again, journal = go_on(
+        tmp_path / RUN, {"workers": 3}, ENVIRON, retry_unknown=True, retry_failed=False
+    )
+    with journal:
+        assert (again.setup.rate, again.workers) == (5.0, 3)
+        assert again.key_pass == Secret(b"a passphrase")
+        assert (again.retry_unknown, again.retry_failed) == (True, False)
+        assert again.setup.anchors == plan.setup.anchors
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"newkey": "rsa:1"},
+        {"subject_check": "x"},
+        {"server": "ftp://h/"},
+        {"proxy": "socks5://h:1"},
+        {"server": "https://h", "tls_cert": "ca/ca.pem", "tls_key": "ca/ra.key"},
+    ],
+)
+def test_nothing_is_left_of_a_run_that_can_not_begin(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        begin("a.csv", options(**changes), RUN, ENVIRON)
+    assert not RUN.exists()
+
+
+def test_bad_rows_are_refused_unless_they_are_skipped() -> None:
+    Path("a.csv").write_text("id,subject\na,/CN=a\nb,CN\n")
+    with pytest.raises(InputError, match=r"a\.csv: 1 of 2 rows can't be used"):
+        begin("a.csv", options(), RUN, ENVIRON)
+    assert not RUN.exists()
+    _, journal = begin("a.csv", options(skip_bad_rows=True), RUN, ENVIRON)
+    journal.close()
+    plan, journal = resume()
+    journal.close()
+    assert plan.skip_bad_rows
+
+
+def test_a_folder_that_is_in_use() -> None:
+    refuse_used(RUN)
+    RUN.mkdir()
+    refuse_used(RUN)
+    (RUN / FILE_NAME).touch()
+    with pytest.raises(InputError, match="run: holds a run already"):
+        refuse_used(RUN)
+    with pytest.raises(InputError, match=r"a\.csv: is a file, not a folder"):
+        refuse_used(Path("a.csv"))
+    # found before all else
+    with pytest.raises(InputError, match="holds a run already"):
+        begin("nowhere.csv", Options(), RUN, ENVIRON)
+
+
+def test_a_key_file_must_have_a_key_for_each_row() -> None:
+    spec = KeySpec.parse("ed25519")
+    with KeyFile.open_or_create(Path("k.db"), Secret(b"a passphrase")) as keys:
+        keys.append(spec, make_keys(spec, 1))
+        with pytest.raises(InputError, match=r"k\.db: 2 ed25519 keys are wanted, and 1 are free"):
+            begin("a.csv", options(keys="k.db"), RUN, ENVIRON)
+        with pytest.raises(InputError, match=r"k\.db: 2 ed448 keys are wanted, and 0 are free"):
+            begin("a.csv", options(keys="k.db", newkey="ed448"), RUN, ENVIRON)
+        keys.append(spec, make_keys(spec, 1))
+    with pytest.raises(InputError, match="wrong passphrase"):
+        begin("a.csv", options(keys="k.db", keys_pass="env:WRONG"), RUN, ENVIRON)
+    assert not RUN.exists()
+    plan, journal = begin("a.csv", options(keys="k.db"), RUN, ENVIRON)
+    journal.close()
+    assert plan.key_file == Path("k.db")
+
+
+def test_wrong_passphrase() -> None:
+    begin("a.csv", options(), RUN, ENVIRON)[1].close()
+    assert refused(key_pass="env:WRONG") == "run: wrong passphrase"
+    assert "no variable 'K'" in refused(environ={"S": "a secret"})
+
+
+def test_changed_population() -> None:
+    begin("a.csv", options(), RUN, ENVIRON)[1].close()
+    # even what is no population any more has changed in the first place
+    Path("a.csv").write_text("nonsense\n")
+    assert "the population has changed since the run began" in refused()
+    Path("a.csv").unlink()
+    assert "a.csv: no such file" in refused()
+
+
+def test_plain_run_needs_no_passphrase() -> None:
+    plain = replace(options(), key_pass=None, plain_keys=True)
+    begin("a.csv", plain, RUN, ENVIRON)[1].close()
+    # and minds none
+    plan, journal = resume(key_pass="env:K")
+    journal.close()
+    assert plan.plain_keys
+    assert plan.key_pass is None
+
+
+def test_rows_that_have_gone_bad_since() -> None:
+    Path("own.pem").write_bytes(Path("ca/ca.key").read_bytes())
+    Path("a.csv").write_text("id,subject,newkey\na,/CN=a,own.pem\n")
+    begin("a.csv", options(), RUN, ENVIRON)[1].close()
+    Path("own.pem").unlink()
+    assert "1 of 1 rows can't be used" in refused()
