@@ -50,6 +50,9 @@ from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, Ended, Entry, Re
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Timings
 
+_FAREWELL: Final = 1.0
+"""Seconds that servers have to agree to the end of their TLS connections."""
+
 
 def connect(setup: Setup) -> CmpHttpClient:
     """The HTTP client of a worker.
@@ -128,16 +131,23 @@ class Worker:
 
     async def _serve(self) -> None:
         setup, tasks = await self._begin()
-        async with self._make_client(setup) as client:
-            self._around = Surroundings(
-                client, self._clock, self._make_pacer(setup), Deriver(), self._stopping
-            )
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._listen, group.cancel_scope, tasks)
-                async with anyio.create_task_group() as consumers:
-                    for _ in range(setup.concurrency):
-                        consumers.start_soon(self._consume)
-                group.cancel_scope.cancel()
+        with anyio.CancelScope() as leaving:
+            async with self._make_client(setup) as client:
+                self._around = Surroundings(
+                    client, self._clock, self._make_pacer(setup), Deriver(), self._stopping
+                )
+                try:
+                    await self._work_off(setup.concurrency, tasks)
+                finally:
+                    leaving.deadline = anyio.current_time() + _FAREWELL
+
+    async def _work_off(self, concurrency: int, frames: Sequence[Frame]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen, group.cancel_scope, frames)
+            async with anyio.create_task_group() as consumers:
+                for _ in range(concurrency):
+                    consumers.start_soon(self._consume)
+            group.cancel_scope.cancel()
 
     async def _begin(self) -> tuple[Setup, list[Frame]]:
         setup, *tasks = await self._channel.receive()
@@ -400,6 +410,7 @@ async def main(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    # the terminal's Ctrl-C is the parent's to interpret
+    # both are the parent's to interpret: who stops a service signals all of its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     loop.run(main, int(sys.argv[1]))

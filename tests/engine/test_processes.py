@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from anyio.abc import TaskGroup
+from anyio.abc import Process, TaskGroup
 
+from bulkcmp.engine import run as run_module
+from bulkcmp.engine.channel import MemoryChannel, memory_channels
 from bulkcmp.engine.frame import Setup, Task, TlsFiles
 from bulkcmp.engine.keys import PooledKeys
 from bulkcmp.engine.run import Colleague, Run, WorkerError, hire_process
@@ -172,6 +175,20 @@ def test_a_worker_is_killed_in_mid_run(site: Site) -> None:
     site.check()
 
 
+def test_signals_for_all_are_for_the_parent(site: Site) -> None:
+    """As when a terminal or a service manager signals every process that there is."""
+
+    async def stop_all(run: Run, colleagues: list[Colleague]) -> None:
+        await until(run, 20)
+        for colleague in colleagues:
+            assert colleague.process is not None
+            colleague.process.send_signal(signal.SIGINT)
+            colleague.process.send_signal(signal.SIGTERM)
+
+    assert len(work(site, 100, conduct=stop_all)) == 2
+    assert site.outcomes() == {ISSUED: 100}
+
+
 def test_workers_that_are_killed_again_and_again(site: Site) -> None:
     async def hire_to_death(group: TaskGroup) -> Colleague:
         colleague = await hire_process(group)
@@ -243,6 +260,47 @@ def test_a_server_that_is_down_ends_the_run_within_the_connect_limit(site: Site)
     assert time.monotonic() - began < 5.0
     assert runs[0].unreachable is not None
     assert set(site.outcomes()) <= {OutcomeClass.TO_DO}
+
+
+async def sleeper() -> Process:
+    return await anyio.open_process([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def test_a_process_that_hangs_up_but_does_not_end_is_killed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_PATIENCE", 0.1)
+    hired = 0
+
+    async def hire(group: TaskGroup) -> Colleague:
+        nonlocal hired
+        hired += 1
+        if hired > 1:
+            return await hire_process(group)
+        ours, theirs = memory_channels()
+        theirs.close()
+        return Colleague(ours, await sleeper())
+
+    colleagues = work(site, 10, hire=hire, workers=1)
+    assert [one.process.returncode for one in colleagues if one.process] == [-9, 0]
+    assert site.outcomes() == {ISSUED: 10}
+
+
+def test_a_worker_that_does_not_end_is_killed_when_all_is_done(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_PATIENCE", 0.1)
+    deaf: list[MemoryChannel] = []
+
+    async def hire(_: TaskGroup) -> Colleague:
+        ours, theirs = memory_channels()
+        deaf.append(theirs)
+        return Colleague(ours, await sleeper())
+
+    (colleague,) = work(site, 0, hire=hire, workers=1)
+    deaf[0].close()
+    assert colleague.process is not None
+    assert colleague.process.returncode == -9
 
 
 # --- a parent that is killed ----------------------------------------------------------------------

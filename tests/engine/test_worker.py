@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 import trio.testing
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -27,6 +28,7 @@ from bulkcmp.engine.frame import (
 )
 from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import InputError
+from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.pacer import SharedPacer
 from bulkcmp.journal.entry import Advanced, Begun, Ended, Resumed
@@ -149,6 +151,21 @@ def test_a_worker_ends_with_its_parent(scene: "Scene", frames: list[str]) -> Non
     assert Done not in kinds(parent.heard)
     assert Failed not in kinds(parent.heard)
     assert len(scene.peer.seen) == ("task" in frames)
+
+
+class Clinging(httpx.MockTransport):
+    """Its connections never end."""
+
+    async def aclose(self) -> None:
+        await anyio.sleep_forever()
+
+
+def test_a_server_that_clings_to_its_connections_holds_no_worker_up(scene: "Scene") -> None:
+    client = CmpHttpClient("http://ca.test/", Clinging(scene.peer.handle))
+    scene.peer.client = lambda: client  # type: ignore[method-assign]
+    parent = Parent(scene)
+    parent.work(parent.setup, Task(scene.row(1), KEY))
+    assert parent.entries[-1].outcome.outcome is OutcomeClass.ISSUED
 
 
 def test_a_frame_that_no_worker_understands(scene: "Scene") -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
 from bulkcmp.inputs.name import format_name
-from bulkcmp.inputs.population import Check, Population
+from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.model import BadRow, EndEntity
 
@@ -233,13 +233,6 @@ def test_broken_csv(write_csv: "WriteCsv", rows: str, line: int, why: str) -> No
     assert found_line == line
     assert why in what
     assert _ids(path) == ["b"]
-
-
-def test_check_counts_and_yields_the_bad_rows(write_csv: "WriteCsv") -> None:
-    check = Check(_open(write_csv("id\na\na\nb\nb\n")))
-    for _ in range(2):
-        assert [row.number for row in check] == [2, 4]
-        assert (check.rows, check.bad) == (4, 2)
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:

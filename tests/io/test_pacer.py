@@ -106,6 +106,18 @@ def test_three_processes_share_one_ceiling(tmp_path: Path) -> None:
     assert count >= 0.25 * rate * 0.7
 
 
+def test_within_one_process_it_waits_too(tmp_path: Path) -> None:
+    async def main() -> float:
+        pacer = SharedPacer(Pace(100.0), tmp_path / "pace")
+        await pacer.wait()
+        began = time.monotonic()
+        for _ in range(5):
+            await pacer.wait()
+        return time.monotonic() - began
+
+    assert 0.045 <= anyio.run(main) < 1.0
+
+
 def test_a_process_that_is_killed_holds_nobody_up(tmp_path: Path) -> None:
     file = tmp_path / "pace"
     code = (
