@@ -2,6 +2,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,7 @@ def test_what_is_no_state_of_a_ca(ca: "Ca", tmp_path: Path) -> None:
     junk.write_bytes(b"x" * 5000)
     with pytest.raises(InputError, match="not the books of a CA"):
         Store(junk)
-    with sqlite3.connect(Folder(ca.folder).books) as db:
+    with closing(sqlite3.connect(Folder(ca.folder).books)) as db, db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(InputError, match="version 99, this bulkcmp reads 1"):
