@@ -31,6 +31,11 @@ def run_and_show(
         BulkcmpError: something of this machine failed.
     """
     errors = _Errors()
+
+    def notice(what: str) -> None:
+        if not quiet:
+            errors.survive(lambda: errors.print(what, markup=False))
+
     view = make_view(errors, quiet=quiet, json=json)
     work = partial(
         session,
@@ -39,7 +44,7 @@ def run_and_show(
         journal,
         resumed=resumed,
         on_snapshot=lambda snapshot: errors.survive(lambda: view.update(snapshot)),
-        on_notice=lambda what: errors.survive(lambda: errors.print(what, markup=False)),
+        on_notice=notice,
     )
     try:
         with ExitStack() as stack:

@@ -38,6 +38,9 @@ from bulkcmp.stats.tally import Tally
 _AHEAD: Final = 1024
 """Keys of a type that are made ahead of the network, at most."""
 
+_MANY: Final = 5000
+"""Rows whose credentials take some seconds to write."""
+
 
 async def session(
     command: str,
@@ -58,7 +61,7 @@ async def session(
         journal: unlocked.
         resumed: it has rows of an earlier session.
         on_snapshot: told how the run stands, several times a second.
-        on_notice: told what a signal led to, in plain English.
+        on_notice: told, in plain English, what a signal led to, and what takes its time.
 
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
@@ -68,7 +71,13 @@ async def session(
             interruption = _Interruption(on_notice)
             await group.start(interruption.watch)
             summary = await _session(
-                command, plan, journal, interruption, resumed=resumed, on_snapshot=on_snapshot
+                command,
+                plan,
+                journal,
+                interruption,
+                resumed=resumed,
+                on_snapshot=on_snapshot,
+                on_notice=on_notice,
             )
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
@@ -84,6 +93,7 @@ async def _session(
     *,
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
+    on_notice: Callable[[str], None],
 ) -> RunSummary:
     clock = SystemClock()
     began = dt.datetime.now(dt.UTC)
@@ -109,6 +119,8 @@ async def _session(
     journal.settle()
     tally = await anyio.to_thread.run_sync(write_table, plan, journal)
     with interruption.writing:
+        if tally.total >= _MANY:
+            on_notice(f"writing {CREDENTIALS_FOLDER}/")
         await write_files(plan, journal)
     summary = _summary(command, plan, journal, run, tally, interruption, began)
     write_summary(journal.folder / SUMMARY_FILE, summary)

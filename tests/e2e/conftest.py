@@ -7,6 +7,7 @@ invariants. BULKCMP_PEERS=required makes a missing peer a failure instead of a s
 import csv
 import datetime as dt
 import functools
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,7 +144,7 @@ class Ca:
         """What `enroll` must be told to use ra-hmac; RA_SECRET holds the secret."""
         return (
             "--server", self.url(alias), "--ref", "ra1", "--secret", f"env:{RA_SECRET}",
-            "--trusted", str(self.anchor), "--key-pass", "env:KEY_PASS",
+            "--trusted", str(self.anchor), "--key-pass", "env:KEY_PASS", "--workers", "1",
         )  # fmt: skip
 
 
@@ -169,6 +171,7 @@ def make_ca(tmp_path: Path, cli: Cli) -> Iterator[MakeCa]:
     with ExitStack() as stack:
 
         def make(behaviour: Behaviour) -> Ca:
+            """Serve a CA; all that a test makes are one CA, which behaves in several ways."""
             folder = tmp_path / "ca"
             state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
             settings = ServerSettings(folder, port=0, behaviour=behaviour)
@@ -220,6 +223,10 @@ class RunFolder:
 
     def outcomes(self) -> set[tuple[str, str]]:
         return {(row["outcome"], row["reason"]) for row in self.results()}
+
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / "summary.json").read_text())
+        return found
 
     def transactions(self) -> list[Transaction]:
         with closing(sqlite3.connect(self.path / "journal.db")) as journal:

@@ -1,7 +1,6 @@
 """What a server or a network can do to a run: each failure is told from the others."""
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,9 +52,9 @@ def test_server_that_is_down(
 ) -> None:
     port = tools.free_port()
     down = ("--server", f"http://127.0.0.1:{port}/cmp", "--connect-timeout", "5")
-    began = time.monotonic()
     ended = cli("enroll", write_population(50), *ca.options(), *down, "--out", run.path, code=1)
-    assert time.monotonic() - began < 5 + 3
+    # the connect limit, and the start of the workers; five retries would take 15 s and more
+    assert run.summary()["elapsed_s"] < 5 + 5
     assert {row["outcome"] for row in run.results()} == {"to do"}
     assert len(run.results()) == 50
     said = " ".join(ended.out.split())
@@ -72,9 +71,8 @@ def test_server_that_never_accepts(
 ) -> None:
     # TEST-NET-1 (RFC 5737): nothing is there, and what is sent there is dropped or refused
     away = ("--server", "http://192.0.2.1/cmp", "--connect-timeout", "1")
-    began = time.monotonic()
     cli("enroll", write_population(5), *ca.options(), *away, "--out", run.path, code=1)
-    assert time.monotonic() - began < 1 + 4
+    assert run.summary()["elapsed_s"] < 1 + 5
     assert {row["outcome"] for row in run.results()} == {"to do"}
 
 

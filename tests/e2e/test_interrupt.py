@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 ROWS = 80
 
 
-@pytest.fixture
-def slow(make_ca: "MakeCa") -> "Ca":
-    return make_ca(Behaviour(delay=0.3))
-
-
 def start(
     cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
 ) -> subprocess.Popen[str]:
@@ -35,12 +30,13 @@ def start(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_first_signal_drains(
     cli: "Cli",
-    slow: "Ca",
+    make_ca: "MakeCa",
     write_population: "WritePopulation",
     run: "RunFolder",
     tools: "Tools",
     number: signal.Signals,
 ) -> None:
+    slow, quick = make_ca(Behaviour(delay=0.3)), make_ca(Behaviour())
     process = start(cli, slow, write_population, run, tools)
     process.send_signal(number)
     ended = cli.finish(process, 130, seconds=20)
@@ -53,14 +49,20 @@ def test_first_signal_drains(
     assert outcomes["issued"] == slow.count() < ROWS
     assert len(list((run.path / "certs").glob("*.key.pem"))) == outcomes["issued"]
 
-    cli("resume", run.path, "--concurrency", "80")
+    cli("resume", run.path, "--server", quick.url())
     assert run.outcomes() == {("issued", "")}
     assert slow.count() == ROWS
 
 
 def test_second_signal_leaves_at_once(
-    cli: "Cli", slow: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+    cli: "Cli",
+    make_ca: "MakeCa",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
 ) -> None:
+    # what is under way would take two seconds more
+    slow, quick = make_ca(Behaviour(delay=2.0)), make_ca(Behaviour())
     process = start(cli, slow, write_population, run, tools)
     process.send_signal(signal.SIGINT)
     time.sleep(0.1)
@@ -83,11 +85,11 @@ def test_second_signal_leaves_at_once(
 
     # what is unknown stays so until the user says otherwise; all else is done
     code = 1 if outcomes["unknown outcome"] else 0
-    cli("resume", run.path, "--concurrency", "80", code=code)
+    cli("resume", run.path, "--server", quick.url(), code=code)
     resumed = Counter(row["outcome"] for row in run.results())
     assert resumed["unknown outcome"] == outcomes["unknown outcome"]
     assert resumed["issued"] == ROWS - outcomes["unknown outcome"]
-    cli("resume", run.path, "--retry-unknown")
+    cli("resume", run.path, "--server", quick.url(), "--retry-unknown")
     assert run.outcomes() == {("issued", "")}
 
 

@@ -31,15 +31,8 @@ def test_killed_again_and_again(
     rng = random.Random(4)
     ca = make_ca(Behaviour(delay=0.05))
     population = write_population(rows)
-    enroll = (
-        "enroll",
-        population,
-        *ca.options(),
-        "--out",
-        run.path,
-        "--concurrency",
-        "60" if tools.is_full else "10",
-    )
+    pace = ("--workers", "2", "--concurrency", "60" if tools.is_full else "10")
+    enroll = ("enroll", population, *ca.options(), *pace, "--out", run.path)
 
     landed = 0
     # each kill comes at its share of the work, and a moment later, wherever that is in a row
