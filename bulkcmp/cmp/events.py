@@ -52,12 +52,21 @@ class Lost:
 
     Attributes:
         retry_after: seconds that the server asked for.
+        status: the HTTP status code, if there was one.
     """
 
     now: float
     loss: Loss
     detail: str
     retry_after: float | None = None
+    status: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """The loss in fixed words; an HTTP error is told by its status."""
+        if self.loss is Loss.HTTP_STATUS and self.status is not None:
+            return f"HTTP {self.status}"
+        return self.loss.value
 
 
 @dataclass(frozen=True, slots=True)

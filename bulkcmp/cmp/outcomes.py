@@ -30,11 +30,11 @@ def was_processed(loss: Loss) -> bool:
     return loss not in _NEVER_PROCESSED
 
 
-def lost(loss: Loss, detail: str) -> Outcome:
+def lost(loss: Loss, reason: str, detail: str) -> Outcome:
     """The outcome of a first request that got no CMP answer."""
     if not was_processed(loss):
-        return Outcome(OutcomeClass.NOT_SENT, loss.value, detail)
-    return Outcome(_LOSS_CLASSES.get(loss, OutcomeClass.UNKNOWN), loss.value, detail)
+        return Outcome(OutcomeClass.NOT_SENT, reason, detail)
+    return Outcome(_LOSS_CLASSES.get(loss, OutcomeClass.UNKNOWN), reason, detail)
 
 
 def refused(status: PKIStatusInfo, *, authenticated: bool, details: list[str]) -> Outcome:

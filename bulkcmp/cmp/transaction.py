@@ -596,7 +596,7 @@ class Transaction:
     def _lose_request(self, event: Lost) -> list[Instruction]:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
             return self._back_off(event)
-        return self._finish(event.now, outcomes.lost(event.loss, event.detail))
+        return self._finish(event.now, outcomes.lost(event.loss, event.reason, event.detail))
 
     def _lose_poll(self, event: Lost) -> list[Instruction]:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
@@ -604,7 +604,7 @@ class Transaction:
         # the answer to a pollReq may have been the certificate
         seen = outcomes.was_processed(event.loss)
         kind = OutcomeClass.UNKNOWN if seen else OutcomeClass.STILL_WAITING
-        return self._finish(event.now, Outcome(kind, event.loss.value, event.detail))
+        return self._finish(event.now, Outcome(kind, event.reason, event.detail))
 
     def _lose_confirm(self, event: Lost) -> list[Instruction]:
         self._confirm_uncertain = self._confirm_uncertain or outcomes.was_processed(event.loss)
@@ -612,9 +612,7 @@ class Transaction:
             return self._back_off(event)
         return self._finish(
             event.now,
-            self._unconfirmed(
-                OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, event.loss.value, event.detail
-            ),
+            self._unconfirmed(OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, event.reason, event.detail),
         )
 
     def _may_retry(self, event: Lost) -> bool:

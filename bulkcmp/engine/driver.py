@@ -109,7 +109,7 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
     except TransportError as error:
         if first and error.loss in (Loss.CONNECT, Loss.TLS):
             raise UnreachableError(error.loss, error.what) from error
-        return Lost(clock.now(), error.loss, error.what, error.retry_after)
+        return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
     times = reply.times
     return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
 

@@ -1,6 +1,7 @@
 """Where a run's keys come from: made on the way, or taken from a key file."""
 
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -55,11 +56,20 @@ class FiledKeys:
         path: of the file, for messages.
         used: numbers of the keys that rows of this run have already; what the run had taken
             besides, before it was cut off, is used first.
+        wanted: how many keys of each type the rows want, where that is known: no more are taken.
     """
 
     starved = 0.0
 
-    def __init__(self, path: Path, file: KeyFile, run_id: str, used: frozenset[int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: KeyFile,
+        run_id: str,
+        used: frozenset[int],
+        wanted: Mapping[KeySpec, int] | None = None,
+    ) -> None:
+        self._wanted = dict(wanted or {})
         self._path = path
         self._file = file
         self._run_id = run_id
@@ -68,6 +78,8 @@ class FiledKeys:
             if key_id not in used:
                 key = file.get(key_id, run_id)
                 self._stock.setdefault(spec, deque()).append((key_id, key))
+            elif spec in self._wanted:
+                self._wanted[spec] -= 1
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +95,9 @@ class FiledKeys:
     async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
         stock = self._stock.setdefault(spec, deque())
         if not stock:
-            take = partial(self._file.take, spec, _BATCH, self._run_id)
+            # a row that wants one more than was counted still gets it
+            batch = max(1, min(_BATCH, self._wanted.get(spec, _BATCH)))
+            take = partial(self._file.take, spec, batch, self._run_id)
             stock.extend(await anyio.to_thread.run_sync(take))
         if not stock:
             raise InputError(
@@ -92,4 +106,6 @@ class FiledKeys:
                 hint="make more with bulkcmp keys generate, then bulkcmp resume",
             )
         key_id, key = stock.popleft()
+        if spec in self._wanted:
+            self._wanted[spec] -= 1
         return key, key_id

@@ -171,7 +171,8 @@ async def _keys(plan: Plan, journal: Journal) -> AsyncIterator[KeySource]:
     if plan.key_file is not None:
         file = KeyFile.open(plan.key_file, plan.key_file_pass)
         used = frozenset(journal.key_ids())
-        with FiledKeys(plan.key_file, file, journal.run_id, used) as source:
+        wanted = None if plan.census is None else plan.census.keys
+        with FiledKeys(plan.key_file, file, journal.run_id, used, wanted) as source:
             yield source
         return
     async with KeyPool(ahead=_AHEAD) as pool:

@@ -25,7 +25,7 @@ LOST = {
 
 @pytest.mark.parametrize("loss", Loss)
 def test_every_loss_has_its_class(loss: Loss) -> None:
-    assert outcomes.lost(loss, "why") == Outcome(LOST[loss], loss.value, "why")
+    assert outcomes.lost(loss, "how", "why") == Outcome(LOST[loss], "how", "why")
     assert outcomes.was_processed(loss) == (LOST[loss] is not OutcomeClass.NOT_SENT)
 
 

@@ -1,7 +1,6 @@
 """The main job: every row comes out with a certificate that OpenSSL accepts, and its key."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,13 +133,8 @@ def test_keys_made_earlier(
     ]
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     assert len({key.public_key().public_bytes(*form) for key in keys}) == 4
-    shown = re.fullmatch(
-        r"keys.db: keys are encrypted\ned25519: (\d) free, (\d) taken\n",
-        cli("keys", "show", "keys.db").out,
-    )
-    assert shown is not None
-    assert int(shown[1]) + int(shown[2]) == 5
-    assert int(shown[2]) >= 4
+    shown = cli("keys", "show", "keys.db").out
+    assert shown == "keys.db: keys are encrypted\ned25519: 1 free, 4 taken\n"
 
 
 def test_rows_may_name_their_own_keys(

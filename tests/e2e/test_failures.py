@@ -122,8 +122,8 @@ def no_http(_number: int, _body: bytes) -> bytes | None:
     ("answer", "outcome", "reason", "detail"),
     [
         (html, "not CMP", "answer is not CMP", "Please log in"),
-        (error_500, "HTTP error", "HTTP error", "HTTP 500"),
-        (not_found, "HTTP error", "HTTP error", "HTTP 404"),
+        (error_500, "HTTP error", "HTTP 500", "HTTP 500"),
+        (not_found, "HTTP error", "HTTP 404", "HTTP 404"),
         (bad_gateway, "unknown outcome", "gateway lost the answer", "HTTP 502"),
         (cut, "unknown outcome", "connection lost", ""),
         (cut_in_the_middle, "unknown outcome", "connection lost", ""),
