@@ -54,7 +54,7 @@ class InputError(BulkcmpError):
     exit_code = EXIT_BAD_INPUT
 
 
-class InputErrors(InputError):  # noqa: N818
+class InputErrors(InputError):  # noqa: N818  # several of them
     """Several things are wrong with one input; `problems` has each of them."""
 
     def __init__(self, what: str, problems: tuple[InputError, ...]) -> None:
@@ -65,7 +65,7 @@ class InputErrors(InputError):  # noqa: N818
         return "\n".join((self.what, *map(str, self.problems)))
 
 
-class Interrupted(BulkcmpError):  # noqa: N818
+class Interrupted(BulkcmpError):  # noqa: N818  # the user's wish, not an error
     """The user ended the program, by Ctrl-C."""
 
     exit_code = EXIT_INTERRUPTED

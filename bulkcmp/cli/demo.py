@@ -33,7 +33,7 @@ def demo(
     json: option.Json = False,
 ) -> None:
     """Start the embedded CA, enroll 1,000 devices, and print the summary."""
-    folder = out or Path("runs") / f"demo-{dt.datetime.now():%Y%m%d-%H%M%S}"  # noqa: DTZ005
+    folder = out or Path("runs") / f"demo-{dt.datetime.now():%Y%m%d-%H%M%S}"  # noqa: DTZ005  # a name for its user
     refuse_used(folder)
     population = str(shipped(POPULATION))
     passphrase = secrets.token_urlsafe(12)

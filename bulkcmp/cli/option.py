@@ -280,7 +280,12 @@ RetryUnknown = Annotated[
 ]
 RetryFailed = Annotated[
     bool,
-    _flag(_KEYS, "Enroll rows anew that failed without a certificate.", "--retry-failed"),
+    _flag(
+        _KEYS,
+        "Enroll rows anew that failed without a certificate. Where the answer was bad, or no"
+        " CMP, the CA may then have issued twice.",
+        "--retry-failed",
+    ),
 ]
 
 Concurrency = Annotated[

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     PROTECTION_MISSING = "protection missing"
     PROTECTION_ALGORITHM = "protection algorithm refused"
     MAC = "wrong MAC"
-    NO_SECRET = "MAC without a shared secret"  # noqa: S105
+    NO_SECRET = "MAC without a shared secret"  # noqa: S105  # a reason, not a secret
     SIGNATURE = "wrong signature"
     SIGNER_MISSING = "signer's certificate missing"
     SIGNER_NOT_TRUSTED = "signer not trusted"

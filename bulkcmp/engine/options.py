@@ -364,7 +364,7 @@ class Options:
             _split_url("--proxy", self.proxy)
         return Setup(
             url=url,
-            profile=self._profile(srvcert or (anchors if len(anchors) == 1 else ())),
+            profile=self._profile(srvcert, anchors),
             limits=self._limits(),
             tls=self._tls(url, environ),
             proxy=self.proxy,
@@ -415,14 +415,19 @@ class Options:
             connections=_at_least("--concurrency", self.concurrency, 1),
         )
 
-    def _profile(self, ca: tuple[bytes, ...]) -> Profile:
+    def _profile(self, srvcert: tuple[bytes, ...], anchors: tuple[bytes, ...]) -> Profile:
         recipient = _name("--recipient", self.recipient)
         issuer = _name("--issuer", self.issuer)
         if recipient is None and issuer is not None:
             recipient = issuer
+        ca = srvcert or (anchors if len(anchors) == 1 else ())
         if recipient is None and ca:
             # EJBCA signs its errors only for a request that names the CA
             recipient = load_certificate(ca[0]).subject.public_bytes()
+        expect_sender = _name("--expect-sender", self.expect_sender)
+        if expect_sender is None and srvcert:
+            # as in openssl cmp; a MAC would let any name pass
+            expect_sender = load_certificate(srvcert[0]).subject.public_bytes()
         unknown = [name for name in self.retry_fail_info if name not in FAIL_INFO]
         if unknown:
             raise InputError(
@@ -432,7 +437,7 @@ class Options:
         return Profile(
             recipient=recipient,
             issuer=issuer,
-            expect_sender=_name("--expect-sender", self.expect_sender),
+            expect_sender=expect_sender,
             digest=_one_of("--digest", self.digest, algorithms.DIGESTS),
             mac=_one_of("--mac", self.mac, algorithms.MACS),
             password_mac=_choice("--password-mac", self.password_mac, PasswordMac),

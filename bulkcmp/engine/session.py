@@ -177,8 +177,10 @@ async def _keys(plan: Plan, journal: Journal) -> AsyncIterator[KeySource]:
         return
     async with KeyPool(ahead=_AHEAD) as pool:
         if plan.census is not None:
+            # rows that were taken up before have their keys
+            left = plan.census.rows - journal.count()
             for spec, count in plan.census.keys.items():
-                pool.expect(spec, count)
+                pool.expect(spec, min(count, left))
         yield PooledKeys(pool)
 
 

@@ -112,6 +112,7 @@ class Worker:
         self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
         self._setup: Setup
         self._trust: Trust
+        self._mac_parameters: MacParameters
         self._around: Surroundings
 
     async def run(self) -> None:
@@ -156,6 +157,14 @@ class Worker:
         signers = TrustStore(setup.anchors, setup.untrusted)
         issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
         self._trust = Trust(signers, issuers, setup.srvcert)
+        profile = setup.profile
+        self._mac_parameters = MacParameters.choose(
+            setup.pbm_salt,
+            kind=profile.password_mac,
+            owf=profile.digest,
+            iterations=profile.pbm_iterations,
+            mac=profile.mac,
+        )
         return setup, tasks
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
@@ -312,16 +321,8 @@ class Worker:
         """The secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate."""
         certified = entity.key is not None and bool(entity.cert)
         if entity.secret is not None and not (entity.cmd is Operation.KUR and certified):
-            profile = self._setup.profile
-            parameters = MacParameters.choose(
-                self._setup.pbm_salt,
-                kind=profile.password_mac,
-                owf=profile.digest,
-                iterations=profile.pbm_iterations,
-                mac=profile.mac,
-            )
             # a server that knows the end entity finds it by the reference
-            return MacCredential(entity.ref or entity.id, entity.secret, parameters)
+            return MacCredential(entity.ref or entity.id, entity.secret, self._mac_parameters)
         if entity.key is None or not entity.cert:
             raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
         return SignatureCredential(entity.key, entity.cert)

@@ -359,7 +359,7 @@ class Journal:
         marks = ",".join("?" * len(wanted))
         with self._mutex, _translated(self._folder):
             found = self._connection.execute(
-                f"SELECT number, row.outcome, row.reason, row.key, {_CHECKPOINT} FROM row"  # noqa: S608
+                f"SELECT number, row.outcome, row.reason, row.key, {_CHECKPOINT} FROM row"  # noqa: S608  # constants
                 f" LEFT JOIN tx USING (transaction_id, number) WHERE number IN ({marks})",
                 wanted,
             ).fetchall()

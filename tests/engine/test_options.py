@@ -11,6 +11,7 @@ from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import KeySpec, Popo, Secret, SubjectCheck
@@ -204,6 +205,15 @@ def test_server(changes: dict[str, Any], url: str) -> None:
 def test_srvcert_alone_is_the_anchor() -> None:
     made = Options(**(GOOD | {"trusted": (), "srvcert": "ca/ca.pem"})).plan("a.csv", ENVIRON)
     assert made.setup.anchors == (made.setup.srvcert,)
+    named = made.setup.profile.recipient
+    assert named is not None
+    assert made.setup.profile.expect_sender == named, "as in openssl cmp"
+
+
+def test_a_named_sender_is_expected_before_that_of_srvcert() -> None:
+    options = Options(**(GOOD | {"srvcert": "ca/ca.pem", "expect_sender": "/CN=other"}))
+    expected = options.plan("a.csv", ENVIRON).setup.profile.expect_sender
+    assert expected == parse_name("/CN=other")
 
 
 def test_weakened_checks_are_told() -> None:
