@@ -352,18 +352,16 @@ class Transaction:
 
     def _unproven(self, now: float, message: PKIMessage, error: CheckError) -> list[Instruction]:
         """A response whose protection is missing or bad: only a refusal or a pkiconf may count."""
+        is_ours = message.header.transactionID == self._transaction_id
         if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
-            if self._profile.tolerate_pkiconf:
+            if self._profile.tolerate_pkiconf and is_ours:
                 return self._finish(now, self._granted)
             return self._refuse_response(now, error)
         refusal = _refusal(message)
         if refusal is None:
             return self._refuse_response(now, error)
         status, details = refusal
-        believed = (
-            self._profile.unprotected_errors
-            and message.header.transactionID == self._transaction_id
-        )
+        believed = self._profile.unprotected_errors and is_ours
         outcome = outcomes.refused(status, authenticated=believed, details=details)
         if not believed:
             outcome = replace(outcome, detail=f"{outcome.detail}; {error.what}")

@@ -1127,6 +1127,12 @@ CONFIRMATIONS: dict[str, Confirmation] = {
     "pkiconf under another secret, tolerated": Confirmation(
         lambda run: run.confirmed().macced(OTHER_SECRET), OutcomeClass.ISSUED, "", TOLERANT
     ),
+    "unprotected pkiconf of another transaction is not what is tolerated": Confirmation(
+        lambda run: replace(run.confirmed(), transaction_id=b"another").plain(),
+        OutcomeClass.ISSUED_UNPROVEN,
+        Reason.PROTECTION_MISSING,
+        TOLERANT,
+    ),
     "pkiconf with another nonce is not what is tolerated": Confirmation(
         lambda run: replace(run.confirmed(), recip_nonce=b"").macced(),
         OutcomeClass.ISSUED_UNPROVEN,
