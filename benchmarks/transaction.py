@@ -37,7 +37,7 @@ from bulkcmp.cmp.events import (
     Stored,
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.request import MacCredential
+from bulkcmp.cmp.request import Applicant, MacCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import parse_name
@@ -81,8 +81,7 @@ class _Client:
             number, number, str(number), Operation.IR, parse_name(f"/CN=dev{number}/O=Acme/C=SE")
         )
         transaction = Transaction(
-            entity,
-            key,
+            [Applicant(entity, key)],
             self._credential,
             self._profile,
             self._trust,
@@ -104,11 +103,12 @@ class _Client:
                     answer = self._authority.handle(RA_HMAC, message, dt.datetime.now(dt.UTC))
                     self.ca_cpu += _cpu() - began
                     event = Received(time.time(), answer, time.time())
-                case Finish(outcome, checkpoint):
+                case Finish((outcome,), checkpoint):
                     if outcome.outcome is not OutcomeClass.ISSUED or checkpoint is None:
                         raise SystemExit(f"a transaction failed: {outcome}")
-                    assert checkpoint.certificate is not None
-                    return checkpoint.certificate
+                    (part,) = checkpoint.parts
+                    assert part.certificate is not None
+                    return part.certificate
                 case _:
                     raise SystemExit(f"unexpected {instruction}")
 

@@ -349,6 +349,7 @@ class Profile:
         max_pbm_iterations: above it a response's MAC is refused, PBM or PBMAC1.
         popo: proof of possession.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
+        disable_confirm: send no certConf, whatever the CA awaits.
         subject_check: what another subject than the requested one means.
         ignore_keyusage: the signer's certificate may lack digitalSignature.
         unprotected_errors: believe a refusal that nobody signed.
@@ -374,6 +375,7 @@ class Profile:
     max_pbm_iterations: int = 100_000
     popo: Popo = Popo.SIGNATURE
     implicit_confirm: bool = False
+    disable_confirm: bool = False
     subject_check: SubjectCheck = SubjectCheck.EXACT
     ignore_keyusage: bool = False
     unprotected_errors: bool = False

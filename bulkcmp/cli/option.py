@@ -78,6 +78,22 @@ ImplicitConfirm = Annotated[
     bool | None,
     _flag(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm"),
 ]
+DisableConfirm = Annotated[
+    bool | None,
+    _flag(
+        _SERVER,
+        "Send no certConf, though the CA awaits one: for servers that can't take it.",
+        "--disable-confirm",
+    ),
+]
+CertsPerMessage = Annotated[
+    int | None,
+    _option(
+        _SERVER,
+        "Requests in one message, at most, for rows that share their credential. Default: 1.",
+        metavar="N",
+    ),
+]
 Popo_ = Annotated[
     str | None,
     _option(

@@ -89,11 +89,44 @@ Event = Start | KeyDerived | Stored | Received | Lost | TimerFired | Stop
 
 
 class Phase(StrEnum):
-    """How far a transaction is known to have come; part of its checkpoint."""
+    """How far a request is known to have come; part of its checkpoint."""
 
     REQUESTED = "requested"
     WAITING = "waiting"
     ISSUED = "issued"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one row of a transaction has come to.
+
+    Attributes:
+        number: of the row.
+        check_at: Unix time of the next poll.
+        certificate: DER of the issued certificate; chain: its issuers.
+        granted: the outcome if the confirmation succeeds.
+        confirm: a certConf is due.
+        outcome: set where the row is over while others of the transaction go on.
+    """
+
+    number: int
+    phase: Phase
+    cert_req_id: int
+    check_at: float = 0.0
+    certificate: bytes | None = None
+    chain: tuple[bytes, ...] = ()
+    granted: Outcome | None = None
+    confirm: bool = False
+    outcome: Outcome | None = None
+
+    @property
+    def waits(self) -> bool:
+        return self.outcome is None and self.phase is Phase.WAITING
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether its certificate came, and the certConf for it was not answered yet."""
+        return self.outcome is None and self.confirm
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +138,28 @@ class Checkpoint:
         sent_nonce: senderNonce of our last message.
         received_nonce: senderNonce of the peer's last message, to be repeated as recipNonce.
         protection: DER protectionAlg of our messages; a MAC goes on with the same salt.
-        check_at: Unix time of the next poll.
         deadline: Unix time at which the transaction is given up; 0 for never.
-        certificate: DER of the issued certificate; chain: its issuers.
-        granted: the outcome if the confirmation succeeds.
-        confirm: a certConf is due.
+        parts: of each row, in the order of their requests in the message.
+        whole_waits: the answer as a whole is waited for, not single requests (RFC 9483, 4.4).
     """
 
-    phase: Phase
     transaction_id: bytes
     request_nonce: bytes
     sent_nonce: bytes
     received_nonce: bytes | None
-    cert_req_id: int
     protection: bytes
     deadline: float
-    check_at: float = 0.0
-    certificate: bytes | None = None
-    chain: tuple[bytes, ...] = ()
-    granted: Outcome | None = None
-    confirm: bool = False
+    parts: tuple[Part, ...]
+    whole_waits: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether anything was heard of the request."""
+        return any(part.phase is not Phase.REQUESTED for part in self.parts)
+
+    def part(self, number: int) -> Part:
+        """The part of a row."""
+        return next(part for part in self.parts if part.number == number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +202,21 @@ class Finish:
     """The transaction is over.
 
     Attributes:
-        checkpoint: the last one; its certificate is there if one was issued.
+        outcomes: of each row, in the order of their requests.
+        checkpoint: the last one; certificates are there if they were issued.
         sends: messages that were sent with a request in them, repetitions included.
     """
 
-    outcome: Outcome
+    outcomes: tuple[Outcome, ...]
     checkpoint: Checkpoint | None
     timings: Timings
     sends: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a transaction for one row."""
+        (outcome,) = self.outcomes
+        return outcome
 
 
 Instruction = DeriveKey | Store | Send | WakeAt | Finish

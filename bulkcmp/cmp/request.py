@@ -1,13 +1,14 @@
-"""The requests of one end entity: bodies of ir, cr, kur, p10cr and rr, and the message around them.
+"""The requests of end entities: bodies of ir, cr, kur, p10cr and rr, and the message around them.
 
-A request is built from an end entity and its credential; header and protection are made anew for
+A request is built from end entities and their credential; header and protection are made anew for
 each message of the transaction, the body once.
 """
 
 import datetime as dt
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,10 +35,13 @@ from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import EndEntity, Operation, Profile, RevocationReason, Secret
 
 CERT_REQ_ID: Final = 0
-"""certReqId of the only request in a message (RFC 9483, 4.1.1)."""
+"""certReqId of the first request in a message, and of the only one (RFC 9483, 4.1.1)."""
 
 CERT_REQ_ID_P10CR: Final = -1
 """certReqId that stands for a PKCS#10 request (RFC 9483, 4.1.4)."""
+
+CERT_REQ_ID_WHOLE: Final = -1
+"""certReqId by which an answer that waits as a whole is polled for (RFC 9483, 4.4)."""
 
 BODY_TYPES: Final = {
     Operation.IR: (BodyType.IR, BodyType.IP),
@@ -195,6 +199,36 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
     return sender, identifier.value.digest, scheme
 
 
+class Applicant(NamedTuple):
+    """Who asks in a message.
+
+    Attributes:
+        entity: its row.
+        key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+    """
+
+    entity: EndEntity
+    key: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Applicant({self.entity!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one applicant asks for, and the answer must match.
+
+    Attributes:
+        cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
+        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr.
+        subject: DER of the Name that was asked for; None where the CA is to choose.
+    """
+
+    cert_req_ids: tuple[int, ...]
+    public_key: bytes | None = None
+    subject: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """The body of a request and what its answer must match.
@@ -202,37 +236,52 @@ class Request:
     Attributes:
         body: DER under the body's tag.
         general_info: concatenated DER InfoTypeAndValues of the request's header.
-        cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
-        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr.
-        subject: DER of the Name that was asked for; None where the CA is to choose.
+        asked: of each applicant, in their order.
     """
 
     operation: Operation
     body: bytes
     general_info: bytes
-    cert_req_ids: tuple[int, ...]
-    public_key: bytes | None
-    subject: bytes | None
+    asked: tuple[Asked, ...]
 
 
-def build(entity: EndEntity, new_key: bytes | None, profile: Profile, now: float) -> Request:
-    """The request that an end entity's row asks for.
+def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Request:
+    """The request that end entities' rows ask for, all in one message.
 
     Args:
-        new_key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        applicants: one or more, all with the same operation; a p10cr has one.
         now: Unix time, seconds; the requested validity begins there.
 
     Raises:
         LocalCmpError: something that the operation needs is missing or can't be used.
     """
-    general_info = _general_info(entity, profile)
-    if entity.cmd is Operation.P10CR:
-        return _p10cr(entity, general_info)
-    if entity.cmd is Operation.RR:
-        return _rr(entity, general_info)
-    if new_key is None:
+    entities = [applicant.entity for applicant in applicants]
+    operation = entities[0].cmd
+    general_info = _general_info(entities, profile)
+    if operation is Operation.P10CR:
+        (entity,) = entities
+        body, asked = _p10cr(entity)
+        return Request(operation, body, general_info, (asked,))
+    if operation is Operation.RR:
+        body = wrap(0x30, *map(_rev_details, entities))
+        asked_ids = tuple(Asked((place,)) for place in range(len(entities)))
+        return Request(operation, body, general_info, asked_ids)
+    parts = [
+        _cert_req_msg(applicant, cert_req_id, profile, now)
+        for cert_req_id, applicant in enumerate(applicants, CERT_REQ_ID)
+    ]
+    body = wrap(0x30, *(message for message, _ in parts))
+    return Request(operation, body, general_info, tuple(asked for _, asked in parts))
+
+
+def _cert_req_msg(
+    applicant: Applicant, cert_req_id: int, profile: Profile, now: float
+) -> tuple[bytes, Asked]:
+    """DER CertReqMsg (RFC 4211, 3), and what it asks for."""
+    entity = applicant.entity
+    if applicant.key is None:
         raise LocalCmpError(f"{entity.cmd} without a key to certify")
-    key = algorithms.load_signing_key(new_key)
+    key = algorithms.load_signing_key(applicant.key)
     public_key = algorithms.public_key_info(key)
     subject, controls = entity.subject, b""
     if entity.cmd is Operation.KUR:
@@ -253,19 +302,12 @@ def build(entity: EndEntity, new_key: bytes | None, profile: Profile, now: float
         b"\xa6" + public_key[1:],
         _extensions(entity.san, subject),
     )
-    cert_request = wrap(0x30, encode(CERT_REQ_ID), template, controls)
+    cert_request = wrap(0x30, encode(cert_req_id), template, controls)
     proof = popo.prove(cert_request, key, profile.digest, profile.popo, profile.rsa_padding)
-    return Request(
-        entity.cmd,
-        wrap(0x30, wrap(0x30, cert_request, proof)),
-        general_info,
-        (CERT_REQ_ID,),
-        public_key,
-        subject,
-    )
+    return wrap(0x30, cert_request, proof), Asked((cert_req_id,), public_key, subject)
 
 
-def _p10cr(entity: EndEntity, general_info: bytes) -> Request:
+def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:
     if entity.csr is None:
         raise LocalCmpError("p10cr without a PKCS#10 request")
     try:
@@ -275,11 +317,11 @@ def _p10cr(entity: EndEntity, general_info: bytes) -> Request:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise LocalCmpError(f"not a usable PKCS#10 request: {error}") from error
     # RFC 9483 says -1; there are servers that answer 0
-    ids = (CERT_REQ_ID_P10CR, CERT_REQ_ID)
-    return Request(Operation.P10CR, entity.csr, general_info, ids, public_key, subject)
+    return entity.csr, Asked((CERT_REQ_ID_P10CR, CERT_REQ_ID), public_key, subject)
 
 
-def _rr(entity: EndEntity, general_info: bytes) -> Request:
+def _rev_details(entity: EndEntity) -> bytes:
+    """DER RevDetails (RFC 9810, 5.3.9)."""
     old = _old_certificate(entity)
     template = wrap(
         0x30,
@@ -292,9 +334,7 @@ def _rr(entity: EndEntity, general_info: bytes) -> Request:
     # always said, unspecified too (RFC 9483, 4.2)
     reason = entity.revocation_reason or RevocationReason.UNSPECIFIED
     value = wrap(0x0A, bytes((reason.value,)))
-    details = wrap(0x30, wrap(0x30, _CRL_REASON, wrap(0x04, value)))
-    body = wrap(0x30, wrap(0x30, template, details))
-    return Request(Operation.RR, body, general_info, (CERT_REQ_ID,), None, None)
+    return wrap(0x30, template, wrap(0x30, wrap(0x30, _CRL_REASON, wrap(0x04, value))))
 
 
 def _old_certificate(entity: EndEntity) -> x509.Certificate:
@@ -313,12 +353,14 @@ def _cert_id(certificate: x509.Certificate) -> bytes:
     return wrap(0x30, issuer, encode(certificate.serial_number))
 
 
-def _general_info(entity: EndEntity, profile: Profile) -> bytes:
+def _general_info(entities: Sequence[EndEntity], profile: Profile) -> bytes:
     infos = []
-    if profile.implicit_confirm and entity.cmd is not Operation.RR:
+    if profile.implicit_confirm and entities[0].cmd is not Operation.RR:
         infos.append(_IMPLICIT_CONFIRM)
-    if entity.profile is not None:
-        names = wrap(0x30, wrap(0x0C, entity.profile.encode()))
+    # one for each CertReqMsg, in their order (RFC 9810, 5.1.1.4)
+    profiles = [entity.profile for entity in entities if entity.profile is not None]
+    if profiles:
+        names = wrap(0x30, *(wrap(0x0C, one.encode()) for one in profiles))
         infos.append(wrap(0x30, encode(IT_CERT_PROFILE), names))
     return b"".join(infos)
 

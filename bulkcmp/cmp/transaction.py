@@ -1,5 +1,9 @@
 """One CMP transaction as a state machine: events in, instructions out (RFC 9810, 5.2 and 5.3).
 
+It is for one row, or for several whose requests go in one message: each has its own outcome, and
+those whose certificates came are confirmed in one certConf while others still wait (RFC 9810,
+5.3.22).
+
 Rules. An event is a fact and carries `now` (Unix time, seconds). An instruction is a wish; the
 driver carries it out and tells by the next event. At most one instruction is open at any time. What
 a `Store` gives must be durable before `Stored` is told, so that what follows it (a request that
@@ -10,9 +14,10 @@ instruction, never in an exception.
 
 import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
+from itertools import chain
 from typing import Final
 
 from bulkcmp.cmp import algorithms, checks, outcomes, protection
@@ -27,6 +32,7 @@ from bulkcmp.cmp.events import (
     Instruction,
     KeyDerived,
     Lost,
+    Part,
     Phase,
     Received,
     Send,
@@ -56,10 +62,10 @@ from bulkcmp.cmp.messages import (
     fail_info_names,
 )
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential, Protector
+from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Profile, Timings
+from bulkcmp.model import Operation, Outcome, OutcomeClass, Profile, Timings
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -70,45 +76,30 @@ class State(Enum):
     RECORDING = "request being made durable"
     REQUESTED = "request sent"
     CHECKING = "response's MAC key being derived"
-    PARKING = "poll state being made durable"
+    KEEPING = "certificates and poll state being made durable"
     WAITING = "waiting for checkAfter"
     POLLED = "pollReq sent"
-    KEEPING = "certificate being made durable"
     CONFIRMING = "certConf sent"
     BACKING_OFF = "waiting to send again"
     FINISHED = "finished"
 
 
+_GOING_ON: Final = frozenset({State.WAITING, State.CONFIRMING, State.FINISHED})
+_ANSWERED: Final = frozenset({State.CHECKING, State.KEEPING, State.FINISHED})
+
 TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]] = {
-    (State.NEW, Start): (
-        "_start",
-        frozenset({State.KEYING, State.RECORDING, State.POLLED, State.WAITING, State.CONFIRMING})
-        | {State.FINISHED},
-    ),
-    (State.KEYING, KeyDerived): (
-        "_keyed",
-        frozenset({State.RECORDING, State.POLLED, State.WAITING, State.CONFIRMING, State.FINISHED}),
-    ),
+    (State.NEW, Start): ("_start", _GOING_ON | {State.KEYING, State.RECORDING}),
+    (State.KEYING, KeyDerived): ("_keyed", _GOING_ON | {State.RECORDING}),
     (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED})),
-    (State.REQUESTED, Received): (
-        "_receive",
-        frozenset({State.CHECKING, State.PARKING, State.KEEPING, State.FINISHED}),
-    ),
+    (State.REQUESTED, Received): ("_receive", _ANSWERED),
     (State.REQUESTED, Lost): ("_lose_request", frozenset({State.BACKING_OFF, State.FINISHED})),
-    (State.CHECKING, KeyDerived): (
-        "_check",
-        frozenset({State.PARKING, State.KEEPING, State.FINISHED}),
-    ),
-    (State.PARKING, Stored): ("_park", frozenset({State.WAITING, State.FINISHED})),
+    (State.CHECKING, KeyDerived): ("_check", frozenset({State.KEEPING, State.FINISHED})),
+    (State.KEEPING, Stored): ("_kept", _GOING_ON),
     (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
-    (State.POLLED, Received): (
-        "_receive",
-        frozenset({State.CHECKING, State.PARKING, State.KEEPING, State.FINISHED}),
-    ),
+    (State.POLLED, Received): ("_receive", _ANSWERED),
     (State.POLLED, Lost): ("_lose_poll", frozenset({State.BACKING_OFF, State.FINISHED})),
-    (State.KEEPING, Stored): ("_keep", frozenset({State.CONFIRMING, State.FINISHED})),
-    (State.CONFIRMING, Received): ("_receive", frozenset({State.CHECKING, State.FINISHED})),
+    (State.CONFIRMING, Received): ("_receive", _ANSWERED),
     (State.CONFIRMING, Lost): ("_lose_confirm", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.BACKING_OFF, TimerFired): (
         "_send_again",
@@ -130,11 +121,10 @@ servers refuse one that is off by 100 to 300 s."""
 
 
 class Transaction:
-    """One transaction of one end entity.
+    """One transaction.
 
     Args:
-        entity: the row.
-        new_key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        applicants: the rows, all with the same operation; with a checkpoint, those of its parts.
         credential: protects our messages; with a MAC credential, a MAC'd answer is accepted, and
             with either kind an answer signed by whom `trust` names.
         profile: how to talk to this server.
@@ -147,8 +137,7 @@ class Transaction:
 
     def __init__(
         self,
-        entity: EndEntity,
-        new_key: bytes | None,
+        applicants: Sequence[Applicant],
         credential: Credential,
         profile: Profile,
         trust: Trust,
@@ -159,8 +148,7 @@ class Transaction:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.state = State.NEW
-        self._entity = entity
-        self._new_key = new_key
+        self._applicants = applicants
         self._credential = credential
         self._profile = profile
         self._trust = trust
@@ -173,6 +161,7 @@ class Transaction:
         self._request: requests.Request | None = None
         self._request_nonce = b""
         self._awaiting = State.REQUESTED
+        self._polled: tuple[int, ...] = ()
         self._sent = Send(b"", "", opens=False)
         self._built_at = 0.0
         self._pending: tuple[PKIMessage, MacParameters] | None = None
@@ -201,22 +190,24 @@ class Transaction:
     # --- start ----------------------------------------------------------------------------------
 
     def _start(self, event: Start) -> list[Instruction]:
-        if self._checkpoint is not None and self._checkpoint.phase is Phase.REQUESTED:
-            # whether the request left is not known: sending it again could issue twice
-            return self._finish(
-                event.now,
-                Outcome(
-                    OutcomeClass.UNKNOWN,
-                    "interrupted before the answer",
-                    "the run ended between sending the request and storing its answer",
-                ),
-            )
-        if self._checkpoint is not None and not self._checkpoint.confirm and self._issued:
-            return self._finish(event.now, self._granted)
+        checkpoint = self._checkpoint
+        if checkpoint is not None:
+            if not checkpoint.is_answered:
+                # whether the request left is not known: sending it again could issue twice
+                return self._finish(
+                    event.now,
+                    Outcome(
+                        OutcomeClass.UNKNOWN,
+                        "interrupted before the answer",
+                        "the run ended between sending the request and storing its answer",
+                    ),
+                )
+            if not any(part.is_unconfirmed or part.waits for part in checkpoint.parts):
+                return self._finish(event.now)
         credential = self._credential
         if isinstance(credential, MacCredential):
-            if self._checkpoint is not None:
-                credential = self._credential = _resumed_credential(credential, self._checkpoint)
+            if checkpoint is not None:
+                credential = self._credential = _resumed_credential(credential, checkpoint)
             self.state = State.KEYING
             return [DeriveKey(credential.derivation)]
         return self._begin(event.now)
@@ -228,49 +219,57 @@ class Transaction:
     def _begin(self, now: float) -> list[Instruction]:
         try:
             self._protector = Protector(self._credential, self._profile, self._mac_key)
-            self._request = requests.build(self._entity, self._new_key, self._profile, now)
+            self._request = self._resumed(requests.build(self._applicants, self._profile, now))
         except LocalCmpError as error:
-            return self._finish(now, self._not_made(error))
+            return self._not_made(now, error)
         checkpoint = self._checkpoint
         if checkpoint is None:
             return self._record(now)
         self._request_nonce = checkpoint.request_nonce
-        if self._issued:
-            # the earlier process may have sent a certConf that the CA took
-            self._confirm_uncertain = True
-            return self._send_confirm(now)
-        if checkpoint.check_at > now:
-            self.state = State.WAITING
-            return [WakeAt(checkpoint.check_at)]
-        return self._send_poll(now)
+        # an earlier process may have sent a certConf that the CA took
+        self._confirm_uncertain = any(part.is_unconfirmed for part in checkpoint.parts)
+        return self._go_on(now)
 
-    def _not_made(self, error: LocalCmpError) -> Outcome:
-        """What a message that can't be built means: what an earlier process reached, stays."""
-        local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
+    def _resumed(self, request: requests.Request) -> requests.Request:
+        """With the certReqIds that an earlier process gave."""
         if self._checkpoint is None:
-            return local
-        if self._issued:
-            return self._unconfirmed(
-                OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, local.outcome.value, error.what
-            )
-        return replace(local, outcome=OutcomeClass.STILL_WAITING, reason=local.outcome.value)
+            return request
+        asked = (
+            one
+            if part.cert_req_id in one.cert_req_ids
+            else replace(one, cert_req_ids=(part.cert_req_id,))
+            for one, part in zip(request.asked, self._last.parts, strict=True)
+        )
+        return replace(request, asked=tuple(asked))
+
+    def _not_made(self, now: float, error: LocalCmpError) -> list[Instruction]:
+        """A message that can't be built: what an earlier process reached, stays."""
+        local = OutcomeClass.LOCAL_ERROR
+        if self._checkpoint is None:
+            return self._finish(now, Outcome(local, "", error.what))
+        waits = Outcome(OutcomeClass.STILL_WAITING, local.value, error.what)
+        return self._leave_unconfirmed(
+            now, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, local.value, error.what, waiting=waits
+        )
 
     def _record(self, now: float) -> list[Instruction]:
         self._request_nonce = next(self._nonces)
         limit = self._profile.total_timeout
         self._checkpoint = Checkpoint(
-            phase=Phase.REQUESTED,
             transaction_id=self._transaction_id,
             request_nonce=self._request_nonce,
             sent_nonce=self._request_nonce,
             received_nonce=None,
-            cert_req_id=self._asked.cert_req_ids[0],
             protection=(
                 self._credential.parameters.identifier
                 if isinstance(self._credential, MacCredential)
                 else b""
             ),
             deadline=now + limit if limit else 0.0,
+            parts=tuple(
+                Part(applicant.entity.number, Phase.REQUESTED, asked.cert_req_ids[0])
+                for applicant, asked in zip(self._applicants, self._asked.asked, strict=True)
+            ),
         )
         self.state = State.RECORDING
         return [Store(self._checkpoint)]
@@ -355,7 +354,7 @@ class Transaction:
         is_ours = message.header.transactionID == self._transaction_id
         if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
             if self._profile.tolerate_pkiconf and is_ours:
-                return self._finish(now, self._granted)
+                return self._confirmed_by(now, message)
             return self._refuse_response(now, error)
         refusal = _refusal(message)
         if refusal is None:
@@ -393,11 +392,11 @@ class Transaction:
             return self._take_error(now, message)
         if self._awaiting is State.CONFIRMING:
             if message.body_type is BodyType.PKICONF:
-                return self._finish(now, self._granted)
+                return self._confirmed_by(now, message)
         elif message.body_type is answer:
             if self._asked.operation is Operation.RR:
-                return self._take_revocation(now, message)
-            return self._take_certificate(now, message)
+                return self._take_revocations(now, message)
+            return self._take_certificates(now, message)
         elif self._awaiting is State.POLLED and message.body_type is BodyType.POLL_REP:
             return self._take_poll_rep(now, message)
         raise CheckError(
@@ -409,185 +408,252 @@ class Transaction:
         status = error.pKIStatusInfo
         if status.status == PKIStatus.WAITING and self._awaiting is not State.CONFIRMING:
             # delayed delivery of any answer (RFC 9483, 4.4)
-            return self._wait(now, message, requests.CERT_REQ_ID_P10CR, 0)
+            return self._whole_waits(now, message)
         return self._refused(
             now, outcomes.refused(status, authenticated=True, details=error.errorDetails or [])
         )
 
     def _take_poll_rep(self, now: float, message: PKIMessage) -> list[Instruction]:
         replies: list[PollRep] = decode_poll_rep_content(message.body)
-        if len(replies) != 1:
+        if not 0 < len(replies) <= len(self._polled):
             raise CheckError(Reason.RESPONSE_COUNT, f"pollRep with {len(replies)} entries")
-        reply = replies[0]
-        self._check_cert_req_id(reply.certReqId, (self._last.cert_req_id,))
-        return self._wait(now, message, reply.certReqId, reply.checkAfter)
+        check_after: dict[int, int] = {}
+        for reply in replies:
+            _check_cert_req_id(reply.certReqId, self._polled)
+            check_after[reply.certReqId] = reply.checkAfter
 
-    def _wait(
-        self, now: float, message: PKIMessage, cert_req_id: int, check_after: int
-    ) -> list[Instruction]:
-        if self._polling_since is None:
-            # the first poll may come at once, for nobody named a time yet
-            self._polling_since = now
-            least = 0
-        else:
-            least = _LEAST_CHECK_AFTER
-        check_at = now + max(check_after, least)
-        self._checkpoint = replace(
-            self._last,
-            phase=Phase.WAITING,
-            received_nonce=message.header.senderNonce,
-            cert_req_id=cert_req_id,
-            check_at=check_at,
+        def later(part: Part) -> Part:
+            polled = self._poll_id(part)
+            if not part.waits or polled not in self._polled:
+                return part
+            return replace(part, check_at=self._check_at(now, check_after.get(polled, 0)))
+
+        return self._store(now, message, tuple(map(later, self._last.parts)))
+
+    def _whole_waits(self, now: float, message: PKIMessage) -> list[Instruction]:
+        """Nothing of the answer is there yet."""
+        self._checkpoint = replace(self._last, whole_waits=True)
+        check_at = self._check_at(now, 0)
+        return self._store(
+            now,
+            message,
+            tuple(
+                replace(part, phase=Phase.WAITING, check_at=check_at) if _is_open(part) else part
+                for part in self._last.parts
+            ),
         )
-        self.state = State.PARKING
+
+    def _check_at(self, now: float, check_after: int) -> float:
+        """When to poll next; the first poll may come at once, for nobody named a time yet."""
+        least = _LEAST_CHECK_AFTER if self._awaiting is State.POLLED else 0
+        return now + max(check_after, least)
+
+    def _store(self, now: float, message: PKIMessage, parts: tuple[Part, ...]) -> list[Instruction]:
+        """Make durable what a message led to; `_kept` finds what follows."""
+        if not any(part.waits for part in parts):
+            if self._polling_since is not None:
+                self._polled_until = self._polled_until or now
+        elif self._polling_since is None:
+            self._polling_since = now
+        self._checkpoint = replace(
+            self._last, received_nonce=message.header.senderNonce, parts=parts
+        )
+        self.state = State.KEEPING
         return [Store(self._checkpoint)]
 
-    def _park(self, event: Stored) -> list[Instruction]:
-        check_at, deadline = self._last.check_at, self._last.deadline
-        if deadline and check_at > deadline:
+    def _kept(self, event: Stored) -> list[Instruction]:
+        waiting = [part.check_at for part in self._last.parts if part.waits]
+        deadline = self._last.deadline
+        if waiting and deadline and min(waiting) > deadline and not self._unconfirmed:
             return self._finish(
                 event.now,
                 Outcome(
                     OutcomeClass.STILL_WAITING,
                     "time limit",
-                    f"the server wants the next poll in {check_at - event.now:.0f} s, past the"
+                    f"the server wants the next poll in {min(waiting) - event.now:.0f} s, past the"
                     " time limit (--total-timeout)",
                     pki_status=PKIStatus.WAITING,
                 ),
             )
+        return self._go_on(event.now)
+
+    def _go_on(self, now: float) -> list[Instruction]:
+        """What is to be done next: confirm, poll, or nothing."""
+        if self._unconfirmed:
+            return self._send_confirm(now)
+        waiting = [part.check_at for part in self._last.parts if part.waits]
+        if not waiting:
+            return self._finish(now)
         self.state = State.WAITING
-        return [WakeAt(check_at)]
+        return [WakeAt(min(waiting))]
 
-    def _take_revocation(self, now: float, message: PKIMessage) -> list[Instruction]:
-        reply = decode(RevRepContent, message.body)
-        if len(reply.status) != 1:
-            raise CheckError(Reason.RESPONSE_COUNT, f"rp with {len(reply.status)} statuses")
-        status = reply.status[0]
-        if status.status == PKIStatus.WAITING:
-            return self._wait(now, message, requests.CERT_REQ_ID_P10CR, 0)
-        if status.status == PKIStatus.REJECTION:
-            return self._refused(now, outcomes.refused(status, authenticated=True, details=[]))
-        if status.status not in outcomes.REVOKED:
-            raise CheckError(Reason.STATUS, f"rp with PKIStatus {status.status}")
-        return self._finish(now, _granted(OutcomeClass.REVOKED, status))
+    def _take_revocations(self, now: float, message: PKIMessage) -> list[Instruction]:
+        statuses = decode(RevRepContent, message.body).status
+        parts = self._last.parts
+        if not 0 < len(statuses) <= len(parts):
+            raise CheckError(Reason.RESPONSE_COUNT, f"rp with {len(statuses)} statuses")
+        if any(status.status == PKIStatus.WAITING for status in statuses):
+            return self._whole_waits(now, message)
+        answered = [
+            replace(part, outcome=_revoked(status))
+            for part, status in zip(parts, statuses, strict=False)
+        ]
+        left = [replace(part, outcome=_UNANSWERED) for part in parts[len(statuses) :]]
+        return self._finish(now, parts=[*answered, *left])
 
-    def _take_certificate(self, now: float, message: PKIMessage) -> list[Instruction]:
+    def _take_certificates(self, now: float, message: PKIMessage) -> list[Instruction]:
         reply = decode(CertRepMessage, message.body)
-        if len(reply.response) != 1:
+        responses = reply.response
+        places = [i for i, part in enumerate(self._last.parts) if _is_open(part)]
+        if not 0 < len(responses) <= len(places):
             raise CheckError(
                 Reason.RESPONSE_COUNT,
-                f"{message.body_type.label} with {len(reply.response)} responses to one request",
+                f"{message.body_type.label} with {len(responses)} responses to"
+                f" {_counted(len(places), 'request')}",
             )
-        response = reply.response[0]
-        status = response.status
-        if status.status == PKIStatus.REJECTION:
-            # EJBCA answers an unreadable request with a certReqId of its own
-            return self._refused(now, outcomes.refused(status, authenticated=True, details=[]))
-        self._check_cert_req_id(response.certReqId, self._asked.cert_req_ids)
-        if status.status == PKIStatus.WAITING:
-            return self._wait(now, message, response.certReqId, 0)
-        if status.status not in outcomes.GRANTED:
-            raise CheckError(
-                Reason.STATUS, f"{message.body_type.label} with PKIStatus {status.status}"
-            )
-        certificate = _certificate_in(response)
-        self._polled_until = None if self._polling_since is None else now
+        first = responses[0]
+        if len(responses) == 1 and first.status.status == PKIStatus.REJECTION:
+            known = (self._asked.asked[place].cert_req_ids for place in places)
+            if len(places) == 1 or first.certReqId not in chain.from_iterable(known):
+                # EJBCA answers an unreadable request with a certReqId of its own
+                refused = outcomes.refused(first.status, authenticated=True, details=[])
+                return self._refused(now, refused)
+        answers = self._matched(responses, places)
         helpers = tuple(encode(der) for der in reply.caPubs or ()) + message.extra_certs
-        return self._take(now, message, response, certificate, helpers)
+        implicit = self._profile.implicit_confirm and message.info(IT_IMPLICIT_CONFIRM) is not None
+        parts = list(self._last.parts)
+        for place in places:
+            response = answers.get(place)
+            if response is not None:
+                parts[place] = self._answered(
+                    now,
+                    parts[place],
+                    self._asked.asked[place],
+                    response,
+                    helpers,
+                    implicit=implicit,
+                )
+            elif self._awaiting is State.REQUESTED or self._last.whole_waits:
+                parts[place] = replace(parts[place], outcome=_UNANSWERED)
+            else:
+                # others were ready: this one still waits
+                parts[place] = replace(parts[place], check_at=self._check_at(now, 0))
+        if all(part.outcome is not None for part in parts):
+            return self._finish(now, parts=parts)
+        self._checkpoint = replace(self._last, whole_waits=False)
+        return self._store(now, message, tuple(parts))
 
-    def _take(
+    def _matched(
+        self, responses: Sequence[CertResponse], places: Sequence[int]
+    ) -> dict[int, CertResponse]:
+        """The response to each request, by its place among the parts."""
+        left = {i: self._asked.asked[i].cert_req_ids for i in places}
+        expected = tuple(ids[0] for ids in left.values())
+        found: dict[int, CertResponse] = {}
+        for response in responses:
+            place = next((i for i, ids in left.items() if response.certReqId in ids), None)
+            if place is None:
+                raise _wrong_cert_req_id(response.certReqId, expected)
+            del left[place]
+            found[place] = response
+        return found
+
+    def _answered(
         self,
         now: float,
-        message: PKIMessage,
+        part: Part,
+        asked: Asked,
         response: CertResponse,
-        certificate: bytes,
         helpers: tuple[bytes, ...],
-    ) -> list[Instruction]:
-        chain: tuple[bytes, ...] = ()
+        *,
+        implicit: bool,
+    ) -> Part:
+        """What a part becomes by the response to it."""
+        status = response.status
+        part = replace(part, cert_req_id=response.certReqId)
+        if status.status == PKIStatus.REJECTION:
+            return replace(part, outcome=outcomes.refused(status, authenticated=True, details=[]))
+        if status.status == PKIStatus.WAITING:
+            return replace(part, phase=Phase.WAITING, check_at=self._check_at(now, 0))
         try:
-            chain, changed = checks.issued(
+            if status.status not in outcomes.GRANTED:
+                raise CheckError(Reason.STATUS, f"a response with PKIStatus {status.status}")
+            certificate = _certificate_in(response)
+        except CheckError as error:
+            return replace(
+                part, outcome=Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
+            )
+        issuers: tuple[bytes, ...] = ()
+        try:
+            issuers, changed = checks.issued(
                 certificate,
-                public_key=self._asked.public_key,
-                subject=self._asked.subject,
+                public_key=asked.public_key,
+                subject=asked.subject,
                 subject_check=self._profile.subject_check,
                 trust=self._trust,
                 extra=helpers,
                 at=_utc(now),
             )
             kind = OutcomeClass.ISSUED_SUBJECT_CHANGED if changed else OutcomeClass.ISSUED
-            granted = _granted(kind, response.status)
+            granted = _granted(kind, status)
         except CheckError as error:
             granted = replace(
-                _granted(OutcomeClass.ISSUED_REFUSED, response.status),
+                _granted(OutcomeClass.ISSUED_REFUSED, status),
                 reason=error.reason.value,
                 detail=error.what,
             )
-        implicit = self._profile.implicit_confirm and message.info(IT_IMPLICIT_CONFIRM) is not None
-        self._checkpoint = replace(
-            self._last,
+        return replace(
+            part,
             phase=Phase.ISSUED,
-            received_nonce=message.header.senderNonce,
-            cert_req_id=response.certReqId,
             certificate=certificate,
-            chain=chain,
+            chain=issuers,
             granted=granted,
+            confirm=not implicit
+            and not self._profile.disable_confirm
             # what can't be parsed has no certHash to confirm or reject
-            confirm=not implicit and granted.reason != Reason.CERTIFICATE_MALFORMED,
+            and granted.reason != Reason.CERTIFICATE_MALFORMED,
         )
-        self.state = State.KEEPING
-        return [Store(self._checkpoint)]
-
-    def _check_cert_req_id(self, got: int, expected: tuple[int, ...]) -> None:
-        if got not in expected:
-            raise CheckError(
-                Reason.CERT_REQ_ID, f"the response has certReqId {got}, ours is {expected[0]}"
-            )
 
     # --- polling and confirmation ---------------------------------------------------------------
 
     def _poll(self, event: TimerFired) -> list[Instruction]:
-        return self._send_poll(event.now)
-
-    def _send_poll(self, now: float) -> list[Instruction]:
-        body = wrap(0x30, wrap(0x30, encode(self._last.cert_req_id)))
-        message = self._make(BodyType.POLL_REQ, body, now)
+        due = [
+            self._poll_id(part)
+            for part in self._last.parts
+            if part.waits and part.check_at <= event.now
+        ]
+        # one for all where the answer as a whole waits
+        self._polled = tuple(dict.fromkeys(due))
+        body = wrap(0x30, *(wrap(0x30, encode(cert_req_id)) for cert_req_id in self._polled))
+        message = self._make(BodyType.POLL_REQ, body, event.now)
         return self._transmit(State.POLLED, Send(message, BodyType.POLL_REQ.label, opens=False))
 
-    def _keep(self, event: Stored) -> list[Instruction]:
-        if not self._last.confirm:
-            return self._finish(event.now, self._granted)
-        return self._send_confirm(event.now)
+    def _poll_id(self, part: Part) -> int:
+        """The certReqId by which a part is polled for."""
+        return requests.CERT_REQ_ID_WHOLE if self._last.whole_waits else part.cert_req_id
 
     def _send_confirm(self, now: float) -> list[Instruction]:
-        certificate = self._last.certificate
-        assert certificate is not None
-        digest, algorithm = algorithms.certificate_hash(load_certificate(certificate), certificate)
-        refused = b""
-        if self._granted.outcome is OutcomeClass.ISSUED_REFUSED:
-            refused = encode(
-                PKIStatusInfo(
-                    status=PKIStatus.REJECTION,
-                    statusString=[self._granted.reason],
-                    failInfo=fail_info(_REFUSAL_BITS.get(self._granted.reason, "incorrectData")),
-                )
-            )
-        status = wrap(
-            0x30,
-            encode(digest),
-            encode(self._last.cert_req_id),
-            refused,
-            b"" if algorithm is None else wrap(0xA0, algorithm),
-        )
+        statuses = [_cert_status(part) for part in self._unconfirmed]
         message = self._make(
             BodyType.CERT_CONF,
-            wrap(0x30, status),
+            wrap(0x30, *(status for status, _ in statuses)),
             now,
             # hashAlg came with cmp2021 (RFC 9810, 7)
-            pvno=PVNO_CMP2000 if algorithm is None else PVNO_CMP2021,
+            pvno=PVNO_CMP2021 if any(named for _, named in statuses) else PVNO_CMP2000,
         )
         return self._transmit(
             State.CONFIRMING, Send(message, BodyType.CERT_CONF.label, opens=False)
         )
+
+    def _confirmed_by(self, now: float, message: PKIMessage) -> list[Instruction]:
+        """A pkiconf came."""
+        if not any(part.waits for part in self._last.parts):
+            return self._finish(now)
+        parts = (
+            replace(part, outcome=part.granted) if part.is_unconfirmed else part
+            for part in self._last.parts
+        )
+        return self._store(now, message, tuple(parts))
 
     # --- losses ---------------------------------------------------------------------------------
 
@@ -608,9 +674,12 @@ class Transaction:
         self._confirm_uncertain = self._confirm_uncertain or outcomes.was_processed(event.loss)
         if self._may_retry(event):
             return self._back_off(event)
-        return self._finish(
+        return self._leave_unconfirmed(
             event.now,
-            self._unconfirmed(OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, event.reason, event.detail),
+            OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN,
+            event.reason,
+            event.detail,
+            waiting=Outcome(OutcomeClass.STILL_WAITING, event.reason, event.detail),
         )
 
     def _may_retry(self, event: Lost) -> bool:
@@ -657,44 +726,80 @@ class Transaction:
 
     def _refuse_response(self, now: float, error: CheckError) -> list[Instruction]:
         """A response that fails a check."""
-        if self._awaiting is State.CONFIRMING:
-            outcome = self._unconfirmed(
-                OutcomeClass.ISSUED_UNPROVEN, error.reason.value, error.what
-            )
-        else:
-            outcome = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
-        return self._finish(now, outcome)
+        refused = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
+        if self._awaiting is not State.CONFIRMING:
+            return self._finish(now, refused)
+        waiting = replace(refused, outcome=OutcomeClass.STILL_WAITING)
+        return self._leave_unconfirmed(
+            now, OutcomeClass.ISSUED_UNPROVEN, error.reason.value, error.what, waiting=waiting
+        )
 
     def _refused(self, now: float, outcome: Outcome, *, proven: bool = True) -> list[Instruction]:
         """The CA's no, to a request or to a certConf; `proven`: it is known to be the CA's."""
         if self._awaiting is not State.CONFIRMING:
             return self._finish(now, outcome)
-        if "certConfirmed" in outcome.fail_info and proven:
-            # a certConf of ours did arrive, its pkiconf was lost
-            return self._finish(now, self._granted)
+        # a certConf of ours did arrive, its pkiconf was lost
+        arrived = "certConfirmed" in outcome.fail_info and proven
         kind = (
             OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
             if self._confirm_uncertain or not proven
             else OutcomeClass.ISSUED_CONFIRMATION_REFUSED
         )
-        if self._granted.outcome is OutcomeClass.ISSUED_REFUSED:
-            return self._finish(now, self._granted)
-        return self._finish(now, replace(outcome, outcome=kind))
 
-    def _finish(self, now: float, outcome: Outcome) -> list[Instruction]:
+        def end(part: Part) -> Outcome:
+            kept = arrived or _is_refused(part)
+            return _granted_to(part) if kept else replace(outcome, outcome=kind)
+
+        return self._finish(now, outcome, unconfirmed=end)
+
+    def _leave_unconfirmed(
+        self, now: float, kind: OutcomeClass, reason: str, detail: str, *, waiting: Outcome
+    ) -> list[Instruction]:
+        """End where the confirmation went wrong; `waiting` is for what still waited."""
+
+        def end(part: Part) -> Outcome:
+            granted = _granted_to(part)
+            # one that we refused stays refused, for the reason that we had
+            kept = _is_refused(part)
+            return granted if kept else replace(granted, outcome=kind, reason=reason, detail=detail)
+
+        return self._finish(now, waiting, unconfirmed=end)
+
+    def _finish(
+        self,
+        now: float,
+        outcome: Outcome | None = None,
+        *,
+        unconfirmed: Callable[[Part], Outcome] | None = None,
+        parts: Sequence[Part] | None = None,
+    ) -> list[Instruction]:
+        """End.
+
+        Args:
+            outcome: of each part that is open.
+            unconfirmed: gives that of a part whose certConf was not answered well.
+            parts: what the last answer made of them, where there is nothing in it to store.
+        """
+
+        def end(part: Part) -> Outcome:
+            if part.outcome is not None:
+                return part.outcome
+            if part.is_unconfirmed and unconfirmed is not None:
+                return unconfirmed(part)
+            if part.phase is Phase.ISSUED:
+                return _granted_to(part)
+            assert outcome is not None, "what is open has an outcome when a transaction ends"
+            return outcome
+
         if self._polling_since is not None and self._polled_until is None:
             self._polled_until = now
         self.state = State.FINISHED
-        return [Finish(outcome, self._checkpoint, self._timings(now), self._sends)]
-
-    def _unconfirmed(self, kind: OutcomeClass, reason: str, detail: str) -> Outcome:
-        """An issued certificate whose confirmation went wrong.
-
-        One that we refused stays refused, for the reason that we had.
-        """
-        if self._granted.outcome is OutcomeClass.ISSUED_REFUSED:
-            return self._granted
-        return replace(self._granted, outcome=kind, reason=reason, detail=detail)
+        if self._checkpoint is None:
+            assert outcome is not None, "nothing was begun"
+            results: tuple[Outcome, ...] = (outcome,) * len(self._applicants)
+        else:
+            results = tuple(map(end, self._checkpoint.parts if parts is None else parts))
+        return [Finish(results, self._checkpoint, self._timings(now), self._sends)]
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -740,7 +845,8 @@ class Transaction:
     def _timings(self, now: float) -> Timings:
         if self._started is None:
             return Timings()
-        last = self._confirmed or self._polled_until or self._request_answered or now
+        ends = (self._confirmed, self._polled_until, self._request_answered)
+        last = max((end for end in ends if end is not None), default=now)
         return Timings(
             service=last - self._started,
             request=_span(self._started, self._request_answered),
@@ -759,14 +865,8 @@ class Transaction:
         return self._checkpoint
 
     @property
-    def _issued(self) -> bool:
-        return self._last.phase is Phase.ISSUED
-
-    @property
-    def _granted(self) -> Outcome:
-        granted = self._last.granted
-        assert granted is not None
-        return granted
+    def _unconfirmed(self) -> list[Part]:
+        return [part for part in self._last.parts if part.is_unconfirmed]
 
 
 _REFUSAL_BITS: Final = {
@@ -775,6 +875,72 @@ _REFUSAL_BITS: Final = {
     Reason.CHAIN.value: "signerNotTrusted",
 }
 """failInfo of a certConf that rejects a certificate, by our reason."""
+
+
+_UNANSWERED: Final = Outcome(
+    OutcomeClass.BAD_RESPONSE,
+    Reason.RESPONSE_MISSING.value,
+    "the answer says nothing of this request",
+)
+
+
+def _is_open(part: Part) -> bool:
+    """Whether an answer to its request is awaited."""
+    return part.outcome is None and part.phase is not Phase.ISSUED
+
+
+def _is_refused(part: Part) -> bool:
+    """Whether its certificate failed a check of ours."""
+    return _granted_to(part).outcome is OutcomeClass.ISSUED_REFUSED
+
+
+def _granted_to(part: Part) -> Outcome:
+    assert part.granted is not None, "a certificate comes with an outcome"
+    return part.granted
+
+
+def _cert_status(part: Part) -> tuple[bytes, bool]:
+    """DER CertStatus (RFC 9810, 5.3.18) of a part, and whether it names a hashAlg."""
+    assert part.certificate is not None
+    granted = _granted_to(part)
+    certificate = load_certificate(part.certificate)
+    digest, algorithm = algorithms.certificate_hash(certificate, part.certificate)
+    refused = b""
+    if _is_refused(part):
+        refused = encode(
+            PKIStatusInfo(
+                status=PKIStatus.REJECTION,
+                statusString=[granted.reason],
+                failInfo=fail_info(_REFUSAL_BITS.get(granted.reason, "incorrectData")),
+            )
+        )
+    named = b"" if algorithm is None else wrap(0xA0, algorithm)
+    status = wrap(0x30, encode(digest), encode(part.cert_req_id), refused, named)
+    return status, algorithm is not None
+
+
+def _revoked(status: PKIStatusInfo) -> Outcome:
+    """The outcome of one certificate's revocation."""
+    if status.status == PKIStatus.REJECTION:
+        return outcomes.refused(status, authenticated=True, details=[])
+    if status.status not in outcomes.REVOKED:
+        what = f"rp with PKIStatus {status.status}"
+        return Outcome(OutcomeClass.BAD_RESPONSE, Reason.STATUS.value, what)
+    return _granted(OutcomeClass.REVOKED, status)
+
+
+def _check_cert_req_id(got: int, expected: Sequence[int]) -> None:
+    if got not in expected:
+        raise _wrong_cert_req_id(got, expected)
+
+
+def _wrong_cert_req_id(got: int, expected: Sequence[int]) -> CheckError:
+    ours = ", ".join(map(str, expected))
+    return CheckError(Reason.CERT_REQ_ID, f"the response has certReqId {got}, ours is {ours}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"one {what}" if count == 1 else f"{count} {what}s"
 
 
 def _granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:

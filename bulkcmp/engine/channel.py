@@ -15,9 +15,9 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from bulkcmp.cmp.events import Checkpoint
-from bulkcmp.engine.frame import Done, Frame, Record, Recorded, Started, Task
-from bulkcmp.journal.entry import Advanced, Begun, Ended
+from bulkcmp.cmp.events import Checkpoint, Part
+from bulkcmp.engine.frame import Done, Frame, Member, Record, Recorded, Started, Task
+from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Timings
 
 _LENGTH: Final = struct.Struct(">I")
@@ -72,12 +72,15 @@ _REDUCERS: Final[dict[type, Callable[[Any], tuple[type, tuple[object, ...]]]]] =
     for kind in (
         Advanced,
         Begun,
+        BegunRow,
         Checkpoint,
         Done,
         Ended,
         EndEntity,
         KeySpec,
+        Member,
         Outcome,
+        Part,
         Record,
         Recorded,
         Started,

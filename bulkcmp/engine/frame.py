@@ -33,6 +33,7 @@ class Setup:
         pbm_salt: octets; one salt for all MACs of the run, so that a shared secret's key is
             derived once.
         concurrency: transactions of this worker in flight at the same time.
+        certs_per_message: requests in one message, at most.
         rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
     """
 
@@ -47,35 +48,52 @@ class Setup:
     srvcert: bytes | None
     pbm_salt: bytes
     concurrency: int
+    certs_per_message: int = 1
     rate: float = 0.0
     pace_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A row to be worked on.
+class Member:
+    """A row of a task.
 
     Attributes:
         key: PKCS#8 DER of the key to certify; None for p10cr and rr.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
-        checkpoint: of the transaction to go on with; None to begin one.
-        interrupted: that transaction was cut off: its last pollReq may have been answered.
-        first: it is the first of the run: a server that can't be reached ends the run.
     """
 
     entity: EndEntity
     key: bytes | None = field(default=None, repr=False)
     key_id: int | None = None
     key_is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows to be worked on in one transaction.
+
+    Attributes:
+        members: the rows; with a checkpoint, those of its parts.
+        checkpoint: of the transaction to go on with; None to begin one.
+        interrupted: that transaction was cut off: its last message may have been answered.
+        first: it is the first of the run: a server that can't be reached ends the run.
+    """
+
+    members: tuple[Member, ...]
     checkpoint: Checkpoint | None = None
     interrupted: bool = False
     first: bool = False
 
+    @property
+    def number(self) -> int:
+        """What parent and worker call it: the number of its first row."""
+        return self.members[0].entity.number
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A row's transaction began."""
+    """A task was begun."""
 
     number: int
 
@@ -95,14 +113,15 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A row is over; nothing is answered."""
+    """A task is over; nothing is answered."""
 
-    entry: Ended
+    number: int
+    ended: tuple[Ended, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A row was not begun, since the run stops."""
+    """A task was not begun, since the run stops."""
 
     number: int
 

@@ -90,7 +90,9 @@ class Options:
     oldcert: str | None = None
     revreason: str | None = None
     popo: str = Popo.SIGNATURE.value
+    certs_per_message: int = 1
     implicit_confirm: bool = False
+    disable_confirm: bool = False
     subject_check: str = SubjectCheck.EXACT.value
     tls_trusted: tuple[str, ...] = ()
     tls_cert: str | None = None
@@ -374,6 +376,7 @@ class Options:
             srvcert=srvcert[0] if srvcert else None,
             pbm_salt=os.urandom(16),
             concurrency=self.concurrency,
+            certs_per_message=_at_least("--certs-per-message", self.certs_per_message, 1),
             rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
         )
 
@@ -446,6 +449,7 @@ class Options:
             max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
             popo=_choice("--popo", self.popo, Popo),
             implicit_confirm=self.implicit_confirm,
+            disable_confirm=self.disable_confirm,
             subject_check=_choice("--subject-check", self.subject_check, SubjectCheck),
             ignore_keyusage=self.ignore_keyusage,
             unprotected_errors=self.unprotected_errors,
@@ -464,6 +468,8 @@ class Options:
             yield "refusals that nobody signed are believed (--unprotected-errors)"
         if self.tolerate_pkiconf:
             yield "a pkiconf without good protection is believed (--tolerate-pkiconf)"
+        if self.disable_confirm:
+            yield "no certConf was sent (--disable-confirm): a CA may revoke what is not confirmed"
         if self.ignore_keyusage:
             yield "signers may lack keyUsage digitalSignature (--ignore-keyusage)"
 

@@ -41,6 +41,7 @@ def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> R
         retry_unknown: begin anew where the CA may have issued without our knowing.
         retry_failed: begin anew where the row failed and no certificate is known.
     """
+    part = None if state.checkpoint is None else state.checkpoint.part(state.number)
     if state.outcome in _NEVER_SENT:
         return Resumption.ANEW
     if state.outcome in _UNFINISHED:
@@ -49,7 +50,7 @@ def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> R
         if retry_unknown:
             return Resumption.ANEW
         # where a pollRep was lost, the transaction may still be there to be polled
-        waits = state.checkpoint is not None and state.checkpoint.phase is Phase.WAITING
+        waits = part is not None and part.phase is Phase.WAITING
         return Resumption.GO_ON if waits else Resumption.SKIP
     if state.outcome in _FAILED and retry_failed:
         return Resumption.ANEW

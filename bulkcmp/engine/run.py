@@ -8,7 +8,7 @@ import datetime as dt
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -26,6 +26,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Member,
     Record,
     Recorded,
     Returned,
@@ -34,6 +35,7 @@ from bulkcmp.engine.frame import (
     Task,
     Unreachable,
 )
+from bulkcmp.engine.gathering import Gathering, Reunion
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.priority import by_priority
 from bulkcmp.engine.resumption import Resumption, resumption
@@ -194,6 +196,8 @@ class Run:
         self._progress = Progress(clock.now(), total=total)
         self._counted = total is not None
         self._seen = 0
+        self._gathering = Gathering(setup.certs_per_message)
+        self._reunions: dict[bytes, Reunion] = {}
         self._colleagues: list[Colleague] = []
         self._deaths = 0
         self._entries: list[tuple[Entry | None, Callable[[], None]]] = []
@@ -293,6 +297,11 @@ class Run:
             if not chunk:
                 break
             await self._feed_chunk(chunk)
+        await self._hand_out_gathered(self._gathering.rest())
+        # rows that went in one message go on together, or not at all
+        for reunion in self._reunions.values():
+            for state in reunion.states:
+                self._progress.already_done(state.outcome)
         if not self._stopping and not self._counted:
             self._progress.set_total(self._seen)
 
@@ -314,8 +323,11 @@ class Run:
             resumed = None if state is None else self._resumption(state)
             if state is not None and resumed is Resumption.SKIP:
                 self._progress.already_done(state.outcome)
+            elif state is not None and resumed is Resumption.GO_ON:
+                await self._reunite(row, state)
             else:
-                await self._hand_out(await self._task(row, state, resumed))
+                member = await self._member(row, state)
+                await self._hand_out_gathered(self._gathering.add(member))
         if rejected:
             await self._durable()
 
@@ -333,26 +345,45 @@ class Run:
     def _resumption(self, state: RowState) -> Resumption:
         return resumption(state, retry_unknown=self._retry_unknown, retry_failed=self._retry_failed)
 
-    async def _task(
-        self, row: EndEntity, state: RowState | None, resumed: Resumption | None
-    ) -> Task:
-        """What is to be done for a row, with the key for it."""
-        task = Task(row)
-        if state is not None and resumed is Resumption.GO_ON:
-            assert state.checkpoint is not None, "what goes on has begun"
-            task = replace(task, checkpoint=state.checkpoint, interrupted=state.is_uncertain)
+    async def _reunite(self, row: EndEntity, state: RowState) -> None:
+        """Hand out the transaction that a row goes on with, once all rows of it are there."""
+        checkpoint = state.checkpoint
+        assert checkpoint is not None, "what goes on has begun"
+        reunion = self._reunions.get(checkpoint.transaction_id)
+        if reunion is None:
+            numbers = [part.number for part in checkpoint.parts]
+            states = await anyio.to_thread.run_sync(self._journal.states, numbers)
+            expected = frozenset(
+                number
+                for number, one in states.items()
+                if self._resumption(one) is Resumption.GO_ON
+                # not begun anew since
+                and one.checkpoint == checkpoint
+            )
+            reunion = self._reunions[checkpoint.transaction_id] = Reunion(checkpoint, expected)
+        reunion.add(await self._member(row, state), state)
+        if reunion.is_complete:
+            del self._reunions[checkpoint.transaction_id]
+            await self._hand_out(reunion.task())
+
+    async def _hand_out_gathered(self, groups: Iterable[tuple[Member, ...]]) -> None:
+        for members in groups:
+            await self._hand_out(Task(members))
+
+    async def _member(self, row: EndEntity, state: RowState | None) -> Member:
+        """A row with the key for it."""
         if row.cmd in (Operation.P10CR, Operation.RR):
-            return task
+            return Member(row)
         if row.new_key is not None:
-            return replace(task, key=row.new_key)
+            return Member(row, row.new_key)
         if state is not None and state.key is not None:
-            return replace(task, key=state.key)
+            return Member(row, state.key)
         if row.new_key_spec is None:
             # kur with the key that the certificate has
-            return replace(task, key=row.key)
+            return Member(row, row.key)
         assert self._keys is not None
         key, key_id = await self._keys.take(row.new_key_spec)
-        return replace(task, key=key, key_id=key_id, key_is_new=True)
+        return Member(row, key, key_id, key_is_new=True)
 
     async def _hand_out(self, task: Task) -> None:
         while self._open and not self._reached and not self._stopping:
@@ -370,7 +401,7 @@ class Run:
         colleague = min(self._colleagues, key=lambda one: len(one.tasks) - one.share)
         if task.first is self._reached:
             task = replace(task, first=not self._reached)
-        colleague.tasks[task.entity.number] = task
+        colleague.tasks[task.number] = task
         colleague.outbox.put(task)
 
     def _release(self, colleague: Colleague, number: int) -> None:
@@ -421,10 +452,13 @@ class Run:
             case Started(number):
                 colleague.started.add(number)
                 self._progress.started(self._clock.now())
-            case Done(ended):
-                if ended.outcome.outcome not in _NOT_HEARD:
+            case Done(number, ended):
+                if any(one.outcome.outcome not in _NOT_HEARD for one in ended):
                     self._reach()
-                self._record(ended, lambda: self._row_done(colleague, ended))
+                *others, last = ended
+                for one in others:
+                    self._record(one, _nothing)
+                self._record(last, lambda: self._done(colleague, number, ended))
             case Returned(number):
                 self._release(colleague, number)
             case Unreachable(number, loss, detail):
@@ -444,13 +478,16 @@ class Run:
             self._reached = True
             self._news.set()
 
-    def _row_done(self, colleague: Colleague, ended: Ended) -> None:
-        """A row's end is durable."""
-        if ended.outcome.outcome is OutcomeClass.TO_DO:
-            self._progress.abandoned()
+    def _done(self, colleague: Colleague, number: int, ended: Sequence[Ended]) -> None:
+        """The end of a task is durable."""
+        outcomes = [
+            (one.id, one.outcome) for one in ended if one.outcome.outcome is not OutcomeClass.TO_DO
+        ]
+        if outcomes:
+            self._progress.finished(self._clock.now(), outcomes, ended[-1].timings)
         else:
-            self._progress.finished(self._clock.now(), ended.id, ended.outcome, ended.timings)
-        self._release(colleague, ended.number)
+            self._progress.abandoned()
+        self._release(colleague, number)
 
     async def _replace(self, dead: Colleague, crew: TaskGroup) -> None:
         """A worker died: another takes over what it had in hand, by the rules of `resume`."""
@@ -469,30 +506,51 @@ class Run:
                 self._fail(error)
         # nothing more is given to it from here on
         self._colleagues.remove(dead)
-        states = await anyio.to_thread.run_sync(self._journal.take_over, tuple(dead.tasks))
-        for number, task in tuple(dead.tasks.items()):
+        tasks = tuple(dead.tasks.items())
+        numbers = [member.entity.number for _, task in tasks for member in task.members]
+        states = await anyio.to_thread.run_sync(self._journal.take_over, numbers)
+        for number, task in tasks:
             if number in dead.started:
                 self._progress.abandoned()
-            again = None
+            again: list[Task] = []
             try:
-                again = await self._taken_over(task, states.get(number))
+                again = await self._taken_over(task, states)
             except BulkcmpError as error:
                 self._fail(error)
-            if again is None or self._stopping:
+            if not again or self._stopping:
                 self._release(dead, number)
-            else:
-                self._give(again)
+                continue
+            # the first takes the place of what it was
+            self._give(again[0])
+            for one in again[1:]:
+                await self._room.acquire()
+                self._open += 1
+                self._give(one)
 
-    async def _taken_over(self, task: Task, state: RowState | None) -> Task | None:
-        """What is to be done for a row whose worker died, or None where nothing is."""
-        if state is None:
-            return task
-        resumed = self._resumption(state)
-        if resumed is Resumption.SKIP:
-            outcome = Outcome(state.outcome, "its worker died")
-            self._progress.settled(self._clock.now(), task.entity.id, outcome)
-            return None
-        return await self._task(task.entity, state, resumed)
+    async def _taken_over(self, task: Task, states: Mapping[int, RowState]) -> list[Task]:
+        """What is to be done for the rows of a task whose worker died."""
+        going_on: dict[bytes, Reunion] = {}
+        anew: list[Member] = []
+        for member in task.members:
+            entity = member.entity
+            state = states.get(entity.number)
+            if state is None:
+                anew.append(member)
+                continue
+            match self._resumption(state):
+                case Resumption.SKIP:
+                    outcome = Outcome(state.outcome, "its worker died")
+                    self._progress.settled(self._clock.now(), entity.id, outcome)
+                case Resumption.ANEW:
+                    anew.append(await self._member(entity, state))
+                case Resumption.GO_ON:
+                    assert state.checkpoint is not None, "what goes on has begun"
+                    key = state.checkpoint.transaction_id
+                    reunion = going_on.setdefault(key, Reunion(state.checkpoint))
+                    reunion.add(await self._member(entity, state), state)
+        tasks = [reunion.task() for reunion in going_on.values()]
+        # where nothing began, the task is what it was
+        return [*tasks, replace(task, members=tuple(anew), checkpoint=None)] if anew else tasks
 
     async def _dismiss(self) -> None:
         """End the workers that are still there: they were left in the middle of their work."""
@@ -533,6 +591,10 @@ class Run:
         while True:
             self._on_snapshot(self.snapshot())
             await anyio.sleep(_TICK)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:

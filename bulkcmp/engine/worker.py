@@ -17,9 +17,9 @@ from typing import Final
 import anyio
 from anyio.abc import UNIXSocketStream
 
-from bulkcmp.cmp.events import Checkpoint, Finish, Phase
+from bulkcmp.cmp.events import Checkpoint, Finish, Part
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
@@ -46,7 +46,7 @@ from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer, SharedPacer
 from bulkcmp.io.tls import tls_context
 from bulkcmp.io.transport import Transport
-from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, Ended, Entry, Resumed
+from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended, Entry, Resumed
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Timings
 
@@ -192,38 +192,48 @@ class Worker:
     async def _consume(self) -> None:
         async for task in self._get:
             if self._stopping.is_set():
-                self._outbox.put(Returned(task.entity.number))
+                self._outbox.put(Returned(task.number))
             else:
                 await self._work(task)
 
     async def _work(self, task: Task) -> None:
-        number = task.entity.number
-        self._outbox.put(Started(number))
+        self._outbox.put(Started(task.number))
         try:
             ended = await self._enroll(task)
         except UnreachableError as error:
-            self._outbox.put(Unreachable(number, error.loss, error.detail))
+            self._outbox.put(Unreachable(task.number, error.loss, error.detail))
         else:
-            self._outbox.put(Done(ended))
+            self._outbox.put(Done(task.number, tuple(ended)))
 
-    async def _enroll(self, task: Task) -> Ended:
-        """One transaction for a row, and others while the profile wants it tried again.
+    async def _enroll(self, task: Task) -> list[Ended]:
+        """One transaction for the rows of a task, and others while the profile wants some of them
+        tried again.
 
         Raises:
-            UnreachableError: the row is the first, and no connection could be made.
+            UnreachableError: the task is the first, and no connection could be made.
         """
+        over: list[Ended] = []
         for attempt in itertools.count():
             ended = await self._attempt(task)
-            if self._stopping.is_set() or not self._may_repeat(ended.outcome, attempt):
+            again = {
+                one.number
+                for one in ended
+                if not self._stopping.is_set() and self._may_repeat(one.outcome, attempt)
+            }
+            over += (one for one in ended if one.number not in again)
+            if not again:
                 break
-            await self._record(ended)
-            # its sends are counted with that
-            ended = replace(ended, sends=0)
+            # their sends are counted with that
+            repeated = [one for one in ended if one.number in again]
+            for one in repeated:
+                await self._record(one)
             await self._pause(attempt)
             if self._stopping.is_set():
+                over += (replace(one, sends=0) for one in repeated)
                 break
-            task = replace(task, key_is_new=False, checkpoint=None, first=False)
-        return ended
+            members = (m for m in task.members if m.entity.number in again)
+            task = Task(tuple(replace(member, key_is_new=False) for member in members))
+        return over
 
     def _may_repeat(self, outcome: Outcome, attempt: int) -> bool:
         """Whether the profile wants a row that was rejected in this way tried once more."""
@@ -235,28 +245,29 @@ class Worker:
             and not profile.retry_fail_info.isdisjoint(outcome.fail_info)
         )
 
-    async def _attempt(self, task: Task) -> Ended:
-        """One transaction for a row.
+    async def _attempt(self, task: Task) -> list[Ended]:
+        """One transaction for the rows of a task.
 
         Raises:
-            UnreachableError: the row is the first, and no connection could be made; the journal
-                has its outcome.
+            UnreachableError: the task is the first, and no connection could be made; the journal
+                has the outcome of its rows.
         """
-        entity, checkpoint = task.entity, task.checkpoint
+        checkpoint = task.checkpoint
         try:
-            credential = self._credential(entity)
+            # all of them have the same
+            credential = self._credential(task.members[0].entity)
         except LocalCmpError as error:
             local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
-            return self._ended(entity, None, _not_begun(task, local))
+            return self._ended(task, None, _not_begun(task, local))
         if checkpoint is not None:
             limit = self._setup.profile.total_timeout
             deadline = self._clock.now() + limit if limit else 0.0
             checkpoint = replace(checkpoint, deadline=deadline)
-            await self._record(Resumed(entity.number, checkpoint.transaction_id))
+            numbers = tuple(part.number for part in checkpoint.parts)
+            await self._record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         transaction = Transaction(
-            entity,
-            task.key,
+            [Applicant(member.entity, member.key) for member in task.members],
             credential,
             self._setup.profile,
             self._trust,
@@ -267,55 +278,47 @@ class Worker:
         )
 
         async def store(checkpoint: Checkpoint) -> None:
-            if checkpoint.phase is not Phase.REQUESTED:
-                await self._record(Advanced(checkpoint))
-                return
-            await self._record(
-                Begun(
-                    number=entity.number,
-                    line=entity.line,
-                    id=entity.id,
-                    cmd=entity.cmd,
-                    requested_subject=entity.subject,
-                    checkpoint=checkpoint,
-                    key=task.key if task.key_is_new else None,
-                    key_id=task.key_id,
-                )
-            )
+            advanced = Advanced(checkpoint)
+            await self._record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
 
         try:
             finish = await drive(transaction, store, self._around, first=task.first)
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
-            return self._ended(entity, transaction_id, stopped)
+            return self._ended(task, transaction_id, [stopped] * len(task.members))
         except UnreachableError as error:
             to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
-            await self._record(self._ended(entity, transaction_id, _not_begun(task, to_do)))
+            for ended in self._ended(task, transaction_id, _not_begun(task, to_do)):
+                await self._record(ended)
             raise
-        outcome = finish.outcome
+        results = list(finish.outcomes)
         if task.interrupted and not _was_answered(checkpoint, finish):
-            outcome = _still_uncertain(outcome)
+            results = [_still_uncertain(outcome) for outcome in results]
         began = None if finish.checkpoint is None else transaction_id
-        return self._ended(entity, began, outcome, finish)
+        return self._ended(task, began, results, finish)
 
     def _ended(
         self,
-        entity: EndEntity,
+        task: Task,
         transaction_id: bytes | None,
-        outcome: Outcome,
+        outcomes: Sequence[Outcome],
         finish: Finish | None = None,
-    ) -> Ended:
-        return Ended(
-            number=entity.number,
-            line=entity.line,
-            id=entity.id,
-            cmd=entity.cmd,
-            transaction_id=transaction_id,
-            outcome=outcome,
-            timings=Timings() if finish is None else finish.timings,
-            sends=0 if finish is None else finish.sends,
-            finished_at=dt.datetime.fromtimestamp(self._clock.now(), dt.UTC),
-        )
+    ) -> list[Ended]:
+        now = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)
+        return [
+            Ended(
+                number=member.entity.number,
+                line=member.entity.line,
+                id=member.entity.id,
+                cmd=member.entity.cmd,
+                transaction_id=transaction_id,
+                outcome=outcome,
+                timings=Timings() if finish is None else finish.timings,
+                sends=0 if finish is None else finish.sends,
+                finished_at=now,
+            )
+            for member, outcome in zip(task.members, outcomes, strict=True)
+        ]
 
     def _credential(self, entity: EndEntity) -> Credential:
         """The secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate."""
@@ -341,16 +344,37 @@ class Worker:
             await self._stopping.wait()
 
 
-def _not_begun(task: Task, outcome: Outcome) -> Outcome:
-    """The outcome of a row for which nothing could be sent: what it had reached before, stays."""
-    checkpoint = task.checkpoint
-    if checkpoint is None:
-        return outcome
+def _begun(task: Task, checkpoint: Checkpoint) -> Begun:
+    return Begun(
+        checkpoint,
+        tuple(
+            BegunRow(
+                number=member.entity.number,
+                line=member.entity.line,
+                id=member.entity.id,
+                cmd=member.entity.cmd,
+                requested_subject=member.entity.subject,
+                key=member.key if member.key_is_new else None,
+                key_id=member.key_id,
+            )
+            for member in task.members
+        ),
+    )
+
+
+def _not_begun(task: Task, outcome: Outcome) -> list[Outcome]:
+    """The outcomes of rows for which nothing could be sent: what they had reached before, stays."""
+    if task.checkpoint is None:
+        return [outcome] * len(task.members)
+    return [_left_at(part, outcome, interrupted=task.interrupted) for part in task.checkpoint.parts]
+
+
+def _left_at(part: Part, outcome: Outcome, *, interrupted: bool) -> Outcome:
     reason = outcome.reason or outcome.outcome.value
-    granted = checkpoint.granted
+    granted = part.granted
     if granted is None:
         waits = replace(outcome, outcome=OutcomeClass.STILL_WAITING, reason=reason)
-        return _still_uncertain(waits) if task.interrupted else waits
+        return _still_uncertain(waits) if interrupted else waits
     if granted.outcome is OutcomeClass.ISSUED_REFUSED:
         return granted
     kind = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
@@ -371,7 +395,7 @@ def _was_answered(checkpoint: Checkpoint | None, finish: Finish) -> bool:
     assert checkpoint is not None
     assert finish.checkpoint is not None
     return (
-        checkpoint.phase is not Phase.WAITING
+        not any(part.waits for part in checkpoint.parts)
         or finish.checkpoint.received_nonce != checkpoint.received_nonce
     )
 

@@ -12,8 +12,8 @@ INTERRUPTED: Final = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A transaction is about to send its request.
+class BegunRow:
+    """A row of a transaction that is about to send its request.
 
     Attributes:
         requested_subject: DER of the Name that is asked for, if any.
@@ -26,32 +26,39 @@ class Begun:
     id: str
     cmd: Operation
     requested_subject: bytes | None
-    checkpoint: Checkpoint
     key: bytes | None = field(default=None, repr=False)
     key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A transaction is about to send its request; `rows` in the order of the checkpoint's parts."""
+
+    checkpoint: Checkpoint
+    rows: tuple[BegunRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """A transaction of an earlier session is about to send its next message.
 
-    From here on the outcome which that session gave it does not hold: an answer may be lost.
+    From here on the outcomes which that session gave its rows do not hold: an answer may be lost.
     """
 
-    number: int
     transaction_id: bytes
+    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """A transaction got further: it waits, or has its certificate."""
+    """A transaction got further: it waits, or has certificates."""
 
     checkpoint: Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A transaction, and with it for now its row, is over.
+    """A row is over, for now.
 
     Attributes:
         transaction_id: None where the row ended before any transaction began.
@@ -92,7 +99,7 @@ class RowState:
 
     Attributes:
         outcome: of its last transaction.
-        checkpoint: of its last transaction, None where none began.
+        checkpoint: of its last transaction, whole; None where none began.
         key: PKCS#8 DER of its key, if it has one of its own.
         interrupted: its last transaction did not come to an end, but was cut off.
     """

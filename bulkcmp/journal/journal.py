@@ -21,12 +21,13 @@ from typing import Any, Final, Self
 
 from cryptography import x509
 
-from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.errors import EXIT_SOME_FAILED, BulkcmpError, InputError, Where
 from bulkcmp.journal.entry import (
     INTERRUPTED,
     Advanced,
     Begun,
+    BegunRow,
     Ended,
     Entry,
     Resumed,
@@ -37,7 +38,7 @@ from bulkcmp.journal.seal import Seal, is_plain_header
 from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
 FILE_NAME: Final = "journal.db"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _APPLICATION_ID: Final = 0x62636D70  # "bcmp"
 _BUSY_SECONDS: Final = 30.0
 
@@ -67,23 +68,30 @@ CREATE TABLE row (
 CREATE INDEX row_open ON row (number) WHERE outcome IS NULL;
 CREATE TABLE tx (
   transaction_id BLOB PRIMARY KEY,
-  number INTEGER NOT NULL REFERENCES row,
-  phase TEXT NOT NULL,
   request_nonce BLOB NOT NULL,
   sent_nonce BLOB NOT NULL,
   received_nonce BLOB,
-  cert_req_id INTEGER NOT NULL,
   protection BLOB NOT NULL,
   deadline REAL NOT NULL,
+  whole_waits INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE part (
+  transaction_id BLOB NOT NULL REFERENCES tx,
+  number INTEGER NOT NULL REFERENCES row,
+  phase TEXT NOT NULL,
+  cert_req_id INTEGER NOT NULL,
   check_at REAL NOT NULL,
   certificate BLOB,
   chain TEXT NOT NULL DEFAULT '',
   granted TEXT,
   confirm INTEGER NOT NULL,
+  -- while others of the transaction go on
+  ended TEXT,
   outcome TEXT,
-  reason TEXT NOT NULL DEFAULT ''
+  reason TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (transaction_id, number)
 ) WITHOUT ROWID;
-CREATE INDEX tx_by_row ON tx (number);
+CREATE INDEX part_by_row ON part (number);
 """
 
 
@@ -249,10 +257,43 @@ class Journal:
             raise
 
     def _begin(self, connection: sqlite3.Connection, entry: Begun) -> None:
+        checkpoint = entry.checkpoint
+        for row in entry.rows:
+            self._begin_row(connection, row, checkpoint.transaction_id)
+        connection.execute(
+            "INSERT INTO tx (transaction_id, request_nonce, sent_nonce, protection, deadline,"
+            " whole_waits) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                checkpoint.transaction_id,
+                checkpoint.request_nonce,
+                checkpoint.sent_nonce,
+                checkpoint.protection,
+                checkpoint.deadline,
+                checkpoint.whole_waits,
+            ),
+        )
+        connection.executemany(
+            "INSERT INTO part (transaction_id, number, phase, cert_req_id, check_at, confirm)"
+            " VALUES (?, ?, ?, ?, ?, 0)",
+            [
+                (
+                    checkpoint.transaction_id,
+                    part.number,
+                    part.phase.value,
+                    part.cert_req_id,
+                    part.check_at,
+                )
+                for part in checkpoint.parts
+            ],
+        )
+
+    def _begin_row(
+        self, connection: sqlite3.Connection, row: BegunRow, transaction_id: bytes
+    ) -> None:
         assert self._seal is not None
         key = None
-        if entry.key is not None:
-            key = self._seal.seal(entry.key, self._context(entry.number))
+        if row.key is not None:
+            key = self._seal.seal(row.key, self._context(row.number))
         connection.execute(
             "INSERT INTO row (number, line, id, cmd, requested_subject, key, key_id,"
             " transaction_id, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"
@@ -264,55 +305,48 @@ class Journal:
             " key = coalesce(row.key, excluded.key),"
             " key_id = coalesce(row.key_id, excluded.key_id)",
             (
-                entry.number,
-                entry.line,
-                entry.id,
-                entry.cmd.value,
-                entry.requested_subject,
+                row.number,
+                row.line,
+                row.id,
+                row.cmd.value,
+                row.requested_subject,
                 key,
-                entry.key_id,
-                entry.checkpoint.transaction_id,
-            ),
-        )
-        checkpoint = entry.checkpoint
-        connection.execute(
-            "INSERT INTO tx (transaction_id, number, phase, request_nonce, sent_nonce,"
-            " cert_req_id, protection, deadline, check_at, confirm)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-            (
-                checkpoint.transaction_id,
-                entry.number,
-                checkpoint.phase.value,
-                checkpoint.request_nonce,
-                checkpoint.sent_nonce,
-                checkpoint.cert_req_id,
-                checkpoint.protection,
-                checkpoint.deadline,
-                checkpoint.check_at,
+                row.key_id,
+                transaction_id,
             ),
         )
 
     def _advance(self, connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
-        granted = checkpoint.granted
-        updated = connection.execute(
-            "UPDATE tx SET phase = ?, sent_nonce = ?, received_nonce = ?, cert_req_id = ?,"
-            " deadline = ?, check_at = ?, certificate = ?, chain = ?, granted = ?, confirm = ?"
+        connection.execute(
+            "UPDATE tx SET sent_nonce = ?, received_nonce = ?, deadline = ?, whole_waits = ?"
             " WHERE transaction_id = ?",
             (
-                checkpoint.phase.value,
                 checkpoint.sent_nonce,
                 checkpoint.received_nonce,
-                checkpoint.cert_req_id,
                 checkpoint.deadline,
-                checkpoint.check_at,
-                checkpoint.certificate,
-                ",".join(str(self._issuer(connection, der)) for der in checkpoint.chain),
-                None if granted is None else _outcome_to_json(granted),
-                checkpoint.confirm,
+                checkpoint.whole_waits,
                 checkpoint.transaction_id,
             ),
         )
-        assert updated.rowcount == 1, "a transaction begins before it gets further"
+        for part in checkpoint.parts:
+            updated = connection.execute(
+                "UPDATE part SET phase = ?, cert_req_id = ?, check_at = ?, certificate = ?,"
+                " chain = ?, granted = ?, confirm = ?, ended = ?"
+                " WHERE transaction_id = ? AND number = ?",
+                (
+                    part.phase.value,
+                    part.cert_req_id,
+                    part.check_at,
+                    part.certificate,
+                    ",".join(str(self._issuer(connection, der)) for der in part.chain),
+                    None if part.granted is None else _outcome_to_json(part.granted),
+                    part.confirm,
+                    None if part.outcome is None else _outcome_to_json(part.outcome),
+                    checkpoint.transaction_id,
+                    part.number,
+                ),
+            )
+            assert updated.rowcount == 1, "a transaction begins before it gets further"
 
     def _issuer(self, connection: sqlite3.Connection, der: bytes) -> int:
         """The number of an issuer's certificate; the same few stand behind all rows."""
@@ -359,51 +393,63 @@ class Journal:
         marks = ",".join("?" * len(wanted))
         with self._mutex, _translated(self._folder):
             found = self._connection.execute(
-                f"SELECT number, row.outcome, row.reason, row.key, {_CHECKPOINT} FROM row"  # noqa: S608  # constants
-                f" LEFT JOIN tx USING (transaction_id, number) WHERE number IN ({marks})",
+                "SELECT number, outcome, reason, key, transaction_id FROM row"  # noqa: S608  # marks
+                f" WHERE number IN ({marks})",
                 wanted,
             ).fetchall()
+            checkpoints = {
+                transaction_id: self._checkpoint(transaction_id)
+                for *_, transaction_id in found
+                if transaction_id is not None
+            }
             return {
                 number: RowState(
                     number,
                     OutcomeClass(outcome) if outcome else OutcomeClass.TO_DO,
-                    None if rest[0] is None else self._checkpoint(rest),
+                    checkpoints.get(transaction_id),
                     None if key is None else self._unseal(key, number),
                     interrupted=reason == INTERRUPTED,
                 )
-                for number, outcome, reason, key, *rest in found
+                for number, outcome, reason, key, transaction_id in found
             }
 
-    def _checkpoint(self, columns: Sequence[Any]) -> Checkpoint:
-        (
-            transaction_id,
-            phase,
-            request_nonce,
-            sent_nonce,
-            received_nonce,
-            cert_req_id,
-            protection,
-            deadline,
-            check_at,
-            certificate,
-            chain,
-            granted,
-            confirm,
-        ) = columns
+    def _checkpoint(self, transaction_id: bytes) -> Checkpoint:
+        (request_nonce, sent_nonce, received_nonce, protection, deadline, whole_waits) = (
+            self._connection.execute(
+                "SELECT request_nonce, sent_nonce, received_nonce, protection, deadline,"
+                " whole_waits FROM tx WHERE transaction_id = ?",
+                (transaction_id,),
+            ).fetchone()
+        )
+        parts = self._connection.execute(
+            "SELECT number, phase, cert_req_id, check_at, certificate, chain, granted, confirm,"
+            # certReqIds are given in the order of the requests
+            " ended FROM part WHERE transaction_id = ? ORDER BY cert_req_id",
+            (transaction_id,),
+        )
         return Checkpoint(
-            phase=Phase(phase),
             transaction_id=transaction_id,
             request_nonce=request_nonce,
             sent_nonce=sent_nonce,
             received_nonce=received_nonce,
-            cert_req_id=cert_req_id,
             protection=protection,
             deadline=deadline,
+            parts=tuple(map(self._part, parts)),
+            whole_waits=bool(whole_waits),
+        )
+
+    def _part(self, columns: Sequence[Any]) -> Part:
+        number, phase, cert_req_id, check_at, certificate, chain, granted, confirm, ended = columns
+        return Part(
+            number=number,
+            phase=Phase(phase),
+            cert_req_id=cert_req_id,
             check_at=check_at,
             certificate=certificate,
             chain=self._chain(chain),
             granted=None if granted is None else _outcome_from_json(granted),
             confirm=bool(confirm),
+            outcome=None if ended is None else _outcome_from_json(ended),
         )
 
     def _chain(self, numbers: str) -> tuple[bytes, ...]:
@@ -512,35 +558,31 @@ class Journal:
 _PAGE: Final = 256
 
 _OPEN_ROWS: Final = (
-    "SELECT row.number, tx.transaction_id, tx.phase, tx.granted, tx.confirm FROM row"
-    " JOIN tx USING (transaction_id) WHERE row.outcome IS NULL"
-)
-
-_CHECKPOINT: Final = (
-    "tx.transaction_id, phase, request_nonce, sent_nonce, received_nonce, cert_req_id, protection,"
-    " deadline, check_at, certificate, chain, granted, tx.confirm"
+    "SELECT row.number, transaction_id, phase, granted, part.confirm, ended FROM row"
+    " JOIN part USING (transaction_id, number) WHERE row.outcome IS NULL"
 )
 
 _RESULTS: Final = """
 SELECT row.number, row.line, row.id, row.cmd, row.requested_subject, row.key,
   row.transaction_id, row.outcome, row.reason, row.detail, row.pki_status, row.fail_info,
   row.status_text, row.service, row.request, row.polling, row.confirm, row.attempts, row.sends,
-  row.finished_at, tx.certificate, tx.chain
-FROM row LEFT JOIN tx ON tx.transaction_id = row.transaction_id
+  row.finished_at, part.certificate, part.chain
+FROM row LEFT JOIN part USING (transaction_id, number)
 WHERE row.number > ? ORDER BY row.number LIMIT ?
 """
 
 
 def _resume(connection: sqlite3.Connection, entry: Resumed) -> None:
-    connection.execute(
-        "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
-        " fail_info = '', status_text = '', finished_at = NULL WHERE number = ?",
-        (entry.number,),
-    )
-    connection.execute(
-        "UPDATE tx SET outcome = NULL, reason = '' WHERE transaction_id = ?",
-        (entry.transaction_id,),
-    )
+    for number in entry.numbers:
+        connection.execute(
+            "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
+            " fail_info = '', status_text = '', finished_at = NULL WHERE number = ?",
+            (number,),
+        )
+        connection.execute(
+            "UPDATE part SET outcome = NULL, reason = '' WHERE transaction_id = ? AND number = ?",
+            (entry.transaction_id, number),
+        )
 
 
 def _end(connection: sqlite3.Connection, entry: Ended) -> None:
@@ -549,10 +591,7 @@ def _end(connection: sqlite3.Connection, entry: Ended) -> None:
         (entry.number, entry.line, entry.id, entry.cmd.value),
     )
     if entry.transaction_id is not None:
-        connection.execute(
-            "UPDATE tx SET outcome = ?, reason = ? WHERE transaction_id = ?",
-            (entry.outcome.outcome.value, entry.outcome.reason, entry.transaction_id),
-        )
+        _set_part_outcome(connection, entry.transaction_id, entry.number, entry.outcome)
     _set_row_outcome(connection, entry.number, entry.outcome)
     timings = entry.timings
     connection.execute(
@@ -599,13 +638,23 @@ def _set_row_outcome(connection: sqlite3.Connection, number: int, outcome: Outco
     )
 
 
+def _set_part_outcome(
+    connection: sqlite3.Connection, transaction_id: bytes, number: int, outcome: Outcome
+) -> None:
+    connection.execute(
+        "UPDATE part SET outcome = ?, reason = ? WHERE transaction_id = ? AND number = ?",
+        (outcome.outcome.value, outcome.reason, transaction_id, number),
+    )
+
+
 def _settle(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> int:
-    for number, transaction_id, phase, granted, confirm in rows:
-        outcome = _settled(Phase(phase), granted, confirm=bool(confirm))
-        connection.execute(
-            "UPDATE tx SET outcome = ?, reason = ? WHERE transaction_id = ?",
-            (outcome.outcome.value, outcome.reason, transaction_id),
+    for number, transaction_id, phase, granted, confirm, ended in rows:
+        outcome = (
+            _settled(Phase(phase), granted, confirm=bool(confirm))
+            if ended is None
+            else _outcome_from_json(ended)
         )
+        _set_part_outcome(connection, transaction_id, number, outcome)
         _set_row_outcome(connection, number, outcome)
     return len(rows)
 

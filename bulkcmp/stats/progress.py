@@ -5,6 +5,7 @@ goes back.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Final
@@ -60,13 +61,13 @@ class Snapshot:
         transactions: those that this session finished.
         in_flight: transactions started and not finished.
         failed: the part of `done` that did not reach what the user asked for.
-        rate_now: transactions finished per second in the last `RATE_WINDOW` seconds (or since the
+        rate_now: rows finished per second in the last `RATE_WINDOW` seconds (or since the
             beginning where that is shorter, but one second at least).
-        rate_average: transactions finished per second since this session began.
+        rate_average: rows finished per second since this session began.
         eta: seconds that the rest takes at `rate_now`; None where that or the total is unknown.
         counts: rows of `done` by outcome class and reason.
         success, failure: latencies of this session's transactions that did or did not reach what
-            the user asked for.
+            the user asked for, for all of their rows.
         newest_error: the last failure of this session.
         keys_waiting: seconds in which a transaction could have started but for want of a key.
         finished: True once nothing more comes.
@@ -128,13 +129,13 @@ class _SlidingRate:
     def __init__(self) -> None:
         self._slots: deque[tuple[int, int]] = deque()
 
-    def add(self, elapsed: float) -> None:
+    def add(self, elapsed: float, events: int) -> None:
         slot = floor(elapsed / _SLOT)
         if self._slots and self._slots[-1][0] == slot:
             slot, count = self._slots.pop()
-            self._slots.append((slot, count + 1))
+            self._slots.append((slot, count + events))
         else:
-            self._slots.append((slot, 1))
+            self._slots.append((slot, events))
         self._forget(slot)
 
     def rate(self, elapsed: float) -> float:
@@ -159,6 +160,7 @@ class Progress:
         self._tally = Tally()
         self._already_done = 0
         self._transactions = 0
+        self._rows = 0
         self._in_flight = 0
         self._success = _Steps()
         self._failure = _Steps()
@@ -176,16 +178,21 @@ class Progress:
         self._already_done += count
 
     def started(self, now: float) -> None:
-        """A row's transaction was started (a retry within it is not a new start)."""
+        """A transaction was started (a retry within it is not a new start)."""
         self._in_flight += 1
 
-    def finished(self, now: float, row_id: str, outcome: Outcome, timings: Timings) -> None:
-        """A started row has its outcome."""
+    def finished(
+        self, now: float, outcomes: Sequence[tuple[str, Outcome]], timings: Timings
+    ) -> None:
+        """The rows of a started transaction, by their ids, have their outcomes."""
         self._in_flight -= 1
         self._transactions += 1
-        self._rate.add(now - self._began)
-        (self._success if outcome.outcome.is_done else self._failure).record(timings)
-        self.settled(now, row_id, outcome)
+        self._rows += len(outcomes)
+        self._rate.add(now - self._began, len(outcomes))
+        all_done = all(outcome.outcome.is_done for _, outcome in outcomes)
+        (self._success if all_done else self._failure).record(timings)
+        for row_id, outcome in outcomes:
+            self.settled(now, row_id, outcome)
 
     def settled(self, now: float, row_id: str, outcome: Outcome) -> None:
         """A row got its outcome without a transaction, a bad row for instance."""
@@ -195,7 +202,7 @@ class Progress:
             self._newest_error = NewestError(row_id, outcome, now - self._began, count)
 
     def abandoned(self, count: int = 1) -> None:
-        """Started rows were given up without an outcome: the run is left at once."""
+        """Started transactions were given up without an outcome: the run is left at once."""
         self._in_flight -= count
 
     def waited_for_keys(self, seconds: float) -> None:
@@ -219,7 +226,7 @@ class Progress:
             in_flight=self._in_flight,
             failed=self._tally.failed,
             rate_now=rate_now,
-            rate_average=self._transactions / elapsed if elapsed > 0 else 0.0,
+            rate_average=self._rows / elapsed if elapsed > 0 else 0.0,
             eta=self._eta(done, rate_now),
             counts=self._tally.counts(),
             success=self._success.summarize(),

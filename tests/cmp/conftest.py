@@ -21,6 +21,7 @@ from bulkcmp.cmp.events import (
     Instruction,
     KeyDerived,
     Lost,
+    Part,
     Received,
     Send,
     Start,
@@ -29,7 +30,7 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, PKIStatusInfo
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import Loss
@@ -343,14 +344,17 @@ class Run:
     trust: Trust | None = None
     jitter: float = 1.0
     now: float = NOW
+    count: int = 1
     edges: set[tuple[State, type[Event], State]] = field(default_factory=set)
     stored: list[Checkpoint] = field(default_factory=list)
     sent: list[Send] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.transaction = Transaction(
-            self.entity,
-            self.new_key,
+            [
+                Applicant(replace(self.entity, number=number), self.new_key)
+                for number in range(1, self.count + 1)
+            ],
             self.credential,
             self.profile,
             self.trust or self.pki.trust(),
@@ -408,6 +412,11 @@ class Run:
         return finish
 
     @property
+    def kept(self) -> Part:
+        """What was stored last of the (only) row."""
+        return self.stored[-1].parts[0]
+
+    @property
     def request(self) -> bytes:
         """What was sent last."""
         return self.sent[-1].message
@@ -436,8 +445,8 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def make_run(pki: Pki, peer: Peer) -> MakeRun:
-    """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`), and any
-    field of Profile, EndEntity or Run."""
+    """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`), for how
+    many rows, and any field of Profile, EndEntity or Run."""
     csr = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(name("device"))
@@ -460,6 +469,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         now: float = NOW,
         new_key: bytes | None = None,
         cert_profile: str | None = None,
+        count: int = 1,
         **entity: object,
     ) -> Run:
         asks = operation in (Operation.IR, Operation.CR, Operation.KUR)
@@ -481,6 +491,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             trust,
             jitter,
             now,
+            count,
         )
 
     return make

@@ -243,8 +243,8 @@ def test_any_certificate_in_a_good_response_is_stored_and_judged(
     certificate = _mutated(good, recipe)
     body = peer.cert_rep(peer.response(peer.status(0), wrap(0xA0, certificate)))
     run.receive(run.answer(body).macced())
-    granted = run.stored[-1].granted
-    assert run.stored[-1].certificate == certificate
+    granted = run.kept.granted
+    assert run.kept.certificate == certificate
     assert granted is not None
     if certificate != good:
         assert granted.outcome is OutcomeClass.ISSUED_REFUSED, "the CA signed other octets"
@@ -268,8 +268,9 @@ def test_extra_certs_of_any_kind_are_no_more_than_help(
         encode(header), encode(body), signed.protection, tuple(certificates)
     )
     run.receive(spoiled)
-    if run.stored[-1].certificate is not None:
-        assert pki.signer.certificate in certificates
+    if run.kept.certificate is not None:
+        # a stray octet may turn what follows into elements of its own
+        assert pki.signer.certificate in decode_message(spoiled).extra_certs
 
 
 COMMON_NAME = wrap(0x30, wrap(0x31, wrap(0x30, b"\x06\x03\x55\x04\x03", b"\x0c\x01a")))

@@ -293,9 +293,11 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
     )
 
     run.start()
-    run.receive(run.answer(peer.waiting(run.stored[0].cert_req_id)).signed(pki.signer)) if (
-        operation is not Operation.RR
-    ) else run.receive(run.answer(peer.error(peer.status(3)), BodyType.ERROR).signed(pki.signer))
+    run.receive(
+        run.answer(peer.waiting(run.stored[0].parts[0].cert_req_id)).signed(pki.signer)
+    ) if (operation is not Operation.RR) else run.receive(
+        run.answer(peer.error(peer.status(3)), BodyType.ERROR).signed(pki.signer)
+    )
     run.go(TimerFired(run.now))
     if operation is not Operation.RR:
         certificate = pki.certify("device", new_key, issuer).certificate

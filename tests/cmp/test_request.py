@@ -19,7 +19,15 @@ from bulkcmp.cmp.messages import (
     PKIMessage,
     decode_message,
 )
-from bulkcmp.cmp.request import MacCredential, Protector, Request, SignatureCredential, build
+from bulkcmp.cmp.request import (
+    Applicant,
+    Asked,
+    MacCredential,
+    Protector,
+    Request,
+    SignatureCredential,
+    build,
+)
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import EndEntity, Operation, Popo, Profile, RevocationReason, RsaPadding
 
@@ -37,7 +45,7 @@ def _build(
     pki: "Pki", operation: Operation, profile: Profile | None = None, **values: Any
 ) -> Request:
     new_key = pki.pkcs8(pki.keys["ec"])
-    return build(_entity(operation, **values), new_key, profile or Profile(), pki.now)
+    return build([Applicant(_entity(operation, **values), new_key)], profile or Profile(), pki.now)
 
 
 def _csr(pki: "Pki", key: SigningKey) -> bytes:
@@ -53,6 +61,29 @@ def _cert_request(asked: Request) -> CertRequest:
     return decode(CertRequest, message.certReq)
 
 
+def test_an_applicant_shows_no_key(pki: "Pki") -> None:
+    assert "PRIVATE" not in repr(Applicant(_entity(Operation.IR), b"PRIVATE"))
+
+
+def test_several_requests_in_one_message(pki: "Pki") -> None:
+    names = [pki.name(f"device {number}").public_bytes() for number in range(3)]
+    key = pki.pkcs8(pki.keys["ec"])
+    entities = [_entity(Operation.CR, subject=name, profile="P1") for name in names]
+    request = build([Applicant(entity, key) for entity in entities], Profile(), pki.now)
+    found = messages.decode_cert_req_messages(request.body)
+    for number, message in enumerate(found):
+        assert popo.check(message, None) is True
+        cert_request = decode(CertRequest, message.certReq)
+        assert cert_request.certReqId == number
+        assert messages.name_of(cert_request.certTemplate.subject or []) == names[number]
+    public_key = algorithms.public_key_info(pki.keys["ec"])
+    assert request.asked == tuple(
+        Asked((number,), public_key, name) for number, name in enumerate(names)
+    )
+    # a certificate profile for each
+    assert request.general_info.count(b"\x0c\x02P1") == 3
+
+
 # --- templates ----------------------------------------------------------------------------------
 
 
@@ -65,7 +96,7 @@ def test_the_least_request_asks_for_a_key_alone(pki: "Pki", operation: Operation
     assert cert_request.controls is None
     null_dn = explicit(5, messages.NULL_DN)
     assert encode(cert_request.certTemplate) == wrap(0x30, null_dn, b"\xa6" + public_key[1:])
-    assert asked == Request(operation, asked.body, b"", (0,), public_key, None)
+    assert asked == Request(operation, asked.body, b"", (Asked((0,), public_key, None),))
 
 
 def test_a_request_with_all_in_it(pki: "Pki") -> None:
@@ -74,7 +105,7 @@ def test_a_request_with_all_in_it(pki: "Pki") -> None:
     asked = _build(pki, Operation.IR, profile, subject=subject, san=SAN, days=30)
     template = _cert_request(asked).certTemplate
     assert messages.name_of(template.issuer or []) == pki.root.subject
-    assert messages.name_of(template.subject or []) == subject == asked.subject
+    assert messages.name_of(template.subject or []) == subject == asked.asked[0].subject
     (extension,) = template.extensions or []
     assert extension.extnID.dotted_string == "2.5.29.17"
     assert (extension.critical, extension.extnValue) == (False, SAN)
@@ -102,7 +133,9 @@ def test_a_time_from_2050_on_is_a_generalizedtime(pki: "Pki") -> None:
 def test_a_kur_names_the_certificate_that_it_updates(pki: "Pki") -> None:
     old = x509.load_der_x509_certificate(pki.device.certificate)
     asked = _build(pki, Operation.KUR, old_cert=pki.device.certificate)
-    assert asked.subject == pki.device.subject, "the old subject, where no other is asked for"
+    assert asked.asked[0].subject == pki.device.subject, (
+        "the old subject, where no other is asked for"
+    )
     (control,) = _cert_request(asked).controls or []
     assert control.type == messages.CONTROL_OLD_CERT_ID
     cert_id = decode(messages.CertId, control.value)
@@ -114,21 +147,25 @@ def test_a_kur_without_oldcert_updates_its_credential(pki: "Pki") -> None:
     by_credential = _build(pki, Operation.KUR, cert=(pki.device.certificate, pki.root.certificate))
     by_name = _build(pki, Operation.KUR, old_cert=pki.device.certificate)
     assert _cert_request(by_credential).controls is not None
-    assert by_credential.subject == by_name.subject
+    assert by_credential.asked[0].subject == by_name.asked[0].subject
     other = pki.name("renamed").public_bytes()
     renamed = _build(pki, Operation.KUR, old_cert=pki.device.certificate, subject=other)
-    assert renamed.subject == other
+    assert renamed.asked[0].subject == other
 
 
 def test_a_p10cr_is_the_csr_as_it_is(pki: "Pki") -> None:
     csr = _csr(pki, pki.keys["ed25519"])
-    assert build(_entity(Operation.P10CR, csr=csr), None, Profile(), 0) == Request(
+    assert build([Applicant(_entity(Operation.P10CR, csr=csr), None)], Profile(), 0) == Request(
         Operation.P10CR,
         csr,
         b"",
-        (-1, 0),
-        algorithms.public_key_info(pki.keys["ed25519"]),
-        pki.name("device").public_bytes(),
+        (
+            Asked(
+                (-1, 0),
+                algorithms.public_key_info(pki.keys["ed25519"]),
+                pki.name("device").public_bytes(),
+            ),
+        ),
     )
 
 
@@ -138,7 +175,7 @@ def test_an_rr_names_the_certificate_and_the_reason(
 ) -> None:
     old = x509.load_der_x509_certificate(pki.device.certificate)
     entity = _entity(Operation.RR, old_cert=pki.device.certificate, revocation_reason=reason)
-    asked = build(entity, None, Profile(implicit_confirm=True), pki.now)
+    asked = build([Applicant(entity, None)], Profile(implicit_confirm=True), pki.now)
     (details,) = messages.decode_rev_req_content(asked.body)
     wanted = CertTemplate(
         serialNumber=old.serial_number,
@@ -150,7 +187,7 @@ def test_an_rr_names_the_certificate_and_the_reason(
     assert extension.extnID.dotted_string == "2.5.29.21"
     assert extension.extnValue == bytes((0x0A, 1, 0 if reason is None else reason.value))
     assert extension.critical is False
-    assert (asked.public_key, asked.subject) == (None, None)
+    assert asked.asked == (Asked((0,)),)
     assert asked.general_info == b"", "there is nothing to confirm"
 
 
@@ -162,7 +199,7 @@ def test_ra_verified_is_said_in_place_of_a_signature(pki: "Pki") -> None:
 
 def test_general_info(pki: "Pki") -> None:
     entity = _entity(Operation.P10CR, csr=_csr(pki, pki.keys["ec"]), profile="tls-server")
-    asked = build(entity, None, Profile(implicit_confirm=True), pki.now)
+    asked = build([Applicant(entity, None)], Profile(implicit_confirm=True), pki.now)
     confirm = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
     profile = wrap(0x30, encode(messages.IT_CERT_PROFILE), wrap(0x30, wrap(0x0C, b"tls-server")))
     assert asked.general_info == confirm + profile
@@ -202,7 +239,7 @@ def test_a_csr_for_a_key_of_no_known_kind(pki: "Pki") -> None:
 def test_an_enrollment_needs_a_key(pki: "Pki", operation: Operation) -> None:
     entity = _entity(operation, old_cert=pki.device.certificate)
     with pytest.raises(LocalCmpError, match=f"^{operation} without a key to certify$"):
-        build(entity, None, Profile(), pki.now)
+        build([Applicant(entity, None)], Profile(), pki.now)
 
 
 # --- the message around it ----------------------------------------------------------------------
@@ -360,7 +397,7 @@ def test_pss_is_for_rsa_keys_that_are_asked_for_it(pki: "Pki", kind: str) -> Non
 def test_possession_is_proven_by_pss_where_it_is_asked_for(pki: "Pki") -> None:
     key = pki.pkcs8(pki.keys["rsa"])
     for profile, wanted in ((Profile(), "1.2.840.113549.1.1.11"), (PSS, PSS_OID.dotted_string)):
-        asked = build(_entity(Operation.IR), key, profile, pki.now)
+        asked = build([Applicant(_entity(Operation.IR), key)], profile, pki.now)
         (request,) = messages.decode_cert_req_messages(asked.body)
         assert popo.check(request, None) is True
         assert request.popo is not None

@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from bulkcmp.cmp import algorithms, messages, protection
-from bulkcmp.cmp.asn1 import encode, wrap
+from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.events import (
     Checkpoint,
@@ -17,6 +17,7 @@ from bulkcmp.cmp.events import (
     Finish,
     KeyDerived,
     Lost,
+    Part,
     Phase,
     Received,
     Send,
@@ -62,14 +63,13 @@ def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki")
     own = Derivation(run.peer.secret, b"our own salt", "sha256", 3)
     assert run.tell(Start(run.now)) == [DeriveKey(own)]
     requested = Checkpoint(
-        phase=Phase.REQUESTED,
         transaction_id=b"sixteen octets..",
         request_nonce=b"our nonce      1",
         sent_nonce=b"our nonce      1",
         received_nonce=None,
-        cert_req_id=0,
         protection=run.peer.own_mac.identifier,
         deadline=run.now + 600,
+        parts=(Part(1, Phase.REQUESTED, 0),),
     )
     assert run.tell(KeyDerived(run.now, protection.derive(own))) == [Store(requested)]
     assert run.tell(Stored(run.now)) == [Send(ANY, "ir", opens=True)]
@@ -81,22 +81,28 @@ def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki")
     answer = run.granted().macced()
     theirs = Derivation(run.peer.secret, b"the peer's salt", "sha256", 2)
     assert run.tell(Received(run.now + 1, answer, run.now)) == [DeriveKey(theirs)]
-    certificate = run.stored[-1].certificate
-    assert certificate is None
+    assert run.kept.certificate is None
     (store,) = run.tell(KeyDerived(run.now + 2, protection.derive(theirs)))
     assert isinstance(store, Store)
     issued = store.checkpoint
+    certificate = issued.parts[0].certificate
     assert issued == replace(
         requested,
-        phase=Phase.ISSUED,
         received_nonce=b"nonce of the peer",
-        certificate=issued.certificate,
-        chain=(pki.root.certificate,),
-        granted=Outcome(OutcomeClass.ISSUED, pki_status=0),
-        confirm=True,
+        parts=(
+            Part(
+                1,
+                Phase.ISSUED,
+                0,
+                certificate=certificate,
+                chain=(pki.root.certificate,),
+                granted=Outcome(OutcomeClass.ISSUED, pki_status=0),
+                confirm=True,
+            ),
+        ),
     )
-    assert issued.certificate is not None
-    assert issued.certificate in answer
+    assert certificate is not None
+    assert certificate in answer
 
     assert run.tell(Stored(run.now + 3)) == [Send(ANY, "certConf", opens=False)]
     assert run.message.header.senderNonce == b"our nonce      2"
@@ -104,13 +110,13 @@ def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki")
     (status,) = messages.decode_cert_confirm_content(run.message.body)
     assert (status.certReqId, status.statusInfo, status.hashAlg) == (0, None, None)
     assert status.certHash == algorithms.hash_by(
-        algorithms.DIGEST_IDENTIFIERS["sha256"], issued.certificate
+        algorithms.DIGEST_IDENTIFIERS["sha256"], certificate
     )
 
     pki_conf = run.confirmed().macced(parameters=run.peer.own_mac)
     assert run.tell(Received(run.now + 5, pki_conf, run.now + 3)) == [
         Finish(
-            Outcome(OutcomeClass.ISSUED, pki_status=0),
+            (Outcome(OutcomeClass.ISSUED, pki_status=0),),
             replace(issued, sent_nonce=b"our nonce      2"),
             Timings(service=5.0, request=1.0, polling=None, confirm=2.0),
             sends=1,
@@ -140,8 +146,8 @@ def test_an_enrollment_ends_issued(
     assert run.start() == Send(ANY, label, opens=True)
     assert run.receive(protect(run.granted())) == Send(ANY, "certConf", opens=False)
     assert run.end(protect(run.confirmed())).outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
-    assert run.stored[-1].chain == (pki.root.certificate,)
-    assert run.stored[-1].cert_req_id == (-1 if operation is Operation.P10CR else 0)
+    assert run.kept.chain == (pki.root.certificate,)
+    assert run.kept.cert_req_id == (-1 if operation is Operation.P10CR else 0)
 
 
 @BOTH
@@ -284,7 +290,7 @@ def test_certconf_is_left_out_only_where_that_was_asked_and_granted(
         assert run.message.header.generalInfo is None
     else:
         assert result == Finish(
-            Outcome(OutcomeClass.ISSUED, pki_status=0), ANY, Timings(0.5, 0.5), sends=1
+            (Outcome(OutcomeClass.ISSUED, pki_status=0),), ANY, Timings(0.5, 0.5), sends=1
         )
 
 
@@ -299,7 +305,7 @@ def test_polling_step_by_step(make_run: "MakeRun", peer: "Peer") -> None:
     (store,) = run.tell(Received(begun + 1, waiting, begun))
     assert isinstance(store, Store)
     parked = store.checkpoint
-    assert (parked.phase, parked.check_at) == (Phase.WAITING, begun + 1)
+    assert parked.parts == (Part(1, Phase.WAITING, 0, check_at=begun + 1),)
     assert parked.received_nonce == b"nonce of the peer"
     assert run.tell(Stored(begun + 1)) == [WakeAt(begun + 1)]
 
@@ -388,7 +394,7 @@ def test_a_poll_past_the_time_limit_is_not_waited_for(make_run: "MakeRun", peer:
         pki_status=3,
     )
     assert finish.checkpoint is not None
-    assert finish.checkpoint.check_at == run.now + 3600, "resume polls then"
+    assert finish.checkpoint.parts[0].check_at == run.now + 3600, "resume polls then"
     assert finish.timings == Timings(service=1.0, request=0.5, polling=0.5)
 
 
@@ -407,11 +413,13 @@ def test_the_stop_of_a_run_gives_up_what_waits(make_run: "MakeRun", peer: "Peer"
     run.start()
     run.receive(run.answer(peer.waiting()).macced())
     assert run.go(Stop(run.now + 2)) == Finish(
-        Outcome(
-            OutcomeClass.STILL_WAITING,
-            "stopped",
-            "stopped while the server had us wait",
-            pki_status=3,
+        (
+            Outcome(
+                OutcomeClass.STILL_WAITING,
+                "stopped",
+                "stopped while the server had us wait",
+                pki_status=3,
+            ),
         ),
         run.stored[-1],
         Timings(service=2.5, request=0.5, polling=2.0),
@@ -876,7 +884,7 @@ def test_a_response_that_grants_nothing(make_run: "MakeRun", case: Case, credent
     assert (finish.outcome.outcome, finish.outcome.reason) == (case.outcome, case.reason)
     assert finish.outcome.detail
     assert finish.checkpoint == run.stored[0], "nothing but the request is on record"
-    assert finish.checkpoint.certificate is None
+    assert finish.checkpoint.parts[0].certificate is None
 
 
 @pytest.mark.parametrize(
@@ -994,7 +1002,7 @@ def test_a_certificate_that_fails_a_check_is_stored_and_rejected(
     run.start()
     certificate = make(pki)
     assert run.receive(run.granted(certificate).macced()) == Send(ANY, "certConf", opens=False)
-    assert run.stored[-1].certificate == certificate
+    assert run.kept.certificate == certificate
     (status,) = messages.decode_cert_confirm_content(run.message.body)
     assert status.statusInfo.status == PKIStatus.REJECTION
     assert status.statusInfo.statusString == [reason.value]
@@ -1023,7 +1031,7 @@ def test_a_refused_certificate_stays_refused_for_the_reason_that_we_had(
     run.receive(run.granted(pki.issue("somebody else")).macced())
     finish = REFUSED_ENDINGS[ending](run)
     assert isinstance(finish, Finish)
-    assert finish.outcome == run.stored[-1].granted
+    assert finish.outcome == run.kept.granted
     assert finish.outcome.outcome is OutcomeClass.ISSUED_REFUSED
     assert finish.outcome.reason == Reason.SUBJECT
 
@@ -1038,7 +1046,7 @@ def test_a_malformed_certificate_is_stored_and_can_not_be_confirmed(
     finish = run.end(run.answer(body).macced())
     assert finish.outcome.outcome is OutcomeClass.ISSUED_REFUSED
     assert finish.outcome.reason == Reason.CERTIFICATE_MALFORMED
-    assert run.stored[-1].certificate == certificate
+    assert run.kept.certificate == certificate
 
 
 @pytest.mark.parametrize(
@@ -1075,7 +1083,7 @@ def test_capubs_and_extracerts_help_to_build_a_path_but_are_not_trusted(
     run = make_run()
     run.start()
     run.receive(run.answer(peer.cert_rep(response, ca_pubs=(middle.certificate,))).macced())
-    assert run.stored[-1].chain == (middle.certificate, pki.root.certificate)
+    assert run.kept.chain == (middle.certificate, pki.root.certificate)
 
     run = make_run()
     run.start()
@@ -1083,15 +1091,15 @@ def test_capubs_and_extracerts_help_to_build_a_path_but_are_not_trusted(
         run.answer(peer.cert_rep(response)), extra_certs=(middle.certificate, b"\x30\0")
     )
     run.receive(extra.macced())
-    assert run.stored[-1].chain == (middle.certificate, pki.root.certificate)
+    assert run.kept.chain == (middle.certificate, pki.root.certificate)
 
     run = make_run()
     run.start()
     own = pki.certify("device", pki.keys["ec"])
     granted = peer.response(peer.status(0), wrap(0xA0, own.certificate))
     run.receive(run.answer(peer.cert_rep(granted, ca_pubs=(own.certificate,))).macced())
-    assert run.stored[-1].granted is not None
-    assert run.stored[-1].granted.reason == Reason.CHAIN
+    assert run.kept.granted is not None
+    assert run.kept.granted.reason == Reason.CHAIN
 
 
 # --- confirmation -------------------------------------------------------------------------------
@@ -1193,7 +1201,7 @@ def test_the_answer_to_certconf(make_run: "MakeRun", case: Confirmation) -> None
     finish = run.end(case.response(run))
     assert (finish.outcome.outcome, finish.outcome.reason) == (case.outcome, case.reason)
     assert finish.checkpoint is not None
-    assert finish.checkpoint.certificate == run.stored[-1].certificate
+    assert finish.checkpoint.parts[0].certificate == run.kept.certificate
     assert finish.timings == Timings(service=1.0, request=0.5, confirm=0.5)
 
 
@@ -1251,7 +1259,7 @@ def test_a_lost_request(make_run: "MakeRun", loss: Loss) -> None:
             Loss.NOT_CMP: OutcomeClass.NOT_CMP,
         }.get(loss, OutcomeClass.UNKNOWN)
     assert run.lose(loss) == Finish(
-        Outcome(expected, loss.value, "the wire was cut"),
+        (Outcome(expected, loss.value, "the wire was cut"),),
         run.stored[0],
         Timings(),
         sends=2 if loss in NEVER_PROCESSED else 1,
@@ -1290,7 +1298,7 @@ def test_a_lost_pkiconf_is_asked_for_again_whatever_the_loss(
         OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, loss.value, "the wire was cut", pki_status=0
     )
     assert finish.checkpoint is not None
-    assert finish.checkpoint.certificate is not None
+    assert finish.checkpoint.parts[0].certificate is not None
     assert finish.timings == Timings(service=0.5, request=0.5)
 
 
@@ -1391,7 +1399,7 @@ def test_stop_sends_a_waiting_certconf_at_once(make_run: "MakeRun") -> None:
 def test_a_request_that_can_not_be_built(make_run: "MakeRun") -> None:
     run = make_run(new_key=b"no key")
     assert run.start() == Finish(
-        Outcome(OutcomeClass.LOCAL_ERROR, "", "not an unencrypted PKCS#8 private key"),
+        (Outcome(OutcomeClass.LOCAL_ERROR, "", "not an unencrypted PKCS#8 private key"),),
         None,
         Timings(),
         sends=0,
@@ -1417,10 +1425,12 @@ def test_resume_after_the_request_was_recorded(make_run: "MakeRun", credential: 
     again = _resumed(make_run, run, credential=credential)
     assert again.tell(Start(again.now)) == [
         Finish(
-            Outcome(
-                OutcomeClass.UNKNOWN,
-                "interrupted before the answer",
-                "the run ended between sending the request and storing its answer",
+            (
+                Outcome(
+                    OutcomeClass.UNKNOWN,
+                    "interrupted before the answer",
+                    "the run ended between sending the request and storing its answer",
+                ),
             ),
             run.stored[-1],
             Timings(),
@@ -1446,10 +1456,11 @@ def test_resume_while_waiting(
     again = _resumed(make_run, run, credential=credential)
     if due:
         again.now += 60
-        assert again.start() == Send(ANY, "pollReq", opens=False)
+        # at once, for that time is over
+        assert again.start() == WakeAt(again.now)
     else:
         assert again.start() == WakeAt(run.now + 60)
-        again.go(TimerFired(run.now + 60))
+    assert again.go(TimerFired(run.now + 60)) == Send(ANY, "pollReq", opens=False)
     assert again.message.header.recipNonce == b"nonce of the peer"
     assert again.message.header.transactionID == b"sixteen octets.."
     # the answer may repeat the nonce of a request that this process never made
@@ -1475,9 +1486,9 @@ def test_resume_before_certconf(make_run: "MakeRun", pki: "Pki", credential: str
     finish = again.end(
         confirmed.signed(pki.signer) if credential == "signature" else confirmed.macced()
     )
-    assert finish.outcome == run.stored[-1].granted
+    assert finish.outcome == run.kept.granted
     assert finish.checkpoint is not None
-    assert finish.checkpoint.certificate == run.stored[-1].certificate
+    assert finish.checkpoint.parts[0].certificate == run.kept.certificate
 
 
 def test_a_refusal_of_a_resumed_certconf_proves_nothing(make_run: "MakeRun") -> None:
@@ -1501,7 +1512,7 @@ def test_resume_where_no_certconf_is_due(make_run: "MakeRun", pki: "Pki", creden
     again = _resumed(make_run, run, credential=credential)
     finish = again.start()
     assert finish == Finish(
-        Outcome(OutcomeClass.ISSUED, pki_status=0), run.stored[-1], Timings(), sends=0
+        (Outcome(OutcomeClass.ISSUED, pki_status=0),), run.stored[-1], Timings(), sends=0
     )
 
 
@@ -1661,9 +1672,7 @@ def test_the_table_promises_nothing_that_does_not_happen(
             way(make(make_run, profile=Profile(retries=0)), lose)
         for credential in ("mac", "signature"):
             left = make(make_run)
-            far = replace(left.stored[-1], check_at=left.now + 9)
-            for checkpoint in (left.stored[-1], far):
-                way(make_run(credential=credential, checkpoint=checkpoint, now=left.now), start)
+            way(make_run(credential=credential, checkpoint=left.stored[-1], now=left.now), start)
     for credential in ("mac", "signature"):
         way(make_run(credential=credential), start)
         way(make_run(credential=credential, new_key=b"?"), start)
@@ -1681,6 +1690,16 @@ def test_the_table_promises_nothing_that_does_not_happen(
     way(
         _polled(make_run),
         lambda run: run.receive(run.answer(peer.poll_rep(10**6), BodyType.POLL_REP).macced()),
+    )
+    both = [
+        peer.response(peer.status(0), explicit(0, pki.issue()), 0),
+        peer.response(peer.status(PKIStatus.WAITING), cert_req_id=1),
+    ]
+    way(
+        make_run(count=2),
+        start,
+        lambda run: run.receive(run.answer(peer.cert_rep(*both)).macced()),
+        lambda run: run.receive(run.confirmed().macced(parameters=own)),
     )
     taken = set().union(*(run.edges for run in runs))
     promised = {

@@ -230,7 +230,7 @@ class RunFolder:
 
     def transactions(self) -> list[Transaction]:
         with closing(sqlite3.connect(self.path / "journal.db")) as journal:
-            found = journal.execute("SELECT transaction_id, number, outcome FROM tx").fetchall()
+            found = journal.execute("SELECT transaction_id, number, outcome FROM part").fetchall()
         return [Transaction(*one) for one in found]
 
     def all_bytes(self) -> bytes:

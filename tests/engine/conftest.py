@@ -343,7 +343,7 @@ class Scene:
 
     def transactions(self) -> list[Tx]:
         with closing(sqlite3.connect(self.folder / FILE_NAME)) as connection:
-            found = connection.execute("SELECT transaction_id, number, phase, outcome FROM tx")
+            found = connection.execute("SELECT transaction_id, number, phase, outcome FROM part")
             return [Tx(*row) for row in found]
 
     def tune(self, **fields: Any) -> None:

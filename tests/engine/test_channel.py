@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.abc import UNIXSocketStream
 
-from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine import channel as channel_module
 from bulkcmp.engine.channel import Outbox, PipeChannel, memory_channels
 from bulkcmp.engine.frame import (
@@ -16,6 +16,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Member,
     Record,
     Recorded,
     Returned,
@@ -27,7 +28,7 @@ from bulkcmp.engine.frame import (
 )
 from bulkcmp.errors import InputError, Loss
 from bulkcmp.io.limits import Limits
-from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, Resumed, Skipped
+from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
 from bulkcmp.model import (
     BadRow,
     EndEntity,
@@ -51,7 +52,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 OUTCOME = Outcome(OutcomeClass.REJECTED, "badAlg", "no", 2, ("badAlg",), "text")
 CHECKPOINT = Checkpoint(
-    Phase.ISSUED, b"id", b"a", b"b", b"c", -1, b"p", 9.5, 8.5, b"der", (b"ca",), OUTCOME, True
+    b"id",
+    b"a",
+    b"b",
+    b"c",
+    b"p",
+    9.5,
+    (Part(7, Phase.ISSUED, -1, 8.5, b"der", (b"ca",), OUTCOME, True, OUTCOME),),
+    True,
 )
 ENTITY = EndEntity(
     7,
@@ -90,19 +98,19 @@ SETUP = Setup(
     10,
 )
 ENTRIES: list[Entry] = [
-    Begun(7, 8, "dev7", Operation.KUR, b"dn", CHECKPOINT, b"key", 4),
-    Resumed(7, b"id"),
+    Begun(CHECKPOINT, (BegunRow(7, 8, "dev7", Operation.KUR, b"dn", b"key", 4),)),
+    Resumed(b"id", (7,)),
     Advanced(CHECKPOINT),
     ENDED,
 ]
 FRAMES: list[Frame] = [
     SETUP,
-    Task(ENTITY, b"key", 4, True, CHECKPOINT, True, True),
-    Task(ENTITY),
+    Task((Member(ENTITY, b"key", 4, True),), CHECKPOINT, True, True),
+    Task((Member(ENTITY), Member(ENTITY))),
     Started(7),
     *(Record(ticket, entry) for ticket, entry in enumerate(ENTRIES)),
     Recorded(3),
-    Done(ENDED),
+    Done(7, (ENDED,)),
     Returned(7),
     Unreachable(7, Loss.TLS, "handshake"),
     Failed("no", "hint", 2),
@@ -128,7 +136,9 @@ async def test_frames_arrive_as_they_were_sent() -> None:
     await one.send(FRAMES)
     assert await other.receive() == FRAMES
     # as large as a socket's buffer is not
-    many = [Task(dataclasses.replace(ENTITY, number=n, csr=bytes(5000))) for n in range(400)]
+    many = [
+        Task((Member(dataclasses.replace(ENTITY, number=n, csr=bytes(5000))),)) for n in range(400)
+    ]
     async with anyio.create_task_group() as group:
         group.start_soon(other.send, many)
         assert await one.receive() == many

@@ -15,6 +15,7 @@ from bulkcmp.cmp.events import (
     Instruction,
     KeyDerived,
     Lost,
+    Part,
     Phase,
     Received,
     Send,
@@ -34,9 +35,9 @@ from bulkcmp.io.pacer import LocalPacer
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import Outcome, OutcomeClass, Secret, Timings
 
-CHECKPOINT = Checkpoint(Phase.REQUESTED, b"id", b"nonce", b"nonce", None, 0, b"", 0.0)
+CHECKPOINT = Checkpoint(b"id", b"nonce", b"nonce", None, b"", 0.0, (Part(1, Phase.REQUESTED, 0),))
 DERIVATION = Derivation(Secret(b"secret"), b"salt", "sha256", 1)
-FINISH = Finish(Outcome(OutcomeClass.ISSUED), CHECKPOINT, Timings(), 1)
+FINISH = Finish((Outcome(OutcomeClass.ISSUED),), CHECKPOINT, Timings(), 1)
 REQUEST = Send(b"ir", "ir", opens=True)
 POLL = Send(b"pollReq", "pollReq", opens=False)
 

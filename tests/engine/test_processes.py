@@ -19,7 +19,7 @@ from anyio.abc import Process, TaskGroup
 
 from bulkcmp.engine import run as run_module
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
-from bulkcmp.engine.frame import Setup, Task, TlsFiles
+from bulkcmp.engine.frame import Member, Setup, Task, TlsFiles
 from bulkcmp.engine.keys import PooledKeys
 from bulkcmp.engine.run import Colleague, Run, WorkerError, hire_process
 from bulkcmp.io import loop
@@ -63,7 +63,7 @@ class Site:
         """Every certificate of the CA is in the journal, a surplus one as unknown."""
         with self.journal() as journal:
             rows = {result.transaction_id for result, _ in journal.results()}
-            found = journal._connection.execute("SELECT transaction_id, outcome FROM tx")
+            found = journal._connection.execute("SELECT transaction_id, outcome FROM part")
             known = {transaction_id.hex(): outcome for transaction_id, outcome in found}
         books = state.open_books(self.ca)
         issued = {one.transaction_id.hex() for one in books.certificates() if one.transaction_id}
@@ -346,7 +346,7 @@ def test_workers_end_by_themselves_when_the_parent_is_killed(site: Site, tmp_pat
         url = f"http://127.0.0.1:{black_hole.getsockname()[1]}/"
         row = site.rows(1)[0]
         assert row.new_key_spec is not None
-        task = Task(row, make_keys(row.new_key_spec, 1)[0], key_is_new=True)
+        task = Task((Member(row, make_keys(row.new_key_spec, 1)[0], key_is_new=True),))
         (tmp_path / "frames").write_bytes(pickle.dumps((replace(site.setup, url=url), task)))
         with subprocess.Popen(
             [sys.executable, "-c", PARENT, str(tmp_path / "frames")],

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine.resumption import Resumption, resumption
 from bulkcmp.journal.entry import RowState
 from bulkcmp.model import OutcomeClass
@@ -36,7 +36,15 @@ TABLE = {
 def state(outcome: OutcomeClass, phase: Phase | None) -> RowState:
     checkpoint = None
     if phase is not None:
-        checkpoint = Checkpoint(phase, b"id", b"nonce", b"nonce", None, 0, b"", 0.0)
+        checkpoint = Checkpoint(
+            b"id",
+            b"nonce",
+            b"nonce",
+            None,
+            b"",
+            0.0,
+            (Part(1, phase, 0), Part(2, Phase.WAITING, 1)),
+        )
     return RowState(1, outcome, checkpoint)
 
 

@@ -1027,8 +1027,9 @@ def test_a_request_is_recorded_before_it_leaves(scene: "Scene") -> None:
     async def look(seen: "Seen") -> None:
         with sqlite3.connect(scene.folder / FILE_NAME) as connection:
             (found,) = connection.execute(
-                "SELECT row.key, tx.phase, tx.certificate, tx.request_nonce FROM tx JOIN row"
-                " USING (number, transaction_id) WHERE transaction_id = ?",
+                "SELECT row.key, phase, certificate, request_nonce FROM tx JOIN part"
+                " USING (transaction_id) JOIN row USING (number, transaction_id)"
+                " WHERE transaction_id = ?",
                 (seen.transaction_id,),
             )
         connection.close()

@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.messages import decode_message
 from bulkcmp.cmp.protection import mac_parameters
 from bulkcmp.engine import worker as worker_module
@@ -18,6 +18,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Member,
     Record,
     Recorded,
     Returned,
@@ -52,7 +53,13 @@ class Parent:
 
     @property
     def entries(self) -> list[Any]:
-        return [frame.entry for frame in self.heard if isinstance(frame, Record | Done)]
+        found: list[Any] = []
+        for frame in self.heard:
+            if isinstance(frame, Record):
+                found.append(frame.entry)
+            elif isinstance(frame, Done):
+                found += frame.ended
+        return found
 
     def work(self, *frames: Frame, drain: bool = True, gone_at: float | None = None) -> None:
         """Let a worker work off `frames`; with `gone_at` the parent dies at that second."""
@@ -100,11 +107,12 @@ def kinds(values: Sequence[object]) -> list[type]:
 
 def test_a_row_is_recorded_step_by_step(scene: "Scene") -> None:
     parent = Parent(scene)
-    parent.work(parent.setup, Task(scene.row(1), KEY, 7, key_is_new=True))
+    parent.work(parent.setup, Task((Member(scene.row(1), KEY, 7, key_is_new=True),)))
     assert kinds(parent.heard) == [Started, Record, Record, Done]
     begun, advanced, ended = parent.entries
     assert isinstance(begun, Begun)
-    assert (begun.key, begun.key_id, begun.requested_subject) == (KEY, 7, scene.row(1).subject)
+    (row,) = begun.rows
+    assert (row.key, row.key_id, row.requested_subject) == (KEY, 7, scene.row(1).subject)
     assert isinstance(advanced, Advanced)
     assert isinstance(ended, Ended)
     assert ended.outcome.outcome is OutcomeClass.ISSUED
@@ -114,8 +122,8 @@ def test_a_row_is_recorded_step_by_step(scene: "Scene") -> None:
 
 def test_a_key_that_the_journal_has_is_not_sent_back(scene: "Scene") -> None:
     parent = Parent(scene)
-    parent.work(parent.setup, Task(scene.row(1), KEY))
-    assert parent.entries[0].key is None
+    parent.work(parent.setup, Task((Member(scene.row(1), KEY),)))
+    assert parent.entries[0].rows[0].key is None
 
 
 def test_nothing_is_sent_before_it_is_recorded(scene: "Scene") -> None:
@@ -126,7 +134,7 @@ def test_nothing_is_sent_before_it_is_recorded(scene: "Scene") -> None:
         records.append(len(parent.heard))
 
     scene.peer.before = look
-    parent.work(parent.setup, Task(scene.row(1), KEY))
+    parent.work(parent.setup, Task((Member(scene.row(1), KEY),)))
     # Started and Begun; then Advanced
     assert records == [2, 3]
 
@@ -134,7 +142,7 @@ def test_nothing_is_sent_before_it_is_recorded(scene: "Scene") -> None:
 def test_what_is_not_begun_at_a_drain_is_returned(scene: "Scene") -> None:
     scene.peer.latency = 5.0
     parent = Parent(scene, concurrency=2)
-    tasks = [Task(scene.row(number), KEY) for number in range(1, 6)]
+    tasks = [Task((Member(scene.row(number), KEY),)) for number in range(1, 6)]
     parent.work(parent.setup, *tasks, Drain(), drain=False)
     assert [frame for frame in parent.heard if isinstance(frame, Returned)] == [
         Returned(number) for number in range(1, 6)
@@ -146,7 +154,7 @@ def test_what_is_not_begun_at_a_drain_is_returned(scene: "Scene") -> None:
 def test_a_worker_ends_with_its_parent(scene: "Scene", frames: list[str]) -> None:
     scene.peer.latency = 500.0
     parent = Parent(scene)
-    known: dict[str, Frame] = {"setup": parent.setup, "task": Task(scene.row(1), KEY)}
+    known: dict[str, Frame] = {"setup": parent.setup, "task": Task((Member(scene.row(1), KEY),))}
     parent.work(*[known[name] for name in frames], gone_at=10.0)
     assert Done not in kinds(parent.heard)
     assert Failed not in kinds(parent.heard)
@@ -164,7 +172,7 @@ def test_a_server_that_clings_to_its_connections_holds_no_worker_up(scene: "Scen
     client = CmpHttpClient("http://ca.test/", Clinging(scene.peer.handle))
     scene.peer.client = lambda: client  # type: ignore[method-assign]
     parent = Parent(scene)
-    parent.work(parent.setup, Task(scene.row(1), KEY))
+    parent.work(parent.setup, Task((Member(scene.row(1), KEY),)))
     assert parent.entries[-1].outcome.outcome is OutcomeClass.ISSUED
 
 
@@ -187,7 +195,7 @@ def test_a_setup_that_cannot_be_used(scene: "Scene") -> None:
 
 def protection_of(scene: "Scene", row: EndEntity) -> str:
     parent = Parent(scene)
-    parent.work(parent.setup, Task(row, KEY))
+    parent.work(parent.setup, Task((Member(row, KEY),)))
     message = decode_message(scene.peer.seen[0].message)
     kind = "signature" if mac_parameters(message) is None else "MAC"
     return f"{kind} {(message.header.senderKID or b'').decode('latin-1')}".strip()
@@ -216,19 +224,15 @@ def test_a_key_update_is_signed_with_the_certificate_all_else_prefers_the_secret
 
 
 def checkpoint(phase: Phase, granted: Outcome | None = None) -> Checkpoint:
-    return Checkpoint(
+    part = Part(
+        1,
         phase,
-        b"sixteen octets..",
-        b"nonce",
-        b"nonce",
-        b"theirs",
         0,
-        b"",
-        0.0,
         certificate=None if granted is None else b"der",
         granted=granted,
-        confirm=True,
+        confirm=granted is not None,
     )
+    return Checkpoint(b"sixteen octets..", b"nonce", b"nonce", b"theirs", b"", 0.0, (part,))
 
 
 REFUSED = Outcome(OutcomeClass.ISSUED_REFUSED, "another subject")
@@ -260,7 +264,9 @@ def test_a_row_without_a_credential_keeps_what_it_had_reached(
 ) -> None:
     row = scene.row(1, secret=None)
     parent = Parent(scene)
-    parent.work(parent.setup, Task(row, KEY, checkpoint=reached, interrupted=interrupted))
+    parent.work(
+        parent.setup, Task((Member(row, KEY),), checkpoint=reached, interrupted=interrupted)
+    )
     outcome = parent.entries[-1].outcome
     assert (outcome.outcome, outcome.reason) == expected
     if expected[1] != "another subject":
@@ -272,13 +278,13 @@ def test_what_goes_on_is_recorded_and_gets_a_new_deadline(scene: "Scene") -> Non
     scene.tune(total_timeout=100.0)
     first = Parent(scene, profile=scene.profile)
     scene.peer.behave(poll_count=2, check_after=90)
-    first.work(first.setup, Task(scene.row(1), KEY, key_is_new=True), gone_at=50.0)
+    first.work(first.setup, Task((Member(scene.row(1), KEY, key_is_new=True),)), gone_at=50.0)
     waiting = next(entry for entry in first.entries[::-1] if isinstance(entry, Advanced))
     # an hour later the time limit begins anew
     second = Parent(scene, profile=scene.profile)
-    second.work(second.setup, Task(scene.row(1), KEY, checkpoint=waiting.checkpoint))
+    second.work(second.setup, Task((Member(scene.row(1), KEY),), checkpoint=waiting.checkpoint))
     assert kinds(second.entries) == [Resumed, Advanced, Ended]
-    assert second.entries[0] == Resumed(1, waiting.checkpoint.transaction_id)
+    assert second.entries[0] == Resumed(waiting.checkpoint.transaction_id, (1,))
     assert second.entries[-1].outcome.outcome is OutcomeClass.ISSUED
 
 

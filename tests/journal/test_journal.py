@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bulkcmp.cmp.events import Checkpoint, Phase
+from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_SOME_FAILED, InputError
 from bulkcmp.journal import journal as journal_module
-from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, Resumed, RowState, Skipped
+from bulkcmp.journal.entry import (
+    Advanced,
+    Begun,
+    BegunRow,
+    Ended,
+    Entry,
+    Resumed,
+    RowState,
+    Skipped,
+)
 from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError
 from bulkcmp.model import BadRow, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
@@ -34,40 +43,51 @@ def key(number: int) -> bytes:
     return b"the private key of row %d, in the clear" % number
 
 
-def checkpoint(number: int, attempt: int = 1, **fields: Any) -> Checkpoint:
+PART_FIELDS = {one.name for one in fields(Part)}
+
+
+def checkpoint(number: int, attempt: int = 1, **changes: Any) -> Checkpoint:
+    """Of a transaction for one row; `changes` are fields of the checkpoint or of its part."""
+    part: dict[str, Any] = {"number": number, "phase": Phase.REQUESTED, "cert_req_id": 0}
+    part |= {name: value for name, value in changes.items() if name in PART_FIELDS}
     values: dict[str, Any] = {
-        "phase": Phase.REQUESTED,
         "transaction_id": b"transaction %04d" % (100 * number + attempt),
         "request_nonce": b"request nonce...",
         "sent_nonce": b"request nonce...",
         "received_nonce": None,
-        "cert_req_id": 0,
         "protection": b"protection",
         "deadline": 1234.5,
+        "parts": (Part(**part),),
     }
-    return Checkpoint(**(values | fields))
+    values |= {name: value for name, value in changes.items() if name not in PART_FIELDS}
+    return Checkpoint(**values)
 
 
-def begun(number: int, attempt: int = 1, **fields: Any) -> Begun:
+def begun_row(number: int, **changes: Any) -> BegunRow:
     values: dict[str, Any] = {
         "number": number,
         "line": number + 1,
         "id": f"dev{number}",
         "cmd": Operation.IR,
         "requested_subject": NAME.public_bytes(),
-        "checkpoint": checkpoint(number, attempt),
-        "key": key(number) if attempt == 1 else None,
+        "key": key(number),
     }
-    return Begun(**(values | fields))
+    return BegunRow(**(values | changes))
 
 
-def waits(number: int, **fields: Any) -> Checkpoint:
+def begun(number: int, attempt: int = 1, reached: Checkpoint | None = None, **row: Any) -> Begun:
+    if attempt > 1:
+        row = {"key": None, **row}
+    return Begun(reached or checkpoint(number, attempt), (begun_row(number, **row),))
+
+
+def waits(number: int, **changes: Any) -> Checkpoint:
     return checkpoint(
-        number, phase=Phase.WAITING, received_nonce=b"nonce of the CA", check_at=99.5, **fields
+        number, phase=Phase.WAITING, received_nonce=b"nonce of the CA", check_at=99.5, **changes
     )
 
 
-def issued(number: int, **fields: Any) -> Checkpoint:
+def issued(number: int, **changes: Any) -> Checkpoint:
     values: dict[str, Any] = {
         "phase": Phase.ISSUED,
         "sent_nonce": b"another nonce...",
@@ -77,7 +97,7 @@ def issued(number: int, **fields: Any) -> Checkpoint:
         "granted": ISSUED,
         "confirm": True,
     }
-    return checkpoint(number, **(values | fields))
+    return checkpoint(number, **(values | changes))
 
 
 def ended(number: int, attempt: int | None = 1, outcome: Outcome = ISSUED, **more: Any) -> Ended:
@@ -277,7 +297,7 @@ def test_a_journal_of_another_format(folder: Path) -> None:
     Journal.create(folder, {}, None).close()
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 1"):
+    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 2"):
         Journal.open(folder)
 
 
@@ -511,7 +531,7 @@ def test_a_new_transaction_leaves_the_old_one_there(folder: Path, journal: Journ
     assert open_again.timings == Timings()
     assert open_again.finished_at is None
     journal.write([ended(1, 2)])
-    assert read(folder, "SELECT number, outcome, reason FROM tx ORDER BY transaction_id") == [
+    assert read(folder, "SELECT number, outcome, reason FROM part ORDER BY transaction_id") == [
         (1, "unknown outcome", "connection lost"),
         (1, "issued", ""),
     ]
@@ -521,6 +541,51 @@ def test_a_new_transaction_leaves_the_old_one_there(folder: Path, journal: Journ
 def test_a_transaction_that_is_not_known_gets_no_further(journal: Journal) -> None:
     with pytest.raises(AssertionError):
         journal.write([Advanced(issued(1))])
+
+
+def several(**reached: Any) -> Checkpoint:
+    """Of a transaction for rows 7, 5 and 6, asked for in this order."""
+    parts = tuple(Part(number, Phase.REQUESTED, place) for place, number in enumerate((7, 5, 6)))
+    return replace(checkpoint(5), parts=parts, **reached)
+
+
+def test_a_transaction_for_several_rows(folder: Path, journal: Journal) -> None:
+    asked = several()
+    journal.write([Begun(asked, tuple(begun_row(part.number) for part in asked.parts))])
+    first, second, third = asked.parts
+    refused = Outcome(OutcomeClass.REJECTED, "badPOP", "no", 2, ("badPOP",), "no")
+    reached = replace(
+        asked,
+        received_nonce=b"nonce of the CA",
+        whole_waits=True,
+        parts=(
+            replace(first, outcome=refused),
+            replace(second, phase=Phase.WAITING, check_at=99.5),
+            issued(6, cert_req_id=2).parts[0],
+        ),
+    )
+    journal.write([Advanced(reached)])
+    states = journal.states([5, 6, 7, 8])
+    assert {number: one.key for number, one in states.items()} == {n: key(n) for n in (5, 6, 7)}
+    assert all(one.checkpoint == reached for one in states.values())
+    # cut off: each has come as far as it has
+    assert journal.settle() == 3
+    assert {n: one.outcome for n, one in journal.states([5, 6, 7]).items()} == {
+        5: OutcomeClass.STILL_WAITING,
+        6: UNCONFIRMED,
+        7: OutcomeClass.REJECTED,
+    }
+    assert results(journal)[7].outcome == refused
+    # two of them go on
+    journal.write([Resumed(asked.transaction_id, (5, 6))])
+    assert read(folder, "SELECT number, outcome FROM part ORDER BY number") == [
+        (5, None),
+        (6, None),
+        (7, "rejected"),
+    ]
+    journal.write([Advanced(replace(reached, parts=(issued(5, cert_req_id=1).parts[0],)))])
+    assert results(journal)[5].certificate == b"certificate"
+    assert third == asked.parts[2]
 
 
 def test_states_leaves_out_what_was_never_taken_up(journal: Journal) -> None:
@@ -563,7 +628,7 @@ def test_what_was_under_way_gets_an_outcome(
     assert state.checkpoint == (reached or checkpoint(1))
     assert outcome_of(journal, 1) == (outcome, reason)
     # the transaction has it too
-    assert read(folder, "SELECT outcome, reason FROM tx") == [(outcome.value, reason)]
+    assert read(folder, "SELECT outcome, reason FROM part") == [(outcome.value, reason)]
     assert journal.settle() == 0
     if outcome is UNCONFIRMED:
         assert results(journal)[1].outcome.pki_status == 0
@@ -586,8 +651,8 @@ def test_what_goes_on_is_under_way_again(folder: Path, journal: Journal) -> None
     stopped = Outcome(OutcomeClass.STILL_WAITING, "stopped", "by Ctrl-C", 3)
     journal.write([begun(1), Advanced(waits(1)), ended(1, 1, stopped)])
     assert not journal.states([1])[1].is_uncertain
-    journal.write([Resumed(1, checkpoint(1).transaction_id)])
-    assert read(folder, "SELECT outcome FROM tx") == [(None,)]
+    journal.write([Resumed(checkpoint(1).transaction_id, (1,))])
+    assert read(folder, "SELECT outcome FROM part") == [(None,)]
     # cut off before an answer was stored: the poll may have been answered
     journal.settle()
     state = journal.states([1])[1]
@@ -595,7 +660,7 @@ def test_what_goes_on_is_under_way_again(folder: Path, journal: Journal) -> None
 
     # cut off after: the certificate counts, whatever the row was called before
     journal.write([ended(1, 1, Outcome(OutcomeClass.UNKNOWN, "connection lost"))])
-    journal.write([Resumed(1, checkpoint(1).transaction_id), Advanced(issued(1))])
+    journal.write([Resumed(checkpoint(1).transaction_id, (1,)), Advanced(issued(1))])
     journal.settle()
     assert outcome_of(journal, 1) == (UNCONFIRMED, "interrupted")
 
@@ -631,7 +696,7 @@ def test_a_full_disk_takes_nothing_half(folder: Path) -> None:
 def test_a_bad_entry_takes_its_whole_batch_along(journal: Journal) -> None:
     journal.write([begun(1), begun(2)])
     # the transactionID is taken
-    batch: list[Entry] = [Advanced(issued(1)), begun(3), begun(4, checkpoint=checkpoint(2))]
+    batch: list[Entry] = [Advanced(issued(1)), begun(3), begun(4, reached=checkpoint(2))]
     with pytest.raises(JournalError, match="UNIQUE"):
         journal.write(batch)
     assert journal.count() == 2
@@ -750,5 +815,5 @@ def test_facts_may_be_of_any_json(folder: Path) -> None:
 
 def test_a_transaction_without_a_deadline(journal: Journal) -> None:
     without = replace(checkpoint(1), deadline=0.0)
-    journal.write([begun(1, checkpoint=without)])
+    journal.write([begun(1, reached=without)])
     assert journal.states([1])[1].checkpoint == without

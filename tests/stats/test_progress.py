@@ -18,7 +18,7 @@ QUICK = Timings(service=0.01)
 def run(progress: Progress, instants: list[float], outcome: Outcome = ISSUED) -> None:
     for instant in instants:
         progress.started(BEGAN + instant)
-        progress.finished(BEGAN + instant, f"row {instant}", outcome, QUICK)
+        progress.finished(BEGAN + instant, [(f"row {instant}", outcome)], QUICK)
 
 
 def test_a_new_run_knows_nothing_yet() -> None:
@@ -29,7 +29,7 @@ def test_rows_are_in_flight_until_they_are_done() -> None:
     progress = Progress(BEGAN, total=3)
     progress.started(BEGAN)
     progress.started(BEGAN)
-    progress.finished(BEGAN + 1, "a", ISSUED, QUICK)
+    progress.finished(BEGAN + 1, [("a", ISSUED)], QUICK)
     snapshot = progress.snapshot(BEGAN + 2)
     assert (snapshot.elapsed, snapshot.total, snapshot.done, snapshot.in_flight) == (2, 3, 1, 1)
     assert snapshot.failed == 0
@@ -70,8 +70,8 @@ def test_latencies_of_successes_and_failures_are_apart() -> None:
     for _ in range(2):
         progress.started(BEGAN)
     timings = Timings(service=0.5, request=0.1, polling=0.3, confirm=0.1)
-    progress.finished(BEGAN + 1, "a", ISSUED, timings)
-    progress.finished(BEGAN + 9, "b", REJECTED, Timings(service=9.0, request=9.0))
+    progress.finished(BEGAN + 1, [("a", ISSUED)], timings)
+    progress.finished(BEGAN + 9, [("b", REJECTED)], Timings(service=9.0, request=9.0))
     snapshot = progress.snapshot(BEGAN + 9)
     success, failure = snapshot.success, snapshot.failure
     assert [success.service.max, success.request.max] == [0.5, 0.1]

@@ -48,7 +48,7 @@ from bulkcmp.cmp.messages import (
     name_elements,
 )
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import format_name, parse_name
@@ -242,20 +242,21 @@ def transact(
     """The end of a transaction of bulkcmp's own client."""
     store = TrustStore([ca.root.der])
     now = ca.now.timestamp()
+    entity = EndEntity(
+        1,
+        2,
+        "dev1",
+        operation,
+        subject=parse_name("/CN=dev1/O=Acme/C=SE"),
+        cert=credential.chain if isinstance(credential, SignatureCredential) else (),
+    )
+    key = new_key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
     transaction = Transaction(
-        EndEntity(
-            1,
-            2,
-            "dev1",
-            operation,
-            subject=parse_name("/CN=dev1/O=Acme/C=SE"),
-            cert=credential.chain if isinstance(credential, SignatureCredential) else (),
-        ),
-        new_key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
+        [Applicant(entity, key)],
         credential,
         profile,
         Trust(store, store),
@@ -273,7 +274,7 @@ def transact(
                 event = Stored(now)
             case Send(message):
                 event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
-            case Finish(outcome):
+            case Finish((outcome,)):
                 return outcome
             case _:
                 raise AssertionError(instruction)

@@ -47,7 +47,7 @@ def snapshot() -> Snapshot:
             outcome = failures[number // 50 % len(failures)]
         if number == 1199:
             outcome = Outcome(OutcomeClass.REJECTED, "badPOP", status_text=HOSTILE)
-        progress.finished(now, f"dev-{number:05}", outcome, timings)
+        progress.finished(now, [(f"dev-{number:05}", outcome)], timings)
     for _ in range(100):
         progress.started(now)
     progress.waited_for_keys(3.2)
