@@ -617,11 +617,10 @@ class Transaction:
     # --- polling and confirmation ---------------------------------------------------------------
 
     def _poll(self, event: TimerFired) -> list[Instruction]:
-        due = [
-            self._poll_id(part)
-            for part in self._last.parts
-            if part.waits and part.check_at <= event.now
-        ]
+        waiting = [part for part in self._last.parts if part.waits]
+        # a timer may fire a little early
+        now = max(event.now, min(part.check_at for part in waiting))
+        due = (self._poll_id(part) for part in waiting if part.check_at <= now)
         # one for all where the answer as a whole waits
         self._polled = tuple(dict.fromkeys(due))
         body = wrap(0x30, *(wrap(0x30, encode(cert_req_id)) for cert_req_id in self._polled))
