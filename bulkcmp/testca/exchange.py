@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from bulkcmp.cmp.messages import PKIMessage
 from bulkcmp.testca.aliases import Alias, Behaviour
 from bulkcmp.testca.authentication import Requester
+from bulkcmp.testca.refusal import RefusedError
+from bulkcmp.testca.store import Store, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,16 @@ class Exchange:
         transaction_id = self.message.header.transactionID
         assert transaction_id is not None, "checked before"
         return transaction_id
+
+    def transaction(self, store: Store) -> Transaction:
+        """The transaction that a later message belongs to, that message's recipNonce checked."""
+        transaction = store.transaction(self.transaction_id)
+        if (
+            transaction is None
+            or transaction.alias != self.alias.name
+            or transaction.requester != self.requester.identity
+        ):
+            raise RefusedError("badRequest", "there is no such transaction of this requester")
+        if self.message.header.recipNonce != transaction.nonce:
+            raise RefusedError("badRecipientNonce", "recipNonce is not our last senderNonce")
+        return transaction

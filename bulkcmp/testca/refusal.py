@@ -1,5 +1,7 @@
 """A request refused: what the CA says instead of doing what was asked."""
 
+from bulkcmp.testca.aliases import Alias, Behaviour
+
 
 class RefusedError(Exception):
     """The CA refuses a request.
@@ -21,3 +23,23 @@ class RefusedError(Exception):
 def rejected(fail_info: str, text: str) -> RefusedError:
     """A refusal in the request's own response."""
     return RefusedError(fail_info, text, as_response=True)
+
+
+class Rejections:
+    """Rejects each N-th request of an alias that was told so."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, int] = {}
+
+    def check(self, alias: Alias, behaviour: Behaviour) -> None:
+        """Count a request that would be granted.
+
+        Raises:
+            RefusedError: it is one to reject.
+        """
+        if behaviour.reject is None:
+            return
+        count = self._requests.get(alias.name, 0) + 1
+        self._requests[alias.name] = count
+        if count % behaviour.reject_every == 0:
+            raise rejected(behaviour.reject, "rejected, as this CA was told to do")
