@@ -107,6 +107,8 @@ class Popo(StrEnum):
 
     SIGNATURE = "signature"
     RA_VERIFIED = "raVerified"
+    NONE = "none"
+    """No proof at all, where the RA or CA has its own."""
 
 
 class PasswordMac(StrEnum):
@@ -210,6 +212,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedExtension:
+    """An extension that is asked for.
+
+    Attributes:
+        oid: its extnID, dotted.
+        value: DER, what stands inside its OCTET STRING.
+    """
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EndEntity:
     """One row of a population, read, checked and completed from the command line's defaults.
 
@@ -221,18 +237,24 @@ class EndEntity:
         line: line of the file on which the row starts.
         id: unique in the population; names the row's files.
         subject: DER of the requested Name, or None where the request carries none.
-        san: DER of the requested GeneralNames (the extension's value), or None.
+        issuer: DER of the Name of the CA that the template names, or None.
+        extensions: asked for in the template, no two of one extnID.
         new_key_spec: the key to make for this row, or
         new_key: PKCS#8 DER (not encrypted) of the key that a file gave.
         ref: reference value, sent as senderKID with MAC protection.
         secret: MAC secret.
-        days: requested validity, days from now.
+        days: requested validity, days from its beginning, or
+        not_after: its end, aware.
+        not_before: its beginning, aware; now where it is None and days are given.
         profile: certProfile (RFC 9810, 5.1.1.4), sent in generalInfo.
         csr: DER of the PKCS#10 request, for p10cr.
         cert: DER of the credential's certificate, and the chain that its file held after it.
         key: PKCS#8 DER of the credential's key.
         old_cert: DER of the certificate to update or revoke.
         revocation_reason: for rr.
+        reg_token: regToken (RFC 4211, 6.1), UTF-8: one-time, made known to us by the CA.
+        authenticator: authenticator (RFC 4211, 6.2), UTF-8: known to us and the CA for good.
+        reg_info: the text of utf8Pairs (RFC 4211, 7.1).
         priority: rows with a lower number go first; rows without one go last.
     """
 
@@ -241,18 +263,24 @@ class EndEntity:
     id: str
     cmd: Operation
     subject: bytes | None = None
-    san: bytes | None = None
+    issuer: bytes | None = None
+    extensions: tuple[RequestedExtension, ...] = ()
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = field(default=None, repr=False)
     ref: str | None = None
     secret: Secret | None = None
     days: int | None = None
+    not_before: dt.datetime | None = None
+    not_after: dt.datetime | None = None
     profile: str | None = None
     csr: bytes | None = None
     cert: tuple[bytes, ...] = ()
     key: bytes | None = field(default=None, repr=False)
     old_cert: bytes | None = None
     revocation_reason: RevocationReason | None = None
+    reg_token: Secret | None = None
+    authenticator: Secret | None = None
+    reg_info: str | None = None
     priority: int | None = None
 
 
@@ -339,7 +367,6 @@ class Profile:
 
     Attributes:
         recipient: DER of the Name to address; the NULL-DN where it is None.
-        issuer: DER of the Name that every template names as issuer, or None.
         expect_sender: DER of the only Name that a response may come from, or None.
         digest: for signatures and as PBM's one-way function.
         rsa_padding: of our RSA signatures; a key that is certified for RSASSA-PSS makes no others.
@@ -365,7 +392,6 @@ class Profile:
     """
 
     recipient: bytes | None = None
-    issuer: bytes | None = None
     expect_sender: bytes | None = None
     digest: str = "sha256"
     rsa_padding: RsaPadding = RsaPadding.PKCS1

@@ -98,7 +98,7 @@ Popo_ = Annotated[
     str | None,
     _option(
         _SERVER,
-        f"Proof of possession: {' or '.join(Popo)}. Default: {Popo.SIGNATURE}.",
+        f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
         "--popo",
         metavar="METHOD",
     ),
@@ -222,7 +222,43 @@ Subject = Annotated[
     str | None, _option(_ROWS, "As /CN={id}/O=Acme/C=SE, or as in RFC 4514.", metavar="DN")
 ]
 Sans = Annotated[
-    str | None, _option(_ROWS, "Subject alternative names: DNS, IP, URI.", metavar="LIST")
+    str | None,
+    _option(
+        _ROWS,
+        "Subject alternative names: DNS, IP, URI, or with a prefix email: rid: dirName: upn:"
+        " otherName: ...; critical among them makes them so.",
+        metavar="LIST",
+    ),
+]
+SanNodefault = Annotated[
+    bool | None,
+    _flag(_ROWS, "Take no subject alternative names from --oldcert.", "--san-nodefault"),
+]
+Keyusage = Annotated[
+    str | None, _option(_ROWS, "keyUsage, as critical,digitalSignature.", metavar="LIST")
+]
+Extkeyusage = Annotated[
+    str | None, _option(_ROWS, "extKeyUsage: names as serverAuth, or OIDs.", metavar="LIST")
+]
+PolicyOids = Annotated[
+    str | None,
+    _option(_ROWS, "Certificate policies, as OID or OID=URI-OF-ITS-CPS.", metavar="LIST"),
+]
+Extensions = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "Any extensions: OID=VALUE or OID:critical=VALUE, and VALUE as DER:HEX, UTF8:TEXT ...",
+        metavar="LIST",
+    ),
+]
+ExtensionsFrom = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "CSR or certificate whose extensions to ask for where no option does.",
+        metavar="FILE",
+    ),
 ]
 Newkey = Annotated[
     str | None,
@@ -239,6 +275,11 @@ Issuer = Annotated[
     str | None, _option(_ROWS, "Issuer to name in the certificate template.", metavar="DN")
 ]
 Days = Annotated[int | None, _option(_ROWS, "Requested validity.", metavar="N")]
+NotBefore = Annotated[
+    str | None,
+    _option(_ROWS, "Its beginning, as 2027-01-31T12:00:00Z. Default: now.", metavar="TIME"),
+]
+NotAfter = Annotated[str | None, _option(_ROWS, "Its end, instead of --days.", metavar="TIME")]
 CertProfile = Annotated[
     str | None,
     _option(_ROWS, "certProfile (RFC 9810, 5.1.1.4).", "--profile", metavar="NAME"),
@@ -250,6 +291,18 @@ Oldcert = Annotated[
 ]
 Revreason = Annotated[
     str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
+]
+
+Regtoken = Annotated[
+    str | None, _option(_ROWS, f"regToken control (RFC 4211, 6.1): {_SOURCE}.", metavar="SOURCE")
+]
+Authenticator = Annotated[
+    str | None,
+    _option(_ROWS, "authenticator control (RFC 4211, 6.2), the same way.", metavar="SOURCE"),
+]
+Reginfo = Annotated[
+    str | None,
+    _option(_ROWS, "regInfo utf8Pairs (RFC 4211, 7.1): name?value%name?value.", metavar="PAIRS"),
 ]
 
 KeyPass = Annotated[

@@ -16,6 +16,8 @@ def resume(
     secret: option.SecretSource = None,
     keypass: option.Keypass = None,
     newkeypass: option.Newkeypass = None,
+    regtoken: option.Regtoken = None,
+    authenticator: option.Authenticator = None,
     key_pass: option.KeyPass = None,
     keys_pass: option.KeysPass = None,
     tls_keypass: option.TlsKeypass = None,

@@ -51,7 +51,10 @@ PVNO_CMP2021: Final = 3
 IT_IMPLICIT_CONFIRM: Final = ObjectIdentifier("1.3.6.1.5.5.7.4.13")
 IT_CONFIRM_WAIT_TIME: Final = ObjectIdentifier("1.3.6.1.5.5.7.4.14")
 IT_CERT_PROFILE: Final = ObjectIdentifier("1.3.6.1.5.5.7.4.21")
+CONTROL_REG_TOKEN: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.1.1")
+CONTROL_AUTHENTICATOR: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.1.2")
 CONTROL_OLD_CERT_ID: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.1.5")
+REG_INFO_UTF8_PAIRS: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.2.1")
 
 
 class BodyType(IntEnum):
@@ -407,6 +410,13 @@ class CertReqMsg:
     certReq: TLV
     popo: ProofOfPossession | None = None
     regInfo: list[AttributeTypeAndValue] | None = None
+
+
+# The values of controls (RFC 4211, 6) and of regInfo (RFC 4211, 7), by their type:
+# RegToken ::= UTF8String            -- id-regCtrl-regToken
+# Authenticator ::= UTF8String       -- id-regCtrl-authenticator
+# OldCertId ::= CertId               -- id-regCtrl-oldCertID
+# UTF8Pairs ::= UTF8String           -- id-regInfo-utf8Pairs: name?value%[name?value%]*
 
 
 # CertId ::= SEQUENCE { issuer GeneralName, serialNumber INTEGER }

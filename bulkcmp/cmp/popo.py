@@ -1,4 +1,4 @@
-"""Proof of possession (RFC 4211, 4; RFC 9810, 5.2.8): by signature, or raVerified."""
+"""Proof of possession (RFC 4211, 4; RFC 9810, 5.2.8): by signature, raVerified, or none."""
 
 from cryptography.hazmat.primitives import serialization
 
@@ -19,11 +19,13 @@ def prove(
     method: Popo,
     scheme: RsaScheme = RsaPadding.PKCS1,
 ) -> bytes:
-    """DER ProofOfPossession for a DER CertRequest.
+    """DER ProofOfPossession for a DER CertRequest; nothing where there is to be none.
 
     The signature is over the CertRequest, whose template holds subject and public key, so
     poposkInput is absent (RFC 4211, 4.1).
     """
+    if method is Popo.NONE:
+        return b""
     if method is Popo.RA_VERIFIED:
         return _RA_VERIFIED
     algorithm = algorithms.signature_identifier(key, digest, scheme)

@@ -18,7 +18,6 @@ from bulkcmp.cmp import algorithms, popo, protection
 from bulkcmp.cmp.algorithms import RsaScheme
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
-    CONTROL_OLD_CERT_ID,
     DIRECTORY_NAME,
     IT_CERT_PROFILE,
     IT_IMPLICIT_CONFIRM,
@@ -30,6 +29,7 @@ from bulkcmp.cmp.messages import (
 )
 from bulkcmp.cmp.messages import body as tagged_body
 from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.template import cert_template, controls, reg_info
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import EndEntity, Operation, Profile, RevocationReason, Secret
@@ -52,9 +52,7 @@ BODY_TYPES: Final = {
 }
 """The request's and the response's body of each operation (RFC 9810, 5.3)."""
 
-_SUBJECT_ALT_NAME: Final = encode(ObjectIdentifier("2.5.29.17"))
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
-_OLD_CERT_ID: Final = encode(CONTROL_OLD_CERT_ID)
 _IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
 
 
@@ -283,28 +281,22 @@ def _cert_req_msg(
         raise LocalCmpError(f"{entity.cmd} without a key to certify")
     key = algorithms.load_signing_key(applicant.key)
     public_key = algorithms.public_key_info(key)
-    subject, controls = entity.subject, b""
+    subject, old = entity.subject, None
     if entity.cmd is Operation.KUR:
         old = _old_certificate(entity)
         subject = old.subject.public_bytes() if subject is None else subject
-        controls = wrap(0x30, wrap(0x30, _OLD_CERT_ID, _cert_id(old)))
     if subject == NULL_DN:
         # said, but leaves the choice to the CA
         subject = None
-    template = wrap(
+    cert_request = wrap(
         0x30,
-        b"" if profile.issuer is None else explicit(3, profile.issuer),
-        _validity(entity.days, now),
-        # the NULL-DN where names stand in the subjectAltName only (RFC 9483, 4.1.1); the POPO's
-        # signature over the template wants a subject in it (RFC 4211, 4.1)
-        explicit(5, NULL_DN if subject is None else subject),
-        # [6] IMPLICIT: the SEQUENCE's own tag gives way
-        b"\xa6" + public_key[1:],
-        _extensions(entity.san, subject),
+        encode(cert_req_id),
+        cert_template(entity, subject, public_key, now),
+        controls(entity, old),
     )
-    cert_request = wrap(0x30, encode(cert_req_id), template, controls)
     proof = popo.prove(cert_request, key, profile.digest, profile.popo, profile.rsa_padding)
-    return wrap(0x30, cert_request, proof), Asked((cert_req_id,), public_key, subject)
+    message = wrap(0x30, cert_request, proof, reg_info(entity))
+    return message, Asked((cert_req_id,), public_key, subject)
 
 
 def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:
@@ -347,12 +339,6 @@ def _old_certificate(entity: EndEntity) -> x509.Certificate:
         raise LocalCmpError(f"oldcert: {error}") from error
 
 
-def _cert_id(certificate: x509.Certificate) -> bytes:
-    """DER CertId (RFC 4211, 6.5)."""
-    issuer = explicit(DIRECTORY_NAME, certificate.issuer.public_bytes())
-    return wrap(0x30, issuer, encode(certificate.serial_number))
-
-
 def _general_info(entities: Sequence[EndEntity], profile: Profile) -> bytes:
     infos = []
     if profile.implicit_confirm and entities[0].cmd is not Operation.RR:
@@ -363,29 +349,3 @@ def _general_info(entities: Sequence[EndEntity], profile: Profile) -> bytes:
         names = wrap(0x30, *(wrap(0x0C, one.encode()) for one in profiles))
         infos.append(wrap(0x30, encode(IT_CERT_PROFILE), names))
     return b"".join(infos)
-
-
-def _validity(days: int | None, now: float) -> bytes:
-    if days is None:
-        return b""
-    begin = dt.datetime.fromtimestamp(int(now), dt.UTC)
-    try:
-        end = begin + dt.timedelta(days=days)
-    except OverflowError as error:
-        raise LocalCmpError(f"{days} days from now is no date") from error
-    return wrap(0xA4, explicit(0, _time(begin)), explicit(1, _time(end)))
-
-
-def _time(instant: dt.datetime) -> bytes:
-    """DER Time: UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280, 4.1.2.5)."""
-    if instant.year < 2050:
-        return wrap(0x17, instant.strftime("%y%m%d%H%M%SZ").encode())
-    return wrap(0x18, instant.strftime("%Y%m%d%H%M%SZ").encode())
-
-
-def _extensions(san: bytes | None, subject: bytes | None) -> bytes:
-    if san is None:
-        return b""
-    # critical where the subject is empty (RFC 5280, 4.2.1.6)
-    critical = b"" if subject is not None else b"\x01\x01\xff"
-    return wrap(0xA9, wrap(0x30, _SUBJECT_ALT_NAME, critical, wrap(0x04, san)))

@@ -19,6 +19,7 @@ from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, Plan, Rows
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
@@ -39,10 +40,13 @@ from bulkcmp.outputs.credentials import OutFormat, check_format
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
-_SECRETS: Final = ("secret", "keypass", "newkeypass", "key_pass", "keys_pass", "tls_keypass")
+_SECRETS: Final = (
+    "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
+    "tls_keypass",
+)  # fmt: skip
 _PATHS: Final = ("srvcert", "tls_cert", "tls_key", "keys", "out")
 _PATH_LISTS: Final = ("trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted")
-_ROW_PATHS: Final = ("csr", "cert", "key", "oldcert")
+_ROW_PATHS: Final = ("csr", "cert", "key", "oldcert", "extensions_from")
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 
@@ -81,14 +85,25 @@ class Options:
     cmd: str | None = None
     subject: str | None = None
     sans: str | None = None
+    san_nodefault: bool = False
     issuer: str | None = None
+    keyusage: str | None = None
+    extkeyusage: str | None = None
+    policy_oids: str | None = None
+    extensions: str | None = None
+    extensions_from: str | None = None
     days: int | None = None
+    not_before: str | None = None
+    not_after: str | None = None
     profile: str | None = None
     newkey: str | None = None
     newkeypass: str | None = field(default=None, repr=False)
     csr: str | None = None
     oldcert: str | None = None
     revreason: str | None = None
+    regtoken: str | None = field(default=None, repr=False)
+    authenticator: str | None = field(default=None, repr=False)
+    reginfo: str | None = None
     popo: str = Popo.SIGNATURE.value
     certs_per_message: int = 1
     implicit_confirm: bool = False
@@ -208,7 +223,7 @@ class Options:
         for name in (*_SECRETS, *_URLS):
             value = facts.get(name)
             if value is not None and given.get(name) is None and not _can_be_read_again(value):
-                option = _option(name)
+                option = option_name(name)
                 raise InputError(
                     f"{option} is needed again: the journal keeps no secrets",
                     hint=f"give {option} as you did when the run began",
@@ -226,12 +241,21 @@ class Options:
         return Defaults(
             cmd=self.cmd,
             subject=self.subject,
+            issuer=self.issuer,
             sans=self.sans,
+            san_nodefault=self.san_nodefault,
+            keyusage=self.keyusage,
+            extkeyusage=self.extkeyusage,
+            policy_oids=self.policy_oids,
+            extensions=self.extensions,
+            extensions_from=self.extensions_from,
             newkey=self.newkey or self._default_newkey(),
             newkeypass=_secret("newkeypass", self.newkeypass, environ),
             ref=self.ref,
             secret=_secret("secret", self.secret, environ),
             days=None if self.days is None else str(self.days),
+            not_before=self.not_before,
+            not_after=self.not_after,
             profile=self.profile,
             csr=self.csr,
             cert=self.cert,
@@ -239,6 +263,9 @@ class Options:
             keypass=_secret("keypass", self.keypass, environ),
             oldcert=self.oldcert,
             revreason=self.revreason,
+            regtoken=_secret("regtoken", self.regtoken, environ),
+            authenticator=_secret("authenticator", self.authenticator, environ),
+            reginfo=self.reginfo,
         )
 
     def _default_newkey(self) -> str:
@@ -331,7 +358,7 @@ class Options:
         return Rows(population, population_file, out_format)
 
     def _refuse_two_readers(self) -> None:
-        readers = [_option(name) for name in _SECRETS if getattr(self, name) == "stdin"]
+        readers = [option_name(name) for name in _SECRETS if getattr(self, name) == "stdin"]
         if len(readers) > 1:
             raise InputError(
                 f"{' and '.join(readers)} can't both read stdin",
@@ -384,7 +411,7 @@ class Options:
         server = self.server
         if not server:
             raise InputError("which server?", hint="give --server [http[s]://]HOST[:PORT][/PATH]")
-        tls = [_option(name) for name in _TLS if getattr(self, name)]
+        tls = [option_name(name) for name in _TLS if getattr(self, name)]
         if "://" not in server:
             server = ("https://" if tls else "http://") + server
         parts = _split_url("--server", server)
@@ -420,9 +447,8 @@ class Options:
 
     def _profile(self, srvcert: tuple[bytes, ...], anchors: tuple[bytes, ...]) -> Profile:
         recipient = _name("--recipient", self.recipient)
-        issuer = _name("--issuer", self.issuer)
-        if recipient is None and issuer is not None:
-            recipient = issuer
+        if recipient is None and self.issuer is not None and "{" not in self.issuer:
+            recipient = _name("--issuer", self.issuer)
         ca = srvcert or (anchors if len(anchors) == 1 else ())
         if recipient is None and ca:
             # EJBCA signs its errors only for a request that names the CA
@@ -439,7 +465,6 @@ class Options:
             )
         return Profile(
             recipient=recipient,
-            issuer=issuer,
             expect_sender=expect_sender,
             digest=_one_of("--digest", self.digest, algorithms.DIGESTS),
             mac=_one_of("--mac", self.mac, algorithms.MACS),
@@ -483,10 +508,6 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     return "csr" not in population.columns and options.csr is None
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def _source_in(folder: Path, source: str) -> str:
     """The source of a secret, with a relative path made one from `folder`."""
     kind, colon, rest = source.partition(":")
@@ -526,7 +547,7 @@ def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret
     try:
         return read_secret(source, environ)
     except InputError as error:
-        raise InputError(f"{_option(name)}: {error}", hint=error.hint) from None
+        raise InputError(f"{option_name(name)}: {error}", hint=error.hint) from None
 
 
 def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:

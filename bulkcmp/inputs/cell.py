@@ -1,5 +1,7 @@
-"""Cells of a population that are one value by themselves: operation, number, reason, key."""
+"""Cells of a population that are one value by themselves: operation, number, time, reason, key."""
 
+import datetime as dt
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -8,6 +10,8 @@ from bulkcmp.errors import InputError
 from bulkcmp.model import KEY_SPECS, KeySpec, Operation, RevocationReason
 
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
+
+_UTC_TIME: Final = re.compile(r"(?:[0-9]{2})?[0-9]{12}Z")
 
 _REASON_NAMES: Final = {r.name.replace("_", "").lower(): r for r in RevocationReason}
 _REASON_NUMBERS: Final = {str(r.value): r for r in RevocationReason}
@@ -26,6 +30,27 @@ def read_whole(text: str, *, low: int, high: int) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
         return int(text)
     raise InputError(f"{text!r} is not a whole number from {low} to {high}")
+
+
+def read_time(text: str) -> dt.datetime:
+    """A time as in ISO 8601, UTC where it has no offset, or as OpenSSL writes it."""
+    try:
+        if _UTC_TIME.fullmatch(text):
+            # of two digits, 50 is 1950 (RFC 5280, 4.1.2.5.1)
+            century = "" if len(text) == 15 else "19" if text[0] >= "5" else "20"
+            time = dt.datetime.strptime(century + text, "%Y%m%d%H%M%S%z")  # %z
+        else:
+            time = dt.datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=dt.UTC)
+        if time.microsecond:
+            raise ValueError("a fraction of a second")
+        return time.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise InputError(
+            f"{text!r} is not a time",
+            hint="write 2027-01-31, 2027-01-31T12:00:00Z or 20270131120000Z",
+        ) from None
 
 
 def read_reason(text: str) -> RevocationReason:

@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
+from cryptography.x509.oid import ExtensionOID
 
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
-from bulkcmp.model import Secret
+from bulkcmp.model import RequestedExtension, Secret
 
 PrivateKey = (
     rsa.RSAPrivateKey
@@ -37,6 +38,29 @@ PrivateKey = (
     | mldsa.MLDSA87PrivateKey
 )
 """The keys that can sign a request."""
+
+_OF_CA: Final = frozenset(
+    oid.dotted_string
+    for oid in (
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.ISSUER_ALTERNATIVE_NAME,
+        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,
+        ExtensionOID.FRESHEST_CRL,
+        ExtensionOID.PRECERT_SIGNED_CERTIFICATE_TIMESTAMPS,
+        ExtensionOID.PRECERT_POISON,
+    )
+)
+"""Extensions by which a CA speaks of itself."""
+
+EXTENSION_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises on extensions that it can't parse."""
 
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
@@ -239,25 +263,74 @@ def _pkcs12(
     return _usable(key, where), chain
 
 
-def certified_names(certificate: bytes) -> tuple[bytes, bytes | None]:
-    """The DER of a certificate's subject, byte for byte, and of its subject alternative names.
+def certified_subject(certificate: bytes) -> bytes:
+    """The DER of a certificate's subject, byte for byte.
 
     Raises:
         InputError: the certificate is damaged.
     """
     try:
-        loaded = x509.load_der_x509_certificate(certificate)
-        fields = _elements(loaded.tbs_certificate_bytes)
-        extension = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        san = None
-    except (ValueError, x509.DuplicateExtension):
-        raise InputError("the certificate's names can't be read") from None
-    else:
-        san = extension.value.public_bytes()
+        fields = _elements(x509.load_der_x509_certificate(certificate).tbs_certificate_bytes)
+    except ValueError:
+        raise InputError("the certificate's subject can't be read") from None
     # TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer, validity,
     # subject, ... } (RFC 5280, 4.1)
-    return fields[5 if fields[0][0] == 0xA0 else 4], san
+    return fields[5 if fields[0][0] == 0xA0 else 4]
+
+
+def certified_extensions(certificate: bytes) -> tuple[RequestedExtension, ...]:
+    """The extensions of a certificate that can be asked for again.
+
+    Left out is what a CA says of itself: key identifiers, its name, where it publishes, and the
+    proofs of logs.
+
+    Raises:
+        InputError: the certificate is damaged.
+    """
+    try:
+        found = _extensions(x509.load_der_x509_certificate(certificate))
+    except EXTENSION_ERRORS:
+        raise InputError("the certificate's extensions can't be read") from None
+    return tuple(extension for extension in found if extension.oid not in _OF_CA)
+
+
+def read_extensions(path: Path) -> tuple[RequestedExtension, ...]:
+    """The extensions that a PKCS#10 request asks for, or that a certificate has; PEM or DER.
+
+    Raises:
+        InputError: the file can't be read, or holds neither, or it is damaged.
+    """
+    data = read_file(path)
+    labels = _labels(data)
+    try:
+        if any(b"REQUEST" in label for label in labels):
+            return _extensions(x509.load_pem_x509_csr(data))
+        if not labels and _is_pkcs10(data):
+            return _extensions(x509.load_der_x509_csr(data))
+    except EXTENSION_ERRORS:
+        raise _not_a("certificate request", data, path) from None
+    certificate = _certificates(data, path)[0]
+    try:
+        return certified_extensions(certificate)
+    except InputError as error:
+        raise InputError(error.what, where=Where(str(path))) from None
+
+
+def _extensions(
+    source: x509.Certificate | x509.CertificateSigningRequest,
+) -> tuple[RequestedExtension, ...]:
+    return tuple(
+        RequestedExtension(e.oid.dotted_string, e.critical, e.value.public_bytes())
+        for e in source.extensions
+    )
+
+
+def _is_pkcs10(data: bytes) -> bool:
+    try:
+        x509.load_der_x509_csr(data)
+    except ValueError:
+        return False
+    return True
 
 
 def requested_subject(csr: bytes) -> bytes:

@@ -110,7 +110,7 @@ class Field(Generic[T]):
             if self._source is not None:
                 return self._source.render(row.values)
         except InputError as error:
-            origin = "" if cell is not None else f"--{self._name}: "
+            origin = "" if cell is not None else f"{option_name(self._name)}: "
             row.add(self._name, f"{origin}{error}", hint=error.hint)
             return None
         return self.constant
@@ -152,10 +152,15 @@ class Known(Generic[T]):
         return self._value
 
 
+def option_name(name: str) -> str:
+    """The command line's option of a setting, or of a column."""
+    return "--" + name.replace("_", "-")
+
+
 @contextmanager
-def blaming(option: str) -> Iterator[None]:
+def blaming(name: str) -> Iterator[None]:
     """Name the command line's option in an InputError."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"--{option}: {error}", hint=error.hint) from None
+        raise InputError(f"{option_name(name)}: {error}", hint=error.hint) from None

@@ -1,5 +1,6 @@
 """One row of a population: its cells, completed from the command line, as an EndEntity."""
 
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -7,44 +8,78 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.cell import read_new_key, read_operation, read_reason, read_whole
+from bulkcmp.inputs.cell import (
+    read_new_key,
+    read_operation,
+    read_reason,
+    read_time,
+    read_whole,
+)
 from bulkcmp.inputs.credential import (
     Credential,
-    certified_names,
+    certified_extensions,
+    certified_subject,
     read_certificates,
     read_credential,
     read_csr,
+    read_extensions,
     read_private_key,
     requested_subject,
 )
-from bulkcmp.inputs.field import Field, Filled, Known, Row, blaming
+from bulkcmp.inputs.extension import (
+    ExtensionsTemplate,
+    parse_ext_key_usage,
+    parse_extensions,
+    parse_key_usage,
+    parse_policies,
+)
+from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
-from bulkcmp.inputs.san import SanTemplate, parse_sans
+from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
+from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.model import (
     BadRow,
     EndEntity,
     KeySpec,
     Operation,
+    RequestedExtension,
     RevocationReason,
     Secret,
 )
 
 COLUMNS: Final = (
-    "id", "cmd", "subject", "sans", "newkey", "ref", "secret", "days", "profile",
-    "csr", "cert", "key", "keypass", "oldcert", "revreason", "priority",
+    "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
+    "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
+    "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "revreason",
+    "regtoken", "authenticator", "reginfo", "priority",
 )  # fmt: skip
 
 ID_LIMIT: Final = 200
 """Characters; an id names files, and file systems end at 255 octets."""
 
-_SECRET_COLUMNS: Final = ("secret", "keypass")
+_SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator")
 
 _CACHED: Final = 256
 """Files of each kind that are kept read: some rows share them, most have their own."""
 
-_ONLY_FOR: Final = {"csr": Operation.P10CR, "revreason": Operation.RR}
+_BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
+"""The operations that ask by a CertTemplate."""
+
+_IN_TEMPLATE: Final = (
+    "keyusage", "extkeyusage", "policy_oids", "extensions", "extensions_from", "not_before",
+    "not_after", "regtoken", "authenticator", "reginfo",
+)  # fmt: skip
+
+_ONLY_FOR: Final = {
+    "csr": (Operation.P10CR,),
+    "revreason": (Operation.RR,),
+    **dict.fromkeys(_IN_TEMPLATE, _BY_TEMPLATE),
+}
 """Columns that no other operation has."""
+
+_NAMING: Final = ("sans", "extensions", "extensions_from")
+"""Columns that may give a subjectAltName."""
 
 _CREDENTIAL: Final = ("secret", "cert", "key", "keypass")
 
@@ -55,25 +90,36 @@ T = TypeVar("T")
 class Defaults:
     """What the command line says of every row whose cell is absent or empty.
 
-    All are texts as a cell would have them, and all but the secrets are templates: `{id}`,
+    All texts are as a cell would have them, and all but the secrets are templates: `{id}`,
     `{number}` (of the row, from 1), and the name of any other column of the file that is not
     secret. Paths are relative to the working directory, those in cells to the population's folder.
 
     Attributes:
-        secret, keypass: sources (`pass:`, `env:`, `file:`, `stdin`), or the secret itself where
-            the caller has it already.
+        secret, keypass, regtoken, authenticator: sources (`pass:`, `env:`, `file:`, `stdin`), or
+            the secret itself where the caller has it already.
+        san_nodefault: no subjectAltName is taken from oldcert or cert.
+        unprotected: requests are sent without protection, so that rows need no credential.
         newkeypass: the same, for the key files that `newkey` names; there is no such column.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
     """
 
     cmd: str | None = None
     subject: str | None = None
+    issuer: str | None = None
     sans: str | None = None
+    san_nodefault: bool = False
+    keyusage: str | None = None
+    extkeyusage: str | None = None
+    policy_oids: str | None = None
+    extensions: str | None = None
+    extensions_from: str | None = None
     newkey: str | None = None
     newkeypass: str | Secret | None = field(default=None, repr=False)
     ref: str | None = None
     secret: str | Secret | None = field(default=None, repr=False)
     days: str | None = None
+    not_before: str | None = None
+    not_after: str | None = None
     profile: str | None = None
     csr: str | None = None
     cert: str | None = None
@@ -81,7 +127,11 @@ class Defaults:
     keypass: str | Secret | None = field(default=None, repr=False)
     oldcert: str | None = None
     revreason: str | None = None
+    regtoken: str | Secret | None = field(default=None, repr=False)
+    authenticator: str | Secret | None = field(default=None, repr=False)
+    reginfo: str | None = None
     priority: str | None = None
+    unprotected: bool = False
     keys_supplied: bool = False
 
 
@@ -107,6 +157,8 @@ class RowReader:
         self._secret_at = [(n, columns.index(n)) for n in _SECRET_COLUMNS if n in columns]
         self._restricted = [(n, only) for n, only in _ONLY_FOR.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
+        self._unprotected = defaults.unprotected
+        self._san_nodefault = defaults.san_nodefault
         self._files = _Files()
         folder = file.parent
         # no secret columns: what is filled into a name stands in the certificate
@@ -123,6 +175,14 @@ class RowReader:
             source = None if given is None else partial(Filled, given, names, own, in_path=True)
             return Field(name, partial(read, folder), source)
 
+        def own_template(
+            name: str,
+            read: Callable[[str], T],
+            template: Callable[[str, Sequence[str]], Source[T]],
+        ) -> Field[T]:
+            given: str | None = getattr(defaults, name)
+            return Field(name, read, None if given is None else partial(template, given, names))
+
         def secret(name: str) -> Field[Secret]:
             given: str | Secret | None = getattr(defaults, name)
             fetch = partial(read_secret, environ=environ, folder=folder, stdin=False)
@@ -137,13 +197,19 @@ class RowReader:
         self._reason = text("revreason", read_reason)
         self._ref = text("ref", str)
         self._profile = text("profile", str)
-        dn, sans = defaults.subject, defaults.sans
-        self._subject = Field(
-            "subject", parse_name, None if dn is None else partial(NameTemplate, dn, names)
-        )
-        self._sans = Field(
-            "sans", parse_sans, None if sans is None else partial(SanTemplate, sans, names)
-        )
+        self._subject = own_template("subject", parse_name, NameTemplate)
+        self._issuer = own_template("issuer", parse_name, NameTemplate)
+        self._sans = own_template("sans", parse_sans, SanTemplate)
+        self._key_usage = text("keyusage", parse_key_usage)
+        self._ext_key_usage = text("extkeyusage", parse_ext_key_usage)
+        self._policies = text("policy_oids", parse_policies)
+        self._extensions = own_template("extensions", parse_extensions, ExtensionsTemplate)
+        self._extensions_from = path("extensions_from", Path.joinpath)
+        self._not_before = text("not_before", read_time)
+        self._not_after = text("not_after", read_time)
+        self._reg_token = secret("regtoken")
+        self._authenticator = secret("authenticator")
+        self._reg_info = own_template("reginfo", parse_reg_info, RegInfoTemplate)
         self._newkey = path("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
         self._secret = secret("secret")
@@ -161,10 +227,12 @@ class RowReader:
         """Find what would be wrong in every row: files that can't be read, and contradictions."""
         cmd = self._cmd.constant
         if cmd is not None and "cmd" not in self._columns:
-            if defaults.csr is not None and cmd is not Operation.P10CR:
-                raise InputError(f"--csr is for p10cr, and --cmd is {cmd}")
-            if defaults.revreason is not None and cmd is not Operation.RR:
-                raise InputError(f"--revreason is for rr, and --cmd is {cmd}")
+            for name, only in _ONLY_FOR.items():
+                if getattr(defaults, name) is not None and cmd not in only:
+                    what = f"{option_name(name)} is for {_listed(only)}, and --cmd is {cmd}"
+                    raise InputError(what)
+        if defaults.days is not None and defaults.not_after is not None:
+            raise InputError("--days and --not-after exclude each other: both say when it ends")
         for option in ("key", "keypass"):
             if getattr(defaults, option) and not defaults.cert and "cert" not in self._columns:
                 raise InputError(f"--{option} needs --cert: it is the credential's")
@@ -174,6 +242,9 @@ class RowReader:
         if self._csr.constant is not None:
             with blaming("csr"):
                 self._files.csr(self._csr.constant)
+        if self._extensions_from.constant is not None:
+            with blaming("extensions_from"):
+                self._files.extensions(self._extensions_from.constant)
         if self._oldcert.constant is not None:
             with blaming("oldcert"):
                 self._files.certificates(self._oldcert.constant)
@@ -232,7 +303,8 @@ class RowReader:
             cmd = Operation.P10CR if self._csr.is_given(row) else Operation.IR
         secret = self._secret.get(row)
         credential = self._read_credential(row)
-        if secret is None and credential is None and not row.failed(*_CREDENTIAL):
+        nameless = secret is None and credential is None and not self._unprotected
+        if nameless and not row.failed(*_CREDENTIAL):
             row.add("secret", "no credential: needs secret or cert")
         chain = () if credential is None else credential.chain
         if cmd is Operation.P10CR:
@@ -242,34 +314,41 @@ class RowReader:
         else:
             request = self._read_template(row, cmd, chain)
         for column, only in self._restricted:
-            if column in row.cells and cmd is not only:
-                row.add(column, f"{column} is for {only}, and this row is {cmd}")
+            if column in row.cells and cmd not in only:
+                row.add(column, f"{column} is for {_listed(only)}, and this row is {cmd}")
         entity = EndEntity(
             number=number,
             line=line,
             id=identity,
             cmd=cmd,
             subject=request.subject,
-            san=request.san,
+            issuer=request.issuer,
+            extensions=request.extensions,
             new_key_spec=request.new_key_spec,
             new_key=request.new_key,
             ref=self._ref.get(row),
             secret=secret,
-            days=self._days.get(row),
+            days=request.days,
+            not_before=request.not_before,
+            not_after=request.not_after,
             profile=self._profile.get(row),
             csr=request.csr,
             cert=chain,
             key=None if credential is None else credential.key,
             old_cert=request.old_cert,
             revocation_reason=request.reason,
+            reg_token=request.reg_token,
+            authenticator=request.authenticator,
+            reg_info=request.reg_info,
             priority=self._priority.get(row),
         )
         return row.bad(_printable(identity)) if row.problems else entity
 
     def _without_operation(self, row: Row, identity: str) -> BadRow:
         """The problems that a row has whatever its operation is."""
-        for known in (self._subject, self._sans, self._newkey, self._days, self._priority):
+        for known in (self._subject, self._sans, self._newkey, self._priority):
             known.get(row)
+        self._read_validity(row)
         return row.bad(_printable(identity))
 
     def id_of(self, number: int, cells: Sequence[str]) -> str:
@@ -290,15 +369,16 @@ class RowReader:
         return row.attempt("cert", self._files.credential, path, key, password)
 
     def _read_template(self, row: Row, cmd: Operation, chain: tuple[bytes, ...]) -> "_Request":
-        """What the CertTemplate of an ir, cr or kur takes from the row."""
-        subject, san = self._subject.get(row), self._sans.get(row)
+        """What the CertReqMsg of an ir, cr or kur takes from the row."""
+        subject, extensions = self._subject.get(row), self._read_extensions(row)
         newkey = self._newkey.get(row)
         key = None
         if isinstance(newkey, Path):
             key = row.attempt("newkey", self._files.private_key, newkey, self._newkeypass)
         elif newkey is None and not self._keys_supplied and not row.failed("newkey"):
             row.add("newkey", "no key: needs newkey")
-        unnamed = subject is None and san is None and not row.failed("subject", "sans")
+        has_san = SUBJECT_ALT_NAME in extensions
+        unnamed = subject is None and not has_san and not row.failed("subject", *_NAMING)
         if cmd is not Operation.KUR:
             # one certificate for all rows is an RA's: its name is not that of the end entities
             unnamed = unnamed and (self._cert.is_own(row) or self._oldcert.is_own(row))
@@ -307,23 +387,64 @@ class RowReader:
             old_cert = self._read_old_cert(row, chain)
         if old_cert is not None and (unnamed or cmd is Operation.KUR):
             # as openssl cmp does: what is not said is taken from the reference certificate
-            names = row.attempt("oldcert", certified_names, old_cert)
-            if names is not None:
-                subject, san = subject or names[0], san or names[1]
+            subject = subject or row.attempt("oldcert", certified_subject, old_cert)
+            if not has_san and not self._san_nodefault:
+                certified = row.attempt("oldcert", certified_extensions, old_cert) or ()
+                extensions |= {one.oid: one for one in certified if one.oid == SUBJECT_ALT_NAME}
         elif cmd is Operation.KUR:
             if not row.failed("oldcert", *_CREDENTIAL):
                 row.add("oldcert", "kur needs oldcert or cert: the certificate to update")
-        elif subject in (None, NULL_DN) and san is None:
+        elif subject in (None, NULL_DN) and not has_san:
             sources = ("oldcert", *_CREDENTIAL) if unnamed else ()
-            if not row.failed("subject", "sans", *sources):
+            if not row.failed("subject", *_NAMING, *sources):
                 row.add("subject", f"{cmd} needs a subject or sans")
+        days, not_before, not_after = self._read_validity(row)
         return _Request(
             subject=subject,
-            san=san,
+            issuer=self._issuer.get(row),
+            extensions=tuple(extensions.values()),
+            days=days,
+            not_before=not_before,
+            not_after=not_after,
             new_key_spec=newkey if isinstance(newkey, KeySpec) else None,
             new_key=key,
             old_cert=old_cert if cmd is Operation.KUR else None,
+            reg_token=_utf8(row, "regtoken", self._reg_token.get(row)),
+            authenticator=_utf8(row, "authenticator", self._authenticator.get(row)),
+            reg_info=self._reg_info.get(row),
         )
+
+    def _read_extensions(self, row: Row) -> dict[str, RequestedExtension]:
+        """The extensions that the row asks for, by extnID."""
+        named = [
+            field.get(row)
+            for field in (self._sans, self._key_usage, self._ext_key_usage, self._policies)
+        ]
+        asked: dict[str, RequestedExtension] = {}
+        for one in (*named, *(self._extensions.get(row) or ())):
+            if one is not None and one.oid in asked:
+                row.add("extensions", f"extension {one.oid} is asked for in another column too")
+            elif one is not None:
+                asked[one.oid] = one
+        path = self._extensions_from.get(row)
+        if path is None:
+            return asked
+        copied = row.attempt("extensions_from", self._files.extensions, path) or ()
+        return {one.oid: one for one in copied} | asked
+
+    def _read_validity(self, row: Row) -> tuple[int | None, dt.datetime | None, dt.datetime | None]:
+        """Days, beginning and end; a cell that says when it ends wins over an option that does."""
+        days, not_after = self._days.get(row), self._not_after.get(row)
+        not_before = self._not_before.get(row)
+        if "days" in row.cells and "not_after" in row.cells:
+            row.add("not_after", "days and not_after exclude each other: both say when it ends")
+        elif "days" in row.cells:
+            not_after = None
+        elif "not_after" in row.cells:
+            days = None
+        if not_before is not None and not_after is not None and not_before >= not_after:
+            row.add("not_after", "the validity ends before it begins")
+        return days, not_before, not_after
 
     def _read_p10cr(self, row: Row) -> "_Request":
         if "newkey" in row.cells:
@@ -361,12 +482,19 @@ class _Request(NamedTuple):
     """What a row asks for, as far as it depends on its operation."""
 
     subject: bytes | None = None
-    san: bytes | None = None
+    issuer: bytes | None = None
+    extensions: tuple[RequestedExtension, ...] = ()
+    days: int | None = None
+    not_before: dt.datetime | None = None
+    not_after: dt.datetime | None = None
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = None
     csr: bytes | None = None
     old_cert: bytes | None = None
     reason: RevocationReason | None = None
+    reg_token: Secret | None = None
+    authenticator: Secret | None = None
+    reg_info: str | None = None
 
 
 class _Files:
@@ -377,6 +505,23 @@ class _Files:
         self.private_key = lru_cache(_CACHED)(read_private_key)
         self.credential = lru_cache(_CACHED)(read_credential)
         self.csr = lru_cache(_CACHED)(read_csr)
+        self.extensions = lru_cache(_CACHED)(read_extensions)
+
+
+def _utf8(row: Row, column: str, secret: Secret | None) -> Secret | None:
+    """A secret that travels as a UTF8String."""
+    try:
+        if secret is not None:
+            secret.reveal().decode()
+    except UnicodeDecodeError:
+        row.add(column, f"{column} is not valid UTF-8 text")
+        return None
+    return secret
+
+
+def _listed(operations: Sequence[Operation]) -> str:
+    *others, last = operations
+    return f"{', '.join(others)} and {last}" if others else last.value
 
 
 def _read_id(row: Row, seen: dict[str, int]) -> str:

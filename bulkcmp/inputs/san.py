@@ -1,4 +1,4 @@
-"""Subject alternative names: text, as of `--sans`, in; DER of GeneralNames (RFC 5280) out."""
+"""Subject alternative names: text, as of `--sans`, in; the extension (RFC 5280, 4.2.1.6) out."""
 
 import ipaddress
 import re
@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.der import oid_tlv, tlv
+from bulkcmp.inputs.entry import split_entries, unescape
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, parse_name
 from bulkcmp.inputs.template import Template
+from bulkcmp.inputs.value import VALUE_TYPES, typed_value
+from bulkcmp.model import RequestedExtension
 
 _SEQUENCE: Final = 0x30
-_UTF8: Final = 0x0C
 _EXPLICIT_0: Final = 0xA0
 
 # GeneralName's tags: IMPLICIT, but for directoryName, whose Name is a CHOICE
@@ -23,28 +25,31 @@ _UNIFORM_RESOURCE: Final = 0x86
 _IP: Final = 0x87
 _REGISTERED_ID: Final = 0x88
 
+SUBJECT_ALT_NAME: Final = "2.5.29.17"
+
 _UPN: Final = oid_tlv("1.3.6.1.4.1.311.20.2.3")
 """Microsoft's userPrincipalName, an otherName."""
 
-_ENTRY: Final = re.compile(r"(?:\\.|[^\\,\s]|\\$)+", re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _MAIL: Final = re.compile(r"[!-;=?A-~]+@[!-;=?A-~]+")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
-def parse_sans(text: str) -> bytes:
-    """Read subject alternative names as the DER of GeneralNames.
+def parse_sans(text: str) -> RequestedExtension:
+    """Read subject alternative names.
 
     Entries are separated by commas and white space, as OpenSSL's `-sans` takes them: an IP
-    address, a URI (it contains `://`), or else a DNS name. A prefix says what an entry is:
-    `dns: ip: uri: email: rid: dirName: upn:` (case does not matter). `\\` keeps the next character,
-    so that a DN may have spaces: `dirName:/CN=gate/O=Acme\\ Devices`.
+    address, a URI (it contains `://`), or else a DNS name; `critical` makes the extension critical.
+    A prefix says what an entry is: `dns: ip: uri: email: rid: dirName: upn: otherName:` (case does
+    not matter). `\\` keeps the next character, so that a DN may have spaces:
+    `dirName:/CN=gate/O=Acme\\ Devices`. An otherName is written as by OpenSSL:
+    `otherName:1.2.3.4;UTF8:some\\ text`.
 
     Raises:
         InputError: names the offending entry and says why.
     """
-    return _general_names([_general_name(kind, value) for kind, value in _split(text)])
+    critical, entries = _split(text)
+    return _extension(critical, [_general_name(kind, value) for kind, value in entries])
 
 
 class SanTemplate:
@@ -58,23 +63,25 @@ class SanTemplate:
     """
 
     def __init__(self, text: str, names: Collection[str]) -> None:
+        self._critical, entries = _split(text)
         self._entries: list[tuple[str, Template | NameTemplate]] = [
             (kind, (NameTemplate if kind == "dirname" else Template)(value, names))
-            for kind, value in _split(text)
+            for kind, value in entries
         ]
         self.fields: tuple[str, ...] = tuple(
             field for _, template in self._entries for field in template.fields
         )
         """The placeholders in it."""
 
-    def render(self, values: Mapping[str, str]) -> bytes:
-        """The DER of the GeneralNames with `values` filled in.
+    def render(self, values: Mapping[str, str]) -> RequestedExtension:
+        """The subjectAltName with `values` filled in.
 
         Raises:
             InputError: a value is missing, or does not make such a name.
         """
-        return _general_names(
-            [_general_name(kind, template.render(values)) for kind, template in self._entries]
+        return _extension(
+            self._critical,
+            [_general_name(kind, template.render(values)) for kind, template in self._entries],
         )
 
 
@@ -84,34 +91,27 @@ class _Entry(NamedTuple):
     value: str
 
 
-def _split(text: str) -> list[_Entry]:
-    entries = [_entry(written) for written in _ENTRY.findall(text)]
+def _split(text: str) -> tuple[bool, list[_Entry]]:
+    critical, entries = split_entries(text)
     if not entries:
         raise InputError("no subject alternative name in it")
-    return entries
+    return critical, [_entry(written) for written in entries]
 
 
 def _entry(written: str) -> _Entry:
-    if (len(written) - len(written.rstrip("\\"))) % 2:
-        raise InputError(f"{written!r}: nothing follows the last '\\'")
-    if written.lower() == "critical":
-        raise InputError(
-            "'critical' is not allowed here: it is no name",
-            hint="leave it out; write dns:critical for a host of that name",
-        )
     kind, colon, value = written.partition(":")
     kind = kind.lower()
     if not kind or not colon or kind not in _READERS:
         kind, value = "", written
     if kind != "dirname":  # a slash-form DN has the same escapes, and undoes them itself
-        value = _ESCAPE.sub(r"\1", value)
+        value = unescape(value)
     if not value:
         raise InputError(f"{written!r}: nothing follows the prefix")
     return _Entry(kind, value)
 
 
-def _general_names(names: list[bytes]) -> bytes:
-    return tlv(_SEQUENCE, b"".join(names))
+def _extension(critical: bool, names: list[bytes]) -> RequestedExtension:
+    return RequestedExtension(SUBJECT_ALT_NAME, critical, tlv(_SEQUENCE, b"".join(names)))
 
 
 def _general_name(kind: str, value: str | bytes) -> bytes:
@@ -124,7 +124,7 @@ def _general_name(kind: str, value: str | bytes) -> bytes:
 
 _HINT: Final = (
     "entries are separated by commas or spaces: IP addresses, URIs, DNS names, or one of the "
-    "prefixes dns: ip: uri: email: rid: dirName: upn:"
+    "prefixes dns: ip: uri: email: rid: dirName: upn: otherName:"
 )
 
 
@@ -197,11 +197,19 @@ def _directory_name(der: bytes) -> bytes:
 
 
 def _upn(value: str) -> bytes:
-    try:
-        text = value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("not valid Unicode text") from None
-    return tlv(_OTHER, _UPN + tlv(_EXPLICIT_0, tlv(_UTF8, text)))
+    return _other(_UPN, typed_value(f"UTF8:{value}"))
+
+
+def _other_name(value: str) -> bytes:
+    type_id, semicolon, typed = value.partition(";")
+    if not semicolon:
+        raise ValueError(f"an otherName is written as OID;VALUE, and VALUE as {VALUE_TYPES}")
+    return _other(oid_tlv(type_id), typed_value(typed))
+
+
+def _other(type_id: bytes, value: bytes) -> bytes:
+    # OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }
+    return tlv(_OTHER, type_id + tlv(_EXPLICIT_0, value))
 
 
 _READERS: Final[dict[str, Callable[[str], bytes]]] = {
@@ -213,4 +221,5 @@ _READERS: Final[dict[str, Callable[[str], bytes]]] = {
     "rid": _rid,
     "dirname": _dir_name,
     "upn": _upn,
+    "othername": _other_name,
 }

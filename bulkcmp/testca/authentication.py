@@ -10,9 +10,10 @@ from bulkcmp.cmp import protection
 from bulkcmp.cmp.messages import PKIMessage
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.errors import RemoteCmpError
+from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Secret
 from bulkcmp.testca.aliases import Alias, Authentication, Mode
-from bulkcmp.testca.enrollment import EXTENSION_ERRORS, REQUESTS
+from bulkcmp.testca.enrollment import REQUESTS
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store

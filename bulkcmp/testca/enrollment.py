@@ -26,31 +26,16 @@ from bulkcmp.cmp.messages import (
     name_of,
 )
 from bulkcmp.errors import RemoteCmpError
+from bulkcmp.inputs.credential import EXTENSION_ERRORS
+from bulkcmp.model import RequestedExtension
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
 
 REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P10CR})
 """The message types that ask for a certificate."""
 
-EXTENSION_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What `cryptography` raises on extensions that it can't parse."""
-
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedExtension:
-    """An extension that is asked for; `value` is the DER inside its OCTET STRING."""
-
-    oid: str
-    critical: bool
-    value: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from cryptography.x509.oid import ExtensionOID
 from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.testca.enrollment import EXTENSION_ERRORS, Enrollment, RequestedExtension
+from bulkcmp.inputs.credential import EXTENSION_ERRORS
+from bulkcmp.model import RequestedExtension
+from bulkcmp.testca.enrollment import Enrollment
 from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign_certificate
 from bulkcmp.testca.refusal import rejected
 

@@ -1,5 +1,6 @@
 """A second opinion: all that bulkcmp sends, read by pyasn1 (modules of RFC 4210 and 4211)."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from bulkcmp.model import (
     PasswordMac,
     Popo,
     Profile,
+    RequestedExtension,
     RevocationReason,
     RsaPadding,
     Secret,
@@ -119,6 +121,13 @@ def _same_template(theirs: Any, ours: CertTemplate) -> None:
     ]
 
 
+CONTROLS = {
+    rfc4211.id_regCtrl_regToken: rfc4211.RegToken(),
+    rfc4211.id_regCtrl_authenticator: rfc4211.Authenticator(),
+    rfc4211.id_regCtrl_oldCertID: rfc4211.OldCertId(),
+}
+
+
 def _same_cert_request(der: bytes) -> None:
     theirs = _read(der, rfc4211.CertReqMessages())
     (ours,) = messages.decode_cert_req_messages(der)
@@ -131,7 +140,17 @@ def _same_cert_request(der: bytes) -> None:
         (one.type.dotted_string, encode(one.value)) for one in request.controls or ()
     ]
     for control in controls:
-        _read(bytes(control["value"]), rfc4211.CertId())
+        _read(bytes(control["value"]), CONTROLS[control["type"]])
+    infos = theirs[0]["regInfo"]
+    assert [(str(one["type"]), bytes(one["value"])) for one in infos] == [
+        (one.type.dotted_string, encode(one.value)) for one in ours.regInfo or ()
+    ]
+    for info in infos:
+        assert info["type"] == rfc4211.id_regInfo_utf8Pairs
+        _read(bytes(info["value"]), rfc4211.UTF8Pairs())
+    if not theirs[0]["popo"].isValue:
+        assert ours.popo is None
+        return
     method = theirs[0]["popo"].getName()
     assert method == ours.popo.tag
     if method == "signature":
@@ -230,9 +249,20 @@ NAMES = st.lists(TEXTS, min_size=1, max_size=3).map(
     ).public_bytes()
 )
 OCTETS = st.binary(max_size=40)
-SANS = st.lists(OCTETS, min_size=1, max_size=3).map(
-    lambda hosts: wrap(0x30, *(wrap(0x82, host.hex().encode()) for host in hosts))
+EXTENSIONS = st.lists(
+    st.builds(
+        RequestedExtension,
+        st.sampled_from(["2.5.29.17", "2.5.29.15", "2.5.29.37", "1.3.6.1.4.1.99999.1"]),
+        st.booleans(),
+        OCTETS.map(lambda octets: wrap(0x04, octets)),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.oid,
+).map(tuple)
+TIMES = st.integers(0, 8_000 * 365 * 86_400).map(
+    lambda seconds: dt.datetime(1900, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
 )
+SECRETS = TEXTS.map(lambda text: Secret(text.encode()))
 
 
 @st.composite
@@ -255,7 +285,6 @@ def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
 PROFILES = st.builds(
     Profile,
     recipient=st.none() | NAMES,
-    issuer=st.none() | NAMES,
     digest=st.sampled_from(["sha1", "sha224", "sha256", "sha384", "sha512"]),
     rsa_padding=st.sampled_from(RsaPadding),
     popo=st.sampled_from(Popo),
@@ -266,8 +295,14 @@ ENTITIES = st.fixed_dictionaries(
     {},
     optional={
         "subject": st.none() | NAMES,
-        "san": SANS,
+        "issuer": NAMES,
+        "extensions": EXTENSIONS,
         "days": st.integers(0, 20_000),
+        "not_before": TIMES,
+        "not_after": TIMES,
+        "reg_token": SECRETS,
+        "authenticator": SECRETS,
+        "reg_info": TEXTS,
         "cert_profile": TEXTS,
         "revocation_reason": st.sampled_from(RevocationReason),
     },

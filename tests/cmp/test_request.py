@@ -29,12 +29,21 @@ from bulkcmp.cmp.request import (
     build,
 )
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import EndEntity, Operation, Popo, Profile, RevocationReason, RsaPadding
+from bulkcmp.model import (
+    EndEntity,
+    Operation,
+    Popo,
+    Profile,
+    RequestedExtension,
+    RevocationReason,
+    RsaPadding,
+    Secret,
+)
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Peer, Pki
 
-SAN = wrap(0x30, wrap(0x82, b"device.example"))
+SAN = RequestedExtension("2.5.29.17", False, wrap(0x30, wrap(0x82, b"device.example")))
 
 
 def _entity(operation: Operation, **values: Any) -> EndEntity:
@@ -101,14 +110,22 @@ def test_the_least_request_asks_for_a_key_alone(pki: "Pki", operation: Operation
 
 def test_a_request_with_all_in_it(pki: "Pki") -> None:
     subject = pki.name("device").public_bytes()
-    profile = Profile(issuer=pki.root.subject)
-    asked = _build(pki, Operation.IR, profile, subject=subject, san=SAN, days=30)
+    usage = RequestedExtension("2.5.29.15", True, b"\x03\x02\x07\x80")
+    asked = _build(
+        pki,
+        Operation.IR,
+        subject=subject,
+        issuer=pki.root.subject,
+        extensions=(SAN, usage),
+        days=30,
+    )
     template = _cert_request(asked).certTemplate
     assert messages.name_of(template.issuer or []) == pki.root.subject
     assert messages.name_of(template.subject or []) == subject == asked.asked[0].subject
-    (extension,) = template.extensions or []
-    assert extension.extnID.dotted_string == "2.5.29.17"
-    assert (extension.critical, extension.extnValue) == (False, SAN)
+    assert [
+        RequestedExtension(one.extnID.dotted_string, one.critical, one.extnValue)
+        for one in template.extensions or []
+    ] == [SAN, usage]
     assert template.validity is not None
     assert [encode(time) for time in template.validity] == [
         explicit(0, wrap(0x17, b"260601120000Z")),
@@ -119,7 +136,7 @@ def test_a_request_with_all_in_it(pki: "Pki") -> None:
 
 @pytest.mark.parametrize("subject", [None, NULL_DN])
 def test_a_san_without_a_subject_is_critical(pki: "Pki", subject: bytes | None) -> None:
-    asked = _build(pki, Operation.IR, subject=subject, san=SAN)
+    asked = _build(pki, Operation.IR, subject=subject, extensions=(SAN,))
     (extension,) = _cert_request(asked).certTemplate.extensions or []
     assert extension.critical is True
 
@@ -128,6 +145,74 @@ def test_a_time_from_2050_on_is_a_generalizedtime(pki: "Pki") -> None:
     validity = _cert_request(_build(pki, Operation.IR, days=365 * 24)).certTemplate.validity
     assert [encode(time)[2] for time in validity or []] == [0x17, 0x18]
     assert encode((validity or [])[1]).endswith(b"20500526120000Z")
+
+
+@pytest.mark.parametrize(
+    ("values", "times"),
+    [
+        ({"not_before": 1}, {0: b"270102030405Z"}),
+        ({"not_after": 1}, {1: b"270102030405Z"}),
+        ({"not_before": 1, "days": 2}, {0: b"270102030405Z", 1: b"270104030405Z"}),
+        ({"not_before": 1, "not_after": 1}, {0: b"270102030405Z", 1: b"270102030405Z"}),
+    ],
+)
+def test_a_validity_as_the_row_says_it(
+    pki: "Pki", values: dict[str, int], times: dict[int, bytes]
+) -> None:
+    instant = dt.datetime(2027, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    fields: dict[str, Any] = {
+        name: value if name == "days" else instant for name, value in values.items()
+    }
+    validity = _cert_request(_build(pki, Operation.IR, **fields)).certTemplate.validity
+    assert [encode(one) for one in validity or []] == [
+        explicit(number, wrap(0x17, time)) for number, time in times.items()
+    ]
+
+
+def test_times_outside_1950_to_2049_are_generalizedtimes(pki: "Pki") -> None:
+    fields: dict[str, Any] = {
+        "not_before": dt.datetime(1949, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+        "not_after": dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+    }
+    validity = _cert_request(_build(pki, Operation.IR, **fields)).certTemplate.validity
+    assert [encode(one) for one in validity or []] == [
+        explicit(0, wrap(0x18, b"19491231235959Z")),
+        explicit(1, wrap(0x18, b"99991231235959Z")),
+    ]
+
+
+def test_controls_and_reg_info(pki: "Pki") -> None:
+    asked = _build(
+        pki,
+        Operation.KUR,
+        old_cert=pki.device.certificate,
+        reg_token=Secret("t\xf6ken".encode()),
+        authenticator=Secret(b"Smith"),
+        reg_info="version?1%",
+    )
+    (message,) = messages.decode_cert_req_messages(asked.body)
+    assert popo.check(message, None) is True, "the proof covers the controls"
+    found = decode(CertRequest, message.certReq).controls or []
+    assert [one.type for one in found] == [
+        messages.CONTROL_REG_TOKEN,
+        messages.CONTROL_AUTHENTICATOR,
+        messages.CONTROL_OLD_CERT_ID,
+    ]
+    assert [encode(one.value) for one in found[:2]] == [
+        wrap(0x0C, b"t\xc3\xb6ken"),
+        wrap(0x0C, b"Smith"),
+    ]
+    (info,) = message.regInfo
+    assert info.type == messages.REG_INFO_UTF8_PAIRS
+    assert encode(info.value) == wrap(0x0C, b"version?1%")
+
+
+def test_a_request_without_proof_of_possession(pki: "Pki") -> None:
+    asked = _build(pki, Operation.IR, Profile(popo=Popo.NONE))
+    (message,) = messages.decode_cert_req_messages(asked.body)
+    assert message.popo is None
+    with pytest.raises(RemoteCmpError, match="no proof of possession"):
+        popo.check(message, None)
 
 
 def test_a_kur_names_the_certificate_that_it_updates(pki: "Pki") -> None:
@@ -216,8 +301,8 @@ def test_general_info(pki: "Pki") -> None:
         (Operation.RR, {}, "rr without the certificate that it is about"),
         (Operation.P10CR, {}, "p10cr without a PKCS#10 request"),
         (Operation.P10CR, {"csr": b"x"}, "not a usable PKCS#10 request: "),
-        (Operation.IR, {"days": 10**9}, "1000000000 days from now is no date"),
-        (Operation.IR, {"days": 10**7}, "10000000 days from now is no date"),
+        (Operation.IR, {"days": 10**9}, "1000000000 days from 2026-06-01 is no date"),
+        (Operation.IR, {"days": 10**7}, "10000000 days from 2026-06-01 is no date"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(

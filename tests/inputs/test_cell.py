@@ -1,9 +1,16 @@
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.cell import read_new_key, read_operation, read_reason, read_whole
+from bulkcmp.inputs.cell import (
+    read_new_key,
+    read_operation,
+    read_reason,
+    read_time,
+    read_whole,
+)
 from bulkcmp.model import KeyFamily, KeySpec, Operation, RevocationReason
 
 
@@ -30,6 +37,31 @@ def test_whole_numbers(text: str, number: int) -> None:
 def test_what_is_no_whole_number_in_range(text: str) -> None:
     with pytest.raises(InputError, match="is not a whole number from 1 to 36500"):
         read_whole(text, low=1, high=36500)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2027-01-31", dt.datetime(2027, 1, 31, tzinfo=dt.UTC)),
+        ("2027-01-31T12:00:01Z", dt.datetime(2027, 1, 31, 12, 0, 1, tzinfo=dt.UTC)),
+        ("2027-01-31 12:00+02:00", dt.datetime(2027, 1, 31, 10, tzinfo=dt.UTC)),
+        ("99991231235959Z", dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)),
+        ("491231235959Z", dt.datetime(2049, 12, 31, 23, 59, 59, tzinfo=dt.UTC)),
+        ("500101000000Z", dt.datetime(1950, 1, 1, tzinfo=dt.UTC)),
+    ],
+)
+def test_times(text: str, time: dt.datetime) -> None:
+    assert read_time(text) == time
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "tomorrow", "2027-02-30", "20270230000000Z", "2027-01-31T00:00:00.5Z",
+     "9999-12-31T23:59:59-01:00"],
+)  # fmt: skip
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(InputError, match="is not a time"):
+        read_time(text)
 
 
 @pytest.mark.parametrize(

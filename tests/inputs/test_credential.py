@@ -1,23 +1,28 @@
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ed448, ed25519, mldsa, rsa, x25519
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import (
-    certified_names,
+    certified_extensions,
+    certified_subject,
     read_certificates,
     read_credential,
     read_csr,
+    read_extensions,
     read_private_key,
     requested_subject,
 )
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.san import parse_sans
-from bulkcmp.model import Secret
+from bulkcmp.model import RequestedExtension, Secret
 
 if TYPE_CHECKING:
     from tests.inputs.conftest import Pki
@@ -201,7 +206,8 @@ def test_a_key_beside_another_ones_certificate_in_one_file(pki: "Pki", tmp_path:
 
 
 def test_names_of_a_certificate(pki: "Pki") -> None:
-    assert certified_names(pki.certificate) == (parse_name("/CN=dev1"), parse_sans("dev1.example"))
+    assert certified_subject(pki.certificate) == parse_name("/CN=dev1")
+    assert certified_extensions(pki.certificate) == (parse_sans("dev1.example"),)
 
 
 def test_a_certificate_without_alternative_names(pki: "Pki") -> None:
@@ -219,12 +225,69 @@ def test_a_certificate_without_alternative_names(pki: "Pki") -> None:
         .sign(key, None)
         .public_bytes(Encoding.DER)
     )
-    assert certified_names(certificate) == (parse_name("/CN=dev1"), None)
+    assert certified_subject(certificate) == parse_name("/CN=dev1")
+    assert certified_extensions(certificate) == ()
 
 
 def test_a_damaged_certificate_has_no_names(pki: "Pki") -> None:
-    san = parse_sans("dev1.example")
-    with pytest.raises(InputError, match="names can't be read"):
-        certified_names(pki.certificate.replace(san, b"\x31" + san[1:]))
-    with pytest.raises(InputError, match="names can't be read"):
-        certified_names(b"")
+    san = parse_sans("dev1.example").value
+    with pytest.raises(InputError, match="extensions can't be read"):
+        certified_extensions(pki.certificate.replace(san, b"\x31" + san[1:]))
+    with pytest.raises(InputError, match="extensions can't be read"):
+        certified_extensions(b"")
+    with pytest.raises(InputError, match="subject can't be read"):
+        certified_subject(b"")
+
+
+def _file(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
+def test_extensions_of_a_request_and_of_a_certificate(tmp_path: Path, encoding: Encoding) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev1")])
+    san = x509.SubjectAlternativeName([x509.DNSName("dev1.example")])
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    own = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    expected = (
+        RequestedExtension("2.5.29.17", True, san.public_bytes()),
+        RequestedExtension("2.5.29.37", False, usage.public_bytes()),
+        RequestedExtension("1.2.3.4", False, b"\x05\x00"),
+    )
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name)
+    csr = csr.add_extension(san, critical=True).add_extension(usage, critical=False)
+    request = csr.add_extension(own, critical=False).sign(key, hashes.SHA256())
+    assert read_extensions(_file(tmp_path / "csr", request.public_bytes(encoding))) == expected
+
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
+    builder = builder.public_key(key.public_key()).not_valid_before(start)
+    builder = builder.not_valid_after(start + dt.timedelta(days=1))
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://ca.test/crl")], None, None, None
+    )
+    for extension, critical in (
+        (san, True),
+        # what a CA says of itself is not asked for
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (x509.CRLDistributionPoints([point]), False),
+        (usage, False),
+        (own, False),
+    ):
+        builder = builder.add_extension(extension, critical=critical)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(encoding)
+    assert read_extensions(_file(tmp_path / "cert", certificate)) == expected
+
+
+def test_a_file_without_readable_extensions(pki: "Pki", tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"garbage: neither PEM nor the DER of a certificate"):
+        read_extensions(_file(tmp_path / "garbage", b"\x01\x02"))
+    pem = b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(InputError, match=r"bad.pem: its certificate request is damaged"):
+        read_extensions(_file(tmp_path / "bad.pem", pem))
+    san = parse_sans("dev1.example").value
+    damaged = pki.certificate.replace(san, b"\x31" + san[1:])
+    with pytest.raises(InputError, match=r"/dam: the certificate's extensions can't be read"):
+        read_extensions(_file(tmp_path / "dam", damaged))

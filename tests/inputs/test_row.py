@@ -1,5 +1,6 @@
 """What rows mean: read through a Population, as everything else reads them."""
 
+import datetime as dt
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.extension import parse_ext_key_usage, parse_key_usage, parse_policies
 from bulkcmp.inputs.name import format_name, parse_name
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.san import parse_sans
-from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, RevocationReason, Secret
+from bulkcmp.model import (
+    BadRow,
+    EndEntity,
+    KeySpec,
+    Operation,
+    RequestedExtension,
+    RevocationReason,
+    Secret,
+)
 
 if TYPE_CHECKING:
     from tests.inputs.conftest import Pki, WriteCsv
@@ -65,7 +75,7 @@ def test_a_row_of_cells(read: Read) -> None:
         id="dev1",
         cmd=Operation.CR,
         subject=parse_name("/C=SE/CN=dev1"),
-        san=parse_sans("dev1.example"),
+        extensions=(parse_sans("dev1.example"),),
         new_key_spec=KeySpec.parse("ec:P-256"),
         ref="u1",
         secret=Secret(b" a b "),
@@ -99,7 +109,7 @@ def test_a_row_of_defaults(read: Read) -> None:
         id="dev1",
         cmd=Operation.CR,
         subject=parse_name("/CN=dev1/O=Acme"),
-        san=parse_sans("dev1.example"),
+        extensions=(parse_sans("dev1.example"),),
         new_key_spec=KeySpec.parse("rsa:2048"),
         ref="dev1-1",
         secret=Secret(b"x"),
@@ -263,7 +273,7 @@ def test_a_row_without_names(read: Read) -> None:
     assert problems(read("id\na\n", defaults)) == expected
     assert problems(read("id,subject\na,/\n", defaults)) == expected
     row = good(read("id,subject,sans\na,/,a.example\n", defaults))
-    assert (row.subject, row.san) == (b"\x30\x00", parse_sans("a.example"))
+    assert (row.subject, row.extensions) == (b"\x30\x00", (parse_sans("a.example"),))
     assert good(read("id,sans\na,a.example\n", defaults)).subject is None
 
 
@@ -335,15 +345,15 @@ def test_kur_takes_what_is_not_said_from_the_certificate(read: Read, pki: "Pki")
     row = good(read("id,cmd,oldcert\na,kur,cert.pem\n", defaults))
     assert row.old_cert == pki.certificate
     assert row.subject == parse_name("/CN=dev1")
-    assert row.san == parse_sans("dev1.example")
+    assert row.extensions == (parse_sans("dev1.example"),)
     row = good(read("id,cmd,oldcert,subject,sans\na,kur,cert.pem,/CN=b,b.example\n", defaults))
-    assert (row.subject, row.san) == (parse_name("/CN=b"), parse_sans("b.example"))
+    assert (row.subject, row.extensions) == (parse_name("/CN=b"), (parse_sans("b.example"),))
 
 
 def test_ir_takes_its_names_from_its_own_certificate_only(read: Read) -> None:
     # recipe 2: ir with the certificate that the end entity already has
     row = good(read("id,cert,key\na,cert.pem,key.pem\n", Defaults(newkey="ed25519")))
-    assert (row.subject, row.san) == (parse_name("/CN=dev1"), parse_sans("dev1.example"))
+    assert (row.subject, row.extensions) == (parse_name("/CN=dev1"), (parse_sans("dev1.example"),))
     assert row.old_cert is None
 
 
@@ -364,7 +374,7 @@ def test_rr(read: Read, pki: "Pki") -> None:
     )
     assert row.old_cert == pki.certificate
     assert row.revocation_reason is RevocationReason.SUPERSEDED
-    assert (row.subject, row.san, row.new_key_spec) == (None, None, None)
+    assert (row.subject, row.extensions, row.new_key_spec) == (None, (), None)
     row = good(read("id,cmd,oldcert\na,rr,cert.der\n"))
     assert (row.old_cert, row.revocation_reason) == (pki.certificate, None)
     ((column, what),) = problems(read("id,cmd,oldcert\na,rr,key.pem\n"))
@@ -418,6 +428,14 @@ def test_a_default_that_another_operation_needs_is_left_aside(read: Read, pki: "
         ({"keypass": "pass:x"}, "--keypass needs --cert"),
         ({"csr": "{id}.pem", "cmd": "ir"}, "--csr is for p10cr, and --cmd is ir"),
         ({"revreason": "1", "cmd": "ir"}, "--revreason is for rr, and --cmd is ir"),
+        ({"policy_oids": "1.2.3", "cmd": "rr"}, "--policy-oids is for ir, cr and kur, and"),
+        ({"policy_oids": "x"}, "--policy-oids: 'x' is no policy"),
+        ({"extensions": "1.2.3=UTF8:{x}"}, "--extensions: unknown placeholder"),
+        ({"extensions_from": "nope.pem"}, "--extensions-from: nope.pem: no such file"),
+        ({"not_before": "x"}, "--not-before: 'x' is not a time"),
+        ({"reginfo": "x"}, "--reginfo: 'x' is no pair"),
+        ({"regtoken": "hunter2"}, "--regtoken: not a source"),
+        ({"days": "1", "not_after": "2027-01-01"}, "--days and --not-after exclude each other"),
     ],
 )
 def test_a_wrong_default_is_an_error_before_any_row(
@@ -430,7 +448,16 @@ def test_a_wrong_default_is_an_error_before_any_row(
 
 
 def test_defaults_do_not_show_secrets() -> None:
-    shown = repr(Defaults(secret="pass:hunter2", keypass="pass:hunter2", newkeypass="pass:hunter2"))
+    secret = "pass:hunter2"
+    shown = repr(
+        Defaults(
+            secret=secret,
+            keypass=secret,
+            newkeypass=secret,
+            regtoken=secret,
+            authenticator=secret,
+        )
+    )
     assert "hunter2" not in shown
 
 
@@ -444,8 +471,151 @@ def test_files_are_read_again_in_the_next_pass(
     assert all(isinstance(row, BadRow) for row in population.rows())
 
 
-def test_columns_are_those_of_the_issue() -> None:
+def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
-        "id, cmd, subject, sans, newkey, ref, secret, days, profile, csr, cert, key, keypass, "
-        "oldcert, revreason, priority"
+        "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
+        "extensions_from, days, not_before, not_after, profile, newkey, ref, secret, csr, cert, "
+        "key, keypass, oldcert, revreason, regtoken, authenticator, reginfo, priority"
     )
+
+
+# --- what the certificate template may have besides ----------------------------------------------
+
+
+def test_a_row_of_all_template_fields(read: Read) -> None:
+    row = good(
+        read(
+            "id,issuer,sans,keyusage,extkeyusage,policy_oids,extensions,not_before,not_after,"
+            "regtoken,authenticator,reginfo\n"
+            'a,/CN=CA,"critical,a.example",digitalSignature,clientAuth,1.2.3.4,1.2.3=DER:0500,'
+            "2027-01-31,2027-02-28T12:00:00+01:00,pass:t0ken,env:PW,version?1\n"
+        )
+    )
+    assert row.issuer == parse_name("/CN=CA")
+    assert row.extensions == (
+        parse_sans("critical,a.example"),
+        parse_key_usage("digitalSignature"),
+        parse_ext_key_usage("clientAuth"),
+        parse_policies("1.2.3.4"),
+        RequestedExtension("1.2.3", False, b"\x05\x00"),
+    )
+    assert row.not_before == dt.datetime(2027, 1, 31, tzinfo=dt.UTC)
+    assert row.not_after == dt.datetime(2027, 2, 28, 11, tzinfo=dt.UTC)
+    assert row.reg_token == Secret(b"t0ken")
+    assert row.authenticator == Secret(b"s3cret")
+    assert row.reg_info == "version?1%"
+    assert "t0ken" not in repr(row)
+
+
+def test_template_fields_of_defaults(read: Read) -> None:
+    defaults = replace(
+        PBM,
+        issuer="/CN=CA {priority}",
+        keyusage="critical,digitalSignature",
+        extkeyusage="serverAuth",
+        policy_oids="anyPolicy",
+        extensions="1.2.3=UTF8:{id}",
+        not_before="2027-01-31",
+        days="10",
+        regtoken="env:PW",
+        authenticator=Secret(b"y"),
+        reginfo="company?{id}",
+    )
+    first, second = read(
+        "id,priority,keyusage,regtoken,not_after\na b,1,,,\nb?c%,2,cRLSign,pass:t,2028-01-01\n",
+        defaults,
+    )
+    assert isinstance(first, EndEntity)
+    assert isinstance(second, EndEntity)
+    assert first.issuer == parse_name("/CN=CA 1")
+    assert first.extensions == (
+        parse_key_usage("critical,digitalSignature"),
+        parse_ext_key_usage("serverAuth"),
+        parse_policies("anyPolicy"),
+        RequestedExtension("1.2.3", False, b"\x0c\x03a b"),
+    )
+    assert (first.days, first.not_after) == (10, None)
+    assert (first.reg_token, first.authenticator) == (Secret(b"s3cret"), Secret(b"y"))
+    assert first.reg_info == "company?a b%"
+    assert second.extensions[0] == parse_key_usage("cRLSign"), "the row's own is before the default"
+    assert (second.days, second.not_after) == (None, dt.datetime(2028, 1, 1, tzinfo=dt.UTC))
+    assert second.reg_token == Secret(b"t")
+    assert second.reg_info == "company?b%3fc%25%"
+
+
+def test_a_cell_of_days_wins_over_an_option_not_after(read: Read) -> None:
+    row = good(read("id,days\na,3\n", replace(PBM, not_after="2027-01-31")))
+    assert (row.days, row.not_after) == (3, None)
+
+
+def test_extensions_from_a_file_fill_in_what_is_not_said(read: Read) -> None:
+    row = good(read("id,extensions_from,keyusage\na,cert.pem,digitalSignature\n"))
+    assert row.extensions == (parse_sans("dev1.example"), parse_key_usage("digitalSignature"))
+    row = good(read("id,extensions_from,sans\na,cert.pem,a.example\n"))
+    assert row.extensions == (parse_sans("a.example"),)
+    # a file's subjectAltName names the end entity as one of a cell does
+    nameless = replace(PBM, subject=None)
+    assert good(read("id,extensions_from\na,cert.pem\n", nameless)).subject is None
+
+
+def test_san_nodefault_takes_none_from_the_certificate(read: Read) -> None:
+    defaults = Defaults(secret="env:PW", newkey="ed25519", san_nodefault=True)
+    row = good(read("id,cmd,oldcert\na,kur,cert.pem\n", defaults))
+    assert (row.subject, row.extensions) == (parse_name("/CN=dev1"), ())
+
+
+def test_an_unprotected_row_needs_no_credential(read: Read) -> None:
+    defaults = Defaults(newkey="ed25519", subject="/CN={id}", unprotected=True)
+    row = good(read("id,regtoken\na,pass:t\n", defaults))
+    assert (row.secret, row.key, row.reg_token) == (None, None, Secret(b"t"))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "why"),
+    [
+        ("issuer", "/CN", "RDN 'CN'"),
+        ("keyusage", "x", "'x' is no keyUsage"),
+        ("extkeyusage", "x", "'x' is no extended key usage"),
+        ("policy_oids", "x", "'x' is no policy"),
+        ("extensions", "x", "'x': no extension"),
+        ("extensions_from", "nope", "/nope: no such file"),
+        ("not_before", "31.1.2027", "'31.1.2027' is not a time"),
+        ("not_after", "2027-13-01", "'2027-13-01' is not a time"),
+        ("regtoken", "t0ken", "not a source of a secret"),
+        ("regtoken", "env:BAD", "regtoken is not valid UTF-8 text"),
+        ("authenticator", "env:BAD", "authenticator is not valid UTF-8 text"),
+        ("reginfo", "x", "'x' is no pair"),
+    ],
+)
+def test_a_wrong_template_field(
+    read: Read, monkeypatch: pytest.MonkeyPatch, column: str, cell: str, why: str
+) -> None:
+    monkeypatch.setitem(ENVIRON, "BAD", "\udcff")
+    ((blamed, what),) = problems(read(f"id,{column}\na,{cell}\n"))
+    assert blamed == column
+    assert why in what
+    assert "t0ken" not in what
+
+
+def test_what_contradicts_itself(read: Read) -> None:
+    assert problems(read("id,keyusage,extensions\na,cRLSign,2.5.29.15=DER:03020106\n")) == [
+        ("extensions", "extension 2.5.29.15 is asked for in another column too")
+    ]
+    assert problems(read("id,days,not_after\na,3,2027-01-31\n")) == [
+        ("not_after", "days and not_after exclude each other: both say when it ends")
+    ]
+    assert problems(read("id,not_before,not_after\na,2027-01-31,2027-01-31\n")) == [
+        ("not_after", "the validity ends before it begins")
+    ]
+
+
+@pytest.mark.parametrize(("cmd", "needed"), [("p10cr", "csr"), ("rr", "oldcert")])
+def test_a_template_field_is_only_for_what_has_a_template(
+    read: Read, cmd: str, needed: str
+) -> None:
+    file = {"csr": "csr.pem", "oldcert": "cert.pem"}[needed]
+    assert problems(read(f"id,cmd,{needed},keyusage\na,{cmd},{file},cRLSign\n")) == [
+        ("keyusage", f"keyusage is for ir, cr and kur, and this row is {cmd}")
+    ]
+    # a default is for those rows that have a use for it
+    assert good(read(f"id,cmd,{needed}\na,{cmd},{file}\n", replace(PBM, regtoken="pass:x")))

@@ -8,16 +8,22 @@ from hypothesis import strategies as st
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.san import SanTemplate, parse_sans
+from bulkcmp.model import RequestedExtension
 
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 
 
-def _der(*names: x509.GeneralName) -> bytes:
-    return x509.SubjectAlternativeName(names).public_bytes()
+def _san(*names: x509.GeneralName, critical: bool = False) -> RequestedExtension:
+    value = x509.SubjectAlternativeName(names).public_bytes()
+    return RequestedExtension("2.5.29.17", critical, value)
 
 
 def _dn(text: str) -> x509.DirectoryName:
     return x509.DirectoryName(x509.Name.from_bytes(parse_name(text)))
+
+
+def _other(oid: str, value: bytes) -> x509.OtherName:
+    return x509.OtherName(x509.ObjectIdentifier(oid), value)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +53,19 @@ def _dn(text: str) -> x509.DirectoryName:
         ("email:a@b.example", [x509.RFC822Name("a@b.example")]),
         ("rid:1.2.3.4", [x509.RegisteredID(x509.ObjectIdentifier("1.2.3.4"))]),
         ("upn:å@b", [x509.OtherName(_UPN, b"\x0c\x04\xc3\xa5@b")]),
+        (r"otherName:1.2.3.4;UTF8:a\ b", [_other("1.2.3.4", b"\x0c\x03a b")]),
+        ("othername:1.2.3.4;ia5:a", [_other("1.2.3.4", b"\x16\x01a")]),
+        (
+            # hardwareModuleName (RFC 4108, 5)
+            "otherName:1.3.6.1.5.5.7.8.4;DER:30:09:06:02:2a:03:04:03:01:02:03",
+            [_other("1.3.6.1.5.5.7.8.4", bytes.fromhex("300906022a030403010203"))],
+        ),
         (r"dirName:/CN=a\/b/O=Acme\ Devices", [_dn(r"/CN=a\/b/O=Acme Devices")]),
         ("dirname:CN=a", [_dn("CN=a")]),
     ],
 )
 def test_entries(text: str, names: list[x509.GeneralName]) -> None:
-    assert parse_sans(text) == _der(*names)
+    assert parse_sans(text) == _san(*names)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +73,11 @@ def test_entries(text: str, names: list[x509.GeneralName]) -> None:
     [
         ("", "", "no subject alternative name"),
         (" , ", "", "no subject alternative name"),
-        ("critical,a.example", "'critical'", "not allowed here"),
+        ("critical", "", "no subject alternative name"),
+        ("otherName:1.2.3", "'othername:1.2.3'", "written as OID;VALUE"),
+        ("otherName:1;UTF8:a", "'othername:1;UTF8:a'", "not an object identifier"),
+        ("otherName:1.2.3;FOO:a", "'othername:1.2.3;FOO:a'", "not UTF8:text"),
+        ("otherName:1.2.3;DER:0c", "'othername:1.2.3;DER:0c'", "not the hexadecimal digits"),
         ("a.example,10.0.0.300", "'10.0.0.300'", "neither an IP address"),
         ("10.0.0.0/8", "'10.0.0.0/8'", "not a DNS name"),
         ("fe80::1%eth0", "'fe80::1%eth0'", "neither an IP address"),
@@ -94,16 +111,24 @@ def test_errors_name_the_entry(text: str, entry: str, why: str) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_names_or_an_input_error(text: str) -> None:
     try:
-        der = parse_sans(text)
+        san = parse_sans(text)
     except InputError:
         return
-    assert der[0] == 0x30
+    assert san.value[0] == 0x30
+
+
+def test_sans_may_be_critical() -> None:
+    name = x509.DNSName("a.example")
+    assert parse_sans("Critical, a.example") == _san(name, critical=True)
+    assert parse_sans("a.example critical") == _san(name, critical=True)
+    filled = SanTemplate("critical,{id}.example", ["id"]).render({"id": "a"})
+    assert filled == _san(name, critical=True)
 
 
 def test_a_template_is_filled_in() -> None:
     template = SanTemplate("{id}.example,ip:{ref},dirName:/CN={id}", ["id", "ref"])
     assert template.fields == ("id", "ref", "id")
-    assert template.render({"id": "a", "ref": "10.0.0.1"}) == _der(
+    assert template.render({"id": "a", "ref": "10.0.0.1"}) == _san(
         x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("10.0.0.1")), _dn("/CN=a")
     )
     assert SanTemplate("a.example", []).fields == ()
@@ -124,7 +149,7 @@ def test_an_entry_without_prefix_is_what_its_value_looks_like() -> None:
 def test_a_dn_in_a_template_keeps_its_structure() -> None:
     template = SanTemplate("dirName:/CN={id}/C=SE", ["id"])
     name = x509.Name.from_bytes(parse_name(r"/CN=a\/CN=evil, b/C=SE"))
-    assert template.render({"id": "a/CN=evil, b"}) == _der(x509.DirectoryName(name))
+    assert template.render({"id": "a/CN=evil, b"}) == _san(x509.DirectoryName(name))
 
 
 def test_a_wrong_filled_in_dn_is_an_input_error() -> None:
