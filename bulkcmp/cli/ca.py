@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TextIO
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import format_name, parse_name
@@ -29,6 +31,8 @@ from bulkcmp.testca.aliases import (
     PollingNonce,
     paths,
 )
+from bulkcmp.testca.app import CRL_PATH
+from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.registration import DEFAULT_EJBCA_CA
 from bulkcmp.testca.server import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
 from bulkcmp.testca.server import serve as serve_ca
@@ -81,6 +85,13 @@ def serve(
     ] = None,
     tls_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its key (PEM, not encrypted).")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where clients reach this server; issued certificates name the CRL there.",
+        ),
     ] = None,
     one_shot: Annotated[
         list[str] | None,
@@ -159,15 +170,26 @@ def serve(
         )
     state.create(state_dir, KeySpec.parse(ca_key), dt.datetime.now(dt.UTC))
 
-    def announce(url: str) -> None:
+    def announce(at: str) -> None:
         for alias in ALIASES.values():
-            typer.echo(f"{alias.name:<12} {url}{paths(alias)[0]}")
+            typer.echo(f"{alias.name:<12} {at}{paths(alias)[0]}")
         typer.echo(f"trust anchor {state.Folder(state_dir).ca_certificate}")
-        typer.echo(f"serving at {url}, Ctrl-C ends it")
+        typer.echo(f"CRL          {at}{CRL_PATH}")
+        typer.echo(f"serving at {at}, Ctrl-C ends it")
         sys.stdout.flush()
 
     serve_ca(
-        ServerSettings(state_dir, host, port, behaviour, exceptions, tls_cert, tls_key), announce
+        ServerSettings(
+            state_dir,
+            host,
+            port,
+            behaviour,
+            exceptions,
+            url=url,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+        ),
+        announce,
     )
 
 
@@ -263,6 +285,25 @@ def issued(
         writer.writerow(_CERTIFICATE_COLUMNS)
         for row in rows:
             writer.writerow([row[column] or "" for column in _CERTIFICATE_COLUMNS])
+
+
+@app.command()
+def crl(
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="Write it here: PEM, or --der.")
+    ],
+    state_dir: StateOption = DEFAULT_STATE,
+    der: Annotated[bool, typer.Option("--der", help="Write DER.")] = False,
+) -> None:
+    """Write the CRL that is good now, also while the CA runs."""
+    root = state.load_identity(state_dir)
+    with closing(state.open_books(state_dir)) as store, store.writing():
+        data = current_crl(store, root, dt.datetime.now(dt.UTC))
+    revoked = x509.load_der_x509_crl(data)
+    with replacing(out, 0o644, durable=False) as file:
+        file.write(data if der else revoked.public_bytes(Encoding.PEM))
+    count = len(revoked)
+    typer.echo(f"{count} revoked certificate{'' if count == 1 else 's'} in the CRL in {out}")
 
 
 @app.command()

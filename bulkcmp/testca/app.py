@@ -9,6 +9,9 @@ import anyio
 from bulkcmp.testca.aliases import ALIASES, route
 from bulkcmp.testca.authority import Authority
 
+CRL_PATH: Final = "/ca.crl"
+"""Where the CRL is fetched, by GET."""
+
 MAX_BODY: Final = 100_000
 """Octets of a request; EJBCA's limit."""
 
@@ -44,6 +47,9 @@ class CmpApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
+        if scope["path"] == CRL_PATH:
+            await self._send_crl(scope["method"], send)
+            return
         alias = route(scope["path"])
         if alias is None:
             known = ", ".join(ALIASES)
@@ -69,6 +75,17 @@ class CmpApp:
         # in the event loop's thread: it takes less time than handing it to another
         answer = self._authority.handle(alias, body, self._clock())
         await _send(send, 200, answer, _CMP_HEADERS)
+
+    async def _send_crl(self, method: str, send: Send) -> None:
+        if method not in ("GET", "HEAD"):
+            extra = ((b"allow", b"GET, HEAD"),)
+            await _send_page(send, 405, "Method Not Allowed", "The CRL is read only.", extra)
+            return
+        crl = self._authority.crl(self._clock())
+        length = (b"content-length", str(len(crl)).encode())
+        headers = [(b"content-type", b"application/pkix-crl"), length]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else crl})
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:

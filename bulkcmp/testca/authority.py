@@ -12,6 +12,7 @@ from bulkcmp.testca import response
 from bulkcmp.testca.aliases import Alias, Behaviour
 from bulkcmp.testca.authentication import Authenticator, Requester
 from bulkcmp.testca.confirmation import Confirmation
+from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.header import check_header
@@ -36,6 +37,7 @@ class Authority:
         root: the CA's key and certificate.
         behaviour: how every alias behaves,
         exceptions: but for these, by name.
+        crl_url: where clients find the CRL; issued certificates say so.
         token_bytes: a source of random octets.
     """
 
@@ -46,16 +48,19 @@ class Authority:
         behaviour: Behaviour | None = None,
         exceptions: Mapping[str, Behaviour] | None = None,
         *,
+        crl_url: str | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
+        self._root = root
         self._behaviour = behaviour or Behaviour()
         self._exceptions = dict(exceptions or {})
         self._authenticator = Authenticator(store)
         self._responder = Responder(root, token_bytes)
         entitlement = Entitlement(store, root.name)
         rejections = Rejections()
-        issuance = Issuance(store, entitlement, Issuer(root), self._responder, rejections)
+        issuer = Issuer(root, crl_url)
+        issuance = Issuance(store, entitlement, issuer, self._responder, rejections)
         polling = Polling(store, entitlement, issuance)
         revocation = Revocation(store, root.name, entitlement, rejections)
         self._operations: dict[BodyType, Operation] = {
@@ -68,6 +73,15 @@ class Authority:
     def behaviour(self, alias: Alias) -> Behaviour:
         """How an alias behaves."""
         return self._exceptions.get(alias.name, self._behaviour)
+
+    def crl(self, now: dt.datetime) -> bytes:
+        """DER of the current CRL.
+
+        Raises:
+            BulkcmpError: the books can't be written.
+        """
+        with self._store.writing():
+            return current_crl(self._store, self._root, now)
 
     def handle(self, alias: Alias, request: bytes, now: dt.datetime) -> bytes:
         """Answer a request; what changes in the books is committed when this returns.

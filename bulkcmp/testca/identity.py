@@ -4,7 +4,7 @@ import datetime as dt
 import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, overload
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -62,8 +62,20 @@ def digest_for(key: SigningKey) -> str:
     return "sha256"
 
 
-def sign_certificate(builder: x509.CertificateBuilder, key: SigningKey) -> x509.Certificate:
-    """Sign a certificate with an issuer's key."""
+@overload
+def sign(builder: x509.CertificateBuilder, key: SigningKey) -> x509.Certificate: ...
+
+
+@overload
+def sign(
+    builder: x509.CertificateRevocationListBuilder, key: SigningKey
+) -> x509.CertificateRevocationList: ...
+
+
+def sign(
+    builder: x509.CertificateBuilder | x509.CertificateRevocationListBuilder, key: SigningKey
+) -> x509.Certificate | x509.CertificateRevocationList:
+    """Sign a certificate or CRL with its issuer's key."""
     if isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         return builder.sign(key, _DIGESTS[digest_for(key)])
     return builder.sign(key, None)
@@ -100,7 +112,7 @@ def make_root(spec: KeySpec, now: dt.datetime) -> Identity:
         .add_extension(key_usage(digital_signature=True, ca=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
-    return Identity(key, sign_certificate(builder, key))
+    return Identity(key, sign(builder, key))
 
 
 def make_ra(root: Identity, now: dt.datetime) -> Identity:
@@ -128,7 +140,7 @@ def make_ra(root: Identity, now: dt.datetime) -> Identity:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(authority, critical=False)
     )
-    return Identity(key, sign_certificate(builder, root.key))
+    return Identity(key, sign(builder, root.key))
 
 
 def key_usage(

@@ -19,7 +19,7 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import RequestedExtension
 from bulkcmp.testca.enrollment import Enrollment
-from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign_certificate
+from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign
 from bulkcmp.testca.refusal import rejected
 
 DEFAULT_VALIDITY: Final = dt.timedelta(days=365)
@@ -48,6 +48,7 @@ _OWN: Final = frozenset(
         _BASIC_CONSTRAINTS,
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,
     )
 )
 
@@ -73,15 +74,21 @@ class Issued:
 
 
 class Issuer:
-    """Issues under the CA's root."""
+    """Issues under the CA's root.
 
-    def __init__(self, root: Identity) -> None:
+    Args:
+        crl_url: where the CRL is found, for the cRLDistributionPoints of each certificate; without
+            it they have none.
+    """
+
+    def __init__(self, root: Identity, crl_url: str | None = None) -> None:
         self._key = root.key
         self._issuer = root.certificate.subject
         self._begin = root.certificate.not_valid_before_utc
         self._end = root.certificate.not_valid_after_utc
         self._authority = x509.AuthorityKeyIdentifier(root.key_identifier, None, None)
         self._end_entity = x509.BasicConstraints(ca=False, path_length=None)
+        self._distribution = None if crl_url is None else _distribution_points(crl_url)
         self._signing = key_usage(digital_signature=True)
         self._signing_and_transport = key_usage(digital_signature=True, key_encipherment=True)
 
@@ -144,7 +151,9 @@ class Issuer:
             rsa_key = isinstance(public_key, rsa.RSAPublicKey)
             usage = self._signing_and_transport if rsa_key else self._signing
             builder = builder.add_extension(usage, critical=True)
-        certificate = sign_certificate(builder, self._key)
+        if self._distribution is not None:
+            builder = builder.add_extension(self._distribution, critical=False)
+        certificate = sign(builder, self._key)
         if asked:
             _check_certified(certificate)
         return Issued(
@@ -166,6 +175,11 @@ class Issuer:
             not_after,
         )
         return not_before, not_after, clamped
+
+
+def _distribution_points(url: str) -> x509.CRLDistributionPoints:
+    name = x509.UniformResourceIdentifier(url)
+    return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
 
 
 def has_subject_alt_name(enrollment: Enrollment) -> bool:

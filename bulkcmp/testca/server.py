@@ -12,12 +12,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.testca.aliases import Behaviour
-from bulkcmp.testca.app import CmpApp
+from bulkcmp.testca.app import CRL_PATH, CmpApp
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.state import load_identity, open_books
 
@@ -39,6 +40,7 @@ class ServerSettings:
         port: 0 for any that is free.
         behaviour: how every alias behaves,
         exceptions: but for these, by name.
+        url: under which clients reach the server; issued certificates name the CRL there.
         tls_cert: PEM file of the server's certificate and chain; without it, plain HTTP.
         tls_key: PEM file of its key; in `tls_cert` where it is None.
     """
@@ -48,6 +50,7 @@ class ServerSettings:
     port: int = DEFAULT_PORT
     behaviour: Behaviour = field(default_factory=Behaviour)
     exceptions: Mapping[str, Behaviour] = field(default_factory=dict)
+    url: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -66,7 +69,11 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         store = open_books(settings.state)
         stack.callback(store.close)
         authority = Authority(
-            store, load_identity(settings.state), settings.behaviour, settings.exceptions
+            store,
+            load_identity(settings.state),
+            settings.behaviour,
+            settings.exceptions,
+            crl_url=_crl_url(settings.url),
         )
         _check_tls(settings)
         listener = _listen(settings.host, settings.port)
@@ -134,6 +141,19 @@ def _interruptible() -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _crl_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and url.isascii()
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(f"{url!r} is no http or https URL", hint="as in http://ca.example:8829")
+    return url.removesuffix("/") + CRL_PATH
 
 
 def _listen(host: str, port: int) -> socket.socket:

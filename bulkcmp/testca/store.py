@@ -17,7 +17,7 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _BUSY_SECONDS: Final = 30.0
 _CHECKPOINT_PAGES: Final = 10_000
 """Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""
@@ -50,6 +50,13 @@ CREATE TABLE certificate (
   revoked_at TEXT
 );
 CREATE INDEX certificate_by_key ON certificate (key_identifier);
+CREATE INDEX certificate_by_revocation ON certificate (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE TABLE crl (
+  number INTEGER PRIMARY KEY,   -- cRLNumber; the newest one only is kept
+  der BLOB NOT NULL,
+  this_update TEXT NOT NULL,
+  current INTEGER NOT NULL      -- 0 once a certificate's revocation has changed
+);
 CREATE TABLE pki_transaction (
   number INTEGER PRIMARY KEY,
   transaction_id BLOB NOT NULL UNIQUE,
@@ -151,6 +158,22 @@ class Transaction:
     request: bytes | None = field(default=None, repr=False)
     polls_left: int = 0
     serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCrl:
+    """A CRL in the CA's books.
+
+    Attributes:
+        number: cRLNumber.
+        this_update: aware, of whole seconds.
+        current: no certificate's revocation has changed since.
+    """
+
+    number: int
+    der: bytes = field(repr=False)
+    this_update: dt.datetime
+    current: bool = True
 
 
 class Store:
@@ -370,6 +393,12 @@ class Store:
         reason: RevocationReason | None = None,
         revoked_at: dt.datetime | None = None,
     ) -> None:
+        """Record what a certificate has become; the CRL is out of date if that is seen in it."""
+        self._db.execute(
+            "UPDATE crl SET current = 0 WHERE ? OR EXISTS"
+            " (SELECT 1 FROM certificate WHERE serial = ? AND revoked_at IS NOT NULL)",
+            (revoked_at is not None, f"{serial:x}"),
+        )
         self._db.execute(
             "UPDATE certificate SET status = ?, reason = ?, revoked_at = ? WHERE serial = ?",
             (
@@ -387,6 +416,32 @@ class Store:
         )
         counts = dict.fromkeys((status.value for status in CertificateStatus), 0)
         return counts | dict(rows)
+
+    # --- the CRL
+
+    def revoked_certificates(self) -> Iterator[IssuedCertificate]:
+        """The certificates that are revoked, on hold or rejected, in the order of that."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM certificate WHERE revoked_at IS NOT NULL"  # noqa: S608 # a constant
+            " ORDER BY revoked_at, number"
+        )
+        return map(_certificate, rows)
+
+    def crl(self) -> PublishedCrl | None:
+        """The newest CRL."""
+        row = self._db.execute("SELECT number, der, this_update, current FROM crl").fetchone()
+        if row is None:
+            return None
+        number, der, this_update, current = row
+        return PublishedCrl(number, der, dt.datetime.fromisoformat(this_update), bool(current))
+
+    def publish_crl(self, crl: PublishedCrl) -> None:
+        """Enter a CRL; it takes the place of the one before."""
+        self._db.execute("DELETE FROM crl")
+        self._db.execute(
+            "INSERT INTO crl VALUES (?, ?, ?, ?)",
+            (crl.number, crl.der, crl.this_update.isoformat(), crl.current),
+        )
 
     # --- transactions
 

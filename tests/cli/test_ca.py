@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner
 
 from bulkcmp.cli.ca import app
@@ -72,7 +73,7 @@ def serve(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]"
     ) as process:
         try:
             assert process.stdout is not None
-            lines = [process.stdout.readline().strip() for _ in range(6)]
+            lines = [process.stdout.readline().strip() for _ in range(7)]
             yield process, lines
         finally:
             process.kill()
@@ -100,6 +101,8 @@ def test_serve_makes_the_ca_and_tells_where_everything_is(tmp_path: Path) -> Non
             "client-hmac", "client-cert", "ra-hmac", "ra-cert",
         ]  # fmt: skip
         assert lines[4] == f"trust anchor {folder / 'ca.pem'}"
+        assert lines[5] == f"CRL          {url}/ca.crl"
+        assert len(x509.load_der_x509_crl(httpx.get(lines[5].split()[1]).content)) == 0
         for line in lines[:4]:
             response = httpx.post(line.split()[1], content=b"x")
             assert response.headers["content-type"] == "application/pkixcmp"
@@ -131,8 +134,9 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
         "--time-tolerance", "60", "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
-    ok(*common, "--reject-every", "2", "--mac-answers")
+    ok(*common, "--reject-every", "2", "--mac-answers", "--url", "http://ca.test")
     ok(*common)
+    assert [settings.url for settings in seen] == [None, "http://ca.test", None]
     told, every, plain = (settings.behaviour for settings in seen)
     assert (told.delay, told.poll_count, told.check_after, told.polling_nonce) == (
         0.5, 2, 3, "request",
@@ -341,3 +345,22 @@ def test_export_where_every_row_has_its_secret(tmp_path: Path) -> None:
         " --token USERGENERATED --password 'p w' &&"
         " ejbca.sh ra setclearpwd --username dev1 --password 'p w'\n"
     )
+
+
+def test_crl(ca: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ca.crl"
+    assert ok("crl", "--state", ca, "-o", out) == f"0 revoked certificates in the CRL in {out}\n"
+    pem = x509.load_pem_x509_crl(out.read_bytes())
+    ok("crl", "--state", ca, "--out", out, "--der")
+    assert x509.load_der_x509_crl(out.read_bytes()) == pem
+    anchor = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
+    assert pem.issuer == anchor.subject
+    assert isinstance(refused("crl", "--state", tmp_path / "none", "-o", out), InputError)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://ca.test", "ca.test:8829", "http://", "http://[x", "http://ä"]
+)
+def test_serve_refuses_a_url_that_is_none(tmp_path: Path, url: str) -> None:
+    error = refused("serve", "--state", tmp_path / "ca", "--port", "0", "--url", url)
+    assert "is no http or https URL" in str(error)
