@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SIGNER_NOT_TRUSTED = "signer not trusted"
     SIGNER_KEY_USAGE = "signer's key usage"
     CERT_REQ_ID = "wrong certReqId"
+    CHECK_AFTER = "negative checkAfter"
     STATUS = "unknown PKIStatus"
     CERTIFICATE_MISSING = "no certificate"
     CERTIFICATE_MALFORMED = "malformed certificate"

@@ -420,6 +420,10 @@ class Transaction:
         check_after: dict[int, int] = {}
         for reply in replies:
             _check_cert_req_id(reply.certReqId, self._polled)
+            if reply.checkAfter < 0:
+                raise CheckError(
+                    Reason.CHECK_AFTER, f"pollRep with a checkAfter of {reply.checkAfter} s"
+                )
             check_after[reply.certReqId] = reply.checkAfter
 
         def later(part: Part) -> Part:

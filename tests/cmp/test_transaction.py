@@ -364,7 +364,7 @@ def test_error_with_status_waiting_delays_any_answer(
     run.go(TimerFired(run.now))
     (poll,) = messages.decode_poll_req_content(run.message.body)
     assert poll.certReqId == -1
-    rep = run.answer(peer.poll_rep(-5, cert_req_id=-1), BodyType.POLL_REP)
+    rep = run.answer(peer.poll_rep(0, cert_req_id=-1), BodyType.POLL_REP)
     assert run.receive(rep.macced()) == WakeAt(run.now + 1), "never more often than each second"
     run.go(TimerFired(run.now + 1))
     if operation is Operation.RR:
@@ -952,6 +952,7 @@ def test_what_a_refusal_says_is_kept_and_labelled(make_run: "MakeRun") -> None:
         (lambda peer: peer.poll_rep(1, count=0), Reason.RESPONSE_COUNT),
         (lambda peer: peer.poll_rep(1, count=2), Reason.RESPONSE_COUNT),
         (lambda peer: peer.poll_rep(1 << 2000), Reason.MALFORMED),
+        (lambda peer: peer.poll_rep(-1), Reason.CHECK_AFTER),
         (lambda peer: b"\x05\x00", Reason.MALFORMED),
     ],
 )

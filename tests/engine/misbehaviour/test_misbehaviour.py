@@ -1,0 +1,908 @@
+"""The table of what a server can do wrong, one thing at a time, and what becomes of the row.
+
+Nothing of it hangs, nothing is accepted, and each has its outcome and reason.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from bulkcmp.cmp.asn1 import any_from, decode, encode, explicit, wrap
+from bulkcmp.cmp.messages import (
+    BodyType,
+    CertRepMessage,
+    CertResponse,
+    ErrorMsgContent,
+    PKIStatus,
+    PKIStatusInfo,
+    RevRepContent,
+    decode_cert_confirm_content,
+    fail_info,
+)
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.model import Operation, OutcomeClass, PasswordMac, SubjectCheck
+from bulkcmp.testca.aliases import Behaviour
+
+if TYPE_CHECKING:
+    from tests.engine.misbehaviour.conftest import Exchange, Fault, HttpFault, Stage, Wire
+
+SUBJECT = "/CN=dev1/O=Acme/C=SE"
+NULL = b"\x05\x00"
+HOUR = dt.timedelta(hours=1)
+NONCE = b"not your nonce.."
+
+BAD = OutcomeClass.BAD_RESPONSE
+REFUSED = OutcomeClass.ISSUED_REFUSED
+UNPROVEN = OutcomeClass.ISSUED_UNPROVEN
+UNCONFIRMED = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
+LATE = OutcomeClass.STILL_WAITING
+UNKNOWN = OutcomeClass.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        fault: of the message, or of HTTP where `carried`.
+        options: for `Stage.play`.
+    """
+
+    fault: "Fault | HttpFault"
+    outcome: OutcomeClass
+    reason: str
+    options: dict[str, Any] = field(default_factory=dict)
+    carried: bool = False
+
+
+ROWS: list[Any] = []
+
+
+def wrong(
+    outcome: OutcomeClass, reason: str, name: str = "", **options: Any
+) -> Callable[["Fault"], "Fault"]:
+    """Put a fault of the message into the table."""
+
+    def add(fault: "Fault") -> "Fault":
+        title = name or getattr(fault, "__name__", "")
+        ROWS.append(pytest.param(Row(fault, outcome, reason, options), id=title))
+        return fault
+
+    return add
+
+
+def wrong_http(
+    outcome: OutcomeClass, reason: str, name: str = "", **options: Any
+) -> Callable[["HttpFault"], "HttpFault"]:
+    """Put a fault of HTTP into the table."""
+
+    def add(fault: "HttpFault") -> "HttpFault":
+        title = name or getattr(fault, "__name__", "")
+        ROWS.append(pytest.param(Row(fault, outcome, reason, options, carried=True), id=title))
+        return fault
+
+    return add
+
+
+CONFIRM: dict[str, Any] = {"spoils": BodyType.CERT_CONF}
+POLL: dict[str, Any] = {"spoils": BodyType.POLL_REQ, "behaviour": Behaviour(poll_count=3)}
+SIGNED: dict[str, Any] = {"signed": True}
+
+# --- the header -----------------------------------------------------------------------------------
+
+
+@wrong(BAD, "wrong transactionID")
+def other_transaction_id(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(4, NONCE)
+
+
+@wrong(BAD, "wrong transactionID")
+def no_transaction_id(exchange: "Exchange") -> None:
+    del exchange.answer.fields[4]
+
+
+@wrong(UNPROVEN, "wrong transactionID", **CONFIRM)
+def other_transaction_id_in_pkiconf(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(4, NONCE)
+
+
+@wrong(BAD, "wrong recipNonce")
+def other_recip_nonce(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(6, NONCE)
+
+
+@wrong(BAD, "wrong recipNonce")
+def no_recip_nonce(exchange: "Exchange") -> None:
+    del exchange.answer.fields[6]
+
+
+@wrong(UNPROVEN, "wrong recipNonce", **CONFIRM)
+def recip_nonce_of_the_request_in_pkiconf(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(6, NONCE)
+
+
+@wrong(BAD, "wrong recipNonce", **POLL)
+def other_recip_nonce_in_poll_rep(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(6, NONCE)
+
+
+OTHER_NAME = explicit(4, parse_name("/CN=Somebody Else"))
+
+
+@wrong(BAD, "wrong sender", **SIGNED)
+def sender_that_is_not_the_signer(exchange: "Exchange") -> None:
+    exchange.answer.sender = OTHER_NAME
+
+
+@wrong(BAD, "wrong sender", profile={"expect_sender": parse_name("/CN=The One")})
+def sender_that_was_not_expected(exchange: "Exchange") -> None:
+    exchange.answer.sender = OTHER_NAME
+
+
+@wrong(BAD, "wrong sender", **SIGNED)
+def sender_that_is_no_directory_name(exchange: "Exchange") -> None:
+    exchange.answer.sender = wrap(0x82, b"ca.example.com")
+
+
+@wrong(BAD, "unsupported version")
+def pvno_1(exchange: "Exchange") -> None:
+    exchange.answer.pvno = 1
+
+
+@wrong(BAD, "unsupported version")
+def pvno_4(exchange: "Exchange") -> None:
+    exchange.answer.pvno = 4
+
+
+@wrong(UNPROVEN, "unsupported version", **CONFIRM)
+def pvno_1_in_pkiconf(exchange: "Exchange") -> None:
+    exchange.answer.pvno = 1
+
+
+# --- protection -----------------------------------------------------------------------------------
+
+
+def flip_a_bit(exchange: "Exchange") -> bytes:
+    """Change what is protected, after it was."""
+    exchange.answer.protect(exchange.ca.secret, exchange.signer)
+    exchange.answer.set_octets(5, NONCE)
+    return exchange.answer.der()
+
+
+wrong(BAD, "wrong MAC", "changed under its MAC")(flip_a_bit)
+wrong(BAD, "wrong signature", "changed under its signature", **SIGNED)(flip_a_bit)
+wrong(UNPROVEN, "wrong MAC", "pkiconf changed under its MAC", **CONFIRM)(flip_a_bit)
+wrong(BAD, "wrong MAC", "pollRep changed under its MAC", **POLL)(flip_a_bit)
+
+
+def unprotected(exchange: "Exchange") -> None:
+    exchange.answer.unprotect()
+
+
+wrong(BAD, "protection missing", "unprotected ip")(unprotected)
+wrong(UNPROVEN, "protection missing", "unprotected pkiconf", **CONFIRM)(unprotected)
+wrong(BAD, "protection missing", "unprotected pollRep", **POLL)(unprotected)
+
+
+@wrong(BAD, "protection missing")
+def algorithm_without_a_value(exchange: "Exchange") -> bytes:
+    exchange.answer.value = None
+    return exchange.answer.der()
+
+
+@wrong(BAD, "protection missing")
+def value_without_an_algorithm(exchange: "Exchange") -> bytes:
+    del exchange.answer.fields[1]
+    return exchange.answer.der()
+
+
+@wrong(BAD, "protection algorithm refused")
+def algorithm_that_nobody_knows(exchange: "Exchange") -> bytes:
+    exchange.answer.fields[1] = wrap(0x30, encode(x509.ObjectIdentifier("1.3.6.1.4.1.32473.1")))
+    return exchange.answer.der()
+
+
+def dear(iterations: int, kind: PasswordMac) -> "Fault":
+    def fault(exchange: "Exchange") -> bytes:
+        chosen = MacParameters.choose(b"sixteen octets..", kind=kind, iterations=iterations)
+        exchange.answer.fields[1] = chosen.identifier
+        return exchange.answer.der()
+
+    return fault
+
+
+for kind in PasswordMac:
+    for count in (100_001, 10**9, 10**18):
+        wrong(BAD, "protection algorithm refused", f"{kind} of {count} iterations")(
+            dear(count, kind)
+        )
+
+
+@wrong(BAD, "MAC without a shared secret", signed_requests=True)
+def mac_in_answer_to_a_signature(exchange: "Exchange") -> bytes:
+    exchange.answer.mac(exchange.ca.secret, MacParameters.choose(b"sixteen octets..", iterations=1))
+    return exchange.answer.der()
+
+
+@wrong(BAD, "wrong MAC")
+def mac_by_another_secret(exchange: "Exchange") -> bytes:
+    exchange.answer.protect(type(exchange.ca.secret)(b"another secret"), exchange.signer)
+    return exchange.answer.der()
+
+
+@wrong(BAD, "wrong signature", **SIGNED)
+def signed_by_another_key(exchange: "Exchange") -> None:
+    exchange.signer = exchange.ca.stranger
+
+
+@wrong(BAD, "signer not trusted", **SIGNED)
+def signed_by_a_stranger_who_brings_its_chain(exchange: "Exchange") -> None:
+    exchange.signer = exchange.ca.stranger
+    exchange.answer.extra_certs = (exchange.ca.stranger.der,)
+
+
+@wrong(BAD, "signer not trusted", "signer whose certificate expired", **SIGNED)
+def expired_signer(exchange: "Exchange") -> None:
+    exchange.signer = exchange.ca.identity("/CN=CMP", until=-2 * HOUR)
+    exchange.answer.sender = explicit(4, exchange.signer.name)
+    exchange.answer.extra_certs = (exchange.signer.der,)
+
+
+@wrong(BAD, "signer's certificate missing", **SIGNED)
+def extra_certificates_missing(exchange: "Exchange") -> None:
+    exchange.signer = exchange.ca.identity("/CN=CMP")
+    exchange.answer.sender = explicit(4, exchange.signer.name)
+    exchange.answer.extra_certs = ()
+
+
+@wrong(BAD, "signer not trusted", **SIGNED)
+def signers_issuer_missing(exchange: "Exchange") -> None:
+    issuer = exchange.ca.identity("/CN=Sub CA", ca=True)
+    exchange.signer = exchange.ca.identity("/CN=CMP", issuer=issuer)
+    exchange.answer.sender = explicit(4, exchange.signer.name)
+    exchange.answer.extra_certs = (exchange.signer.der,)
+
+
+@wrong(BAD, "signer's key usage", **SIGNED)
+def signer_that_may_not_sign(exchange: "Exchange") -> None:
+    exchange.signer = exchange.ca.identity("/CN=CMP", signs=False)
+    exchange.answer.sender = explicit(4, exchange.signer.name)
+    exchange.answer.extra_certs = (exchange.signer.der,)
+
+
+# --- the body -------------------------------------------------------------------------------------
+
+
+def body(kind: BodyType, der: bytes | None = None) -> "Fault":
+    """Another body, or the same under another tag."""
+
+    def fault(exchange: "Exchange") -> None:
+        exchange.answer.body_tag = kind
+        exchange.answer.body = exchange.answer.body if der is None else der
+
+    return fault
+
+
+def responses(change: Callable[[list[CertResponse]], list[CertResponse]]) -> "Fault":
+    """A CertRepMessage with other responses in it."""
+
+    def fault(exchange: "Exchange") -> None:
+        reply = decode(CertRepMessage, exchange.answer.body)
+        exchange.answer.body = encode(
+            CertRepMessage(caPubs=reply.caPubs, response=change(reply.response))
+        )
+
+    return fault
+
+
+def changed(response: CertResponse, **fields: Any) -> CertResponse:
+    values: dict[str, Any] = {
+        "certReqId": response.certReqId,
+        "status": response.status,
+        "certifiedKeyPair": response.certifiedKeyPair,
+    }
+    return CertResponse(**(values | fields))
+
+
+def numbered(number: int) -> "Fault":
+    return responses(lambda found: [changed(found[0], certReqId=number)])
+
+
+wrong(BAD, "wrong certReqId", "another certReqId")(numbered(7))
+wrong(BAD, "wrong certReqId", "certReqId -1 to an ir")(numbered(-1))
+wrong(BAD, "wrong certReqId", "another certReqId to a p10cr", cmd=Operation.P10CR)(numbered(1))
+wrong(
+    BAD,
+    "wrong certReqId",
+    "another certReqId after polling",
+    **POLL | {"behaviour": Behaviour(poll_count=1)},
+)(numbered(1))
+wrong(BAD, "malformed message", "certReqId of 2000 bits")(
+    body(BodyType.IP, wrap(0x30, wrap(0x30, wrap(0x30, encode(1 << 2000), wrap(0x30, encode(0))))))
+)
+wrong(BAD, "wrong number of responses", "no CertResponse")(responses(lambda found: []))
+wrong(BAD, "wrong number of responses", "the same CertResponse twice")(
+    responses(lambda found: found * 2)
+)
+wrong(BAD, "wrong number of responses", "one CertResponse too many")(
+    responses(lambda found: [found[0], changed(found[0], certReqId=1)])
+)
+wrong(BAD, "wrong number of responses", "ten thousand CertResponses")(
+    responses(lambda found: [changed(found[0], certifiedKeyPair=None)] * 10_000)
+)
+wrong(BAD, "unknown PKIStatus", "PKIStatus 7")(
+    responses(lambda found: [changed(found[0], status=PKIStatusInfo(status=7))])
+)
+wrong(BAD, "unknown PKIStatus", "PKIStatus of a revocation")(
+    responses(lambda found: [changed(found[0], status=PKIStatusInfo(status=4))])
+)
+wrong(BAD, "no certificate", "accepted without a certificate")(
+    responses(lambda found: [changed(found[0], certifiedKeyPair=None)])
+)
+
+
+wrong(BAD, "unexpected message type", "cp in answer to an ir")(body(BodyType.CP))
+wrong(BAD, "unexpected message type", "pkiconf in answer to an ir")(body(BodyType.PKICONF, NULL))
+wrong(BAD, "unexpected message type", "genp in answer to an ir")(body(BodyType.GENP, b"\x30\x00"))
+wrong(BAD, "unexpected message type", "ir in answer to an ir")(body(BodyType.IR))
+wrong(BAD, "unexpected message type", "pollRep that nobody asked for")(
+    body(BodyType.POLL_REP, wrap(0x30, wrap(0x30, encode(0), encode(1))))
+)
+wrong(UNPROVEN, "unexpected message type", "ip in answer to a certConf", **CONFIRM)(
+    body(BodyType.IP, encode(CertRepMessage(response=[])))
+)
+wrong(BAD, "unexpected message type", "pkiconf in answer to a pollReq", **POLL)(
+    body(BodyType.PKICONF, NULL)
+)
+
+
+@wrong(BAD, "malformed message")
+def body_of_no_known_type(exchange: "Exchange") -> None:
+    exchange.answer.body_tag = 30
+
+
+@wrong(BAD, "malformed message")
+def body_that_is_something_else(exchange: "Exchange") -> None:
+    exchange.answer.body = encode("no CertRepMessage")
+
+
+def rejected(*names: str) -> PKIStatusInfo:
+    return PKIStatusInfo(status=PKIStatus.REJECTION, failInfo=fail_info(*names))
+
+
+def error(*names: str) -> bytes:
+    return encode(ErrorMsgContent(pKIStatusInfo=rejected(*names)))
+
+
+@wrong(OutcomeClass.ISSUED_CONFIRMATION_REFUSED, "badCertId", **CONFIRM)
+def cert_hash_rejected(exchange: "Exchange") -> None:
+    body(BodyType.ERROR, error("badCertId"))(exchange)
+
+
+@wrong(UNCONFIRMED, "badCertId", **CONFIRM)
+def cert_hash_rejected_without_protection(exchange: "Exchange") -> None:
+    body(BodyType.ERROR, error("badCertId"))(exchange)
+    exchange.answer.unprotect()
+
+
+@wrong(OutcomeClass.REJECTED_UNAUTHENTICATED, "systemFailure")
+def error_without_protection(exchange: "Exchange") -> None:
+    body(BodyType.ERROR, error("systemFailure"))(exchange)
+    exchange.answer.unprotect()
+
+
+@wrong(
+    OutcomeClass.REJECTED_UNAUTHENTICATED,
+    "systemFailure",
+    profile={"unprotected_errors": True},
+)
+def error_of_another_transaction(exchange: "Exchange") -> None:
+    error_without_protection(exchange)
+    exchange.answer.set_octets(4, NONCE)
+
+
+@wrong(OutcomeClass.REJECTED_UNAUTHENTICATED, "badRequest")
+def error_under_a_wrong_mac(exchange: "Exchange") -> bytes:
+    body(BodyType.ERROR, error("badRequest"))(exchange)
+    return flip_a_bit(exchange)
+
+
+@wrong(BAD, "wrong transactionID")
+def protected_error_of_another_transaction(exchange: "Exchange") -> None:
+    body(BodyType.ERROR, error("badRequest"))(exchange)
+    exchange.answer.set_octets(4, NONCE)
+
+
+@wrong(OutcomeClass.REJECTED, "badAlg, badPOP")
+def rejection_with_a_certificate(exchange: "Exchange") -> None:
+    responses(lambda found: [changed(found[0], status=rejected("badAlg", "badPOP"))])(exchange)
+
+
+def statuses(*found: PKIStatusInfo) -> "Fault":
+    def fault(exchange: "Exchange") -> None:
+        exchange.answer.body_tag = BodyType.RP
+        exchange.answer.body = encode(RevRepContent(status=list(found)))
+
+    return fault
+
+
+ACCEPTED = PKIStatusInfo(status=PKIStatus.ACCEPTED)
+REVOKE: dict[str, Any] = {"cmd": Operation.RR}
+wrong(BAD, "wrong number of responses", "rp without a status", **REVOKE)(statuses())
+wrong(BAD, "wrong number of responses", "rp with two statuses", **REVOKE)(
+    statuses(ACCEPTED, ACCEPTED)
+)
+wrong(BAD, "unknown PKIStatus", "rp with PKIStatus 9", **REVOKE)(statuses(PKIStatusInfo(status=9)))
+wrong(BAD, "wrong MAC", "rp changed under its MAC", **REVOKE)(flip_a_bit)
+wrong(BAD, "wrong recipNonce", "rp with another recipNonce", **REVOKE)(other_recip_nonce)
+
+# --- the certificate ------------------------------------------------------------------------------
+
+
+def certificate(make: Callable[["Exchange"], bytes]) -> "Fault":
+    """Another certificate in an answer that is good otherwise."""
+
+    def fault(exchange: "Exchange") -> None:
+        pair = [any_from(explicit(0, make(exchange)))]
+        responses(lambda found: [changed(found[0], certifiedKeyPair=pair)])(exchange)
+
+    return fault
+
+
+def der(made: x509.Certificate) -> bytes:
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+def another_key() -> ec.EllipticCurvePublicKey:
+    return ec.generate_private_key(ec.SECP256R1()).public_key()
+
+
+for requests in ({}, SIGNED, {"cmd": Operation.P10CR}):
+    how = "".join(f" ({name})" for name in requests)
+    wrong(REFUSED, "another public key", f"certificate for another key{how}", **requests)(
+        certificate(lambda exchange: der(exchange.ca.certify(SUBJECT, another_key())))
+    )
+wrong(REFUSED, "another subject", "certificate for another subject")(
+    certificate(lambda exchange: der(exchange.ca.certify("/CN=dev2", exchange.wanted)))
+)
+wrong(REFUSED, "certificate expired", "certificate that expired")(
+    certificate(
+        lambda exchange: der(exchange.ca.certify(SUBJECT, exchange.wanted, until=-1 * HOUR))
+    )
+)
+wrong(
+    REFUSED,
+    "certificate does not chain to a trust anchor",
+    "certificate by a CA of the same name",
+)(
+    certificate(
+        lambda exchange: der(
+            exchange.ca.certify(SUBJECT, exchange.wanted, issuer=exchange.ca.stranger)
+        )
+    )
+)
+wrong(
+    REFUSED,
+    "certificate does not chain to a trust anchor",
+    "certificate by an intermediate CA that does not come along",
+)(
+    certificate(
+        lambda exchange: der(
+            exchange.ca.certify(
+                SUBJECT,
+                exchange.wanted,
+                issuer=exchange.ca.identity("/CN=Sub CA", ca=True),
+            )
+        )
+    )
+)
+wrong(
+    REFUSED,
+    "certificate does not chain to a trust anchor",
+    "certificate by an end entity",
+)(
+    certificate(
+        lambda exchange: der(
+            exchange.ca.certify(SUBJECT, exchange.wanted, issuer=exchange.ca.identity("/CN=dev3"))
+        )
+    )
+)
+wrong(REFUSED, "malformed certificate", "certificate that is none")(
+    certificate(lambda exchange: wrap(0x30, encode("no certificate")))
+)
+wrong(BAD, "no certificate", "encrypted certificate that was not asked for")(
+    responses(
+        lambda found: [
+            changed(found[0], certifiedKeyPair=[any_from(explicit(1, explicit(0, b"\x30\x00")))])
+        ]
+    )
+)
+
+# --- the encoding ---------------------------------------------------------------------------------
+
+
+def octets(change: Callable[[bytes], bytes]) -> "Fault":
+    return lambda exchange: change(exchange.answer.der())
+
+
+def indefinite(message: bytes) -> bytes:
+    """BER: the outermost length is indefinite."""
+    return b"\x30\x80" + message[4:] + b"\0\0"
+
+
+def long_length(message: bytes) -> bytes:
+    """BER: the outermost length has more octets than it needs."""
+    return b"\x30\x83\0" + message[2:]
+
+
+def nested(depth: int) -> bytes:
+    made = b""
+    for _ in range(depth):
+        made = wrap(0x30, made)
+    return made
+
+
+for title, change in {
+    "truncated": lambda message: message[:-1],
+    "cut in half": lambda message: message[: len(message) // 2],
+    "BER of indefinite length": indefinite,
+    "BER of a long length": long_length,
+    "a trailing octet": lambda message: message + b"\0",
+    "the message twice": lambda message: message * 2,
+    "one octet": lambda message: b"\x30",
+    "a length of 4 GiB": lambda message: b"\x30\x84\xff\xff\xff\xff" + message[4:],
+    "ten thousand SEQUENCEs within each other": lambda message: nested(10_000),
+    "text": lambda message: b"500 Internal Server Error",
+}.items():
+    wrong(BAD, "malformed message", title)(octets(change))
+    wrong(UNPROVEN, "malformed message", f"pkiconf: {title}", **CONFIRM)(octets(change))
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+def poll_rep(check_after: int, number: int = 0, count: int = 1) -> "Fault":
+    entry = wrap(0x30, encode(number), encode(check_after))
+    return body(BodyType.POLL_REP, wrap(0x30, *[entry] * count))
+
+
+wrong(LATE, "time limit", "checkAfter of 10^9", **POLL)(poll_rep(10**9))
+wrong(LATE, "time limit", "checkAfter of 2^62", **POLL)(poll_rep(2**62))
+wrong(BAD, "malformed message", "checkAfter of 2000 bits", **POLL)(poll_rep(1 << 2000))
+wrong(BAD, "negative checkAfter", "checkAfter of -1", **POLL)(poll_rep(-1))
+wrong(BAD, "negative checkAfter", "checkAfter of -10^9", **POLL)(poll_rep(-(10**9)))
+wrong(BAD, "wrong certReqId", "pollRep of another certReqId", **POLL)(poll_rep(1, 1))
+wrong(BAD, "wrong number of responses", "pollRep without an entry", **POLL)(poll_rep(1, count=0))
+wrong(BAD, "wrong number of responses", "pollRep with two entries", **POLL)(poll_rep(1, count=2))
+wrong(LATE, "time limit", "waiting for ever", **POLL | {"profile": {"total_timeout": 1.0}})(
+    poll_rep(0)
+)
+wrong(LATE, "time limit", "waiting for ever, by ip", **POLL | {"profile": {"total_timeout": 1.0}})(
+    body(
+        BodyType.IP,
+        encode(
+            CertRepMessage(
+                response=[CertResponse(certReqId=0, status=PKIStatusInfo(status=PKIStatus.WAITING))]
+            )
+        ),
+    )
+)
+wrong(UNPROVEN, "unexpected message type", "waiting in answer to a certConf", **CONFIRM)(
+    poll_rep(0)
+)
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+
+def plainly(status: str, kind: str = "text/html", text: bytes = b"<html>No.</html>") -> "HttpFault":
+    async def fault(wire: "Wire") -> None:
+        await wire.say(text, status=status, kind=kind)
+
+    return fault
+
+
+wrong_http(OutcomeClass.NOT_CMP, "answer is not CMP", "200 with HTML")(plainly("200 OK"))
+wrong_http(OutcomeClass.NOT_CMP, "answer is not CMP", "200 without content")(
+    plainly("200 OK", "application/pkixcmp", b"")
+)
+for status in (
+    "400 Bad Request",
+    "401 Unauthorized",
+    "403 Forbidden",
+    "404 Not Found",
+    "405 Method Not Allowed",
+    "413 Content Too Large",
+    "500 Internal Server Error",
+    "301 Moved Permanently",
+    "307 Temporary Redirect",
+    "308 Permanent Redirect",
+):
+    code = status.partition(" ")[0]
+    wrong_http(OutcomeClass.HTTP_ERROR, f"HTTP {code}", f"HTTP {status}")(plainly(status))
+for status in ("429 Too Many Requests", "503 Service Unavailable"):
+    wrong_http(OutcomeClass.NOT_SENT, "server busy", f"HTTP {status}")(plainly(status))
+for status in ("502 Bad Gateway", "504 Gateway Timeout"):
+    wrong_http(UNKNOWN, "gateway lost the answer", f"HTTP {status}")(plainly(status))
+wrong_http(UNCONFIRMED, "HTTP 500", "HTTP 500 to a certConf", **CONFIRM)(
+    plainly("500 Internal Server Error")
+)
+wrong_http(UNKNOWN, "HTTP 500", "HTTP 500 to a pollReq", **POLL)(
+    plainly("500 Internal Server Error")
+)
+
+
+@wrong_http(OutcomeClass.NOT_CMP, "answer is not CMP")
+async def message_of_another_content_type(wire: "Wire") -> None:
+    await wire.say(wire.answer, kind="application/octet-stream")
+
+
+@wrong_http(OutcomeClass.HTTP_ERROR, "HTTP 302")
+async def redirection_with_a_message(wire: "Wire") -> None:
+    await wire.say(wire.answer, "Location: /elsewhere", status="302 Found")
+
+
+@wrong_http(OutcomeClass.NOT_SENT, "server busy", profile={"retries": 5})
+async def busy_for_a_billion_seconds(wire: "Wire") -> None:
+    await wire.say(b"", "Retry-After: 999999999", status="503 Service Unavailable")
+
+
+@wrong_http(UNKNOWN, "connection lost")
+async def closed_without_an_answer(wire: "Wire") -> None:
+    wire.close()
+
+
+wrong_http(
+    UNCONFIRMED,
+    "reused connection ended without one byte of an answer",
+    "certConf: closed without an answer",
+    **CONFIRM,
+)(closed_without_an_answer)
+
+
+@wrong_http(UNKNOWN, "connection lost")
+async def closed_in_the_middle(wire: "Wire") -> None:
+    await wire.write(wire.head(f"Content-Length: {len(wire.answer)}") + wire.answer[:-1])
+    wire.close()
+
+
+@wrong_http(UNKNOWN, "connection lost")
+async def reset_in_the_middle(wire: "Wire") -> None:
+    await wire.write(wire.head(f"Content-Length: {len(wire.answer)}") + wire.answer[:-1])
+    wire.writer.transport.abort()
+
+
+@wrong_http(BAD, "malformed message")
+async def cut_without_a_content_length(wire: "Wire") -> None:
+    await wire.write(wire.head() + wire.answer[:-1])
+    wire.close()
+
+
+@wrong_http(UNKNOWN, "connection lost")
+async def chunked_without_the_last_chunk(wire: "Wire") -> None:
+    size = f"{len(wire.answer):x}\r\n".encode()
+    await wire.write(wire.head("Transfer-Encoding: chunked") + size + wire.answer + b"\r\n")
+    wire.close()
+
+
+@wrong_http(BAD, "malformed message")
+async def content_length_that_is_too_small(wire: "Wire") -> None:
+    await wire.write(wire.head("Content-Length: 20") + wire.answer)
+
+
+SOON: dict[str, Any] = {"limits": {"read": 0.4, "total": 1.0}}
+
+
+@wrong_http(UNKNOWN, "no answer in time", **SOON)
+async def silence(wire: "Wire") -> None:
+    await asyncio.sleep(3600)
+
+
+wrong_http(UNCONFIRMED, "no answer in time", "certConf: silence", **CONFIRM, **SOON)(silence)
+wrong_http(UNKNOWN, "no answer in time", "pollReq: silence", **POLL, **SOON)(silence)
+
+
+@wrong_http(UNKNOWN, "no answer in time", **SOON)
+async def content_length_that_is_too_large(wire: "Wire") -> None:
+    await wire.write(wire.head(f"Content-Length: {len(wire.answer) + 1}") + wire.answer)
+
+
+@wrong_http(UNKNOWN, "no answer in time", **SOON)
+async def no_content_length_and_no_end(wire: "Wire") -> None:
+    await wire.write(wire.head() + wire.answer)
+    await asyncio.sleep(3600)
+
+
+@wrong_http(UNKNOWN, "no answer in time", **SOON)
+async def slow_drip(wire: "Wire") -> None:
+    await wire.write(wire.head(f"Content-Length: {len(wire.answer)}"))
+    for number in range(len(wire.answer)):
+        await wire.write(wire.answer[number : number + 1])
+        await asyncio.sleep(0.1)
+
+
+@wrong_http(UNKNOWN, "no answer in time", **SOON)
+async def slow_drip_of_header_fields(wire: "Wire") -> None:
+    await wire.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await wire.write(b"X-Patience: 1\r\n")
+        await asyncio.sleep(0.1)
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def ten_megabytes(wire: "Wire") -> None:
+    await wire.say(wire.answer + bytes(10_000_000))
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def ten_megabytes_without_a_length(wire: "Wire") -> None:
+    await wire.write(wire.head(), *[bytes(100_000)] * 100)
+    wire.close()
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def ten_megabytes_in_chunks(wire: "Wire") -> None:
+    chunk = b"186a0\r\n" + bytes(100_000) + b"\r\n"
+    await wire.write(wire.head("Transfer-Encoding: chunked"), *[chunk] * 100, b"0\r\n\r\n")
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def ten_megabytes_to_come(wire: "Wire") -> None:
+    await wire.write(wire.head("Content-Length: 10000000") + wire.answer)
+    await asyncio.sleep(3600)
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def huge_header_field(wire: "Wire") -> None:
+    await wire.say(wire.answer, "X-Much: " + "a" * 200_000)
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def ten_thousand_header_fields(wire: "Wire") -> None:
+    await wire.say(wire.answer, *[f"X-Field-{number}: a" for number in range(10_000)])
+
+
+@wrong_http(UNKNOWN, "answer too large")
+async def nothing_but_100_continue(wire: "Wire") -> None:
+    while True:
+        await wire.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def no_http(wire: "Wire") -> None:
+    await wire.write(b"220 mail.example.com ESMTP\r\n")
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def bare_message(wire: "Wire") -> None:
+    await wire.write(wire.answer)
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def two_content_lengths(wire: "Wire") -> None:
+    size = len(wire.answer)
+    await wire.write(
+        wire.head(f"Content-Length: {size}", f"Content-Length: {size - 1}") + wire.answer
+    )
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def negative_content_length(wire: "Wire") -> None:
+    await wire.write(wire.head("Content-Length: -1") + wire.answer)
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def content_length_and_chunks(wire: "Wire") -> None:
+    size = f"{len(wire.answer):x}\r\n".encode()
+    fields = (f"Content-Length: {len(wire.answer)}", "Transfer-Encoding: chunked")
+    await wire.write(wire.head(*fields) + size + wire.answer + b"\r\n0\r\n\r\n")
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def chunk_of_no_size(wire: "Wire") -> None:
+    await wire.write(wire.head("Transfer-Encoding: chunked") + b"zz\r\n" + wire.answer)
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def compressed_by_nothing(wire: "Wire") -> None:
+    await wire.say(wire.answer, "Content-Encoding: gzip")
+
+
+@wrong_http(UNKNOWN, "malformed HTTP")
+async def switching_protocols(wire: "Wire") -> None:
+    await wire.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: cmp\r\n\r\n")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_a_server_does_wrong_is_told_and_not_accepted(stage: "Stage", row: Row) -> None:
+    if row.carried:
+        ended = stage.play(http=row.fault, **row.options)  # type: ignore[arg-type]
+    else:
+        ended = stage.play(row.fault, **row.options)  # type: ignore[arg-type]
+    assert (ended.outcome, ended.reason) == (row.outcome, row.reason), ended.result.outcome.detail
+    assert not ended.outcome.is_done
+    assert ended.result.outcome.detail
+    # a request that may have been processed is never sent again unasked
+    assert ended.kinds.count(ended.kinds[0]) == 1
+    # a certificate is kept where the CA is known to have issued one, good or not, and nowhere else
+    assert (ended.result.certificate is not None) is ended.outcome.is_issued
+    if ended.outcome is REFUSED and row.reason != "malformed certificate":
+        # the CA hears of it
+        (status,) = decode_cert_confirm_content(ended.seen[-1].body)
+        assert status.statusInfo.status == PKIStatus.REJECTION
+
+
+# --- what is unusual, and right ------------------------------------------------------------------
+
+
+async def no_content_length(wire: "Wire") -> None:
+    await wire.write(wire.head() + wire.answer)
+    wire.close()
+
+
+async def http_1_0(wire: "Wire") -> None:
+    await wire.write(wire.head().replace(b"1.1", b"1.0") + wire.answer)
+    wire.close()
+
+
+async def in_chunks(wire: "Wire") -> None:
+    parts = [b"%x\r\n%s\r\n" % (1, wire.answer[i : i + 1]) for i in range(len(wire.answer))]
+    await wire.write(wire.head("Transfer-Encoding: chunked"), *parts, b"0\r\n\r\n")
+
+
+async def continue_first(wire: "Wire") -> None:
+    await wire.write(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    await wire.say(wire.answer)
+
+
+async def error_status_with_a_good_message(wire: "Wire") -> None:
+    await wire.say(wire.answer, status="500 Internal Server Error")
+
+
+async def closing_though_it_said_keep_alive(wire: "Wire") -> None:
+    await wire.say(wire.answer, "Connection: keep-alive")
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        no_content_length,
+        http_1_0,
+        in_chunks,
+        continue_first,
+        error_status_with_a_good_message,
+        closing_though_it_said_keep_alive,
+    ],
+    ids=lambda http: http.__name__,
+)
+def test_unusual_http_that_is_right_is_accepted(stage: "Stage", http: "HttpFault") -> None:
+    ended = stage.play(http=http)
+    assert ended.outcome is OutcomeClass.ISSUED
+    assert ended.kinds == [BodyType.IR, BodyType.CERT_CONF]
+
+
+def test_another_subject_may_be_recorded_and_accepted(stage: "Stage") -> None:
+    ended = stage.play(
+        certificate(lambda exchange: der(exchange.ca.certify("/CN=dev2", exchange.wanted))),
+        profile={"subject_check": SubjectCheck.RECORD, "implicit_confirm": True},
+    )
+    assert ended.outcome is OutcomeClass.ISSUED_SUBJECT_CHANGED
+    assert ended.result.subject == "CN=dev2"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("cmd", [Operation.IR, Operation.P10CR, Operation.RR])
+def test_the_same_server_without_a_fault_is_believed(
+    stage: "Stage", cmd: Operation, signed: bool
+) -> None:
+    """The table tells nothing if what it changes were wrong before."""
+    ended = stage.play(lambda _: None, cmd=cmd, signed=signed)
+    assert ended.outcome.is_done, ended.result.outcome
