@@ -127,6 +127,17 @@ class RsaPadding(StrEnum):
     PSS = "pss"
 
 
+class AcceptProtection(StrEnum):
+    """How answers may be protected."""
+
+    EITHER = "either"
+    """By a MAC with the secret that we share, or by a signature that `--trusted` stands behind."""
+    SAME = "same"
+    """As the request was."""
+    MAC = "mac"
+    SIGNATURE = "signature"
+
+
 class SubjectCheck(StrEnum):
     """What an issued subject other than the requested one means.
 
@@ -377,6 +388,10 @@ class Profile:
         popo: proof of possession.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         disable_confirm: send no certConf, whatever the CA awaits.
+        unprotected_requests: send messages without protection.
+        sign_requests: sign although there is a secret too, which then checks MAC'd answers.
+        send_root: the root of our own chain travels in extraCerts too.
+        accept_protection: how answers may be protected.
         subject_check: what another subject than the requested one means.
         ignore_keyusage: the signer's certificate may lack digitalSignature.
         unprotected_errors: believe a refusal that nobody signed.
@@ -402,6 +417,10 @@ class Profile:
     popo: Popo = Popo.SIGNATURE
     implicit_confirm: bool = False
     disable_confirm: bool = False
+    unprotected_requests: bool = False
+    sign_requests: bool = False
+    send_root: bool = False
+    accept_protection: AcceptProtection = AcceptProtection.EITHER
     subject_check: SubjectCheck = SubjectCheck.EXACT
     ignore_keyusage: bool = False
     unprotected_errors: bool = False

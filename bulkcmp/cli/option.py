@@ -7,7 +7,15 @@ import typer
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO
-from bulkcmp.model import KEY_SPECS, Operation, PasswordMac, Popo, RsaPadding, SubjectCheck
+from bulkcmp.model import (
+    KEY_SPECS,
+    AcceptProtection,
+    Operation,
+    PasswordMac,
+    Popo,
+    RsaPadding,
+    SubjectCheck,
+)
 from bulkcmp.outputs.credentials import OutFormat
 
 _SERVER: Final = "Server and messages"
@@ -120,9 +128,25 @@ Key = Annotated[str | None, _option(_AUTH, "Its private key.", metavar="FILE")]
 Keypass = Annotated[
     str | None, _option(_AUTH, f"Passphrase of --key: {_SOURCE}.", metavar="SOURCE")
 ]
+SignRequests = Annotated[
+    bool | None,
+    _flag(
+        _AUTH,
+        "Sign with --cert although --secret is given too, which then checks MAC'd answers.",
+        "--sign-requests",
+    ),
+]
+UnprotectedRequests = Annotated[
+    bool | None,
+    _flag(_AUTH, "Send requests without CMP protection.", "--unprotected-requests"),
+]
 Extracerts = Annotated[
     list[str] | None,
     _option(_AUTH, "More certificates to send in extraCerts; may be repeated.", metavar="FILE"),
+]
+SendRoot = Annotated[
+    bool | None,
+    _flag(_AUTH, "Send the root in --cert's file too; else it is left out.", "--send-root"),
 ]
 Digest = Annotated[
     str | None,
@@ -195,6 +219,16 @@ ExpectSender = Annotated[
 IgnoreKeyusage = Annotated[
     bool | None,
     _flag(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
+]
+AcceptProtection_ = Annotated[
+    str | None,
+    _option(
+        _TRUST,
+        f"How answers may be protected: {', '.join(AcceptProtection)}."
+        f" Default: {AcceptProtection.EITHER}.",
+        "--accept-protection",
+        metavar="KIND",
+    ),
 ]
 UnprotectedErrors = Annotated[
     bool | None,

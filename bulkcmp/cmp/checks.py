@@ -32,6 +32,7 @@ class Reason(StrEnum):
     RESPONSE_MISSING = "no response to this request"
     PROTECTION_MISSING = "protection missing"
     PROTECTION_ALGORITHM = "protection algorithm refused"
+    PROTECTION_KIND = "another kind of protection"
     MAC = "wrong MAC"
     NO_SECRET = "MAC without a shared secret"  # noqa: S105  # a reason, not a secret
     SIGNATURE = "wrong signature"

@@ -6,7 +6,7 @@ each message of the transaction, the body once.
 
 import datetime as dt
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import RsaScheme
+from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     DIRECTORY_NAME,
@@ -80,21 +80,41 @@ class SignatureCredential:
 
     Attributes:
         key: PKCS#8 DER.
-        chain: DER certificates, the signer's own first; all of them travel in extraCerts.
+        chain: DER certificates, the signer's own first; they travel in extraCerts.
+        secret: checks the MAC of an answer; None where no such answer is good.
     """
 
     key: bytes = field(repr=False)
     chain: tuple[bytes, ...]
+    secret: Secret | None = None
 
 
-Credential = MacCredential | SignatureCredential
+@dataclass(frozen=True, slots=True)
+class NoCredential:
+    """No protection (RFC 9810, 5.1.3): something else than CMP says who we are.
+
+    Attributes:
+        certificate: DER, whose subject is the sender, or
+        sender: DER Name; the NULL-DN where there is none to give.
+        ref: reference value, sent as senderKID, or None.
+        secret: checks the MAC of an answer; None where no such answer is good.
+    """
+
+    certificate: bytes | None = None
+    sender: bytes = NULL_DN
+    ref: str | None = None
+    secret: Secret | None = None
+
+
+Credential = MacCredential | SignatureCredential | NoCredential
 
 
 class Protector:
-    """Makes protected messages for one credential.
+    """Makes messages, protected by one credential.
 
     Args:
-        credential: whose MAC key `mac_key` is (derived by `protection.derive`), or which signs.
+        credential: whose MAC key `mac_key` is (derived by `protection.derive`), or which signs, or
+            which protects nothing.
         profile: digest, RSA padding, recipient, extra certificates.
 
     Raises:
@@ -105,22 +125,32 @@ class Protector:
         self, credential: Credential, profile: Profile, mac_key: bytes | None = None
     ) -> None:
         self._recipient = explicit(DIRECTORY_NAME, profile.recipient or NULL_DN)
-        self._digest = profile.digest
-        self._mac: tuple[bytes, MacParameters] | None = None
-        if isinstance(credential, MacCredential):
-            if mac_key is None:
-                raise LocalCmpError("a MAC credential without its derived key")
-            self._mac = (mac_key, credential.parameters)
-            self._algorithm = credential.parameters.identifier
-            self._sender = _reference_name(credential.ref)
-            self._kid: bytes | None = credential.ref.encode()
-            self._extra_certs = profile.extra_certs
-            return
-        self._key = algorithms.load_signing_key(credential.key)
-        self._sender, self._kid, scheme = _signer_names(credential.chain[0])
-        self._scheme = scheme or profile.rsa_padding
-        self._algorithm = algorithms.signature_identifier(self._key, self._digest, self._scheme)
-        self._extra_certs = tuple(dict.fromkeys((*credential.chain, *profile.extra_certs)))
+        self._protect: Callable[[bytes], bytes] | None = None
+        self._algorithm: bytes | None = None
+        self._extra_certs = profile.extra_certs
+        self._kid: bytes | None
+        match credential:
+            case MacCredential(ref, _, parameters):
+                if mac_key is None:
+                    raise LocalCmpError("a MAC credential without its derived key")
+                self._protect = functools.partial(protection.mac, mac_key, parameters)
+                self._algorithm = parameters.identifier
+                self._sender, self._kid = _reference_name(ref), ref.encode()
+            case SignatureCredential(pkcs8, chain):
+                key = algorithms.load_signing_key(pkcs8)
+                self._sender, self._kid, scheme = _signer_names(chain[0])
+                self._sign_with(key, profile.digest, scheme or profile.rsa_padding)
+                own = chain if profile.send_root else _without_root(chain)
+                self._extra_certs = tuple(dict.fromkeys((*own, *profile.extra_certs)))
+            case _:
+                self._sender = explicit(DIRECTORY_NAME, credential.sender)
+                if credential.certificate is not None:
+                    self._sender, _, _ = _signer_names(credential.certificate)
+                self._kid = None if credential.ref is None else credential.ref.encode()
+
+    def _sign_with(self, key: SigningKey, digest: str, scheme: RsaScheme) -> None:
+        self._algorithm = algorithms.signature_identifier(key, digest, scheme)
+        self._protect = lambda part: algorithms.sign(key, digest, part, scheme)
 
     def message(
         self,
@@ -134,7 +164,7 @@ class Protector:
         general_info: bytes = b"",
         pvno: int = PVNO_CMP2000,
     ) -> bytes:
-        """DER of a protected PKIMessage.
+        """DER of a PKIMessage, protected unless there is no credential.
 
         Args:
             body: DER under the body's tag.
@@ -148,7 +178,7 @@ class Protector:
             self._sender,
             self._recipient,
             explicit(0, wrap(0x18, time)),
-            explicit(1, self._algorithm),
+            b"" if self._algorithm is None else explicit(1, self._algorithm),
             b"" if self._kid is None else explicit(2, wrap(0x04, self._kid)),
             explicit(4, wrap(0x04, transaction_id)),
             explicit(5, wrap(0x04, sender_nonce)),
@@ -156,11 +186,9 @@ class Protector:
             explicit(8, wrap(0x30, general_info)) if general_info else b"",
         )
         tagged = tagged_body(body_type, body)
-        part = protected_part(header, tagged)
-        if self._mac is None:
-            value = algorithms.sign(self._key, self._digest, part, self._scheme)
-        else:
-            value = protection.mac(self._mac[0], self._mac[1], part)
+        value = None
+        if self._protect is not None:
+            value = self._protect(protected_part(header, tagged))
         return encode_message(header, tagged, value, self._extra_certs)
 
 
@@ -195,6 +223,23 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
     ) as error:
         raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
     return sender, identifier.value.digest, scheme
+
+
+@functools.lru_cache(maxsize=1024)
+def _without_root(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """A chain without what is self-signed behind its first, as is best left out of extraCerts
+    (RFC 9483, 3.3)."""
+    return (*chain[:1], *(der for der in chain[1:] if not _is_self_issued(der)))
+
+
+def _is_self_issued(der: bytes) -> bool:
+    try:
+        certificate = load_certificate(der)
+        subject, issuer = certificate.subject, certificate.issuer
+    except (RemoteCmpError, ValueError, TypeError):
+        # whatever it is, it was given to be sent
+        return False
+    return subject == issuer
 
 
 class Applicant(NamedTuple):

@@ -61,11 +61,11 @@ from bulkcmp.cmp.messages import (
     fail_info,
     fail_info_names,
 )
-from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import Operation, Outcome, OutcomeClass, Profile, Timings
+from bulkcmp.model import AcceptProtection, Operation, Outcome, OutcomeClass, Profile, Timings
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -125,8 +125,8 @@ class Transaction:
 
     Args:
         applicants: the rows, all with the same operation; with a checkpoint, those of its parts.
-        credential: protects our messages; with a MAC credential, a MAC'd answer is accepted, and
-            with either kind an answer signed by whom `trust` names.
+        credential: protects our messages. Its secret, if it has one, checks MAC'd answers, and
+            `trust` those that are signed; which of them are good, the profile says.
         profile: how to talk to this server.
         trust: anchors.
         transaction_id: 16 random octets; that of the checkpoint where there is one.
@@ -303,10 +303,10 @@ class Transaction:
         if parameters is None:
             return self._check_signed(event.now, message)
         self._pending = (message, parameters)
-        own = self._credential
-        assert isinstance(own, MacCredential)
-        derivation = parameters.derivation(own.secret)
-        if derivation == own.derivation and self._mac_key is not None:
+        secret = self._credential.secret
+        assert secret is not None, "checked by _mac_of"
+        derivation = parameters.derivation(secret)
+        if derivation == self._own_derivation and self._mac_key is not None:
             return self._check(KeyDerived(event.now, self._mac_key))
         self.state = State.CHECKING
         return [DeriveKey(derivation)]
@@ -321,11 +321,35 @@ class Transaction:
             )
         except RemoteCmpError as error:
             raise CheckError(Reason.PROTECTION_ALGORITHM, error.what, hint=error.hint) from error
-        if parameters is not None and not isinstance(self._credential, MacCredential):
+        has_mac = parameters is not None
+        if self._expects_mac not in (None, has_mac):
+            raise CheckError(
+                Reason.PROTECTION_KIND,
+                f"the response {'has a MAC' if has_mac else 'is signed'}, and"
+                f" --accept-protection is {self._profile.accept_protection}",
+                hint="--accept-protection either takes both kinds",
+            )
+        if has_mac and self._credential.secret is None:
             raise CheckError(
                 Reason.NO_SECRET, "the response has a MAC, but we share no secret with the server"
             )
         return parameters
+
+    @property
+    def _expects_mac(self) -> bool | None:
+        """Whether an answer must have a MAC; None where it may be signed as well."""
+        match self._profile.accept_protection:
+            case AcceptProtection.SAME:
+                return self._own_derivation is not None
+            case AcceptProtection.EITHER:
+                return None
+            case kind:
+                return kind is AcceptProtection.MAC
+
+    @property
+    def _own_derivation(self) -> Derivation | None:
+        own = self._credential
+        return own.derivation if isinstance(own, MacCredential) else None
 
     def _check(self, event: KeyDerived) -> list[Instruction]:
         assert self._pending is not None

@@ -28,6 +28,7 @@ from bulkcmp.inputs.settings import read_settings
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.model import (
+    AcceptProtection,
     KeySpec,
     PasswordMac,
     Popo,
@@ -66,13 +67,17 @@ class Options:
     cert: str | None = None
     key: str | None = None
     keypass: str | None = field(default=None, repr=False)
+    sign_requests: bool = False
+    unprotected_requests: bool = False
     extracerts: tuple[str, ...] = ()
+    send_root: bool = False
     trusted: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     out_trusted: tuple[str, ...] = ()
     srvcert: str | None = None
     expect_sender: str | None = None
     ignore_keyusage: bool = False
+    accept_protection: str = AcceptProtection.EITHER.value
     unprotected_errors: bool = False
     tolerate_pkiconf: bool = False
     recipient: str | None = None
@@ -266,6 +271,7 @@ class Options:
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
+            unprotected=self.unprotected_requests,
         )
 
     def _default_newkey(self) -> str:
@@ -366,7 +372,8 @@ class Options:
             )
 
     def _refuse_without_credential(self, population: Population) -> None:
-        if self.secret or self.cert or {"secret", "cert"} & set(population.columns):
+        given = self.secret or self.cert or {"secret", "cert"} & set(population.columns)
+        if given or self.unprotected_requests:
             return
         raise InputError(
             "no credential: how shall requests be protected?",
@@ -475,6 +482,10 @@ class Options:
             popo=_choice("--popo", self.popo, Popo),
             implicit_confirm=self.implicit_confirm,
             disable_confirm=self.disable_confirm,
+            unprotected_requests=self.unprotected_requests,
+            sign_requests=self.sign_requests,
+            send_root=self.send_root,
+            accept_protection=self._accept_protection(),
             subject_check=_choice("--subject-check", self.subject_check, SubjectCheck),
             ignore_keyusage=self.ignore_keyusage,
             unprotected_errors=self.unprotected_errors,
@@ -486,7 +497,23 @@ class Options:
             total_timeout=_number("--total-timeout", self.total_timeout, "seconds, 0 for no limit"),
         )
 
+    def _accept_protection(self) -> AcceptProtection:
+        accepted: AcceptProtection = _choice(
+            "--accept-protection", self.accept_protection, AcceptProtection
+        )
+        if self.unprotected_requests:
+            if self.sign_requests:
+                raise InputError("--unprotected-requests and --sign-requests exclude each other")
+            if accepted is AcceptProtection.SAME:
+                raise InputError(
+                    "--accept-protection same, but requests have none (--unprotected-requests)",
+                    hint="say mac, signature or either: answers must be protected",
+                )
+        return accepted
+
     def _notes(self) -> Iterator[str]:
+        if self.unprotected_requests:
+            yield "requests had no CMP protection (--unprotected-requests)"
         if self.plain_keys:
             yield "private keys are stored unencrypted (--plain-keys)"
         if self.unprotected_errors:

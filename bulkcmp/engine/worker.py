@@ -18,8 +18,15 @@ import anyio
 from anyio.abc import UNIXSocketStream
 
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
+from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import (
+    Applicant,
+    Credential,
+    MacCredential,
+    NoCredential,
+    SignatureCredential,
+)
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
@@ -48,7 +55,7 @@ from bulkcmp.io.tls import tls_context
 from bulkcmp.io.transport import Transport
 from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended, Entry, Resumed
 from bulkcmp.load.pace import Pace
-from bulkcmp.model import EndEntity, Operation, Outcome, OutcomeClass, Timings
+from bulkcmp.model import Operation, Outcome, OutcomeClass, Timings
 
 _FAREWELL: Final = 1.0
 """Seconds that servers have to agree to the end of their TLS connections."""
@@ -255,7 +262,7 @@ class Worker:
         checkpoint = task.checkpoint
         try:
             # all of them have the same
-            credential = self._credential(task.members[0].entity)
+            credential = self._credential(task)
         except LocalCmpError as error:
             local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
             return self._ended(task, None, _not_begun(task, local))
@@ -320,15 +327,26 @@ class Worker:
             for member, outcome in zip(task.members, outcomes, strict=True)
         ]
 
-    def _credential(self, entity: EndEntity) -> Credential:
-        """The secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate."""
+    def _credential(self, task: Task) -> Credential:
+        """What protects the messages of a task, all of whose rows have the same.
+
+        It is the secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate.
+        """
+        entity, profile = task.members[0].entity, self._setup.profile
+        if profile.unprotected_requests:
+            # as openssl cmp: the subject of our certificate, else the one that is asked for
+            subjects = {member.entity.subject for member in task.members}
+            sender = entity.subject if len(subjects) == 1 else None
+            certificate = entity.cert[0] if entity.cert else None
+            return NoCredential(certificate, sender or NULL_DN, entity.ref, entity.secret)
         certified = entity.key is not None and bool(entity.cert)
-        if entity.secret is not None and not (entity.cmd is Operation.KUR and certified):
+        signs = certified and (entity.cmd is Operation.KUR or profile.sign_requests)
+        if entity.secret is not None and not signs:
             # a server that knows the end entity finds it by the reference
             return MacCredential(entity.ref or entity.id, entity.secret, self._mac_parameters)
         if entity.key is None or not entity.cert:
             raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
-        return SignatureCredential(entity.key, entity.cert)
+        return SignatureCredential(entity.key, entity.cert, entity.secret)
 
     async def _record(self, entry: Entry) -> None:
         """Return when `entry` is durable."""

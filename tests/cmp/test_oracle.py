@@ -16,7 +16,7 @@ from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import TimerFired
 from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage, decode_message
 from bulkcmp.cmp.protection import MacParameters, algorithm_of
-from bulkcmp.cmp.request import Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import Credential, MacCredential, NoCredential, SignatureCredential
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import (
     Operation,
@@ -87,8 +87,8 @@ def _same_header(theirs: Any, ours: PKIMessage) -> None:
     assert theirs["messageTime"].asDateTime == header.messageTime.as_datetime()
     # under the [1] of the header, the SEQUENCE's own tag stands inside
     algorithm = _der(theirs["protectionAlg"])
-    assert algorithm is not None
-    assert algorithm.endswith(algorithm_of(ours) or b"?")
+    assert (algorithm is None) == (header.protectionAlg is None)
+    assert algorithm is None or algorithm.endswith(algorithm_of(ours) or b"?")
     for field in ("senderKID", "recipKID", "transactionID", "senderNonce", "recipNonce"):
         assert _octets(theirs[field]) == getattr(header, field), field
     infos = [encoder.encode(info) for info in theirs["generalInfo"]]
@@ -225,7 +225,8 @@ def _same(der: bytes) -> None:
     theirs = _read(der, rfc4210.PKIMessage())
     _same_header(theirs["header"], ours)
     assert theirs["body"].getName() == ours.body_type.label
-    assert theirs["protection"].asOctets() == ours.protection
+    protection = theirs["protection"]
+    assert (protection.asOctets() if protection.isValue else None) == ours.protection
     assert tuple(encoder.encode(one) for one in theirs["extraCerts"]) == (ours.extra_certs)
 
 
@@ -267,7 +268,14 @@ SECRETS = TEXTS.map(lambda text: Secret(text.encode()))
 
 @st.composite
 def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from([MacCredential, NoCredential, SignatureCredential]))
+    if kind is NoCredential:
+        return NoCredential(
+            draw(st.none() | st.just(pki.device.certificate)),
+            draw(NAMES),
+            draw(st.none() | TEXTS),
+        )
+    if kind is MacCredential:
         parameters = MacParameters.choose(
             draw(OCTETS),
             kind=draw(st.sampled_from(PasswordMac)),
@@ -288,6 +296,7 @@ PROFILES = st.builds(
     digest=st.sampled_from(["sha1", "sha224", "sha256", "sha384", "sha512"]),
     rsa_padding=st.sampled_from(RsaPadding),
     popo=st.sampled_from(Popo),
+    send_root=st.booleans(),
     implicit_confirm=st.booleans(),
     subject_check=st.sampled_from(SubjectCheck),
 )

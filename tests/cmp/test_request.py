@@ -23,6 +23,7 @@ from bulkcmp.cmp.request import (
     Applicant,
     Asked,
     MacCredential,
+    NoCredential,
     Protector,
     Request,
     SignatureCredential,
@@ -395,7 +396,7 @@ def test_a_reference_that_is_no_cn_stands_as_sender_kid_alone(peer: "Peer", ref:
 def test_a_signed_message(pki: "Pki", kind: str) -> None:
     party = pki.certify("device", pki.keys[kind], pki.root)
     chain = (party.certificate, pki.root.certificate)
-    profile = Profile(extra_certs=(pki.root.certificate, pki.signer.certificate))
+    profile = Profile(extra_certs=(pki.root.certificate, pki.signer.certificate), send_root=True)
     message = _message(Protector(SignatureCredential(party.pkcs8, chain), profile))
     certificate = x509.load_der_x509_certificate(party.certificate)
     identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
@@ -403,6 +404,34 @@ def test_a_signed_message(pki: "Pki", kind: str) -> None:
     assert message.header.senderKID == identifier.value.digest
     assert message.extra_certs == (*chain, pki.signer.certificate), "each of them once"
     protection.check_signature(message, certificate)
+
+
+def test_the_root_of_a_chain_is_left_out_unless_it_is_asked_for(pki: "Pki") -> None:
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    party = pki.certify("device", pki.keys["ec"], middle)
+    root = pki.root.certificate
+    chain = (party.certificate, middle.certificate, root, b"\x30\x00")
+    credential = SignatureCredential(party.pkcs8, chain)
+
+    def sent(**profile: Any) -> tuple[bytes, ...]:
+        return _message(Protector(credential, Profile(**profile))).extra_certs
+
+    assert sent() == (party.certificate, middle.certificate, b"\x30\x00")
+    assert sent(send_root=True) == chain
+    # what is given with --extracerts is always sent
+    assert sent(extra_certs=(root,)) == (*sent(), root)
+    own = pki.certify("device", pki.keys["ec"])
+    alone = Protector(SignatureCredential(own.pkcs8, (own.certificate,)), Profile())
+    assert _message(alone).extra_certs == (own.certificate,), "a signer is sent, self-signed or not"
+
+
+def test_a_message_without_protection(pki: "Pki") -> None:
+    message = _message(Protector(NoCredential(), Profile(extra_certs=(pki.root.certificate,))))
+    assert (message.protection, message.header.protectionAlg) == (None, None)
+    assert (message.sender, message.header.senderKID) == (NULL_DN, None)
+    assert message.extra_certs == (pki.root.certificate,)
+    message = _message(Protector(NoCredential(pki.device.certificate, ref="u1"), Profile()))
+    assert (message.sender, message.header.senderKID) == (pki.device.subject, b"u1")
 
 
 def test_a_signer_without_a_key_identifier_sends_none(pki: "Pki") -> None:

@@ -14,7 +14,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.model import KeySpec, Popo, Secret, SubjectCheck
+from bulkcmp.model import EndEntity, KeySpec, Popo, Secret, SubjectCheck
 from bulkcmp.outputs.credentials import OutFormat
 from bulkcmp.testca import state
 
@@ -172,6 +172,14 @@ def test_plan(folder: Path) -> None:
     assert plan().setup.pbm_salt != made.setup.pbm_salt
 
 
+def test_unprotected_requests_need_no_credential() -> None:
+    options = Options(**(GOOD | {"secret": None, "ref": None, "unprotected_requests": True}))
+    made = options.plan("a.csv", ENVIRON)
+    assert made.setup.profile.unprotected_requests is True
+    assert all(isinstance(row, EndEntity) for row in made.rows)
+    assert "requests had no CMP protection (--unprotected-requests)" in made.notes
+
+
 def test_recipient() -> None:
     anchor = Path("ca/ca.pem")
     Path("two.pem").write_bytes(anchor.read_bytes() + Path("ca/ra.pem").read_bytes())
@@ -242,6 +250,15 @@ def test_weakened_checks_are_told() -> None:
         ({"recipient": "x"}, "--recipient: RDN 'x'"),
         ({"digest": "md5"}, "--digest: 'md5' is not known (one of sha1"),
         ({"mac": "md5"}, "--mac: 'md5' is not known (one of hmac-sha1"),
+        ({"accept_protection": "x"}, "--accept-protection: 'x' is not known (one of either, same"),
+        (
+            {"accept_protection": "same", "unprotected_requests": True},
+            "--accept-protection same, but requests have none (--unprotected-requests)",
+        ),
+        (
+            {"sign_requests": True, "unprotected_requests": True},
+            "--unprotected-requests and --sign-requests exclude each other",
+        ),
         ({"popo": "x"}, "--popo: 'x' is not known (one of signature, raVerified, none)"),
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
         ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import trio.testing
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
-from bulkcmp.cmp.messages import decode_message
+from bulkcmp.cmp.messages import NULL_DN, PKIMessage, decode_message
 from bulkcmp.cmp.protection import mac_parameters
 from bulkcmp.engine import worker as worker_module
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
@@ -193,17 +194,22 @@ def test_a_setup_that_cannot_be_used(scene: "Scene") -> None:
 # --- credentials ----------------------------------------------------------------------------------
 
 
-def protection_of(scene: "Scene", row: EndEntity) -> str:
+def request_of(scene: "Scene", *rows: EndEntity, **profile: Any) -> PKIMessage:
     parent = Parent(scene)
-    parent.work(parent.setup, Task((Member(row, KEY),)))
-    message = decode_message(scene.peer.seen[0].message)
+    setup = replace(parent.setup, profile=replace(parent.setup.profile, **profile))
+    scene.peer.seen.clear()
+    parent.work(setup, Task(tuple(Member(row, KEY) for row in rows)))
+    return decode_message(scene.peer.seen[0].message)
+
+
+def protection_of(scene: "Scene", row: EndEntity, **profile: Any) -> str:
+    message = request_of(scene, row, **profile)
     kind = "signature" if mac_parameters(message) is None else "MAC"
     return f"{kind} {(message.header.senderKID or b'').decode('latin-1')}".strip()
 
 
 def test_a_secret_comes_with_the_reference_or_else_the_id(scene: "Scene") -> None:
     assert protection_of(scene, scene.row(1)) == "MAC ra1"
-    scene.peer.seen.clear()
     assert protection_of(scene, scene.row(2, ref=None)) == "MAC dev2"
 
 
@@ -218,9 +224,27 @@ def test_a_key_update_is_signed_with_the_certificate_all_else_prefers_the_secret
         (Operation.KUR, scene.peer.secret, "signature"),
         (Operation.IR, None, "signature"),
     ):
-        scene.peer.seen.clear()
         found = protection_of(scene, scene.row(1, cmd=cmd, secret=secret, **fields))
         assert found.split()[0] == expected
+    row = scene.row(1, secret=scene.peer.secret, **fields)
+    assert protection_of(scene, row, sign_requests=True).split()[0] == "signature"
+    assert protection_of(scene, scene.row(1), sign_requests=True) == "MAC ra1", "no certificate"
+
+
+def test_unprotected_requests_bear_the_name_that_is_known(scene: "Scene") -> None:
+    def named(*rows: EndEntity) -> tuple[bytes | None, bytes | None]:
+        message = request_of(scene, *rows, unprotected_requests=True)
+        assert (message.protection, message.header.protectionAlg) == (None, None)
+        return message.sender, message.header.senderKID
+
+    first, second = scene.row(1), scene.row(2)
+    assert named(first) == (first.subject, b"ra1")
+    assert named(replace(first, ref=None, secret=None)) == (first.subject, None)
+    root = scene.peer.root
+    assert named(replace(first, cert=(root.der,))) == (root.name, b"ra1")
+    assert named(replace(first, subject=None, extensions=())) == (NULL_DN, b"ra1")
+    # of several it is nobody's
+    assert named(first, second) == (NULL_DN, b"ra1")
 
 
 def checkpoint(phase: Phase, granted: Outcome | None = None) -> Checkpoint:
