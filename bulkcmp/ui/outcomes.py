@@ -4,38 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bulkcmp.cmp.explanation import CLASSES, hint_for
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.tally import OutcomeCount
-
-HINTS: Final = {
-    OutcomeClass.ISSUED_UNPROVEN: (
-        "kept, but the pkiconf's protection is bad: check the secret, --trusted"
-    ),
-    OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN: (
-        "kept; the answer to certConf was lost: resume sends it again"
-    ),
-    OutcomeClass.ISSUED_CONFIRMATION_REFUSED: (
-        "kept, but the CA may have revoked it: see status_text, ask the CA"
-    ),
-    OutcomeClass.ISSUED_REFUSED: "failed our checks: do not use it, revoke its serial at the CA",
-    OutcomeClass.REJECTED: "the CA said no: see fail_info and status_text, mend row or CA",
-    OutcomeClass.REJECTED_UNAUTHENTICATED: (
-        "a no without proof: check --ref and the secret, see the CA's log"
-    ),
-    OutcomeClass.CREDENTIALS_REFUSED: (
-        "check --ref, the secret or the certificate, and its rights at the CA"
-    ),
-    OutcomeClass.BAD_RESPONSE: "the CA may have issued: check the secret, --trusted; see detail",
-    OutcomeClass.UNKNOWN: "the CA may have issued: look there, or resume --retry-unknown",
-    OutcomeClass.STILL_WAITING: "the CA has not decided yet: resume polls on",
-    OutcomeClass.NOT_SENT: "nothing was sent: check --server and the network, then resume",
-    OutcomeClass.HTTP_ERROR: "the server is there, CMP is not: check the path of --server",
-    OutcomeClass.NOT_CMP: "something else answered: check --server (path, alias, proxy)",
-    OutcomeClass.LOCAL_ERROR: "the request could not be built: see detail",
-    OutcomeClass.BAD_ROW: "the row was skipped: bulkcmp check says what is wrong with it",
-    OutcomeClass.TO_DO: "not taken up yet: resume goes on with them",
-}
-"""One line for each class that is not done: what it means and what to do."""
 
 _MOST_REASONS: Final = 3
 
@@ -56,6 +27,12 @@ class ClassCount:
         if self.outcome is OutcomeClass.TO_DO:
             return ""
         return "yellow" if self.outcome.is_issued else "red"
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What to do: about the class, and about its commonest reason."""
+        of_reason = hint_for(self.outcome, self.reasons[0][0]) if self.reasons else ""
+        return tuple(hint for hint in (CLASSES[self.outcome].hint, of_reason) if hint)
 
     @property
     def why(self) -> str:

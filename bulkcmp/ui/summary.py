@@ -9,9 +9,11 @@ from rich.text import Text
 from bulkcmp.outputs.summary import EXIT_MEANINGS, RunSummary, public_url
 from bulkcmp.ui.figures import clean, clean_text, duration, per_second
 from bulkcmp.ui.latencies import latency_table
-from bulkcmp.ui.outcomes import HINTS, ClassCount, by_class, commonest
+from bulkcmp.ui.outcomes import ClassCount, by_class, commonest
 
 _MOST_CLASSES: Final = 6
+_FEW_CLASSES: Final = 3
+"""So few that the commonest reason of each has a hint of its own."""
 _MOST_NOTES: Final = 3
 
 
@@ -59,7 +61,7 @@ def _print_outcomes(console: Console, classes: list[ClassCount]) -> None:
         if one.why:
             line.append(f": {clean(one.why, console)}")
         console.print(line)
-        if (hint := HINTS.get(one.outcome)) is not None:
+        for hint in one.hints[: 2 if len(shown) <= _FEW_CLASSES else 1]:
             indented = Padding(Text(hint, style="dim"), (0, 0, 0, figures + 2), expand=False)
             console.print(indented)
     if rest:

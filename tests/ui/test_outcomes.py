@@ -4,16 +4,25 @@ import pytest
 
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.tally import OutcomeCount
-from bulkcmp.ui.outcomes import HINTS, ClassCount, by_class, commonest
+from bulkcmp.ui.outcomes import ClassCount, by_class, commonest
 
 
 @pytest.mark.parametrize("outcome", OutcomeClass)
 def test_every_class_that_is_not_done_has_a_hint_of_one_line(outcome: OutcomeClass) -> None:
+    hints = ClassCount(outcome, 1, ()).hints
     if outcome.is_done:
-        assert outcome not in HINTS
+        assert hints == ()
     else:
         # with the indentation it fits into 80 columns
-        assert 10 < len(HINTS[outcome]) <= 70
+        (hint,) = hints
+        assert 10 < len(hint) <= 70
+
+
+def test_the_commonest_reason_adds_its_own_hint() -> None:
+    reasons = (("badPOP", 3), ("badRequest", 1))
+    _, hint = ClassCount(OutcomeClass.REJECTED, 4, reasons).hints
+    assert "--popo" in hint
+    assert len(ClassCount(OutcomeClass.REJECTED, 1, (("of its own", 1),)).hints) == 1
 
 
 def test_counts_are_grouped_by_class() -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from bulkcmp.cmp.explanation import CLASSES
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.summary import PopulationFacts, RunSummary
 from bulkcmp.stats.progress import Latencies, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
-from bulkcmp.ui.outcomes import HINTS
 from bulkcmp.ui.summary import render_summary
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
@@ -67,8 +67,8 @@ def test_it_says_all_that_matters(
         "interrupted: 1,275 of 10,000 rows done (devices.csv; ir; new ec:P-256 key per row)",
         "1,200 transactions in 5.00 s, 240.0/s",
         "1,275 issued",
-        "7 rejected: badPOP 4, badRequest 3 " + HINTS[OutcomeClass.REJECTED],
-        "8,700 to do " + HINTS[OutcomeClass.TO_DO],
+        "7 rejected: badPOP 4, badRequest 3 " + CLASSES[OutcomeClass.REJECTED].hint,
+        "8,700 to do " + CLASSES[OutcomeClass.TO_DO].hint,
         "other classes: see results.csv",
         "note: note [b]0[/b]",
         "note: 2 more notes in summary.json",

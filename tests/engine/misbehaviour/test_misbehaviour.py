@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from bulkcmp.cmp import explanation
 from bulkcmp.cmp.asn1 import any_from, decode, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     BodyType,
@@ -27,6 +28,7 @@ from bulkcmp.cmp.messages import (
     fail_info,
 )
 from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.errors import Loss
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Operation, OutcomeClass, PasswordMac, SubjectCheck
 from bulkcmp.testca.aliases import Behaviour
@@ -61,6 +63,10 @@ class Row:
     reason: str
     options: dict[str, Any] = field(default_factory=dict)
     carried: bool = False
+
+    @property
+    def to_confirm(self) -> bool:
+        return self.options.get("spoils") is BodyType.CERT_CONF
 
 
 ROWS: list[Any] = []
@@ -820,6 +826,18 @@ async def switching_protocols(wire: "Wire") -> None:
     await wire.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: cmp\r\n\r\n")
 
 
+def documented(row: Row) -> set[OutcomeClass]:
+    """The classes that the documentation has for a reason."""
+    return {
+        outcome
+        for entry in explanation.entries()
+        for outcome in entry.leads_to
+        if entry.word in row.reason.split(", ")
+        or (entry.word == Loss.HTTP_STATUS and row.reason.startswith("HTTP "))
+        or entry.word == {"time limit": "waiting"}.get(row.reason)
+    } | ({OutcomeClass.ISSUED_CONFIRMATION_REFUSED, UNCONFIRMED} if row.to_confirm else set())
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_what_a_server_does_wrong_is_told_and_not_accepted(stage: "Stage", row: Row) -> None:
     if row.carried:
@@ -827,6 +845,7 @@ def test_what_a_server_does_wrong_is_told_and_not_accepted(stage: "Stage", row: 
     else:
         ended = stage.play(row.fault, **row.options)  # type: ignore[arg-type]
     assert (ended.outcome, ended.reason) == (row.outcome, row.reason), ended.result.outcome.detail
+    assert row.outcome in documented(row)
     assert not ended.outcome.is_done
     assert ended.result.outcome.detail
     # a request that may have been processed is never sent again unasked
