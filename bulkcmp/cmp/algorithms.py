@@ -5,6 +5,7 @@ is RSASSA-PSS (RFC 4055; RFC 8017, A.2.3), whose digest and salt length are para
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,27 @@ from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import RsaPadding
 
+
+class OpaqueKey(ABC):
+    """A private key that signs where it is, as on a PKCS#11 token, and can't be had itself."""
+
+    @abstractmethod
+    def public_key(self) -> PublicKeyTypes:
+        """Its public half."""
+
+    @abstractmethod
+    def sign(self, data: bytes, digest: str, pss: "Pss | None") -> bytes:
+        """The signature over `data`, as CMP has it (ECDSA: DER of Ecdsa-Sig-Value).
+
+        Args:
+            digest: one of `DIGESTS`; counts for RSA and ECDSA only.
+            pss: parameters of RSASSA-PSS; None for RSASSA-PKCS1-v1_5, and for all but RSA.
+
+        Raises:
+            LocalCmpError: the key can't be reached, or can't sign so.
+        """
+
+
 SigningKey: TypeAlias = (
     rsa.RSAPrivateKey
     | ec.EllipticCurvePrivateKey
@@ -41,6 +63,8 @@ SigningKey: TypeAlias = (
     | mldsa.MLDSA65PrivateKey
     | mldsa.MLDSA87PrivateKey
 )
+
+Signer: TypeAlias = SigningKey | OpaqueKey
 
 _NULL: Final = b"\x05\x00"
 
@@ -370,9 +394,7 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
     )
 
 
-def signature_identifier(
-    key: SigningKey, digest: str, scheme: RsaScheme = RsaPadding.PKCS1
-) -> bytes:
+def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPadding.PKCS1) -> bytes:
     """DER AlgorithmIdentifier with which `key` signs.
 
     Args:
@@ -383,10 +405,11 @@ def signature_identifier(
     Raises:
         LocalCmpError: the digest does not go with the key's type or size.
     """
-    for kind, _, name in _PURE_KEYS:
-        if isinstance(key, kind):
+    public_key = key.public_key()
+    for _, kind, name in _PURE_KEYS:
+        if isinstance(public_key, kind):
             return _PURE[name]
-    rsa_key = isinstance(key, rsa.RSAPrivateKey)
+    rsa_key = isinstance(public_key, rsa.RSAPublicKey)
     oid = (_RSA_OIDS if rsa_key else _ECDSA_OIDS).get(digest)
     if oid is None:
         kind_name = "RSA" if rsa_key else "ECDSA"
@@ -395,12 +418,12 @@ def signature_identifier(
             hint=f"choose one of {', '.join(_RSA_OIDS)}",
         )
     pss = _own_pss(digest, scheme)
-    if isinstance(key, rsa.RSAPrivateKey) and pss is not None:
+    if isinstance(public_key, rsa.RSAPublicKey) and pss is not None:
         # digest, salt and two octets must fit (RFC 8017, 9.1.1)
-        if (key.key_size + 6) // 8 < DIGESTS[pss.digest]().digest_size + pss.salt_length + 2:
+        if (public_key.key_size + 6) // 8 < DIGESTS[pss.digest]().digest_size + pss.salt_length + 2:
             raise LocalCmpError(
-                f"an RSA key of {key.key_size} bits is too short for RSASSA-PSS with {pss.digest}"
-                f" and a salt of {pss.salt_length} octets"
+                f"an RSA key of {public_key.key_size} bits is too short for RSASSA-PSS with"
+                f" {pss.digest} and a salt of {pss.salt_length} octets"
             )
         return pss.identifier()
     return _identifier(oid, _NULL if rsa_key else b"")
@@ -414,8 +437,15 @@ def _own_pss(digest: str, scheme: RsaScheme) -> Pss | None:
     return Pss(digest, digest, DIGESTS[digest]().digest_size)
 
 
-def sign(key: SigningKey, digest: str, data: bytes, scheme: RsaScheme = RsaPadding.PKCS1) -> bytes:
-    """The signature over `data`; its algorithm is what `signature_identifier` says."""
+def sign(key: Signer, digest: str, data: bytes, scheme: RsaScheme = RsaPadding.PKCS1) -> bytes:
+    """The signature over `data`; its algorithm is what `signature_identifier` says.
+
+    Raises:
+        LocalCmpError: a key that is elsewhere can't be reached, or can't sign so.
+    """
+    if isinstance(key, OpaqueKey):
+        rsa_key = isinstance(key.public_key(), rsa.RSAPublicKey)
+        return key.sign(data, digest, _own_pss(digest, scheme) if rsa_key else None)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(data, ec.ECDSA(DIGESTS[digest]()))
     if isinstance(key, rsa.RSAPrivateKey):

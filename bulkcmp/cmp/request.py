@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import OpaqueKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     DIRECTORY_NAME,
@@ -79,12 +79,12 @@ class SignatureCredential:
     """A certificate and its key (RFC 9810, 5.1.3.3).
 
     Attributes:
-        key: PKCS#8 DER.
+        key: PKCS#8 DER, or a key that signs elsewhere.
         chain: DER certificates, the signer's own first; they travel in extraCerts.
         secret: checks the MAC of an answer; None where no such answer is good.
     """
 
-    key: bytes = field(repr=False)
+    key: bytes | OpaqueKey = field(repr=False)
     chain: tuple[bytes, ...]
     secret: Secret | None = None
 
@@ -136,10 +136,10 @@ class Protector:
                 self._protect = functools.partial(protection.mac, mac_key, parameters)
                 self._algorithm = parameters.identifier
                 self._sender, self._kid = _reference_name(ref), ref.encode()
-            case SignatureCredential(pkcs8, chain):
-                key = algorithms.load_signing_key(pkcs8)
+            case SignatureCredential(key, chain):
+                signer = algorithms.load_signing_key(key) if isinstance(key, bytes) else key
                 self._sender, self._kid, scheme = _signer_names(chain[0])
-                self._sign_with(key, profile.digest, scheme or profile.rsa_padding)
+                self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
                 own = chain if profile.send_root else _without_root(chain)
                 self._extra_certs = tuple(dict.fromkeys((*own, *profile.extra_certs)))
             case _:
@@ -148,7 +148,7 @@ class Protector:
                     self._sender, _, _ = _signer_names(credential.certificate)
                 self._kid = None if credential.ref is None else credential.ref.encode()
 
-    def _sign_with(self, key: SigningKey, digest: str, scheme: RsaScheme) -> None:
+    def _sign_with(self, key: Signer, digest: str, scheme: RsaScheme) -> None:
         self._algorithm = algorithms.signature_identifier(key, digest, scheme)
         self._protect = lambda part: algorithms.sign(key, digest, part, scheme)
 

@@ -90,12 +90,12 @@ _ANSWERED: Final = frozenset({State.CHECKING, State.KEEPING, State.FINISHED})
 TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]] = {
     (State.NEW, Start): ("_start", _GOING_ON | {State.KEYING, State.RECORDING}),
     (State.KEYING, KeyDerived): ("_keyed", _GOING_ON | {State.RECORDING}),
-    (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED})),
+    (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED, State.FINISHED})),
     (State.REQUESTED, Received): ("_receive", _ANSWERED),
     (State.REQUESTED, Lost): ("_lose_request", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.CHECKING, KeyDerived): ("_check", frozenset({State.KEEPING, State.FINISHED})),
     (State.KEEPING, Stored): ("_kept", _GOING_ON),
-    (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED})),
+    (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED, State.FINISHED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
     (State.POLLED, Received): ("_receive", _ANSWERED),
     (State.POLLED, Lost): ("_lose_poll", frozenset({State.BACKING_OFF, State.FINISHED})),
@@ -103,7 +103,7 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
     (State.CONFIRMING, Lost): ("_lose_confirm", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.BACKING_OFF, TimerFired): (
         "_send_again",
-        frozenset({State.REQUESTED, State.POLLED, State.CONFIRMING}),
+        frozenset({State.REQUESTED, State.POLLED, State.CONFIRMING, State.FINISHED}),
     ),
     (State.BACKING_OFF, Stop): (
         "_stop",
@@ -184,7 +184,11 @@ class Transaction:
         transition = TRANSITIONS.get((self.state, type(event)))
         if transition is None:
             raise LocalCmpError(f"{type(event).__name__} while {self.state.value}")
-        action: list[Instruction] = getattr(self, transition[0])(event)
+        try:
+            action: list[Instruction] = getattr(self, transition[0])(event)
+        except LocalCmpError as error:
+            # a credential that can't be used, or a key on a token that can't be reached any more
+            return self._not_made(event.now, error)
         return action
 
     # --- start ----------------------------------------------------------------------------------
@@ -217,11 +221,8 @@ class Transaction:
         return self._begin(event.now)
 
     def _begin(self, now: float) -> list[Instruction]:
-        try:
-            self._protector = Protector(self._credential, self._profile, self._mac_key)
-            self._request = self._resumed(requests.build(self._applicants, self._profile, now))
-        except LocalCmpError as error:
-            return self._not_made(now, error)
+        self._protector = Protector(self._credential, self._profile, self._mac_key)
+        self._request = self._resumed(requests.build(self._applicants, self._profile, now))
         checkpoint = self._checkpoint
         if checkpoint is None:
             return self._record(now)
@@ -243,9 +244,9 @@ class Transaction:
         return replace(request, asked=tuple(asked))
 
     def _not_made(self, now: float, error: LocalCmpError) -> list[Instruction]:
-        """A message that can't be built: what an earlier process reached, stays."""
+        """A message that can't be built or signed: what was reached before, stays."""
         local = OutcomeClass.LOCAL_ERROR
-        if self._checkpoint is None:
+        if self._checkpoint is None or not self._checkpoint.is_answered:
             return self._finish(now, Outcome(local, "", error.what))
         waits = Outcome(OutcomeClass.STILL_WAITING, local.value, error.what)
         return self._leave_unconfirmed(

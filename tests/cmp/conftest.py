@@ -9,9 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp import algorithms, messages, protection
-from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import OpaqueKey, Pss, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.events import (
     Checkpoint,
@@ -33,7 +34,7 @@ from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
-from bulkcmp.errors import Loss
+from bulkcmp.errors import LocalCmpError, Loss
 from bulkcmp.model import EndEntity, Operation, Profile, RsaPadding, Secret
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
@@ -68,6 +69,26 @@ class Party:
     @property
     def pkcs8(self) -> bytes:
         return pkcs8(self.key)
+
+    def elsewhere(self) -> "Opaque":
+        """The key, as one that can't be had."""
+        return Opaque(self.key)
+
+
+class Opaque(OpaqueKey):
+    """A key that signs elsewhere, until it is `gone`."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+        self.gone = False
+
+    def public_key(self) -> PublicKeyTypes:
+        return self._key.public_key()
+
+    def sign(self, data: bytes, digest: str, pss: Pss | None) -> bytes:
+        if self.gone:
+            raise LocalCmpError("the token is gone")
+        return algorithms.sign(self._key, digest, data, pss or RsaPadding.PKCS1)
 
 
 def pkcs8(key: SigningKey) -> bytes:

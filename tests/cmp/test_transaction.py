@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from unittest.mock import ANY
 
 import pytest
+from cryptography import x509
 
 from bulkcmp.cmp import algorithms, messages, protection
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
@@ -47,7 +48,7 @@ from bulkcmp.model import (
 )
 
 if TYPE_CHECKING:
-    from tests.cmp.conftest import Answer, MakeRun, Peer, Pki, Run
+    from tests.cmp.conftest import Answer, MakeRun, Opaque, Peer, Pki, Run
 
 IMPLICIT = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
 OTHER_SECRET = Secret(b"of somebody else")
@@ -1411,6 +1412,76 @@ def test_a_request_that_can_not_be_built(make_run: "MakeRun") -> None:
     assert finish.outcome.detail == "digest 'sha3-512' does not go with ECDSA"
 
 
+def _on_token(make_run: "MakeRun", pki: "Pki", **changes: Any) -> tuple["Run", "Opaque"]:
+    key = pki.device.elsewhere()
+    chain = (pki.device.certificate,)
+    return make_run(credential=SignatureCredential(key, chain), **changes), key
+
+
+def _gone(run: "Run", key: "Opaque", event: Event) -> Finish:
+    """What comes of a transaction whose key is lost."""
+    key.gone = True
+    finish = run.go(event)
+    assert isinstance(finish, Finish)
+    assert run.state is State.FINISHED
+    assert finish.outcome.detail == "the token is gone"
+    return finish
+
+
+def test_a_key_that_is_gone_signs_no_request(make_run: "MakeRun", pki: "Pki") -> None:
+    run, key = _on_token(make_run, pki)
+    finish = _gone(run, key, Start(run.now))
+    assert finish.outcome.outcome is OutcomeClass.LOCAL_ERROR
+    assert not run.sent
+
+
+def test_a_key_that_is_gone_signs_no_fresh_request(make_run: "MakeRun", pki: "Pki") -> None:
+    run, key = _on_token(make_run, pki)
+    run.start()
+    run.lose(Loss.CONNECT)
+    finish = _gone(run, key, TimerFired(run.now + 61))
+    assert finish.outcome.outcome is OutcomeClass.LOCAL_ERROR
+
+
+def test_a_key_that_is_gone_leaves_the_certificate_unconfirmed(
+    make_run: "MakeRun", pki: "Pki"
+) -> None:
+    run, key = _on_token(make_run, pki)
+    run.start()
+    response = run.granted().signed(pki.signer)
+    (store,) = run.tell(Received(run.now, response, run.now))
+    assert isinstance(store, Store)
+    finish = _gone(run, key, Stored(run.now))
+    assert finish.outcome.outcome is OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
+    assert finish.outcome.reason == "local error"
+
+
+def test_a_key_that_is_gone_polls_no_more(make_run: "MakeRun", pki: "Pki", peer: "Peer") -> None:
+    run, key = _on_token(make_run, pki)
+    run.start()
+    run.receive(run.answer(peer.waiting()).signed(pki.signer))
+    finish = _gone(run, key, TimerFired(run.now))
+    assert finish.outcome.outcome is OutcomeClass.STILL_WAITING
+
+
+def test_a_transaction_signed_elsewhere(make_run: "MakeRun", pki: "Pki") -> None:
+    run, _ = _on_token(make_run, pki)
+    run.start()
+    run.receive(run.granted().signed(pki.signer))
+    finish = run.end(run.confirmed().signed(pki.signer))
+    assert finish.outcome.outcome is OutcomeClass.ISSUED
+    certificate = x509.load_der_x509_certificate(pki.device.certificate)
+    for send in run.sent:
+        message = messages.decode_message(send.message)
+        assert message.protection is not None
+        algorithms.verify(
+            certificate.public_key(),
+            algorithms.signature_identifier(pki.device.key, "sha256"),
+            message.protection,
+            message.protected_part,
+        )
+
+
 # --- resume -------------------------------------------------------------------------------------
 
 
@@ -1649,6 +1720,11 @@ def test_the_table_promises_nothing_that_does_not_happen(
     def wake(run: "Run") -> object:
         return run.go(TimerFired(run.now))
 
+    def without_key(*steps: "Callable[[Run], object]") -> None:
+        run, key = _on_token(make_run, pki)
+        way(run, *steps)
+        _gone(run, key, TimerFired(run.now + 61) if steps else Start(run.now))
+
     def stop(run: "Run") -> object:
         return run.go(Stop(run.now))
 
@@ -1677,6 +1753,9 @@ def test_the_table_promises_nothing_that_does_not_happen(
     for credential in ("mac", "signature"):
         way(make_run(credential=credential), start)
         way(make_run(credential=credential, new_key=b"?"), start)
+    without_key()
+    without_key(start, lose)
+    without_key(start, lambda run: run.receive(run.answer(peer.waiting()).signed(pki.signer)))
     way(make_run(), start, nonsense)
     way(make_run(), start, lose, wake)
     way(make_run(), start, lose, stop)
