@@ -172,9 +172,9 @@ def serve(
 
     def announce(at: str) -> None:
         for alias in ALIASES.values():
-            typer.echo(f"{alias.name:<12} {at}{paths(alias)[0]}")
-        typer.echo(f"trust anchor {state.Folder(state_dir).ca_certificate}")
-        typer.echo(f"CRL          {at}{CRL_PATH}")
+            typer.echo(f"{alias.name:<16} {at}{paths(alias)[0]}")
+        typer.echo(f"{'trust anchor':<16} {state.Folder(state_dir).ca_certificate}")
+        typer.echo(f"{'CRL':<16} {at}{CRL_PATH}")
         typer.echo(f"serving at {at}, Ctrl-C ends it")
         sys.stdout.flush()
 
@@ -196,7 +196,10 @@ def serve(
 @app.command()
 def add_end_entity(
     alias: Annotated[
-        str, typer.Option(metavar="ALIAS", help="client-hmac, or client-cert without a secret.")
+        str,
+        typer.Option(
+            metavar="ALIAS", help="client-hmac, client-regtoken, or client-cert without a secret."
+        ),
     ] = "client-hmac",
     state_dir: StateOption = DEFAULT_STATE,
     user: Annotated[

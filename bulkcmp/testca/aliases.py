@@ -19,10 +19,12 @@ class Mode(StrEnum):
 
 
 class Authentication(StrEnum):
-    """What protects the requests at an alias."""
+    """How requesters prove at an alias who they are."""
 
     SECRET = "shared secret"  # noqa: S105 # not a secret but the name of a method
     CERTIFICATE = "certificate"
+    REG_TOKEN = "regToken"  # noqa: S105 # as above
+    """Nothing: requests are not protected, and a regToken in them is the end entity's secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,11 @@ class Alias:
 
 CLIENT_HMAC: Final = Alias("client-hmac", Mode.CLIENT, Authentication.SECRET)
 CLIENT_CERT: Final = Alias("client-cert", Mode.CLIENT, Authentication.CERTIFICATE)
+CLIENT_REG_TOKEN: Final = Alias("client-regtoken", Mode.CLIENT, Authentication.REG_TOKEN)
 RA_HMAC: Final = Alias("ra-hmac", Mode.RA, Authentication.SECRET)
 RA_CERT: Final = Alias("ra-cert", Mode.RA, Authentication.CERTIFICATE)
 
-ALIASES: Final = {a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, RA_HMAC, RA_CERT)}
+ALIASES: Final = {a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, CLIENT_REG_TOKEN, RA_HMAC, RA_CERT)}
 DEFAULT_ALIAS: Final = RA_HMAC
 """The alias at `/.well-known/cmp`, where no profile is named."""
 

@@ -1,24 +1,36 @@
 """Who sent a request: its protection checked against what an alias asks for."""
 
 import datetime as dt
+import hmac
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 
 from bulkcmp.cmp import protection
-from bulkcmp.cmp.messages import PKIMessage
+from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.messages import (
+    BodyType,
+    CertReqMsg,
+    CertRequest,
+    PKIMessage,
+    decode_cert_req_messages,
+)
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Secret
+from bulkcmp.testca import attributes
 from bulkcmp.testca.aliases import Alias, Authentication, Mode
-from bulkcmp.testca.enrollment import REQUESTS
+from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_name
 from bulkcmp.testca.name import strictly
-from bulkcmp.testca.refusal import RefusedError
+from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 _CACHE_SIZE = 4096
+
+_BY_TOKEN: Final = b"regToken:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class Authenticator:
             RefusedError: it is absent, wrong, of a method that the alias does not take, or by
                 somebody without the right.
         """
+        if alias.authentication is Authentication.REG_TOKEN:
+            return self._by_reg_token(alias, message)
         if message.protection is None:
             raise RefusedError("badMessageCheck", "the request is not protected")
         if alias.authentication is Authentication.SECRET:
@@ -95,6 +109,44 @@ class Authenticator:
                 as_response=message.body_type in REQUESTS,
             )
         return registration.user, registration.secret
+
+    def _by_reg_token(self, alias: Alias, message: PKIMessage) -> Requester:
+        if message.protection is not None:
+            raise RefusedError("wrongIntegrity", f"alias {alias.name} takes a regToken only")
+        if message.body_type in (BodyType.CERT_CONF, BodyType.POLL_REQ):
+            return self._by_transaction(message)
+        if message.body_type not in (BodyType.IR, BodyType.CR):
+            raise RefusedError("notAuthorized", f"a {message.body_type.label} bears no regToken")
+        requests: list[CertReqMsg] = decode_cert_req_messages(message.body)
+        users = {self._user_of_token(request) for request in requests}
+        if len(users) != 1:
+            raise RefusedError("badRequest", "the requests are not all of one end entity")
+        (user,) = users
+        return Requester(_BY_TOKEN + user.encode(), user)
+
+    def _by_transaction(self, message: PKIMessage) -> Requester:
+        """Who began the transaction: its ID and nonces, which are random, prove it."""
+        known = self._store.transaction(message.header.transactionID or b"")
+        if known is None or not known.requester.startswith(_BY_TOKEN):
+            raise RefusedError("badRequest", "there is no such transaction")
+        return Requester(known.requester, known.requester.removeprefix(_BY_TOKEN).decode())
+
+    def _user_of_token(self, request: CertReqMsg) -> str:
+        template = decode(CertRequest, request.certReq).certTemplate
+        token = attributes.read(request).reg_token
+        if token is None:
+            raise rejected("notAuthorized", "no regToken")
+        user = common_name(requested_name(template))
+        known = None if user is None else self._store.registration(user)
+        secret = None if known is None else known.secret
+        if (
+            known is None
+            or secret is None
+            or not hmac.compare_digest(secret.reveal(), token.encode())
+        ):
+            # EJBCA's very words
+            raise rejected("notAuthorized", "Got request for user with invalid password")
+        return known.user
 
     def _by_signature(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
         if _parameters(message) is not None:

@@ -28,6 +28,7 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import RequestedExtension
+from bulkcmp.testca import attributes
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
 
@@ -113,10 +114,12 @@ def read(message: PKIMessage, p10cr_id: int) -> Enrollment:
         for field in (template.serialNumber, template.issuerUID, template.subjectUID)
     ):
         raise rejected("badCertTemplate", "serial number and unique identifiers are the CA's")
+    # what is wrong with them is told; nothing of them is put into the certificate
+    attributes.read(request)
     not_before, not_after = _validity(template)
     return Enrollment(
         cert_req_id=cert_request.certReqId,
-        subject=_subject(None if template.subject is None else name_of(template.subject)),
+        subject=requested_name(template),
         public_key=public_key,
         ra_verified=not proven,
         issuer=None if template.issuer is None else name_of(template.issuer),
@@ -158,6 +161,15 @@ def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
         ra_verified=False,
         extensions=extensions,
     )
+
+
+def requested_name(template: CertTemplate) -> bytes | None:
+    """DER of the subject that a template asks for; None where it is left to the CA.
+
+    Raises:
+        RefusedError: it is no Name.
+    """
+    return _subject(None if template.subject is None else name_of(template.subject))
 
 
 def common_name(subject: bytes | None) -> str | None:

@@ -49,7 +49,7 @@ def client_alias(name: str) -> Alias:
     if alias.mode is Mode.RA:
         raise InputError(
             f"at alias {name} the RA registers end entities itself",
-            hint="register them for client-hmac or client-cert",
+            hint="register them for client-hmac, client-cert or client-regtoken",
         )
     return alias
 
@@ -122,7 +122,7 @@ def register_one(user: str, subject: bytes, secret: Secret | None, alias: Alias)
             f"the subject {format_name(subject)} has not the user name {user!r} as its CN",
             hint="client mode takes the user name from the CN: make them equal",
         )
-    if secret is None and alias.authentication is Authentication.SECRET:
+    if secret is None and alias.authentication is not Authentication.CERTIFICATE:
         raise InputError(f"alias {alias.name} wants a secret", hint="give --secret SOURCE")
     return Registration(user, alias.name, subject, secret)
 
@@ -136,7 +136,7 @@ def registrations(
         InputError: no secret where the alias wants one.
     """
     for candidate in candidates:
-        if candidate.secret is None and alias.authentication is Authentication.SECRET:
+        if candidate.secret is None and alias.authentication is not Authentication.CERTIFICATE:
             raise InputError(
                 f"end entity {candidate.user!r} has no secret",
                 where=Where(str(path), candidate.line, "secret"),

@@ -20,6 +20,7 @@ from bulkcmp.cli.ca import app
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Secret
+from bulkcmp.testca.aliases import ALIASES
 from bulkcmp.testca.state import open_books
 from bulkcmp.testca.store import EndEntityStatus, Registration
 
@@ -73,7 +74,7 @@ def serve(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]"
     ) as process:
         try:
             assert process.stdout is not None
-            lines = [process.stdout.readline().strip() for _ in range(7)]
+            lines = [process.stdout.readline().strip() for _ in range(len(ALIASES) + 3)]
             yield process, lines
         finally:
             process.kill()
@@ -97,16 +98,15 @@ def test_serve_makes_the_ca_and_tells_where_everything_is(tmp_path: Path) -> Non
     folder = tmp_path / "ca"
     with serve(folder) as (process, lines):
         url = lines[-1].split()[2].rstrip(",")
-        assert [line.split()[0] for line in lines[:4]] == [
-            "client-hmac", "client-cert", "ra-hmac", "ra-cert",
-        ]  # fmt: skip
-        assert lines[4] == f"trust anchor {folder / 'ca.pem'}"
-        assert lines[5] == f"CRL          {url}/ca.crl"
-        assert len(x509.load_der_x509_crl(httpx.get(lines[5].split()[1]).content)) == 0
-        for line in lines[:4]:
-            response = httpx.post(line.split()[1], content=b"x")
+        at = {line.split()[0]: line.split()[1] for line in lines[:-3]}
+        assert list(at) == list(ALIASES)
+        assert lines[-3] == f"trust anchor     {folder / 'ca.pem'}"
+        assert lines[-2] == f"CRL              {url}/ca.crl"
+        assert len(x509.load_der_x509_crl(httpx.get(lines[-2].split()[1]).content)) == 0
+        for address in at.values():
+            response = httpx.post(address, content=b"x")
             assert response.headers["content-type"] == "application/pkixcmp"
-        assert lines[2].split()[1] == url + "/ejbca/publicweb/cmp/ra-hmac"
+        assert at["ra-hmac"] == url + "/ejbca/publicweb/cmp/ra-hmac"
         # entries made while it runs
         ok(
             "add-end-entity", "--state", folder, "--user", "dev1", "--secret", "pass:pw1",
@@ -220,7 +220,13 @@ def test_add_end_entity_refuses(ca: Path, options: list[str], text: str) -> None
 def test_show_json(ca: Path) -> None:
     facts = json.loads(ok("show", "--state", ca, "--json"))
     assert Path(facts["trust_anchor"]).read_bytes().startswith(b"-----BEGIN CERTIFICATE")
-    assert set(facts["aliases"]) == {"client-hmac", "client-cert", "ra-hmac", "ra-cert"}
+    assert set(facts["aliases"]) == {
+        "client-hmac",
+        "client-cert",
+        "client-regtoken",
+        "ra-hmac",
+        "ra-cert",
+    }
     assert "/ejbca/publicweb/cmp/client-hmac" in facts["aliases"]["client-hmac"]["paths"]
     assert "/.well-known/cmp" in facts["aliases"]["ra-hmac"]["paths"]
     assert len(bytes.fromhex(facts["aliases"]["ra-hmac"]["secret"])) == 16

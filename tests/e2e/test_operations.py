@@ -1,5 +1,6 @@
 """Every operation, at each of the CA's aliases, as sites use them."""
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,3 +178,71 @@ def test_settings_file(
     assert [row["subject"] for row in run.results()] == ["O=Acme,CN=set1", "O=Acme,CN=set2"]
     (folder / "server.toml").unlink()
     cli("resume", run.path)
+
+
+def test_unprotected_requests_with_a_reg_token(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """EJBCA's RegTokenPwd: the token is a secret, and nothing but the answers is protected."""
+    lines = [f"{name},{name},pass:t0ken-{name},/CN={name}/O=Acme" for name in ("t1", "t2")]
+    registered = write_population(lines=["id,ref,secret,subject", *lines], name="registered.csv")
+    add = ("ca", "add-end-entity", "--alias", "client-regtoken", "--state", ca.folder)
+    cli(*add, "--csv", registered)
+    population = write_population(
+        lines=[
+            "id,regtoken,subject",
+            "t1,pass:t0ken-t1,/CN=t1/O=Acme",
+            "t2,pass:wrong,/CN=t2/O=Acme",
+        ]
+    )
+    options = (*alias(ca, "client-regtoken"), "--unprotected-requests", "--out", run.path)
+    cli("enroll", population, *options, code=1)
+    by_id = {row["id"]: row for row in run.results()}
+    assert by_id["t1"]["outcome"] == "issued"
+    assert (by_id["t2"]["outcome"], by_id["t2"]["fail_info"]) == (
+        "credentials refused",
+        "notAuthorized",
+    )
+    assert b"t0ken" not in run.all_bytes()
+
+
+def test_a_template_with_all_in_it(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    end = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    end += dt.timedelta(days=30)
+    population = write_population(
+        lines=[
+            "id,sans,keyusage,extensions,not_after,reginfo",
+            '1,"critical,a.example,otherName:1.2.3.4;UTF8:x","critical,digitalSignature",'
+            f",{end:%Y-%m-%d},version?1",
+            "2,,,1.2.3.4=UTF8:x,,",
+            "3,,,1.2.3.4:critical=UTF8:x,,",
+            "4,,keyCertSign,,,",
+        ]
+    )
+    options = (
+        "--extkeyusage", "clientAuth", "--policy-oids", "1.2.3=https://acme.example/cps",
+        "--authenticator", "pass:Smith", "--subject", "/CN=full{id}",
+    )  # fmt: skip
+    cli("enroll", population, *ca.options(), *options, "--out", run.path, code=1)
+    rows = {row["id"]: row for row in run.results()}
+    certificate = certificate_of(run, rows["1"])
+    found = {one.oid.dotted_string: one for one in certificate.extensions}
+    assert certificate.not_valid_after_utc == end
+    san = found["2.5.29.17"]
+    assert san.critical
+    assert isinstance(san.value, x509.SubjectAlternativeName)
+    other = x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c\x01x")
+    assert list(san.value) == [x509.DNSName("a.example"), other]
+    assert found["2.5.29.15"].critical
+    assert "2.5.29.37" in found
+    assert "2.5.29.32" in found
+    assert (rows["1"]["outcome"], rows["1"]["pki_status"]) == ("issued", "accepted")
+    # what this CA leaves out it says so, and what is critical it refuses
+    assert (rows["2"]["outcome"], rows["2"]["pki_status"]) == ("issued", "grantedWithMods")
+    assert "1.2.3.4" not in {e.oid.dotted_string for e in certificate_of(run, rows["2"]).extensions}
+    for number in ("3", "4"):
+        assert rows[number]["outcome"] == "rejected"
+        assert rows[number]["fail_info"] == "unacceptedExtension"
+    assert b"Smith" not in run.all_bytes()

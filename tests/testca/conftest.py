@@ -342,6 +342,7 @@ class Ca:
         not_after: dt.datetime | None = None,
         old: tuple[bytes, int] | None = None,
         other_controls: tuple[AttributeTypeAndValue, ...] = (),
+        reg_info: tuple[AttributeTypeAndValue, ...] = (),
         public_key: bytes | None = None,
         cert_req_id: int = 0,
         count: int = 1,
@@ -384,7 +385,8 @@ class Ca:
         proof = prove if isinstance(prove, bytes) else b""
         if isinstance(prove, Popo):
             proof = popo.prove(request, key, "sha256", prove, scheme)
-        return wrap(0x30, *([wrap(0x30, request, proof)] * count))
+        infos = wrap(0x30, *map(encode, reg_info)) if reg_info else b""
+        return wrap(0x30, *([wrap(0x30, request, proof, infos)] * count))
 
 
 def _time(time: dt.datetime) -> bytes:
