@@ -105,6 +105,9 @@ def serve(
     poll_count: Annotated[
         int, typer.Option(min=0, metavar="N", help="Deliver certificates on the N-th pollReq.")
     ] = 0,
+    poll_every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Let each N-th request of a message wait only.")
+    ] = 1,
     check_after: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="What a pollRep asks to wait.")
     ] = 1,
@@ -151,6 +154,7 @@ def serve(
     behaviour = Behaviour(
         delay=delay,
         poll_count=poll_count,
+        poll_every=poll_every,
         check_after=check_after,
         polling_nonce=nonce_after_polling,
         reject=reject or ("badRequest" if reject_every is not None else None),

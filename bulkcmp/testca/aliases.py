@@ -115,6 +115,7 @@ class Behaviour:
     Attributes:
         delay: seconds to wait before each answer.
         poll_count: how many pollReqs it takes until a certificate is delivered; 0 for none.
+        poll_every: of the requests in a message, let only each N-th wait.
         check_after: seconds that a `waiting` asks the client to wait.
         polling_nonce: recipNonce of the answer delivered after polling.
         reject: name of the failInfo with which requests are rejected; None rejects none.
@@ -133,6 +134,7 @@ class Behaviour:
 
     delay: float = 0.0
     poll_count: int = 0
+    poll_every: int = 1
     check_after: int = 1
     polling_nonce: PollingNonce = PollingNonce.POLL
     reject: str | None = None
@@ -153,8 +155,8 @@ class Behaviour:
             raise InputError("the certReqId that answers a p10cr is -1 or 0")
         if min(self.delay, self.poll_count, self.check_after, self.time_tolerance or 0) < 0:
             raise InputError("delay, poll count, checkAfter and time tolerance are not negative")
-        if self.reject_every < 1:
-            raise InputError("requests are rejected every N-th time, N is 1 or more")
+        if min(self.reject_every, self.poll_every) < 1:
+            raise InputError("requests are rejected or wait every N-th time, N is 1 or more")
 
     def signs_answers(self, alias: Alias) -> bool:
         """Whether answers to MAC-protected requests are signed at an alias."""

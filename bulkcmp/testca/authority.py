@@ -61,7 +61,7 @@ class Authority:
         rejections = Rejections()
         issuer = Issuer(root, crl_url)
         issuance = Issuance(store, entitlement, issuer, self._responder, rejections)
-        polling = Polling(store, entitlement, issuance)
+        polling = Polling(store, issuance)
         revocation = Revocation(store, root.name, entitlement, rejections)
         self._operations: dict[BodyType, Operation] = {
             **dict.fromkeys(enrollments.REQUESTS, issuance.answer),
@@ -130,9 +130,21 @@ class Authority:
 
 
 def _refuse(message: PKIMessage | None, behaviour: Behaviour, refusal: RefusedError) -> Answer:
-    if message is None or not refusal.as_response:
+    """The error message for a refusal, or the request's own response with a rejection.
+
+    What can't be answered in its own terms, as its requests can't be told apart, gets an error.
+    """
+    if message is None:
         return response.error(refusal)
     if message.body_type is BodyType.RR:
-        return response.revocation_rejected(refusal)
-    cert_req_id = enrollments.requested_id(message, behaviour.p10cr_cert_req_id)
-    return response.rejection(message.body_type, cert_req_id, refusal)
+        # RFC 9483, 4.2: whatever is wrong with a rr, its answer is a rp
+        return response.revocations([refusal])
+    if refusal.as_response:
+        try:
+            requests = enrollments.requests_in(message, behaviour.p10cr_cert_req_id)
+        except RemoteCmpError:
+            requests = []
+        if requests:
+            ids = [one.cert_req_id for one in requests]
+            return response.rejections(message.body_type, ids, refusal)
+    return response.error(refusal)

@@ -1,4 +1,4 @@
-"""certConf: an end entity accepts or rejects its certificate (RFC 9810, 5.3.18)."""
+"""certConf: an end entity accepts or rejects its certificates (RFC 9810, 5.3.18)."""
 
 import hmac
 from dataclasses import replace
@@ -7,7 +7,12 @@ from cryptography import x509
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.asn1 import encode, wrap
-from bulkcmp.cmp.messages import CertStatus, PKIStatus, decode_cert_confirm_content
+from bulkcmp.cmp.messages import (
+    PVNO_CMP2021,
+    CertStatus,
+    PKIStatus,
+    decode_cert_confirm_content,
+)
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import RevocationReason
 from bulkcmp.testca import response
@@ -16,78 +21,112 @@ from bulkcmp.testca.refusal import RefusedError
 from bulkcmp.testca.response import Answer
 from bulkcmp.testca.store import (
     CertificateStatus,
+    CertRequestState,
     EndEntityStatus,
     IssuedCertificate,
+    RequestState,
     Store,
-    Transaction,
-    TransactionState,
 )
+
+_ACCEPTING = (PKIStatus.ACCEPTED, PKIStatus.GRANTED_WITH_MODS)
 
 
 class Confirmation:
-    """Answers certConfs."""
+    """Answers certConfs, for one or several certificates."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def answer(self, exchange: Exchange) -> Answer:
+        """The pkiconf; a certificate that was issued and is not named is rejected.
+
+        Raises:
+            RefusedError: nothing is to be confirmed, or it is not these certificates.
+            RemoteCmpError: the body can't be decoded.
+        """
         transaction = exchange.transaction(self._store)
-        if transaction.serial is None:
+        entries: list[CertStatus] = decode_cert_confirm_content(exchange.message.body)
+        statuses = {one.certReqId: one for one in entries}
+        if len(statuses) != len(entries):
+            raise RefusedError("badRequest", "more than one CertStatus for one certificate")
+        issued = {one.cert_req_id: one for one in transaction.requests if one.serial is not None}
+        if not issued:
             raise RefusedError("badRequest", "no certificate was issued in this transaction yet")
-        certificate = self._store.certificate(transaction.serial)
-        assert certificate is not None, "issued with the transaction"
-        statuses: list[CertStatus] = decode_cert_confirm_content(exchange.message.body)
-        accepted = _verdict(statuses, transaction, certificate)
-        verdict = TransactionState.CONFIRMED if accepted else TransactionState.REJECTED
-        if transaction.state is not TransactionState.UNCONFIRMED:
-            # a client that lost the pkiconf sends its certConf again: it gets the same answer
-            if transaction.state is verdict:
-                return response.confirmed()
-            raise RefusedError("certConfirmed", f"the certificate is {transaction.state} already")
-        if certificate.status is CertificateStatus.REVOKED:
-            raise RefusedError("certRevoked", "the certificate was revoked meanwhile")
-        self._store.update_transaction(replace(transaction, state=verdict))
-        if accepted:
-            self._store.set_certificate_status(certificate.serial, CertificateStatus.CONFIRMED)
-        else:
-            self._store.set_certificate_status(
-                certificate.serial,
-                CertificateStatus.REJECTED,
-                reason=RevocationReason.UNSPECIFIED,
-                revoked_at=exchange.now,
+        if not issued.keys() >= statuses.keys():
+            known = ", ".join(map(str, sorted(issued)))
+            raise RefusedError("badRequest", f"what was issued has certReqId {known}")
+        verdicts: dict[int, RequestState] = {}
+        for cert_req_id, one in issued.items():
+            status = statuses.get(cert_req_id)
+            if one.state is RequestState.UNCONFIRMED:
+                verdicts[cert_req_id] = self._decide(exchange, one, status)
+            elif status is not None:
+                raise RefusedError("certConfirmed", f"the certificate is {one.state} already")
+        if not verdicts:
+            raise RefusedError("certConfirmed", "every certificate was confirmed or rejected")
+        self._store.update_transaction(
+            replace(
+                transaction.answered(exchange.nonce),
+                requests=tuple(
+                    replace(one, state=verdicts.get(one.cert_req_id, one.state))
+                    for one in transaction.requests
+                ),
             )
-            if certificate.user is not None:
-                self._store.set_status(certificate.user, EndEntityStatus.FAILED)
+        )
         return response.confirmed()
 
+    def _decide(
+        self, exchange: Exchange, request: CertRequestState, status: CertStatus | None
+    ) -> RequestState:
+        assert request.serial is not None, "it was issued"
+        certificate = self._store.certificate(request.serial)
+        assert certificate is not None, "issued with the transaction"
+        accepted = status is not None and _accepts(
+            status, exchange.message.header.pvno, certificate
+        )
+        if certificate.status is CertificateStatus.REVOKED:
+            raise RefusedError("certRevoked", "the certificate was revoked meanwhile")
+        if accepted:
+            self._store.set_certificate_status(certificate.serial, CertificateStatus.CONFIRMED)
+            return RequestState.CONFIRMED
+        self._store.set_certificate_status(
+            certificate.serial,
+            CertificateStatus.REJECTED,
+            reason=RevocationReason.UNSPECIFIED,
+            revoked_at=exchange.now,
+        )
+        if certificate.user is not None:
+            self._store.set_status(certificate.user, EndEntityStatus.FAILED)
+        return RequestState.REJECTED
 
-def _verdict(
-    statuses: list[CertStatus], transaction: Transaction, certificate: IssuedCertificate
-) -> bool:
-    """Whether a certConf accepts the certificate (RFC 9810, 5.3.18).
+
+def _accepts(status: CertStatus, pvno: int, certificate: IssuedCertificate) -> bool:
+    """Whether a CertStatus accepts a certificate.
 
     Raises:
-        RefusedError: it speaks of another certificate.
+        RefusedError: it contradicts itself, or is of another certificate.
     """
-    if not statuses:
-        return False
-    if len(statuses) > 1:
-        raise RefusedError("badRequest", "more than one CertStatus for one certificate")
-    (status,) = statuses
-    if status.certReqId != transaction.cert_req_id:
-        raise RefusedError("badCertId", f"certReqId is not {transaction.cert_req_id}")
+    info = status.statusInfo
+    accepts = info is None or info.status in _ACCEPTING
+    if accepts and info is not None and info.failInfo is not None:
+        raise RefusedError("badRequest", "a CertStatus that accepts has no failInfo")
+    if not hmac.compare_digest(status.certHash, _certificate_hash(status, pvno, certificate)):
+        raise RefusedError("badCertId", "certHash is not that of the certificate")
+    return accepts
+
+
+def _certificate_hash(status: CertStatus, pvno: int, certificate: IssuedCertificate) -> bytes:
+    """The certHash that a CertStatus must have."""
+    if not status.certHash:
+        raise RefusedError("badPOP", "certHash is empty")
     if status.hashAlg is None:
         parsed = x509.load_der_x509_certificate(certificate.der)
         expected, _ = algorithms.certificate_hash(parsed, certificate.der)
-    else:
-        try:
-            identifier = wrap(0x30, *map(encode, status.hashAlg))
-            expected = algorithms.hash_by(identifier, certificate.der)
-        except RemoteCmpError as problem:
-            raise RefusedError("badAlg", problem.what) from problem
-    if not hmac.compare_digest(status.certHash, expected):
-        raise RefusedError("badCertId", "certHash is not that of the certificate")
-    return status.statusInfo is None or status.statusInfo.status in (
-        PKIStatus.ACCEPTED,
-        PKIStatus.GRANTED_WITH_MODS,
-    )
+        return expected
+    if pvno < PVNO_CMP2021:
+        # RFC 9810, 5.3.18 and 7
+        raise RefusedError("badRequest", "hashAlg came with cmp2021, that is pvno 3")
+    try:
+        return algorithms.hash_by(wrap(0x30, *map(encode, status.hashAlg)), certificate.der)
+    except RemoteCmpError as problem:
+        raise RefusedError("badAlg", problem.what) from problem

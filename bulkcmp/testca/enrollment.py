@@ -70,43 +70,57 @@ class Enrollment:
     old_certificate: CertificateReference | None = None
 
 
-def requested_id(message: PKIMessage, p10cr_id: int) -> int:
-    """The certReqId that an answer to a request for a certificate repeats; 0 if it has none."""
-    if message.body_type is BodyType.P10CR:
-        return p10cr_id
-    try:
-        requests = decode_cert_req_messages(message.body)
-        return decode(CertRequest, requests[0].certReq).certReqId if requests else 0
-    except RemoteCmpError:
-        return 0
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request among those of a message, not yet judged.
+
+    Attributes:
+        cert_req_id: its certReqId.
+        asked: its CertReqMsg, or the DER of a PKCS#10 request.
+    """
+
+    cert_req_id: int
+    asked: CertReqMsg | bytes
 
 
-def read(message: PKIMessage, p10cr_id: int) -> Enrollment:
-    """What an ir, cr, kur or p10cr asks for.
+def requests_in(message: PKIMessage, p10cr_id: int) -> list[Request]:
+    """The requests of an ir, cr, kur or p10cr, in their order.
 
     Args:
         p10cr_id: the certReqId that stands for a PKCS#10 request.
 
     Raises:
-        RefusedError: more or less than one request, a template that can't be met, or no good proof
-            of possession.
         RemoteCmpError: the body can't be decoded.
     """
     if message.body_type is BodyType.P10CR:
-        return _read_pkcs10(message.body, p10cr_id)
-    requests = decode_cert_req_messages(message.body)
-    if len(requests) != 1:
-        raise RefusedError(
-            "badRequest", f"one request in a message, please: this one has {len(requests)}"
-        )
-    request: CertReqMsg = requests[0]
+        return [Request(p10cr_id, message.body)]
+    requests: list[CertReqMsg] = decode_cert_req_messages(message.body)
+    return [Request(decode(CertRequest, one.certReq).certReqId, one) for one in requests]
+
+
+def read(request: Request, sender: TLV) -> Enrollment:
+    """What a request asks for.
+
+    Args:
+        sender: of the message's header.
+
+    Raises:
+        RefusedError: a template that can't be met, or no good proof of possession.
+        RemoteCmpError: the request can't be decoded.
+    """
+    if isinstance(request.asked, bytes):
+        return _read_pkcs10(request.asked, request.cert_req_id)
+    return _read_crmf(request.asked, sender)
+
+
+def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
     cert_request = decode(CertRequest, request.certReq)
     template = cert_request.certTemplate
     if template.publicKey is None:
         raise rejected("badCertTemplate", "no public key, and keys are not made here")
     public_key = _public_key(encode(template.publicKey))
     try:
-        proven = popo.check(request, encode(message.header.sender))
+        proven = popo.check(request, encode(sender))
     except RemoteCmpError as error:
         raise rejected("badPOP", error.what) from error
     if any(

@@ -1,14 +1,20 @@
 """Who may have which certificate: what an alias's mode allows its requesters."""
 
+from typing import Final
+
 from cryptography import x509
 
-from bulkcmp.cmp.messages import BodyType, RevDetails, name_of
+from bulkcmp.cmp.algorithms import public_bytes
+from bulkcmp.cmp.asn1 import encode
+from bulkcmp.cmp.messages import BodyType, CertTemplate, RevDetails, name_of
 from bulkcmp.testca.aliases import Mode
 from bulkcmp.testca.enrollment import Enrollment, common_name
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuer import has_subject_alt_name
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate, Store
+
+_V3: Final = 2
 
 
 class Entitlement:
@@ -114,16 +120,40 @@ class Entitlement:
         """The certificate that a rr names.
 
         Raises:
-            RefusedError: there is none, or it is another end entity's.
+            RefusedError: there is none, it is not as described, or it is another end entity's.
         """
         template = details.certDetails
         if template.issuer is None or template.serialNumber is None:
-            raise rejected("badCertId", "issuer or serial number is absent")
+            # RFC 9483, 4.2: both are needed
+            raise rejected("addInfoNotAvailable", "issuer or serial number is absent")
         certificate = None
         if name_of(template.issuer) == self._name:
             certificate = self._store.certificate(template.serialNumber)
         if certificate is None or certificate.is_ra:
             raise rejected("badCertId", "no such certificate of this CA")
+        _check_description(template, certificate)
         if exchange.alias.mode is Mode.CLIENT and certificate.user != exchange.requester.user:
             raise rejected("notAuthorized", "the certificate is another end entity's")
         return certificate
+
+
+def _check_description(template: CertTemplate, certificate: IssuedCertificate) -> None:
+    """Check what else a rr says of a certificate (RFC 9483, 4.2: it must match, if it is there).
+
+    Raises:
+        RefusedError: the certificate is another one.
+    """
+    if template.version not in (None, _V3):
+        raise rejected("badRequest", "certificates of this CA are of version v3")
+    if template.subject is not None and name_of(template.subject) != certificate.subject:
+        raise rejected("badCertId", "the certificate has another subject")
+    parsed = x509.load_der_x509_certificate(certificate.der)
+    key = template.publicKey
+    if key is not None and encode(key) != public_bytes(parsed.public_key()):
+        raise rejected("badCertId", "the certificate has another public key")
+    known = {
+        (one.oid.dotted_string, one.critical, one.value.public_bytes()) for one in parsed.extensions
+    }
+    for one in template.extensions or ():
+        if (one.extnID.dotted_string, one.critical, one.extnValue) not in known:
+            raise rejected("badCertId", "the certificate has other extensions")

@@ -36,7 +36,11 @@ class Exchange:
         return transaction_id
 
     def transaction(self, store: Store) -> Transaction:
-        """The transaction that a later message belongs to, that message's recipNonce checked."""
+        """The transaction that a later message belongs to, that message's recipNonce checked.
+
+        Raises:
+            RefusedError: there is none of this requester, or the nonce is another.
+        """
         transaction = store.transaction(self.transaction_id)
         if (
             transaction is None
@@ -44,6 +48,7 @@ class Exchange:
             or transaction.requester != self.requester.identity
         ):
             raise RefusedError("badRequest", "there is no such transaction of this requester")
-        if self.message.header.recipNonce != transaction.nonce:
+        nonce = self.message.header.recipNonce
+        if nonce is None or nonce not in (transaction.nonce, transaction.earlier_nonce):
             raise RefusedError("badRecipientNonce", "recipNonce is not our last senderNonce")
         return transaction

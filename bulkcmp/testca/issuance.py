@@ -1,11 +1,12 @@
-"""ir, cr, kur and p10cr: certificates issued, or promised for later."""
+"""ir, cr, kur and p10cr: certificates issued, promised for later, or refused."""
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from bulkcmp.cmp.messages import IT_IMPLICIT_CONFIRM, NULL_DN, PKIMessage
+from bulkcmp.cmp.messages import IT_IMPLICIT_CONFIRM, NULL_DN, CertResponse
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca import response
-from bulkcmp.testca.enrollment import Enrollment
+from bulkcmp.testca.enrollment import Enrollment, Request
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuer import Issuer
@@ -13,15 +14,25 @@ from bulkcmp.testca.refusal import RefusedError, Rejections
 from bulkcmp.testca.response import Answer, Responder
 from bulkcmp.testca.store import (
     CertificateStatus,
+    CertRequestState,
     IssuedCertificate,
+    RequestState,
     Store,
     Transaction,
-    TransactionState,
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What a request gets: which certificate, for which end entity, under which subject."""
+
+    enrollment: Enrollment
+    user: str | None
+    subject: bytes | None
+
+
 class Issuance:
-    """Answers requests for certificates."""
+    """Answers requests for certificates, one or several in a message."""
 
     def __init__(
         self,
@@ -38,57 +49,103 @@ class Issuance:
         self._rejections = rejections
 
     def answer(self, exchange: Exchange) -> Answer:
-        """The ip, cp or kup to a request for a certificate.
+        """The ip, cp or kup with a CertResponse for each request of a message.
 
         Raises:
-            RefusedError: it is not granted.
+            RefusedError: no request can be told from the others, or the only one is refused by an
+                error message.
             RemoteCmpError: the body can't be decoded.
         """
-        behaviour = exchange.behaviour
         if self._store.transaction(exchange.transaction_id) is not None:
             raise RefusedError("transactionIdInUse", "this transactionID was used before")
-        enrollment = enrollments.read(exchange.message, behaviour.p10cr_cert_req_id)
+        requests = enrollments.requests_in(exchange.message, exchange.behaviour.p10cr_cert_req_id)
+        if not requests:
+            raise RefusedError("badRequest", "no request in the message")
+        if len({one.cert_req_id for one in requests}) != len(requests):
+            raise RefusedError("badRequest", "a certReqId is there twice")
+        responses: list[CertResponse] = []
+        states: list[CertRequestState] = []
+        for index, request in enumerate(requests):
+            try:
+                one, state = self._first_answer(exchange, request, index)
+            except RefusedError as refusal:
+                if len(requests) == 1 and not refusal.as_response:
+                    raise
+                one, state = _reject(request, refusal)
+            responses.append(one)
+            states.append(state)
+        # a transaction that nothing is to come of is over
+        if any(state.state is not RequestState.REJECTED for state in states):
+            self._store.add_transaction(
+                Transaction(
+                    exchange.transaction_id,
+                    exchange.alias.name,
+                    exchange.requester.identity,
+                    exchange.nonce,
+                    tuple(states),
+                    exchange.request if _waits(states) else None,
+                )
+            )
+        return self._answer(exchange, responses, states)
+
+    def deliver(
+        self, exchange: Exchange, transaction: Transaction, cert_req_ids: frozenset[int]
+    ) -> tuple[Answer, Transaction]:
+        """The ip, cp or kup for requests that have waited, and what the transaction has become.
+
+        Args:
+            exchange: the message that began the transaction, at the time of its last pollReq.
+            cert_req_ids: which requests are ready.
+        """
+        responses: list[CertResponse] = []
+        states = {one.cert_req_id: one for one in transaction.requests}
+        p10cr_id = transaction.requests[0].cert_req_id
+        for request in enrollments.requests_in(exchange.message, p10cr_id):
+            if request.cert_req_id not in cert_req_ids:
+                continue
+            try:
+                one, state = self._issue(exchange, self._grant(exchange, request))
+            except RefusedError as refusal:
+                # good when it came, not any more: its validity is over, the user enrolled meanwhile
+                one, state = _reject(request, refusal)
+            responses.append(one)
+            states[request.cert_req_id] = state
+        requests = tuple(states.values())
+        transaction = replace(
+            transaction,
+            requests=requests,
+            message=transaction.message if _waits(requests) else None,
+        )
+        return self._answer(exchange, responses, requests), transaction
+
+    def _first_answer(
+        self, exchange: Exchange, request: Request, index: int
+    ) -> tuple[CertResponse, CertRequestState]:
+        grant = self._grant(exchange, request)
+        self._rejections.check(exchange.alias, exchange.behaviour)
+        behaviour = exchange.behaviour
+        if behaviour.poll_count and (index + 1) % behaviour.poll_every == 0:
+            return response.waiting(request.cert_req_id), CertRequestState(
+                request.cert_req_id, RequestState.WAITING, polls_left=behaviour.poll_count
+            )
+        return self._issue(exchange, grant)
+
+    def _grant(self, exchange: Exchange, request: Request) -> _Grant:
+        enrollment = enrollments.read(request, exchange.message.header.sender)
         self._issuer.check(enrollment)
         user, subject = self._entitlement.end_entity(exchange, enrollment)
-        self._rejections.check(exchange.alias, behaviour)
-        transaction = Transaction(
-            exchange.transaction_id,
-            exchange.alias.name,
-            exchange.requester.identity,
-            enrollment.cert_req_id,
-            exchange.nonce,
-            TransactionState.WAITING,
-            request=exchange.request,
-            polls_left=behaviour.poll_count,
-        )
-        if behaviour.poll_count:
-            self._store.add_transaction(transaction)
-            return Answer(response.waiting(exchange.message.body_type, enrollment.cert_req_id))
-        answer, transaction = self.issue(
-            exchange, exchange.message, transaction, enrollment, user, subject
-        )
-        self._store.add_transaction(transaction)
-        return answer
+        return _Grant(enrollment, user, subject)
 
-    def issue(
-        self,
-        exchange: Exchange,
-        request: PKIMessage,
-        transaction: Transaction,
-        enrollment: Enrollment,
-        user: str | None,
-        subject: bytes | None,
-    ) -> tuple[Answer, Transaction]:
-        """Issue a certificate; the answer with it, and what its transaction has become.
+    def _issue(self, exchange: Exchange, grant: _Grant) -> tuple[CertResponse, CertRequestState]:
+        """Issue a certificate.
 
         Raises:
             RefusedError: the validity that is asked for is over, or empty.
         """
-        issued = self._issuer.issue(enrollment, subject, exchange.now)
-        implicit = (
-            exchange.behaviour.implicit_confirm and request.info(IT_IMPLICIT_CONFIRM) is not None
-        )
-        name = subject or NULL_DN
+        cert_req_id = grant.enrollment.cert_req_id
+        issued = self._issuer.issue(grant.enrollment, grant.subject, exchange.now)
+        implicit = _confirms_implicitly(exchange)
+        name = grant.subject or NULL_DN
         self._store.add_certificate(
             IssuedCertificate(
                 serial=issued.serial,
@@ -96,23 +153,45 @@ class Issuance:
                 subject=name,
                 key_identifier=issued.key_identifier,
                 alias=exchange.alias.name,
-                user=user,
+                user=grant.user,
                 is_ra=False,
                 transaction_id=exchange.transaction_id,
                 status=CertificateStatus.CONFIRMED if implicit else CertificateStatus.PENDING,
                 issued_at=exchange.now,
             )
         )
-        if user is not None:
-            self._store.record_enrolled(user, exchange.alias.name, name)
-        body = self._responder.issued(
-            request.body_type, enrollment.cert_req_id, issued.der, changed=issued.changed
+        if grant.user is not None:
+            self._store.record_enrolled(grant.user, exchange.alias.name, name)
+        return (
+            response.issued(cert_req_id, issued.der, changed=issued.changed),
+            CertRequestState(
+                cert_req_id,
+                RequestState.CONFIRMED if implicit else RequestState.UNCONFIRMED,
+                serial=issued.serial,
+            ),
         )
-        return Answer(body, implicit_confirm=implicit), replace(
-            transaction,
-            nonce=exchange.nonce,
-            state=TransactionState.CONFIRMED if implicit else TransactionState.UNCONFIRMED,
-            request=None,
-            polls_left=0,
-            serial=issued.serial,
-        )
+
+    def _answer(
+        self,
+        exchange: Exchange,
+        responses: list[CertResponse],
+        states: Sequence[CertRequestState],
+    ) -> Answer:
+        answer = self._responder.certificates(exchange.message.body_type, responses)
+        confirmed = any(state.state is RequestState.CONFIRMED for state in states)
+        return replace(answer, implicit_confirm=confirmed and _confirms_implicitly(exchange))
+
+
+def _confirms_implicitly(exchange: Exchange) -> bool:
+    asked = exchange.message.info(IT_IMPLICIT_CONFIRM) is not None
+    return asked and exchange.behaviour.implicit_confirm
+
+
+def _waits(states: Iterable[CertRequestState]) -> bool:
+    return any(state.state is RequestState.WAITING for state in states)
+
+
+def _reject(request: Request, refusal: RefusedError) -> tuple[CertResponse, CertRequestState]:
+    return response.rejection(request.cert_req_id, refusal), CertRequestState(
+        request.cert_req_id, RequestState.REJECTED
+    )

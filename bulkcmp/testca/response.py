@@ -1,7 +1,7 @@
 """Answers: their bodies, and the protected messages around them."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,41 +87,80 @@ def error(refusal: RefusedError) -> Answer:
     return Answer(body(BodyType.ERROR, encode(content)), refuses=True)
 
 
-def rejection(request: BodyType, cert_req_id: int, refusal: RefusedError) -> Answer:
-    """An ip, cp or kup with PKIStatus rejection."""
-    response = CertResponse(certReqId=cert_req_id, status=_rejection(refusal))
-    content = encode(CertRepMessage(response=[response]))
-    return Answer(body(RESPONSES[request], content), refuses=True)
+def rejection(cert_req_id: int, refusal: RefusedError) -> CertResponse:
+    """A CertResponse with PKIStatus rejection."""
+    return CertResponse(certReqId=cert_req_id, status=_rejection(refusal))
 
 
-def waiting(request: BodyType, cert_req_id: int) -> bytes:
-    """PKIBody of an ip, cp or kup with PKIStatus waiting."""
-    status = PKIStatusInfo(status=PKIStatus.WAITING)
-    response = CertResponse(certReqId=cert_req_id, status=status)
-    return body(RESPONSES[request], encode(CertRepMessage(response=[response])))
+def waiting(cert_req_id: int) -> CertResponse:
+    """A CertResponse with PKIStatus waiting."""
+    return CertResponse(certReqId=cert_req_id, status=PKIStatusInfo(status=PKIStatus.WAITING))
 
 
-def poll_response(cert_req_id: int, check_after: int) -> bytes:
-    """PKIBody of a pollRep; `check_after` in seconds."""
-    return body(
-        BodyType.POLL_REP,
-        wrap(0x30, encode(PollRep(certReqId=cert_req_id, checkAfter=check_after))),
+def issued(cert_req_id: int, certificate: bytes, *, changed: bool) -> CertResponse:
+    """A CertResponse with a certificate.
+
+    Args:
+        certificate: DER.
+        changed: it is not in all what was asked for.
+    """
+    status = PKIStatus.GRANTED_WITH_MODS if changed else PKIStatus.ACCEPTED
+    return CertResponse(
+        certReqId=cert_req_id,
+        status=PKIStatusInfo(status=status),
+        certifiedKeyPair=[any_from(explicit(0, certificate))],
     )
 
 
-def revoked(issuer: bytes, serial: int) -> Answer:
-    """An rp for a certificate that is revoked now."""
-    certificate = CertId(issuer=directory_name(issuer), serialNumber=serial)
-    content = RevRepContent(
-        status=[PKIStatusInfo(status=PKIStatus.ACCEPTED)], revCerts=[certificate]
-    )
-    return Answer(body(BodyType.RP, encode(content)))
+def rejections(request: BodyType, cert_req_ids: Iterable[int], refusal: RefusedError) -> Answer:
+    """An ip, cp or kup that rejects every request for the same reason."""
+    return _certificates(request, [rejection(one, refusal) for one in cert_req_ids])
 
 
-def revocation_rejected(refusal: RefusedError) -> Answer:
-    """An rp with PKIStatus rejection."""
-    content = RevRepContent(status=[_rejection(refusal)])
-    return Answer(body(BodyType.RP, encode(content)), refuses=True)
+def _certificates(
+    request: BodyType, responses: list[CertResponse], ca_pubs: list[TLV] | None = None
+) -> Answer:
+    content = CertRepMessage(caPubs=ca_pubs, response=responses)
+    refuses = all(one.status.status == PKIStatus.REJECTION for one in responses)
+    return Answer(body(RESPONSES[request], encode(content)), refuses=refuses)
+
+
+def poll_response(cert_req_ids: Iterable[int], check_after: int) -> Answer:
+    """A pollRep; `check_after` in seconds."""
+    entries = [encode(PollRep(certReqId=one, checkAfter=check_after)) for one in cert_req_ids]
+    return Answer(body(BodyType.POLL_REP, wrap(0x30, *entries)))
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate that a rr had revoked, put on hold or taken off it.
+
+    Attributes:
+        issuer: DER Name.
+        text: statusString.
+    """
+
+    issuer: bytes
+    serial: int
+    text: str
+
+
+def revocations(outcomes: Sequence[Revoked | RefusedError]) -> Answer:
+    """A rp with a status for each RevDetails, in their order (RFC 9810, 5.3.10).
+
+    revCerts names the certificates as the statuses go, so it is there only if all were revoked.
+    """
+    statuses: list[PKIStatusInfo] = []
+    certificates: list[CertId] = []
+    for one in outcomes:
+        if isinstance(one, Revoked):
+            statuses.append(PKIStatusInfo(status=PKIStatus.ACCEPTED, statusString=[one.text]))
+            certificates.append(CertId(issuer=directory_name(one.issuer), serialNumber=one.serial))
+        else:
+            statuses.append(_rejection(one))
+    complete = len(certificates) == len(statuses)
+    content = RevRepContent(status=statuses, revCerts=certificates if complete else None)
+    return Answer(body(BodyType.RP, encode(content)), refuses=not certificates)
 
 
 def _rejection(refusal: RefusedError) -> PKIStatusInfo:
@@ -154,27 +193,11 @@ class Responder:
     def make_nonce(self) -> bytes:
         return self._token_bytes(NONCE_OCTETS)
 
-    def issued(
-        self, request: BodyType, cert_req_id: int, certificate: bytes, *, changed: bool
-    ) -> bytes:
-        """PKIBody of an ip (with the root in caPubs), cp or kup with a certificate.
-
-        Args:
-            certificate: DER.
-            changed: it is not in all what was asked for.
-        """
-        status = PKIStatus.GRANTED_WITH_MODS if changed else PKIStatus.ACCEPTED
-        content = CertRepMessage(
-            caPubs=self._ca_pubs if request is BodyType.IR else None,
-            response=[
-                CertResponse(
-                    certReqId=cert_req_id,
-                    status=PKIStatusInfo(status=status),
-                    certifiedKeyPair=[any_from(explicit(0, certificate))],
-                )
-            ],
-        )
-        return body(RESPONSES[request], encode(content))
+    def certificates(self, request: BodyType, responses: list[CertResponse]) -> Answer:
+        """An ip, cp or kup; an ip with certificates has the root in caPubs."""
+        issues = any(one.certifiedKeyPair is not None for one in responses)
+        ca_pubs = self._ca_pubs if request is BodyType.IR and issues else None
+        return _certificates(request, responses, ca_pubs)
 
     def message(
         self,

@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Final
@@ -62,13 +62,18 @@ CREATE TABLE pki_transaction (
   transaction_id BLOB NOT NULL UNIQUE,
   alias TEXT NOT NULL,
   requester BLOB NOT NULL,
-  cert_req_id INTEGER NOT NULL,
   nonce BLOB NOT NULL,          -- our last senderNonce
-  state TEXT NOT NULL,
-  request BLOB,                 -- the PKIMessage that waits for its certificate
-  polls_left INTEGER NOT NULL,
-  serial TEXT
+  earlier_nonce BLOB,           -- the one before
+  message BLOB                  -- the PKIMessage, while a request of it waits
 );
+CREATE TABLE cert_request (
+  pki_transaction INTEGER NOT NULL REFERENCES pki_transaction (number),
+  cert_req_id INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  polls_left INTEGER NOT NULL,
+  serial TEXT,                  -- of its certificate
+  PRIMARY KEY (pki_transaction, cert_req_id)
+) WITHOUT ROWID;
 """
 
 
@@ -88,11 +93,14 @@ class CertificateStatus(StrEnum):
     REVOKED = "revoked"
 
 
-class TransactionState(StrEnum):
+class RequestState(StrEnum):
+    """How far a request for a certificate has come."""
+
     WAITING = "waiting"
     UNCONFIRMED = "unconfirmed"
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
+    """By the CA, or its certificate by the end entity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,26 +146,43 @@ class IssuedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
-    """A CMP transaction that gave a certificate, or will.
+class CertRequestState:
+    """One request for a certificate among those of a transaction.
 
     Attributes:
-        requester: who it belongs to (`authentication.Requester.identity`).
-        nonce: our last senderNonce that the client's next message must repeat.
-        request: DER of the PKIMessage that waits; None once it was answered.
-        polls_left: pollReqs until the answer.
-        serial: of the certificate; None while it waits.
+        polls_left: how many more pollReqs it takes, while it waits.
+        serial: of the certificate that was issued.
+    """
+
+    cert_req_id: int
+    state: RequestState
+    polls_left: int = 0
+    serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A CMP transaction.
+
+    Attributes:
+        requester: `Requester.identity` of who began it.
+        nonce: senderNonce of the CA's last message in it,
+        earlier_nonce: and of the one before: who lost the last one repeats that.
+        message: DER of the PKIMessage that began it, while a request of it waits.
+        requests: by certReqId.
     """
 
     transaction_id: bytes
     alias: str
     requester: bytes
-    cert_req_id: int
     nonce: bytes
-    state: TransactionState
-    request: bytes | None = field(default=None, repr=False)
-    polls_left: int = 0
-    serial: int | None = None
+    requests: tuple[CertRequestState, ...]
+    message: bytes | None = field(default=None, repr=False)
+    earlier_nonce: bytes | None = None
+
+    def answered(self, nonce: bytes) -> "Transaction":
+        """The same transaction after another message of the CA's."""
+        return replace(self, nonce=nonce, earlier_nonce=self.nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,64 +472,74 @@ class Store:
 
     def transaction(self, transaction_id: bytes) -> Transaction | None:
         row = self._db.execute(
-            "SELECT transaction_id, alias, requester, cert_req_id, nonce, state, request,"
-            " polls_left, serial FROM pki_transaction WHERE transaction_id = ?",
+            "SELECT number, transaction_id, alias, requester, nonce, message, earlier_nonce"
+            " FROM pki_transaction WHERE transaction_id = ?",
             (transaction_id,),
         ).fetchone()
         if row is None:
             return None
-        (key, alias, requester, cert_req_id, nonce, state, request, polls_left, serial) = row
-        return Transaction(
-            key,
-            alias,
-            requester,
-            cert_req_id,
-            nonce,
-            TransactionState(state),
-            request,
-            polls_left,
-            None if serial is None else int(serial, 16),
+        number, key, alias, requester, nonce, message, earlier_nonce = row
+        rows = self._db.execute(
+            "SELECT cert_req_id, state, polls_left, serial FROM cert_request"
+            " WHERE pki_transaction = ? ORDER BY cert_req_id",
+            (number,),
         )
+        requests = tuple(
+            CertRequestState(
+                cert_req_id,
+                RequestState(state),
+                polls_left,
+                None if serial is None else int(serial, 16),
+            )
+            for cert_req_id, state, polls_left, serial in rows
+        )
+        return Transaction(key, alias, requester, nonce, requests, message, earlier_nonce)
 
     def add_transaction(self, transaction: Transaction) -> None:
-        self._db.execute(
-            "INSERT INTO pki_transaction (nonce, state, request, polls_left, serial, alias,"
-            " requester, cert_req_id, transaction_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        number = self._db.execute(
+            "INSERT INTO pki_transaction (transaction_id, alias, requester, nonce, message)"
+            " VALUES (?, ?, ?, ?, ?)",
             (
-                *_progress(transaction),
+                transaction.transaction_id,
                 transaction.alias,
                 transaction.requester,
-                transaction.cert_req_id,
-                transaction.transaction_id,
+                transaction.nonce,
+                transaction.message,
             ),
+        ).lastrowid
+        self._db.executemany(
+            "INSERT INTO cert_request (state, polls_left, serial, pki_transaction, cert_req_id)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [(*_progress(one), number, one.cert_req_id) for one in transaction.requests],
         )
 
     def update_transaction(self, transaction: Transaction) -> None:
-        """Record how far a transaction has come."""
+        """Record how far a transaction and its requests have come."""
+        key = transaction.transaction_id
         self._db.execute(
-            "UPDATE pki_transaction SET nonce = ?, state = ?, request = ?, polls_left = ?,"
-            " serial = ? WHERE transaction_id = ?",
-            (*_progress(transaction), transaction.transaction_id),
+            "UPDATE pki_transaction SET nonce = ?, earlier_nonce = ?, message = ?"
+            " WHERE transaction_id = ?",
+            (transaction.nonce, transaction.earlier_nonce, transaction.message, key),
+        )
+        self._db.executemany(
+            "UPDATE cert_request SET state = ?, polls_left = ?, serial = ? WHERE pki_transaction ="
+            " (SELECT number FROM pki_transaction WHERE transaction_id = ?) AND cert_req_id = ?",
+            [(*_progress(one), key, one.cert_req_id) for one in transaction.requests],
         )
 
     def open_transactions(self) -> int:
         """How many transactions wait for a certificate or for their confirmation."""
         (count,) = self._db.execute(
-            "SELECT count(*) FROM pki_transaction WHERE state IN (?, ?)",
-            (TransactionState.WAITING.value, TransactionState.UNCONFIRMED.value),
+            "SELECT count(DISTINCT pki_transaction) FROM cert_request WHERE state IN (?, ?)",
+            (RequestState.WAITING.value, RequestState.UNCONFIRMED.value),
         ).fetchone()
         return int(count)
 
 
-def _progress(transaction: Transaction) -> tuple[bytes, str, bytes | None, int, str | None]:
-    """The columns of a transaction that change."""
-    return (
-        transaction.nonce,
-        transaction.state.value,
-        transaction.request,
-        transaction.polls_left,
-        None if transaction.serial is None else f"{transaction.serial:x}",
-    )
+def _progress(request: CertRequestState) -> tuple[str, int, str | None]:
+    """The columns of a request that change."""
+    serial = None if request.serial is None else f"{request.serial:x}"
+    return request.state.value, request.polls_left, serial
 
 
 _COLUMNS: Final = (

@@ -105,6 +105,23 @@ class Reply:
         return info.status, fail_info_names(info.failInfo), " / ".join(info.statusString or ())
 
     @property
+    def responses(self) -> dict[int, tuple[int, tuple[str, ...]]]:
+        """PKIStatus and failInfo of each CertResponse, by certReqId."""
+        return {
+            one.certReqId: (one.status.status, fail_info_names(one.status.failInfo))
+            for one in decode(CertRepMessage, self.message.body).response
+        }
+
+    @property
+    def issued(self) -> dict[int, bytes]:
+        """The issued certificates, by certReqId."""
+        return {
+            one.certReqId: content(one.certifiedKeyPair[0])
+            for one in decode(CertRepMessage, self.message.body).response
+            if one.certifiedKeyPair is not None
+        }
+
+    @property
     def cert_req_id(self) -> int:
         (one,) = decode(CertRepMessage, self.message.body).response
         return one.certReqId
@@ -112,13 +129,23 @@ class Reply:
     @property
     def der(self) -> bytes:
         """The issued certificate."""
-        (one,) = decode(CertRepMessage, self.message.body).response
-        assert one.certifiedKeyPair is not None
-        return content(one.certifiedKeyPair[0])
+        (der,) = self.issued.values()
+        return der
 
     @property
     def certificate(self) -> x509.Certificate:
         return x509.load_der_x509_certificate(self.der)
+
+
+def cert_status(cert_req_id: int, der: bytes, **fields: Any) -> CertStatus:
+    """The CertStatus that accepts a certificate; `fields` replaces some of it."""
+    value, algorithm = algorithms.certificate_hash(x509.load_der_x509_certificate(der), der)
+    status: dict[str, Any] = {
+        "certHash": value,
+        "certReqId": cert_req_id,
+        "hashAlg": None if algorithm is None else decode_sequence_of(algorithm),
+    }
+    return CertStatus(**(status | fields))
 
 
 @dataclass
@@ -216,16 +243,15 @@ class Peer:
         der = self.ca.crmf(shared_key(spec), subject, **crmf)
         return self.send(body_type, der, implicit=implicit, now=now)
 
-    def confirm(self, reply: Reply, **fields: Any) -> Reply:
-        """Send the certConf of an issued certificate; `fields` replaces those of its CertStatus."""
-        value, algorithm = algorithms.certificate_hash(reply.certificate, reply.der)
-        status: dict[str, Any] = {
-            "certHash": value,
-            "certReqId": reply.cert_req_id,
-            "hashAlg": None if algorithm is None else decode_sequence_of(algorithm),
-        }
-        der = wrap(0x30, encode(CertStatus(**(status | fields))))
-        return self.send(BodyType.CERT_CONF, der)
+    def confirm(self, reply: Reply, *, pvno: int | None = None, **fields: Any) -> Reply:
+        """Send the certConf of all issued certificates of a reply.
+
+        `fields` replaces those of each CertStatus; pvno is 3 where there is a hashAlg.
+        """
+        statuses = [cert_status(*one, **fields) for one in reply.issued.items()]
+        if pvno is None:
+            pvno = 2 if all(one.hashAlg is None for one in statuses) else 3
+        return self.send(BodyType.CERT_CONF, wrap(0x30, *map(encode, statuses)), pvno=pvno)
 
     def again(self) -> "Peer":
         """The same requester, in a new transaction."""

@@ -18,6 +18,8 @@ from bulkcmp.cmp.asn1 import (
     GeneralizedTime,
     ObjectIdentifier,
     any_from,
+    decode,
+    decode_sequence_of,
     encode,
     explicit,
     wrap,
@@ -26,14 +28,18 @@ from bulkcmp.cmp.messages import (
     BodyType,
     CertTemplate,
     Extension,
+    PKIStatusInfo,
     PollReq,
     RevDetails,
+    SubjectPublicKeyInfo,
     name_elements,
 )
+from bulkcmp.cmp.messages import fail_info as make_fail_info
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Popo, RevocationReason, Secret
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate
+from tests.testca.conftest import shared_key
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Peer, Reply
@@ -41,6 +47,7 @@ if TYPE_CHECKING:
 Keys = Callable[..., SigningKey]
 DAY = dt.timedelta(days=1)
 ISSUER = parse_name("/CN=Another CA")
+SHA256 = algorithms.DIGEST_IDENTIFIERS["sha256"]
 
 
 def assert_refused(
@@ -117,8 +124,7 @@ def test_an_unknown_user_with_a_request_that_has_no_id(ca: "Ca") -> None:
     peer.ref = b"nobody"
     for der in (b"\x30\x00", b"\x04\x00"):
         reply = peer.send(BodyType.IR, der)
-        assert_refused(reply, BodyType.IP, "incorrectData", "signature")
-        assert reply.cert_req_id == 0
+        assert_refused(reply, BodyType.ERROR, "incorrectData", "signature")
 
 
 def test_a_client_without_reference(ca: "Ca") -> None:
@@ -350,10 +356,10 @@ def test_bodies_that_are_malformed(ca: "Ca", body_type: BodyType) -> None:
 # --- what is asked for
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_more_or_less_than_one_request(ca: "Ca", count: int) -> None:
+@pytest.mark.parametrize(("count", "text"), [(0, "no request"), (2, "twice")])
+def test_no_request_or_two_of_the_same_cert_req_id(ca: "Ca", count: int, text: str) -> None:
     reply = ca.ra_hmac().enroll(count=count)
-    assert_refused(reply, BodyType.ERROR, "badRequest", "mac", f"has {count}")
+    assert_refused(reply, BodyType.ERROR, "badRequest", "mac", text)
 
 
 @pytest.mark.parametrize(
@@ -597,11 +603,15 @@ def entry(ca: "Ca", reply: "Reply") -> IssuedCertificate:
     ("fields", "fail_info"),
     [
         ({"certHash": b"foo123"}, "badCertId"),
-        ({"certReqId": 1}, "badCertId"),
-        ({"hashAlg": [any_from(b"\x06\x03\x2a\x03\x04")]}, "badAlg"),
+        ({"certHash": b""}, "badPOP"),
+        ({"certReqId": 1}, "badRequest"),
+        ({"certReqId": -1}, "badRequest"),
+        ({"hashAlg": [any_from(b"\x06\x03\x2a\x03\x04")], "pvno": 3}, "badAlg"),
+        ({"hashAlg": decode_sequence_of(SHA256), "pvno": 2}, "badRequest"),
+        ({"statusInfo": PKIStatusInfo(status=0, failInfo=make_fail_info("badPOP"))}, "badRequest"),
     ],
 )
-def test_a_cert_conf_for_another_certificate(
+def test_a_cert_conf_for_another_certificate_or_a_contradiction(
     ca: "Ca", fields: dict[str, Any], fail_info: str
 ) -> None:
     peer = ca.ra_hmac()
@@ -678,17 +688,79 @@ def test_a_poll_for_another_request(ca: "Ca", ids: list[int]) -> None:
 # --- rr
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_rr_for_more_or_less_than_one(ca: "Ca", count: int) -> None:
-    reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, *([rr(5, ca.root.name)] * count)))
-    assert_refused(reply, BodyType.ERROR, "badRequest", "mac", f"has {count}")
+def test_a_rr_for_nothing(ca: "Ca") -> None:
+    reply = ca.ra_hmac().send(BodyType.RR, b"\x30\x00")
+    assert_refused(reply, BodyType.RP, "badRequest", "mac", "no certificate")
+
+
+@pytest.mark.parametrize(("serial", "with_issuer"), [(None, True), (5, False), (None, False)])
+def test_a_rr_that_names_no_certificate(ca: "Ca", serial: int | None, with_issuer: bool) -> None:
+    der = wrap(0x30, rr(serial, ca.root.name if with_issuer else None))
+    reply = ca.ra_hmac().send(BodyType.RR, der)
+    assert_refused(reply, BodyType.RP, "addInfoNotAvailable", "mac")
+
+
+def described(ca: "Ca", issued: "Reply", **template: Any) -> bytes:
+    """A rr that says more of a certificate than is needed."""
+    fields: dict[str, Any] = {
+        "serialNumber": issued.certificate.serial_number,
+        "issuer": name_elements(ca.root.name),
+    }
+    details = RevDetails(certDetails=CertTemplate(**(fields | template)))
+    return wrap(0x30, encode(details))
+
+
+OTHER_EXTENSION = Extension(
+    extnID=ObjectIdentifier("2.5.29.19"), critical=False, extnValue=b"\x30\x00"
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fail_info"),
+    [
+        ("version", 1, "badRequest"),
+        ("subject", name_elements(parse_name("/CN=dev2")), "badCertId"),
+        ("publicKey", "another", "badCertId"),
+        ("extensions", [OTHER_EXTENSION], "badCertId"),
+    ],
+)
+def test_a_rr_that_describes_another_certificate(
+    ca: "Ca", key: Keys, field: str, value: Any, fail_info: str
+) -> None:
+    issued = ca.ra_hmac().enroll(implicit=True)
+    if field == "publicKey":
+        value = decode(SubjectPublicKeyInfo, algorithms.public_key_info(key("ec:P-256", 1)))
+    der = described(ca, issued, **{field: value})
+    assert_refused(ca.ra_hmac().send(BodyType.RR, der), BodyType.RP, fail_info, "mac")
+    assert entry(ca, issued).status is CertificateStatus.CONFIRMED
+
+
+def test_a_rr_that_describes_the_certificate(ca: "Ca") -> None:
+    issued = ca.ra_hmac().enroll(implicit=True)
+    certificate = issued.certificate
+    der = described(
+        ca,
+        issued,
+        version=2,
+        subject=name_elements(certificate.subject.public_bytes()),
+        publicKey=decode(SubjectPublicKeyInfo, spki_of(shared_key("ec:P-256"))),
+        extensions=[
+            Extension(
+                extnID=ObjectIdentifier(one.oid.dotted_string),
+                critical=one.critical,
+                extnValue=one.value.public_bytes(),
+            )
+            for one in certificate.extensions
+        ],
+    )
+    assert ca.ra_hmac().send(BodyType.RR, der).status == (0, (), "revoked")
 
 
 def test_a_rr_for_a_certificate_that_is_not_here(ca: "Ca") -> None:
     serial = ca.ra_hmac().enroll().certificate.serial_number
     ra = old_of(ca.ra_cert())
     name = ca.root.name
-    for der in (rr(5, name), rr(serial, ISSUER), rr(ra, name), rr(serial, None), rr(None, name)):
+    for der in (rr(5, name), rr(serial, ISSUER), rr(ra, name)):
         reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, der))
         assert_refused(reply, BodyType.RP, "badCertId", "mac")
 
@@ -714,7 +786,15 @@ def test_a_rr_with_an_entry_that_is_no_reason(ca: "Ca") -> None:
     assert entry(ca, issued).reason is RevocationReason.UNSPECIFIED
 
 
-@pytest.mark.parametrize("value", [b"\x0a\x01\x07", b"\x02\x01\x01", b"\x0a\x01\x0b"])
+def test_a_rr_with_two_reasons(ca: "Ca") -> None:
+    serial = ca.ra_hmac().enroll().certificate.serial_number
+    der = wrap(0x30, rr(serial, ca.root.name, b"\x0a\x01\x01", b"\x0a\x01\x08"))
+    assert_refused(ca.ra_hmac().send(BodyType.RR, der), BodyType.RP, "badRequest", "mac")
+
+
+@pytest.mark.parametrize(
+    "value", [b"\x0a\x01\x07", b"\x02\x01\x01", b"\x0a\x01\x0b", b"\x0a\x02\x01"]
+)
 def test_a_rr_with_an_unknown_reason(ca: "Ca", value: bytes) -> None:
     serial = ca.ra_hmac().enroll().certificate.serial_number
     reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, rr(serial, ca.root.name, value)))
