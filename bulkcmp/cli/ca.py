@@ -33,6 +33,7 @@ from bulkcmp.testca.aliases import (
 )
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.crl import current_crl
+from bulkcmp.testca.personality import Personality
 from bulkcmp.testca.registration import DEFAULT_EJBCA_CA
 from bulkcmp.testca.server import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
 from bulkcmp.testca.server import serve as serve_ca
@@ -93,6 +94,9 @@ def serve(
             help="Where clients reach this server; issued certificates name the CRL there.",
         ),
     ] = None,
+    like: Annotated[
+        Personality, typer.Option(help="The server whose ways it has.")
+    ] = Personality.BULKCMP,
     one_shot: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,6 +191,7 @@ def serve(
             state_dir,
             host,
             port,
+            like,
             behaviour,
             exceptions,
             url=url,

@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import anyio
 
-from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -27,20 +26,8 @@ from bulkcmp.cmp.protection import Derivation
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
-from bulkcmp.io.http import CmpHttpClient, Reply
+from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer
-
-
-class Observer(Protocol):
-    """Looks on at transactions; runs have none."""
-
-    def exchanged(self, send: Send, answer: Reply | TransportError) -> None:
-        """A message was sent, and this came of it."""
-        ...
-
-    def judged(self, verdict: Verdict) -> None:
-        """A check of the last answer was made."""
-        ...
 
 
 class StoppedError(Exception):
@@ -55,7 +42,6 @@ class Surroundings:
         pacer: holds new transactions back; None where there is no ceiling.
         derive: makes a MAC key.
         stopping: set when the run stops.
-        observer: is told of each exchange.
     """
 
     client: CmpHttpClient
@@ -63,7 +49,6 @@ class Surroundings:
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
     stopping: anyio.Event
-    observer: Observer | None = None
 
 
 class UnreachableError(Exception):
@@ -122,13 +107,9 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
     try:
         reply = await around.client.post(send.message)
     except TransportError as error:
-        if around.observer is not None:
-            around.observer.exchanged(send, error)
         if first and error.loss in (Loss.CONNECT, Loss.TLS):
             raise UnreachableError(error.loss, error.what) from error
         return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
-    if around.observer is not None:
-        around.observer.exchanged(send, reply)
     times = reply.times
     return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
 

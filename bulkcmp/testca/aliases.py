@@ -93,6 +93,11 @@ def route(path: str) -> Alias | None:
     return alias if not segments or (len(segments) == 1 and segments[0] in _OPERATIONS) else None
 
 
+def alias_text(path: str) -> str:
+    """What stands for an alias in a URL path of EJBCA's form, known or not; else empty."""
+    return path.removeprefix(_EJBCA) if path.startswith(_EJBCA) else ""
+
+
 def paths(alias: Alias) -> tuple[str, ...]:
     """The URL paths of an alias, its EJBCA form first."""
     every = (f"{_EJBCA}{alias.name}", f"{_WELL_KNOWN}/p/{alias.name}")

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import anyio
 
-from bulkcmp.testca.aliases import ALIASES, route
-from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.aliases import ALIASES, Alias, Behaviour, alias_text, route
+from bulkcmp.testca.refusal import FailedError
 
 CRL_PATH: Final = "/ca.crl"
 """Where the CRL is fetched, by GET."""
@@ -27,6 +28,29 @@ _CMP_HEADERS: Final = (
 )
 
 
+class Answering(Protocol):
+    """Who answers behind HTTP."""
+
+    def behaviour(self, alias: Alias) -> Behaviour: ...
+
+    def crl(self, now: dt.datetime) -> bytes: ...
+
+    def handle(self, alias: Alias, request: bytes, now: dt.datetime) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpManners:
+    """What servers do differently over HTTP.
+
+    Attributes:
+        too_large: status and title that answer a body above MAX_BODY.
+        longest_alias: characters of an alias; longer ones are answered with 400, not 404.
+    """
+
+    too_large: tuple[int, str] = (413, "Content Too Large")
+    longest_alias: int | None = None
+
+
 def utc_now() -> dt.datetime:
     """The time, aware."""
     return dt.datetime.now(dt.UTC)
@@ -38,17 +62,29 @@ class CmpApp:
     Args:
         authority: answers the requests.
         clock: gives the time, aware.
+        manners: of the server that this one stands for.
     """
 
-    def __init__(self, authority: Authority, clock: Callable[[], dt.datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        authority: Answering,
+        clock: Callable[[], dt.datetime] = utc_now,
+        manners: HttpManners | None = None,
+    ) -> None:
         self._authority = authority
         self._clock = clock
+        self._manners = manners or HttpManners()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} here")
         if scope["path"] == CRL_PATH:
             await self._send_crl(scope["method"], send)
+            return
+        longest = self._manners.longest_alias
+        if longest is not None and len(alias_text(scope["path"])) > longest:
+            text = f"An alias has {longest} characters at most."
+            await _send_page(send, 400, "Bad Request", text)
             return
         alias = route(scope["path"])
         if alias is None:
@@ -64,7 +100,7 @@ class CmpApp:
             # the rest of the body is not read, so the connection can't be used again
             extra = ((b"connection", b"close"),)
             text = f"More than {MAX_BODY} octets."
-            await _send_page(send, 413, "Content Too Large", text, extra)
+            await _send_page(send, *self._manners.too_large, text, extra)
             return
         if not body:
             await _send_page(send, 400, "Bad Request", "The request has no body.")
@@ -73,7 +109,12 @@ class CmpApp:
         if delay:
             await anyio.sleep(delay)
         # in the event loop's thread: it takes less time than handing it to another
-        answer = self._authority.handle(alias, body, self._clock())
+        try:
+            answer = self._authority.handle(alias, body, self._clock())
+        except FailedError:
+            text = "Response from CmpMessageDispatcher is null."
+            await _send_page(send, 500, "Internal Server Error", text)
+            return
         await _send(send, 200, answer, _CMP_HEADERS)
 
     async def _send_crl(self, method: str, send: Send) -> None:

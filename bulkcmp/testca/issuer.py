@@ -63,6 +63,15 @@ _SIGNING_KEYS: Final = (
 )
 
 
+def key_identifier(public_key: PublicKeyTypes) -> bytes:
+    """The subject key identifier of a key that is certified here.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    return x509.SubjectKeyIdentifier.from_public_key(_certifiable(public_key)).digest
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A new certificate; `changed` if it is not in all exactly what was asked for."""

@@ -25,6 +25,10 @@ def rejected(fail_info: str, text: str) -> RefusedError:
     return RefusedError(fail_info, text, as_response=True)
 
 
+class FailedError(Exception):
+    """The server fails inside: HTTP 500, and no CMP message."""
+
+
 class Rejections:
     """Rejects each N-th request of an alias that was told so."""
 

@@ -54,7 +54,7 @@ class Revocation:
 
     def _revoke(self, exchange: Exchange, details: RevDetails) -> Revoked:
         certificate = self._entitlement.certificate_to_revoke(exchange, details)
-        reason = _reason(details.crlEntryDetails or [])
+        reason = requested_reason(details.crlEntryDetails or [])
         self._rejections.check(exchange.alias, exchange.behaviour)
         on_hold = certificate.reason is RevocationReason.CERTIFICATE_HOLD
         if certificate.status is CertificateStatus.REJECTED or (
@@ -75,7 +75,7 @@ class Revocation:
         return Revoked(self._name, certificate.serial, "revoked")
 
 
-def _reason(extensions: list[Extension]) -> RevocationReason:
+def requested_reason(extensions: list[Extension]) -> RevocationReason:
     """The reasonCode among crlEntryDetails; unspecified where there is none."""
     codes = [one.extnValue for one in extensions if one.extnID == _CRL_REASON]
     if not codes:

@@ -18,8 +18,8 @@ import uvicorn
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.testca.aliases import Behaviour
-from bulkcmp.testca.app import CRL_PATH, CmpApp
-from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.app import CRL_PATH
+from bulkcmp.testca.personality import Personality, make_app
 from bulkcmp.testca.state import load_identity, open_books
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -38,6 +38,7 @@ class ServerSettings:
     Attributes:
         state: the CA's state folder, which `state.create` made.
         port: 0 for any that is free.
+        like: the server that it stands for.
         behaviour: how every alias behaves,
         exceptions: but for these, by name.
         url: under which clients reach the server; issued certificates name the CRL there.
@@ -48,6 +49,7 @@ class ServerSettings:
     state: Path
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
+    like: Personality = Personality.BULKCMP
     behaviour: Behaviour = field(default_factory=Behaviour)
     exceptions: Mapping[str, Behaviour] = field(default_factory=dict)
     url: str | None = None
@@ -68,7 +70,8 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         take_signals = stack.enter_context(_interruptible())
         store = open_books(settings.state)
         stack.callback(store.close)
-        authority = Authority(
+        app = make_app(
+            settings.like,
             store,
             load_identity(settings.state),
             settings.behaviour,
@@ -79,7 +82,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         listener = _listen(settings.host, settings.port)
         stack.callback(listener.close)
         config = uvicorn.Config(
-            CmpApp(authority),
+            app,
             loop="uvloop",
             http="httptools",
             ws="none",

@@ -124,6 +124,15 @@ def test_serve_warns_where_others_can_reach_it(tmp_path: Path) -> None:
     assert err.startswith("warning: 0.0.0.0 may be reached from other machines")
 
 
+def test_serve_like_ejbca(tmp_path: Path) -> None:
+    with serve(tmp_path / "ca", "--like", "ejbca") as (_, lines):
+        url = lines[-1].split()[2].rstrip(",")
+        garbage = httpx.post(url + "/ejbca/publicweb/cmp/ra-hmac", content=b"x")
+    assert b"Not a valid CMP message." in garbage.content
+    problem = refused("serve", "--state", tmp_path / "ca", "--like", "ejbca", "--poll-count", "1")
+    assert "poll count" in str(problem)
+
+
 def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("bulkcmp.cli.ca.serve_ca", lambda settings, _: seen.append(settings))

@@ -64,6 +64,7 @@ from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec, PasswordMac, Popo, RsaPadding, Secret
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
+from bulkcmp.testca.app import Answering
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.store import Registration, Store
@@ -269,7 +270,7 @@ class Ca:
         state.create(folder, KeySpec.parse(spec), now)
         self.root: Identity = state.load_identity(folder)
         self.store: Store = state.open_books(folder)
-        self.authority = Authority(self.store, self.root)
+        self.authority: Answering = Authority(self.store, self.root)
 
     def close(self) -> None:
         self.store.close()
