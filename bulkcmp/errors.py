@@ -100,6 +100,8 @@ class Loss(StrEnum):
     """An answer of another content type, HTML for instance."""
     TOO_LARGE = "answer too large"
     BAD_HTTP = "malformed HTTP"
+    NOT_IN_BATCH = "no answer in the batch"
+    """The answer to a batch of messages has none to this one."""
 
 
 class TransportError(BulkcmpError):

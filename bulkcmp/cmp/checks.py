@@ -29,6 +29,7 @@ class Reason(StrEnum):
     SENDER = "wrong sender"
     BODY_TYPE = "unexpected message type"
     RESPONSE_COUNT = "wrong number of responses"
+    NESTING = "wrong nesting"
     RESPONSE_MISSING = "no response to this request"
     PROTECTION_MISSING = "protection missing"
     PROTECTION_ALGORITHM = "protection algorithm refused"

@@ -47,6 +47,22 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A `nested` message that ours travelled in was refused, or its answer failed a check.
+
+    Attributes:
+        now, sent: as of `Received`.
+        outcome: `BAD_RESPONSE` where a check failed, else what the refusal comes to.
+        proven: the refusal is known to be the CA's.
+    """
+
+    now: float
+    outcome: Outcome
+    sent: float
+    proven: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """No answer to what was sent last.
 
@@ -83,7 +99,7 @@ class Stop:
     now: float
 
 
-Event = Start | KeyDerived | Stored | Received | Lost | TimerFired | Stop
+Event = Start | KeyDerived | Stored | Received | Refused | Lost | TimerFired | Stop
 
 # --- instructions -----------------------------------------------------------------------------
 
@@ -178,7 +194,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a message, then tell `Received` or `Lost`.
+    """Send a message, then tell `Received`, `Refused` or `Lost`.
 
     Attributes:
         label: the body's name: `ir`, `pollReq`, `certConf` …

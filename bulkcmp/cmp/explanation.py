@@ -151,6 +151,10 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         "not one CertResponse, status or poll entry for each request",
         "with --certs-per-message: does the CA take several? EJBCA takes one",
     ),
+    Reason.NESTING: Explanation(
+        "the nested answer has more layers than our message had",
+        "each --ra-cert and --ra-secret is a layer: are all of them given?",
+    ),
     Reason.RESPONSE_MISSING: Explanation(
         "the answer says nothing of this one of several requests in a message",
         "the CA ignores all but the first request, as EJBCA does: leave --certs-per-message away",
@@ -261,6 +265,10 @@ LOSSES: Final[dict[Loss, Explanation]] = {
         "--max-response raises the limit for a peer that you trust",
     ),
     Loss.BAD_HTTP: Explanation("what came is no HTTP", "is the port that of an HTTP server?"),
+    Loss.NOT_IN_BATCH: Explanation(
+        "the answer to a batch of messages has none to this one",
+        "the CA takes only the first message of a nested, as EJBCA does: leave --batch away",
+    ),
 }
 
 FAIL_INFOS: Final[dict[str, Explanation]] = {

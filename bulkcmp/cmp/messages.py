@@ -263,6 +263,24 @@ def decode_message(der: bytes) -> PKIMessage:
     )
 
 
+MAX_NESTED: Final = 1000
+"""Messages in one `nested` above which it is refused."""
+
+
+# PKIMessages ::= SEQUENCE SIZE (1..MAX) OF PKIMessage
+# NestedMessageContent ::= PKIMessages
+def decode_nested(message: PKIMessage) -> tuple[bytes, ...]:
+    """DER of each message in a `nested` (RFC 9810, 5.1.3.4), none of them decoded yet.
+
+    Raises:
+        RemoteCmpError: there is none, or more than MAX_NESTED.
+    """
+    inner = decode_sequence_of(message.body)
+    if not 0 < len(inner) <= MAX_NESTED:
+        raise RemoteCmpError(f"nested with {len(inner)} messages, accepted are 1 to {MAX_NESTED}")
+    return tuple(map(encode, inner))
+
+
 def protected_part(header: bytes, body: bytes) -> bytes:
     """DER of `ProtectedPart ::= SEQUENCE { header PKIHeader, body PKIBody }`."""
     return wrap(0x30, header, body)

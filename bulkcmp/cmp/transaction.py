@@ -35,6 +35,7 @@ from bulkcmp.cmp.events import (
     Part,
     Phase,
     Received,
+    Refused,
     Send,
     Start,
     Stop,
@@ -92,14 +93,17 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
     (State.KEYING, KeyDerived): ("_keyed", _GOING_ON | {State.RECORDING}),
     (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED, State.FINISHED})),
     (State.REQUESTED, Received): ("_receive", _ANSWERED),
+    (State.REQUESTED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.REQUESTED, Lost): ("_lose_request", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.CHECKING, KeyDerived): ("_check", frozenset({State.KEEPING, State.FINISHED})),
     (State.KEEPING, Stored): ("_kept", _GOING_ON),
     (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED, State.FINISHED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
     (State.POLLED, Received): ("_receive", _ANSWERED),
+    (State.POLLED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.POLLED, Lost): ("_lose_poll", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.CONFIRMING, Received): ("_receive", _ANSWERED),
+    (State.CONFIRMING, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.CONFIRMING, Lost): ("_lose_confirm", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.BACKING_OFF, TimerFired): (
         "_send_again",
@@ -311,6 +315,14 @@ class Transaction:
             return self._check(KeyDerived(event.now, self._mac_key))
         self.state = State.CHECKING
         return [DeriveKey(derivation)]
+
+    def _take_refusal(self, event: Refused) -> list[Instruction]:
+        """Nothing that speaks of this transaction alone came."""
+        self._clock(event)
+        self._awaiting = self.state
+        if event.outcome.outcome is OutcomeClass.BAD_RESPONSE:
+            return self._finish_badly(event.now, event.outcome)
+        return self._refused(event.now, event.outcome, proven=event.proven)
 
     def _mac_of(self, message: PKIMessage) -> MacParameters | None:
         """The MAC parameters of a response, or None where it is signed."""
@@ -754,12 +766,16 @@ class Transaction:
 
     def _refuse_response(self, now: float, error: CheckError) -> list[Instruction]:
         """A response that fails a check."""
-        refused = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
+        bad = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
+        return self._finish_badly(now, bad)
+
+    def _finish_badly(self, now: float, bad: Outcome) -> list[Instruction]:
+        """End on a bad response."""
         if self._awaiting is not State.CONFIRMING:
-            return self._finish(now, refused)
-        waiting = replace(refused, outcome=OutcomeClass.STILL_WAITING)
+            return self._finish(now, bad)
+        waiting = replace(bad, outcome=OutcomeClass.STILL_WAITING)
         return self._leave_unconfirmed(
-            now, OutcomeClass.ISSUED_UNPROVEN, error.reason.value, error.what, waiting=waiting
+            now, OutcomeClass.ISSUED_UNPROVEN, bad.reason, bad.detail, waiting=waiting
         )
 
     def _refused(self, now: float, outcome: Outcome, *, proven: bool = True) -> list[Instruction]:
@@ -862,7 +878,7 @@ class Transaction:
         self._sends += send.opens
         return [send]
 
-    def _clock(self, event: Received) -> None:
+    def _clock(self, event: Received | Refused) -> None:
         if self._started is None:
             self._started = event.sent
         if self.state is State.REQUESTED and self._request_answered is None:

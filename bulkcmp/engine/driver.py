@@ -14,6 +14,7 @@ from bulkcmp.cmp.events import (
     KeyDerived,
     Lost,
     Received,
+    Refused,
     Send,
     Start,
     Stop,
@@ -24,9 +25,9 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.protection import Derivation
 from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.engine.nesting import Client, NestingError
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
-from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer
 
 
@@ -44,7 +45,7 @@ class Surroundings:
         stopping: set when the run stops.
     """
 
-    client: CmpHttpClient
+    client: Client
     clock: Clock
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
@@ -100,7 +101,7 @@ async def drive(
                 assert_never(instruction)
 
 
-async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Lost:
+async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Refused | Lost:
     if send.opens and not await _admitted(around):
         raise StoppedError
     clock = around.clock
@@ -110,6 +111,14 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
         if first and error.loss in (Loss.CONNECT, Loss.TLS):
             raise UnreachableError(error.loss, error.what) from error
         return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
+    except NestingError as error:
+        times, refusal = error.times, error.refusal
+        return Refused(
+            clock.unix(times.finished),
+            refusal.outcome,
+            sent=clock.unix(times.started),
+            proven=refusal.proven,
+        )
     times = reply.times
     return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
 

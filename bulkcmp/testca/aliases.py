@@ -25,13 +25,22 @@ class Authentication(StrEnum):
     CERTIFICATE = "certificate"
     REG_TOKEN = "regToken"  # noqa: S105 # as above
     """Nothing: requests are not protected, and a regToken in them is the end entity's secret."""
+    EITHER = "shared secret or certificate"
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
+    """A place where requests are taken.
+
+    Attributes:
+        nested: only within a `nested` message of an RA (RFC 9810, 5.1.3.4); the other aliases take
+            such messages too.
+    """
+
     name: str
     mode: Mode
     authentication: Authentication
+    nested: bool = False
 
 
 CLIENT_HMAC: Final = Alias("client-hmac", Mode.CLIENT, Authentication.SECRET)
@@ -39,8 +48,11 @@ CLIENT_CERT: Final = Alias("client-cert", Mode.CLIENT, Authentication.CERTIFICAT
 CLIENT_REG_TOKEN: Final = Alias("client-regtoken", Mode.CLIENT, Authentication.REG_TOKEN)
 RA_HMAC: Final = Alias("ra-hmac", Mode.RA, Authentication.SECRET)
 RA_CERT: Final = Alias("ra-cert", Mode.RA, Authentication.CERTIFICATE)
+NESTED: Final = Alias("nested", Mode.CLIENT, Authentication.EITHER, nested=True)
 
-ALIASES: Final = {a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, CLIENT_REG_TOKEN, RA_HMAC, RA_CERT)}
+ALIASES: Final = {
+    a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, CLIENT_REG_TOKEN, RA_HMAC, RA_CERT, NESTED)
+}
 DEFAULT_ALIAS: Final = RA_HMAC
 """The alias at `/.well-known/cmp`, where no profile is named."""
 
@@ -129,6 +141,7 @@ class Behaviour:
         unprotected_errors: send errors and rejections unprotected.
         sign_answers: sign answers to MAC-protected requests; None is the alias's own way: client
             mode signs, as EJBCA's always does, RA mode answers by MAC.
+        bare_nested: answer only the first message of a `nested`, and that bare, as EJBCA does.
         p10cr_cert_req_id: certReqId that answers a p10cr: -1 (RFC 9483, 4.1.4) or 0.
         one_shot: an end entity enrolls once, as in EJBCA's client mode.
         time_tolerance: seconds that a messageTime may be off; None accepts any.
@@ -147,6 +160,7 @@ class Behaviour:
     implicit_confirm: bool = True
     unprotected_errors: bool = False
     sign_answers: bool | None = None
+    bare_nested: bool = False
     p10cr_cert_req_id: int = -1
     one_shot: bool = False
     time_tolerance: float | None = 300.0

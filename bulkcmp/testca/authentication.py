@@ -22,7 +22,7 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Secret
 from bulkcmp.testca import attributes
-from bulkcmp.testca.aliases import Alias, Authentication, Mode
+from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias, Authentication, Mode
 from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_name
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
@@ -69,9 +69,21 @@ class Authenticator:
             return self._by_reg_token(alias, message)
         if message.protection is None:
             raise RefusedError("badMessageCheck", "the request is not protected")
-        if alias.authentication is Authentication.SECRET:
+        by_mac = alias.authentication is Authentication.SECRET
+        if alias.authentication is Authentication.EITHER:
+            by_mac = _parameters(message) is not None
+        if by_mac:
             return self._by_mac(alias, message)
         return self._by_signature(alias, message, now)
+
+    def authenticate_layer(self, message: PKIMessage, now: dt.datetime) -> Requester:
+        """Check the protection of a `nested` message, which is that of an RA.
+
+        Raises:
+            RefusedError: as of `authenticate`.
+        """
+        by_mac = _parameters(message) is not None
+        return self.authenticate(RA_HMAC if by_mac else RA_CERT, message, now)
 
     def _by_mac(self, alias: Alias, message: PKIMessage) -> Requester:
         parameters = _parameters(message)

@@ -3,13 +3,13 @@
 import datetime as dt
 import secrets
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message
+from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message, decode_nested
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca import response
-from bulkcmp.testca.aliases import Alias, Behaviour
+from bulkcmp.testca.aliases import RA_HMAC, Alias, Behaviour
 from bulkcmp.testca.authentication import Authenticator, Requester
 from bulkcmp.testca.confirmation import Confirmation
 from bulkcmp.testca.crl import current_crl
@@ -24,6 +24,9 @@ from bulkcmp.testca.refusal import RefusedError, Rejections
 from bulkcmp.testca.response import Answer, Responder
 from bulkcmp.testca.revocation import Revocation
 from bulkcmp.testca.store import Store
+
+_MAX_LAYERS: Final = 16
+"""Layers of `nested` messages around each other."""
 
 Operation: TypeAlias = Callable[[Exchange], Answer]
 """Answers one type of message; raises RefusedError where it refuses."""
@@ -96,17 +99,35 @@ class Authority:
         Raises:
             BulkcmpError: the books can't be written.
         """
+        return self._handle(alias, request, now, layers=0)
+
+    def _handle(self, alias: Alias, request: bytes, now: dt.datetime, *, layers: int) -> bytes:
+        """Answer a request that came within so many layers of `nested` messages."""
         behaviour = self.behaviour(alias)
         nonce = self._responder.make_nonce()
         message: PKIMessage | None = None
         requester: Requester | None = None
+        signs = behaviour.signs_answers(alias)
         try:
             message = decode_message(request)
-            requester = self._authenticator.authenticate(alias, message, now)
-            check_header(message, behaviour, now)
-            exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
-            with self._store.writing():
-                answer = self._answer(exchange)
+            if message.body_type is BodyType.NESTED:
+                signs = behaviour.signs_answers(RA_HMAC)
+                requester = self._authenticator.authenticate_layer(message, now)
+                check_header(message, behaviour, now)
+                answers = self._answer_each(alias, behaviour, message, now, layers + 1)
+                if behaviour.bare_nested:
+                    return answers[0]
+                answer = response.nested(answers)
+            else:
+                if alias.nested and not layers:
+                    raise RefusedError(
+                        "notAuthorized", f"alias {alias.name} takes nested messages of an RA only"
+                    )
+                requester = self._authenticator.authenticate(alias, message, now)
+                check_header(message, behaviour, now)
+                exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
+                with self._store.writing():
+                    answer = self._answer(exchange)
         except RemoteCmpError as problem:
             answer = response.error(RefusedError("badDataFormat", problem.what))
         except RefusedError as refusal:
@@ -117,9 +138,20 @@ class Authority:
             answer,
             nonce=nonce,
             now=now,
-            sign=behaviour.signs_answers(alias),
+            sign=signs,
             protect=not (answer.refuses and behaviour.unprotected_errors),
         )
+
+    def _answer_each(
+        self, alias: Alias, behaviour: Behaviour, message: PKIMessage, now: dt.datetime, layers: int
+    ) -> list[bytes]:
+        """Answer the messages in a `nested`, each for itself (RFC 9483, 5.2.2)."""
+        if layers > _MAX_LAYERS:
+            raise RefusedError("badDataFormat", f"more than {_MAX_LAYERS} layers of nested")
+        inner = decode_nested(message)
+        if behaviour.bare_nested:
+            inner = inner[:1]
+        return [self._handle(alias, one, now, layers=layers) for one in inner]
 
     def _answer(self, exchange: Exchange) -> Answer:
         operation = self._operations.get(exchange.message.body_type)

@@ -49,7 +49,7 @@ def client_alias(name: str) -> Alias:
     if alias.mode is Mode.RA:
         raise InputError(
             f"at alias {name} the RA registers end entities itself",
-            hint="register them for client-hmac, client-cert or client-regtoken",
+            hint="register them for client-hmac, client-cert, client-regtoken or nested",
         )
     return alias
 

@@ -81,6 +81,11 @@ def confirmed() -> Answer:
     return Answer(_CONFIRMED)
 
 
+def nested(messages: Sequence[bytes]) -> Answer:
+    """A `nested` with the DER of the answers to the messages of another."""
+    return Answer(body(BodyType.NESTED, wrap(0x30, *messages)))
+
+
 def error(refusal: RefusedError) -> Answer:
     """An error message (RFC 9810, 5.3.21)."""
     content = ErrorMsgContent(pKIStatusInfo=_rejection(refusal))

@@ -141,6 +141,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         *common, "--delay", "0.5", "--poll-count", "2", "--poll-every", "3", "--check-after", "3",
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
+        "--bare-nested",
         "--time-tolerance", "60", "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
     ok(*common, "--reject-every", "2", "--mac-answers", "--url", "http://ca.test")
@@ -154,6 +155,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (
         False, True, True,
     )  # fmt: skip
+    assert (told.bare_nested, plain.bare_nested) == (True, False)
     assert (told.p10cr_cert_req_id, told.time_tolerance, told.one_shot) == (0, 60, False)
     assert {name: b.one_shot for name, b in seen[0].exceptions.items()} == {
         "client-hmac": True,
@@ -235,6 +237,7 @@ def test_show_json(ca: Path) -> None:
         "client-regtoken",
         "ra-hmac",
         "ra-cert",
+        "nested",
     }
     assert "/ejbca/publicweb/cmp/client-hmac" in facts["aliases"]["client-hmac"]["paths"]
     assert "/.well-known/cmp" in facts["aliases"]["ra-hmac"]["paths"]

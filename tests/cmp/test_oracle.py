@@ -11,12 +11,18 @@ from pyasn1.codec.der import decoder, encoder
 from pyasn1.type import namedtype, tag, univ
 from pyasn1_modules import rfc4210, rfc4211, rfc5280
 
-from bulkcmp.cmp import algorithms, messages
+from bulkcmp.cmp import algorithms, messages, nested, protection
 from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import TimerFired
 from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage, decode_message
 from bulkcmp.cmp.protection import MacParameters, algorithm_of
-from bulkcmp.cmp.request import Credential, MacCredential, NoCredential, SignatureCredential
+from bulkcmp.cmp.request import (
+    Credential,
+    MacCredential,
+    NoCredential,
+    Protector,
+    SignatureCredential,
+)
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import (
     Operation,
@@ -202,7 +208,15 @@ def _same_pkcs10(der: bytes) -> None:
     assert x509.load_der_x509_csr(der).is_signature_valid
 
 
+def _same_nested(der: bytes) -> None:
+    theirs = [bytes(one) for one in _read(der, rfc4210.NestedMessageContent())]
+    assert wrap(0x30, *theirs) == der
+    for one in theirs:
+        _same(one)
+
+
 SAME = {
+    BodyType.NESTED: _same_nested,
     BodyType.IR: _same_cert_request,
     BodyType.CR: _same_cert_request,
     BodyType.KUR: _same_cert_request,
@@ -350,6 +364,24 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
     assert labels == [operation.value, "pollReq", *["certConf"] * (operation != Operation.RR)]
     for send in run.sent:
         _same(send.message)
+
+    # and in what RAs put around it
+    profile = run.profile
+    layers = []
+    for credential in data.draw(st.lists(credentials(pki), min_size=1, max_size=3)):
+        key: bytes | None = None
+        if isinstance(credential, MacCredential):
+            key = protection.derive(credential.derivation)
+        layers.append(Protector(credential, profile, key))
+    sealed = nested.seal(
+        [send.message for send in run.sent[: data.draw(st.integers(1, 3))]],
+        layers,
+        now=run.now,
+        transaction_id=data.draw(st.binary(min_size=16, max_size=16)),
+        nonce=data.draw(st.binary(min_size=16, max_size=16)),
+    )
+    _same(sealed.message)
+    assert decode_message(sealed.message).body_type is BodyType.NESTED
 
 
 def test_the_names_of_fail_info_bits_are_the_same() -> None:

@@ -18,6 +18,7 @@ LOST = {
     Loss.GATEWAY: OutcomeClass.UNKNOWN,
     Loss.TOO_LARGE: OutcomeClass.UNKNOWN,
     Loss.BAD_HTTP: OutcomeClass.UNKNOWN,
+    Loss.NOT_IN_BATCH: OutcomeClass.UNKNOWN,
     Loss.HTTP_STATUS: OutcomeClass.HTTP_ERROR,
     Loss.NOT_CMP: OutcomeClass.NOT_CMP,
 }

@@ -21,6 +21,7 @@ from bulkcmp.cmp.events import (
     Part,
     Phase,
     Received,
+    Refused,
     Send,
     Start,
     Stop,
@@ -1637,6 +1638,46 @@ def test_a_local_error_takes_nothing_back_from_what_was_reached(
     )
 
 
+# --- nested -------------------------------------------------------------------------------------
+
+SAID_NO = Outcome(OutcomeClass.REJECTED, "badRequest", "no", fail_info=("badRequest",))
+BADLY_NESTED = Outcome(OutcomeClass.BAD_RESPONSE, Reason.NESTING.value, "one layer too many")
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_request_refused_with_what_it_travelled_in(make_run: "MakeRun", *, proven: bool) -> None:
+    for begin in (_requested, _polled):
+        run = begin(make_run)
+        run.now += 2.0
+        finish = run.go(Refused(run.now, SAID_NO, run.now - 2.0, proven=proven))
+        assert isinstance(finish, Finish)
+        assert finish.outcome == SAID_NO
+    assert _refused(_requested(make_run), BADLY_NESTED) == BADLY_NESTED
+
+
+def test_a_confirmation_refused_with_what_it_travelled_in(make_run: "MakeRun") -> None:
+    for outcome, proven, expected in (
+        (SAID_NO, True, OutcomeClass.ISSUED_CONFIRMATION_REFUSED),
+        (SAID_NO, False, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN),
+        (BADLY_NESTED, True, OutcomeClass.ISSUED_UNPROVEN),
+    ):
+        run = _confirming(make_run)
+        assert _refused(run, outcome, proven=proven).outcome is expected
+
+
+def test_the_time_of_a_refusal_counts(make_run: "MakeRun") -> None:
+    run = _requested(make_run)
+    finish = run.go(Refused(run.now + 2.0, SAID_NO, run.now))
+    assert isinstance(finish, Finish)
+    assert (finish.timings.service, finish.timings.request) == (2.0, 2.0)
+
+
+def _refused(run: "Run", outcome: Outcome, *, proven: bool = True) -> Outcome:
+    finish = run.go(Refused(run.now, outcome, run.now, proven=proven))
+    assert isinstance(finish, Finish)
+    return finish.outcome
+
+
 # --- the table ----------------------------------------------------------------------------------
 
 EVENTS: dict[type[Event], Event] = {
@@ -1644,6 +1685,7 @@ EVENTS: dict[type[Event], Event] = {
     KeyDerived: KeyDerived(0.0, b"key"),
     Stored: Stored(0.0),
     Received: Received(0.0, b"", 0.0),
+    Refused: Refused(0.0, SAID_NO, 0.0),
     Lost: Lost(0.0, Loss.CUT, ""),
     TimerFired: TimerFired(0.0),
     Stop: Stop(0.0),
@@ -1728,6 +1770,9 @@ def test_the_table_promises_nothing_that_does_not_happen(
     def stop(run: "Run") -> object:
         return run.go(Stop(run.now))
 
+    def refuse(run: "Run") -> object:
+        return run.go(Refused(run.now, SAID_NO, run.now))
+
     def nonsense(run: "Run") -> object:
         return run.receive(b"?")
 
@@ -1744,6 +1789,7 @@ def test_the_table_promises_nothing_that_does_not_happen(
     for make in (_waiting, _polled, _confirming):
         way(make(make_run), *([] if make is _waiting else [nonsense]))
         if make is not _waiting:
+            way(make(make_run), refuse)
             way(make(make_run), lose, wake)
             way(make(make_run), lose, stop)
             way(make(make_run, profile=Profile(retries=0)), lose)
@@ -1757,6 +1803,7 @@ def test_the_table_promises_nothing_that_does_not_happen(
     without_key(start, lose)
     without_key(start, lambda run: run.receive(run.answer(peer.waiting()).signed(pki.signer)))
     way(make_run(), start, nonsense)
+    way(make_run(), start, refuse)
     way(make_run(), start, lose, wake)
     way(make_run(), start, lose, stop)
     way(make_run(profile=Profile(retries=0)), start, lose)

@@ -6,6 +6,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.testca.aliases import (
     ALIASES,
     CLIENT_HMAC,
+    NESTED,
     RA_CERT,
     RA_HMAC,
     Alias,
@@ -28,6 +29,10 @@ from bulkcmp.testca.aliases import (
         ("/.well-known/cmp", RA_HMAC),
         ("/.well-known/cmp/", RA_HMAC),
         ("/.well-known/cmp/initialization", RA_HMAC),
+        ("/.well-known/cmp/nested", RA_HMAC),
+        ("/.well-known/cmp/p/nested", NESTED),
+        ("/.well-known/cmp/p/nested/nested", NESTED),
+        ("/ejbca/publicweb/cmp/nested", NESTED),
         ("/.well-known/cmp/unknown", None),
         ("/.well-known/cmp/p/client-hmac", CLIENT_HMAC),
         ("/.well-known/cmp/p/client-hmac/keyupdate", CLIENT_HMAC),
