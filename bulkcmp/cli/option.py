@@ -224,7 +224,9 @@ AcceptProtection_ = Annotated[
     str | None,
     _option(
         _TRUST,
-        f"How answers may be protected: {', '.join(AcceptProtection)}."
+        f"Protection that answers may have: {AcceptProtection.EITHER} (a MAC by --secret, or a"
+        f" signature by --trusted), {AcceptProtection.SAME} (as the request),"
+        f" {AcceptProtection.MAC} or {AcceptProtection.SIGNATURE}."
         f" Default: {AcceptProtection.EITHER}.",
         "--accept-protection",
         metavar="KIND",
@@ -260,7 +262,7 @@ Sans = Annotated[
     _option(
         _ROWS,
         "Subject alternative names: DNS, IP, URI, or with a prefix email: rid: dirName: upn:"
-        " otherName: ...; critical among them makes them so.",
+        " otherName: and more; critical among them makes them so.",
         metavar="LIST",
     ),
 ]
@@ -282,7 +284,7 @@ Extensions = Annotated[
     str | None,
     _option(
         _ROWS,
-        "Any extensions: OID=VALUE or OID:critical=VALUE, and VALUE as DER:HEX, UTF8:TEXT ...",
+        "Any extensions: OID=VALUE or OID:critical=VALUE; VALUE as DER:HEX or UTF8:TEXT.",
         metavar="LIST",
     ),
 ]

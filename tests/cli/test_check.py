@@ -70,3 +70,15 @@ def test_settings_file() -> None:
     Path("p.toml").write_text('subject = "/CN={id}"\nserver = "http://h/"\n')
     assert check("a.csv", "--config", "p.toml")[0] == []
     assert str(refused("a.csv", "--config", "q.toml")) == "q.toml: no such file"
+
+
+def test_every_column_of_the_template_is_checked() -> None:
+    columns = (
+        "issuer", "sans", "keyusage", "extkeyusage", "policy_oids", "extensions",
+        "extensions_from", "not_before", "not_after", "regtoken", "authenticator", "reginfo",
+    )  # fmt: skip
+    bad = [*["?"] * 6, "no/file", "then", "then", "hunter2", "hunter2", "?"]
+    Path("a.csv").write_text(f"id,{','.join(columns)}\na,{','.join(bad)}\n")
+    lines, _ = check("a.csv", "--subject", "/CN={id}", code=2)
+    assert sorted(line.split("column ")[1].split(":")[0] for line in lines) == sorted(columns)
+    assert "hunter2" not in "".join(lines)

@@ -188,3 +188,43 @@ def test_csr(
     with serving(pki, tools) as url:
         row = enroll(cli, pki, run, url, *MAC)
     assert (row["cmd"], row["outcome"]) == ("p10cr", "issued")
+
+
+@pytest.mark.parametrize("secret", [(), MAC], ids=["signed answers", "answers of either kind"])
+def test_unprotected_requests(
+    cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools", secret: tuple[str, ...]
+) -> None:
+    with serving(pki, tools, "-accept_unprotected") as url:
+        row = enroll(cli, pki, run, url, "--unprotected-requests", *secret)
+    assert row["outcome"] == "issued"
+    assert row["confirm_s"] != ""
+
+
+def test_unprotected_requests_are_refused_where_they_are_not_taken(
+    cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools"
+) -> None:
+    with serving(pki, tools) as url:
+        row = enroll(cli, pki, run, url, "--unprotected-requests", code=1)
+    assert row["outcome"] != "issued"
+    assert row["cert_file"] == ""
+
+
+def test_all_that_a_template_may_have(
+    cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools"
+) -> None:
+    with serving(pki, tools) as url:
+        row = enroll(
+            cli, pki, run, url, *MAC,
+            "--issuer", "/CN=Peer CA",
+            "--sans", "critical,{id}.example,otherName:1.2.3.4;UTF8:{id}",
+            "--keyusage", "critical,digitalSignature",
+            "--extkeyusage", "clientAuth,1.2.3.4",
+            "--policy-oids", "1.2.3=https://acme.example/cps,anyPolicy",
+            "--extensions", "1.2.3.4:critical=UTF8:{id},1.2.3.5=DER:0500",
+            "--not-before", "2027-01-31", "--not-after", "99991231235959Z",
+            "--regtoken", "pass:t0ken", "--authenticator", "pass:Smith",
+            "--reginfo", "version?1%corp_company?{id}%",
+        )  # fmt: skip
+    assert row["outcome"] == "issued"
+    assert b"t0ken" not in run.all_bytes()
+    assert b"Smith" not in run.all_bytes()

@@ -94,8 +94,9 @@ def test_paths_in_a_settings_file_are_relative_to_it(folder: Path) -> None:
 
 def test_nothing_shows_a_secret() -> None:
     options = Options(secret="pass:x1", keypass="x2", newkeypass="pass:x3", key_pass="pass:x4",
-                      keys_pass="pass:x5", tls_keypass="pass:x6")  # fmt: skip
-    for number in range(1, 7):
+                      keys_pass="pass:x5", tls_keypass="pass:x6", regtoken="pass:x7",
+                      authenticator="x8")  # fmt: skip
+    for number in range(1, 9):
         assert f"x{number}" not in repr(options)
         assert f"x{number}" not in json.dumps(options.facts())
 
@@ -130,6 +131,8 @@ def test_facts_hold_wherever_resume_is_called(folder: Path) -> None:
         ("secret", "stdin"),
         ("key_pass", "pass:x"),
         ("tls_keypass", "pass:x"),
+        ("regtoken", "pass:x"),
+        ("authenticator", "stdin"),
         ("server", "http://u:pw@h/"),
         ("proxy", "http://u:pw@h/"),
     ],
