@@ -5,7 +5,8 @@ good, but for what an error message says, which is shown as unauthenticated.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from cryptography import x509
@@ -59,12 +60,36 @@ class CheckError(RemoteCmpError):
         self.reason = reason
 
 
+class Judgement(StrEnum):
+    """What a check comes to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TOLERATED = "tolerated"
+    """Failed, and the profile lets that pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A check that was made; `reason` names it by what its failure is called."""
+
+    reason: Reason
+    judgement: Judgement
+    what: str
+    hint: str | None = None
+
+
+Witness = Callable[[Verdict], None]
+"""Is told of each check as it is made; runs have none, so that it costs them nothing."""
+
+
 def header(
     message: PKIMessage,
     *,
     transaction_id: bytes,
     nonces: Iterable[bytes],
     expect_sender: bytes | None,
+    witness: Witness | None = None,
 ) -> None:
     """Check version, transactionID, recipNonce and sender.
 
@@ -75,6 +100,7 @@ def header(
             implementations differ: the answer delivered after polling repeats that of the
             original request or that of the last pollReq.
         expect_sender: DER of the one Name that may stand as sender (`--expect-sender`), or None.
+        witness: is told of each check that passed.
 
     Raises:
         CheckError: with the reason.
@@ -82,33 +108,51 @@ def header(
     pvno = message.header.pvno
     if pvno not in (PVNO_CMP2000, PVNO_CMP2021):
         raise CheckError(Reason.VERSION, f"the response has pvno {pvno}")
+    if witness is not None:
+        witness(passed(Reason.VERSION, f"pvno {pvno}"))
     if message.header.transactionID != transaction_id:
         raise CheckError(
             Reason.TRANSACTION_ID,
             f"the response has transactionID {_hex(message.header.transactionID)},"
             f" ours is {transaction_id.hex()}",
         )
+    if witness is not None:
+        witness(passed(Reason.TRANSACTION_ID, transaction_id.hex()))
     if message.header.recipNonce not in tuple(nonces):
         raise CheckError(
             Reason.RECIP_NONCE,
             f"the response has recipNonce {_hex(message.header.recipNonce)},"
             " which is not our senderNonce",
         )
+    if witness is not None:
+        witness(passed(Reason.RECIP_NONCE, _hex(message.header.recipNonce)))
     if expect_sender is not None and not _same_name(message.sender, expect_sender):
         raise CheckError(
             Reason.SENDER,
             f"the response's sender is {_name(message.sender)}, expected is {_name(expect_sender)}",
         )
+    if witness is not None and expect_sender is not None:
+        witness(passed(Reason.SENDER, f"{_name(message.sender)}, as expected"))
+
+
+def passed(reason: Reason, what: str) -> Verdict:
+    return Verdict(reason, Judgement.PASSED, what)
 
 
 def signer(
-    message: PKIMessage, trust: Trust, at: dt.datetime, *, ignore_keyusage: bool
+    message: PKIMessage,
+    trust: Trust,
+    at: dt.datetime,
+    *,
+    ignore_keyusage: bool,
+    witness: Witness | None = None,
 ) -> x509.Certificate:
     """Find the certificate that signed a message, and check signature, path, usage and name.
 
     Args:
         at: the time of validation, aware.
         ignore_keyusage: accept a signer whose keyUsage lacks digitalSignature.
+        witness: is told of each check that passed, or that this lets pass.
 
     Returns:
         The signer's certificate.
@@ -137,8 +181,18 @@ def signer(
             )
             unsigned.append(CheckError(reason, error.what))
             continue
+        if witness is not None:
+            witness(passed(Reason.SIGNATURE, f"by {_name(_subject(der))}"))
         try:
-            _check_signer(message, der, certificate, trust, at, ignore_keyusage=ignore_keyusage)
+            _check_signer(
+                message,
+                der,
+                certificate,
+                trust,
+                at,
+                ignore_keyusage=ignore_keyusage,
+                witness=witness,
+            )
         except CheckError as error:
             # one key may stand in several certificates: an expired one, and its renewal
             refused.append(error)
@@ -166,21 +220,37 @@ def _check_signer(
     at: dt.datetime,
     *,
     ignore_keyusage: bool,
+    witness: Witness | None,
 ) -> None:
+    path: tuple[bytes, ...] | None = None
     if der != trust.srvcert:
         try:
-            trust.signers.cached_chain(der, message.extra_certs, at)
+            path = trust.signers.cached_chain(der, message.extra_certs, at)
         except RemoteCmpError as error:
             raise CheckError(
                 Reason.SIGNER_NOT_TRUSTED,
                 f"the response is signed by {_name(_subject(der))}: {error.what}",
                 hint="is --trusted the CA's certificate, and the address the right server?",
             ) from error
-    if not ignore_keyusage and not _may_sign(certificate):
+    if witness is not None:
+        what = "it is --srvcert" if path is None else _path(path)
+        witness(passed(Reason.SIGNER_NOT_TRUSTED, what))
+    may_sign = _may_sign(certificate)
+    if not may_sign and not ignore_keyusage:
         raise CheckError(
             Reason.SIGNER_KEY_USAGE,
             f"the signer {_name(_subject(der))} has a keyUsage without digitalSignature",
             hint="--ignore-keyusage accepts it",
+        )
+    if witness is not None:
+        witness(
+            passed(Reason.SIGNER_KEY_USAGE, "it may sign")
+            if may_sign
+            else Verdict(
+                Reason.SIGNER_KEY_USAGE,
+                Judgement.TOLERATED,
+                "a keyUsage without digitalSignature (--ignore-keyusage)",
+            )
         )
     if not _same_name(_subject(der), message.sender):
         raise CheckError(
@@ -188,6 +258,8 @@ def _check_signer(
             f"the response's sender is {_name(message.sender)}, but {_name(_subject(der))}"
             " signed it",
         )
+    if witness is not None:
+        witness(passed(Reason.SENDER, f"{_name(message.sender)}, as the signer"))
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:
@@ -209,6 +281,7 @@ def issued(
     trust: Trust,
     extra: tuple[bytes, ...],
     at: dt.datetime,
+    witness: Witness | None = None,
 ) -> tuple[tuple[bytes, ...], bool]:
     """Check a certificate that was issued to us.
 
@@ -218,6 +291,7 @@ def issued(
         subject: DER of the Name that was asked for, or None where the CA was to choose.
         extra: DER certificates that may help to build the path.
         at: now, aware. A certificate whose validity begins later is checked as of its beginning.
+        witness: is told of each check that passed, or that `subject_check` lets pass.
 
     Returns:
         The issuers' certificates (DER, nearest first), and whether the subject is another than
@@ -239,8 +313,12 @@ def issued(
         raise CheckError(Reason.CERTIFICATE_MALFORMED, f"not a usable certificate: {error}") from (
             error
         )
+    if witness is not None:
+        witness(passed(Reason.CERTIFICATE_MALFORMED, f"serial {certificate.serial_number:X}"))
     if public_key is not None and spki != public_key:
         raise CheckError(Reason.PUBLIC_KEY, "the certificate is for a public key that is not ours")
+    if witness is not None and public_key is not None:
+        witness(passed(Reason.PUBLIC_KEY, "the one that was asked for"))
     changed = subject is not None and not _same_name(got.public_bytes(), subject)
     if changed and subject_check is SubjectCheck.EXACT:
         raise CheckError(
@@ -248,8 +326,13 @@ def issued(
             f"the certificate is for {got.rfc4514_string()}, asked for was {_name(subject)}",
             hint="--subject-check record accepts what the CA chose, and records both",
         )
+    if witness is not None and subject is not None:
+        judgement = Judgement.TOLERATED if changed else Judgement.PASSED
+        witness(Verdict(Reason.SUBJECT, judgement, got.rfc4514_string()))
     if not_after < at:
         raise CheckError(Reason.EXPIRED, f"the certificate expired at {not_after:%Y-%m-%d %H:%M}Z")
+    if witness is not None:
+        witness(passed(Reason.EXPIRED, f"good until {not_after:%Y-%m-%d %H:%M}Z"))
     try:
         chain = trust.issuers.chain(der, extra, max(at, not_before))
     except RemoteCmpError as error:
@@ -258,7 +341,14 @@ def issued(
             f"the certificate: {error.what}",
             hint="is --trusted (or --out-trusted) the anchor of this CA?",
         ) from error
+    if witness is not None:
+        witness(passed(Reason.CHAIN, _path(chain)))
     return chain, changed
+
+
+def _path(chain: tuple[bytes, ...]) -> str:
+    """The names of a certificate's issuers."""
+    return "itself an anchor" if not chain else " / ".join(_name(_subject(der)) for der in chain)
 
 
 def _subject(der: bytes) -> bytes | None:

@@ -219,6 +219,36 @@ CHECKS: Final[dict[Reason, Explanation]] = {
     ),
 }
 
+TITLES: Final[dict[Reason, str]] = {
+    Reason.MALFORMED: "message",
+    Reason.VERSION: "version",
+    Reason.TRANSACTION_ID: "transactionID",
+    Reason.RECIP_NONCE: "recipNonce",
+    Reason.SENDER: "sender",
+    Reason.BODY_TYPE: "message type",
+    Reason.RESPONSE_COUNT: "number of responses",
+    Reason.RESPONSE_MISSING: "response to this request",
+    Reason.PROTECTION_MISSING: "protection present",
+    Reason.PROTECTION_ALGORITHM: "protection algorithm",
+    Reason.PROTECTION_KIND: "kind of protection",
+    Reason.MAC: "MAC",
+    Reason.NO_SECRET: "shared secret",
+    Reason.SIGNATURE: "signature",
+    Reason.SIGNER_MISSING: "signer's certificate",
+    Reason.SIGNER_NOT_TRUSTED: "signer's path",
+    Reason.SIGNER_KEY_USAGE: "signer's key usage",
+    Reason.CERT_REQ_ID: "certReqId",
+    Reason.CHECK_AFTER: "checkAfter",
+    Reason.STATUS: "PKIStatus",
+    Reason.CERTIFICATE_MISSING: "certificate present",
+    Reason.CERTIFICATE_MALFORMED: "certificate",
+    Reason.PUBLIC_KEY: "public key",
+    Reason.SUBJECT: "subject",
+    Reason.EXPIRED: "validity",
+    Reason.CHAIN: "chain",
+}
+"""What a check is called where it may have passed."""
+
 OF_CERTIFICATE: Final = frozenset(
     {
         Reason.CERTIFICATE_MALFORMED,

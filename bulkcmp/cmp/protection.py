@@ -139,6 +139,9 @@ class MacParameters:
     kind: PasswordMac = PasswordMac.PBM
     key_length: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.kind.value}, {self.iterations} iterations of {self.digest}, hmac {self.mac}"
+
     @classmethod
     def choose(
         cls,

@@ -23,7 +23,7 @@ from typing import Final
 from bulkcmp.cmp import algorithms, checks, outcomes, protection
 from bulkcmp.cmp import request as requests
 from bulkcmp.cmp.asn1 import content, decode, decode_sequence_of, encode, tag, wrap
-from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -66,7 +66,7 @@ from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import AcceptProtection, Operation, Outcome, OutcomeClass, Profile, Timings
+from bulkcmp.model import AcceptProtection, Outcome, OutcomeClass, Profile, Timings
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -137,6 +137,7 @@ class Transaction:
         nonces: gives 16 fresh random octets for each message.
         jitter: gives numbers of [0, 1) by which back-off is spread.
         checkpoint: where an earlier process left off.
+        witness: is told of each check of an answer as it is made, in order.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class Transaction:
         nonces: Iterator[bytes],
         jitter: Iterator[float],
         checkpoint: Checkpoint | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.state = State.NEW
         self._applicants = applicants
@@ -160,6 +162,7 @@ class Transaction:
         self._nonces = nonces
         self._jitter = jitter
         self._checkpoint = checkpoint
+        self._witness = witness
         self._protector: Protector | None = None
         self._mac_key: bytes | None = None
         self._request: requests.Request | None = None
@@ -301,6 +304,7 @@ class Transaction:
             message = decode_message(event.message)
         except RemoteCmpError as error:
             return self._refuse_response(event.now, CheckError(Reason.MALFORMED, error.what))
+        self._passed(Reason.MALFORMED, message.body_type.label)
         try:
             parameters = self._mac_of(message)
         except CheckError as error:
@@ -328,6 +332,7 @@ class Transaction:
         """The MAC parameters of a response, or None where it is signed."""
         if message.protection is None or message.header.protectionAlg is None:
             raise CheckError(Reason.PROTECTION_MISSING, "the response is not protected")
+        self._passed(Reason.PROTECTION_MISSING)
         try:
             parameters = protection.mac_parameters(
                 message, max_iterations=self._profile.max_pbm_iterations
@@ -346,6 +351,8 @@ class Transaction:
             raise CheckError(
                 Reason.NO_SECRET, "the response has a MAC, but we share no secret with the server"
             )
+        if parameters is not None and self._witness is not None:
+            self._passed(Reason.PROTECTION_ALGORITHM, str(parameters))
         return parameters
 
     @property
@@ -372,6 +379,7 @@ class Transaction:
             protection.check_mac(message, parameters, event.key)
         except RemoteCmpError as error:
             return self._unproven(event.now, message, CheckError(Reason.MAC, error.what))
+        self._passed(Reason.MAC, "by the secret that we share")
         return self._proven(event.now, message)
 
     def _check_signed(self, now: float, message: PKIMessage) -> list[Instruction]:
@@ -381,6 +389,7 @@ class Transaction:
                 self._trust,
                 _utc(now),
                 ignore_keyusage=self._profile.ignore_keyusage,
+                witness=self._witness,
             )
         except CheckError as error:
             return self._unproven(now, message, error)
@@ -391,6 +400,7 @@ class Transaction:
         is_ours = message.header.transactionID == self._transaction_id
         if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
             if self._profile.tolerate_pkiconf and is_ours:
+                self._tolerated(error, "--tolerate-pkiconf")
                 return self._confirmed_by(now, message)
             return self._refuse_response(now, error)
         refusal = _refusal(message)
@@ -399,7 +409,10 @@ class Transaction:
         status, details = refusal
         believed = self._profile.unprotected_errors and is_ours
         outcome = outcomes.refused(status, authenticated=believed, details=details)
-        if not believed:
+        if believed:
+            self._tolerated(error, "--unprotected-errors")
+        else:
+            self._failed(error)
             outcome = replace(outcome, detail=f"{outcome.detail}; {error.what}")
         return self._refused(now, outcome, proven=believed)
 
@@ -421,24 +434,35 @@ class Transaction:
             transaction_id=self._transaction_id,
             nonces=nonces,
             expect_sender=self._profile.expect_sender,
+            witness=self._witness,
         )
 
     def _dispatch(self, now: float, message: PKIMessage) -> list[Instruction]:
-        answer = requests.BODY_TYPES[self._asked.operation][1]
-        if message.body_type is BodyType.ERROR:
-            return self._take_error(now, message)
-        if self._awaiting is State.CONFIRMING:
-            if message.body_type is BodyType.PKICONF:
+        kind = message.body_type
+        if kind not in self._expected_types:
+            raise CheckError(Reason.BODY_TYPE, f"{kind.label} in answer to {self._sent.label}")
+        self._passed(Reason.BODY_TYPE, kind.label)
+        match kind:
+            case BodyType.ERROR:
+                return self._take_error(now, message)
+            case BodyType.PKICONF:
                 return self._confirmed_by(now, message)
-        elif message.body_type is answer:
-            if self._asked.operation is Operation.RR:
+            case BodyType.POLL_REP:
+                return self._take_poll_rep(now, message)
+            case BodyType.RP:
                 return self._take_revocations(now, message)
-            return self._take_certificates(now, message)
-        elif self._awaiting is State.POLLED and message.body_type is BodyType.POLL_REP:
-            return self._take_poll_rep(now, message)
-        raise CheckError(
-            Reason.BODY_TYPE, f"{message.body_type.label} in answer to {self._sent.label}"
-        )
+            case _:
+                return self._take_certificates(now, message)
+
+    @property
+    def _expected_types(self) -> tuple[BodyType, ...]:
+        """What may answer the message that was sent last."""
+        if self._awaiting is State.CONFIRMING:
+            return BodyType.PKICONF, BodyType.ERROR
+        answer = requests.BODY_TYPES[self._asked.operation][1]
+        if self._awaiting is State.POLLED:
+            return answer, BodyType.POLL_REP, BodyType.ERROR
+        return answer, BodyType.ERROR
 
     def _take_error(self, now: float, message: PKIMessage) -> list[Instruction]:
         error = decode(ErrorMsgContent, message.body)
@@ -462,6 +486,8 @@ class Transaction:
                     Reason.CHECK_AFTER, f"pollRep with a checkAfter of {reply.checkAfter} s"
                 )
             check_after[reply.certReqId] = reply.checkAfter
+            self._passed(Reason.CERT_REQ_ID)
+            self._passed(Reason.CHECK_AFTER)
 
         def later(part: Part) -> Part:
             polled = self._poll_id(part)
@@ -533,6 +559,7 @@ class Transaction:
         parts = self._last.parts
         if not 0 < len(statuses) <= len(parts):
             raise CheckError(Reason.RESPONSE_COUNT, f"rp with {len(statuses)} statuses")
+        self._passed(Reason.RESPONSE_COUNT)
         if any(status.status == PKIStatus.WAITING for status in statuses):
             return self._whole_waits(now, message)
         answered = [
@@ -559,7 +586,9 @@ class Transaction:
                 # EJBCA answers an unreadable request with a certReqId of its own
                 refused = outcomes.refused(first.status, authenticated=True, details=[])
                 return self._refused(now, refused)
+        self._passed(Reason.RESPONSE_COUNT)
         answers = self._matched(responses, places)
+        self._passed(Reason.CERT_REQ_ID)
         helpers = tuple(encode(der) for der in reply.caPubs or ()) + message.extra_certs
         implicit = self._profile.implicit_confirm and message.info(IT_IMPLICIT_CONFIRM) is not None
         parts = list(self._last.parts)
@@ -619,8 +648,10 @@ class Transaction:
         try:
             if status.status not in outcomes.GRANTED:
                 raise CheckError(Reason.STATUS, f"a response with PKIStatus {status.status}")
+            self._passed(Reason.STATUS)
             certificate = _certificate_in(response)
         except CheckError as error:
+            self._failed(error)
             return replace(
                 part, outcome=Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
             )
@@ -634,10 +665,12 @@ class Transaction:
                 trust=self._trust,
                 extra=helpers,
                 at=_utc(now),
+                witness=self._witness,
             )
             kind = OutcomeClass.ISSUED_SUBJECT_CHANGED if changed else OutcomeClass.ISSUED
             granted = _granted(kind, status)
         except CheckError as error:
+            self._failed(error)
             granted = replace(
                 _granted(OutcomeClass.ISSUED_REFUSED, status),
                 reason=error.reason.value,
@@ -766,6 +799,7 @@ class Transaction:
 
     def _refuse_response(self, now: float, error: CheckError) -> list[Instruction]:
         """A response that fails a check."""
+        self._failed(error)
         bad = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
         return self._finish_badly(now, bad)
 
@@ -844,6 +878,21 @@ class Transaction:
         else:
             results = tuple(map(end, self._checkpoint.parts if parts is None else parts))
         return [Finish(results, self._checkpoint, self._timings(now), self._sends)]
+
+    # --- verdicts -------------------------------------------------------------------------------
+
+    def _passed(self, reason: Reason, what: str = "") -> None:
+        if self._witness is not None:
+            self._witness(checks.passed(reason, what))
+
+    def _failed(self, error: CheckError) -> None:
+        if self._witness is not None:
+            self._witness(Verdict(error.reason, Judgement.FAILED, error.what, error.hint))
+
+    def _tolerated(self, error: CheckError, option: str) -> None:
+        if self._witness is not None:
+            what = f"{error.what} ({option})"
+            self._witness(Verdict(error.reason, Judgement.TOLERATED, what))
 
     # --- helpers --------------------------------------------------------------------------------
 

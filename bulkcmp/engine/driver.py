@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import anyio
 
+from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -28,7 +29,20 @@ from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.engine.nesting import Client, NestingError
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
+from bulkcmp.io.http import Reply
 from bulkcmp.io.pacer import Pacer
+
+
+class Observer(Protocol):
+    """Looks on at transactions; runs have none."""
+
+    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
+        """A message was sent, and this came of it."""
+        ...
+
+    def judged(self, verdict: Verdict) -> None:
+        """A check of the last answer was made."""
+        ...
 
 
 class StoppedError(Exception):
@@ -43,6 +57,7 @@ class Surroundings:
         pacer: holds new transactions back; None where there is no ceiling.
         derive: makes a MAC key.
         stopping: set when the run stops.
+        observer: is told of each exchange.
     """
 
     client: Client
@@ -50,6 +65,7 @@ class Surroundings:
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
     stopping: anyio.Event
+    observer: Observer | None = None
 
 
 class UnreachableError(Exception):
@@ -108,10 +124,14 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
     try:
         reply = await around.client.post(send.message)
     except TransportError as error:
+        if around.observer is not None:
+            around.observer.exchanged(send, error)
         if first and error.loss in (Loss.CONNECT, Loss.TLS):
             raise UnreachableError(error.loss, error.what) from error
         return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
     except NestingError as error:
+        if around.observer is not None:
+            around.observer.exchanged(send, error)
         times, refusal = error.times, error.refusal
         return Refused(
             clock.unix(times.finished),
@@ -119,6 +139,8 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
             sent=clock.unix(times.started),
             proven=refusal.proven,
         )
+    if around.observer is not None:
+        around.observer.exchanged(send, reply)
     times = reply.times
     return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
 

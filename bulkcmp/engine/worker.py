@@ -31,7 +31,7 @@ from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
 from bulkcmp.engine.deriver import Deriver
-from bulkcmp.engine.driver import StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -98,6 +98,7 @@ class Worker:
         clock: of all times.
         make_client: the HTTP client for a setup; tests give one without a network.
         make_pacer: the rate ceiling for a setup.
+        observer: looks on at its transactions.
     """
 
     def __init__(
@@ -107,11 +108,13 @@ class Worker:
         *,
         make_client: Callable[[Setup], CmpHttpClient] = connect,
         make_pacer: Callable[[Setup], Pacer | None] = pacer,
+        observer: Observer | None = None,
     ) -> None:
         self._channel = channel
         self._clock = clock
         self._make_client = make_client
         self._make_pacer = make_pacer
+        self._observer = observer
         self._outbox = Outbox(channel)
         self._tickets: dict[int, anyio.Event] = {}
         self._ticket = itertools.count()
@@ -142,7 +145,12 @@ class Worker:
         with anyio.CancelScope() as leaving:
             async with self._make_client(setup) as client:
                 self._around = Surroundings(
-                    client, self._clock, self._make_pacer(setup), Deriver(), self._stopping
+                    client,
+                    self._clock,
+                    self._make_pacer(setup),
+                    Deriver(),
+                    self._stopping,
+                    self._observer,
                 )
                 try:
                     await self._work_off(setup.concurrency, tasks)
@@ -282,6 +290,7 @@ class Worker:
             nonces=_nonces(),
             jitter=_jitter(),
             checkpoint=checkpoint,
+            witness=None if self._observer is None else self._observer.judged,
         )
 
         async def store(checkpoint: Checkpoint) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from bulkcmp.cmp import algorithms, messages, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, Pss, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
+from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -366,6 +367,7 @@ class Run:
     jitter: float = 1.0
     now: float = NOW
     count: int = 1
+    verdicts: list[Verdict] | None = None
     edges: set[tuple[State, type[Event], State]] = field(default_factory=set)
     stored: list[Checkpoint] = field(default_factory=list)
     sent: list[Send] = field(default_factory=list)
@@ -383,6 +385,7 @@ class Run:
             nonces=(b"our nonce %6d" % number for number in itertools.count(1)),
             jitter=itertools.repeat(self.jitter),
             checkpoint=self.checkpoint,
+            witness=None if self.verdicts is None else self.verdicts.append,
         )
 
     @property
@@ -491,6 +494,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         new_key: bytes | None = None,
         cert_profile: str | None = None,
         count: int = 1,
+        verdicts: list[Verdict] | None = None,
         **entity: object,
     ) -> Run:
         asks = operation in (Operation.IR, Operation.CR, Operation.KUR)
@@ -513,6 +517,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             jitter,
             now,
             count,
+            verdicts,
         )
 
     return make

@@ -12,7 +12,7 @@ from bulkcmp.model import Outcome, OutcomeClass
 
 def test_nothing_is_left_out_and_nothing_is_foreign() -> None:
     assert set(explanation.CLASSES) == set(OutcomeClass)
-    assert set(explanation.CHECKS) == set(Reason)
+    assert set(explanation.CHECKS) == set(explanation.TITLES) == set(Reason)
     assert set(explanation.LOSSES) == set(Loss)
     assert set(explanation.FAIL_INFOS) == set(FAIL_INFO)
     assert set(explanation.STATUSES) == set(PKIStatus)
