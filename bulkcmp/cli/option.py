@@ -1,5 +1,7 @@
 """The options of commands that talk CMP; each bears the name that it has in `openssl cmp`."""
 
+from collections.abc import Callable, Collection
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -36,6 +38,32 @@ def _option(
         *names, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
     )
     return made
+
+
+def with_those_of(
+    other: Callable[..., None], *, but: Collection[str]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, which takes them as `**given`, the options of another.
+
+    Args:
+        but: names of parameters that it does not get.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = signature(command).parameters
+        new = [
+            one.replace(kind=Parameter.KEYWORD_ONLY)
+            for name, one in signature(other).parameters.items()
+            if name not in own and name not in but
+        ]
+        kept = [one for one in own.values() if one.kind is not Parameter.VAR_KEYWORD]
+        merged = Signature([*kept, *new])
+        command.__annotations__ = {name: one.annotation for name, one in merged.parameters.items()}
+        # what typer, and inspect, take for the parameters
+        setattr(command, "__signature__", merged)  # noqa: B010  # functions declare no such attribute
+        return command
+
+    return decorate
 
 
 def _flag(panel: str, text: str, name: str) -> typer.models.OptionInfo:

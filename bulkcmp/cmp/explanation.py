@@ -225,6 +225,7 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.TRANSACTION_ID: "transactionID",
     Reason.RECIP_NONCE: "recipNonce",
     Reason.SENDER: "sender",
+    Reason.NESTING: "layers",
     Reason.BODY_TYPE: "message type",
     Reason.RESPONSE_COUNT: "number of responses",
     Reason.RESPONSE_MISSING: "response to this request",

@@ -9,10 +9,11 @@ from typing import Final, Protocol, Self
 
 import anyio.to_thread
 
+from bulkcmp.engine.frame import Member
 from bulkcmp.errors import InputError, Where
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.model import KeySpec
+from bulkcmp.model import EndEntity, KeySpec, Operation
 
 _BATCH: Final = 256
 """Keys taken from a key file by one commit."""
@@ -29,6 +30,27 @@ class KeySource(Protocol):
     def starved(self) -> float:
         """Seconds that takers have waited, summed."""
         ...
+
+
+async def with_key(row: EndEntity, stored: bytes | None, keys: KeySource | None) -> Member:
+    """A row with the key to certify for it.
+
+    Args:
+        stored: the key that an earlier session made for it, if one did.
+        keys: gives it a key of its own; None where no row needs one.
+    """
+    if row.cmd in (Operation.P10CR, Operation.RR):
+        return Member(row)
+    if row.new_key is not None:
+        return Member(row, row.new_key)
+    if stored is not None:
+        return Member(row, stored)
+    if row.new_key_spec is None:
+        # kur with the key that the certificate has
+        return Member(row, row.key)
+    assert keys is not None
+    key, key_id = await keys.take(row.new_key_spec)
+    return Member(row, key, key_id, key_is_new=True)
 
 
 class PooledKeys:

@@ -17,11 +17,11 @@ from bulkcmp.cmp.messages import FAIL_INFO
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, Plan, Rows
-from bulkcmp.errors import InputError, Where
+from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.credential import read_certificates
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import read_settings
@@ -29,6 +29,8 @@ from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.model import (
     AcceptProtection,
+    BadRow,
+    EndEntity,
     KeySpec,
     PasswordMac,
     Popo,
@@ -40,6 +42,8 @@ from bulkcmp.model import (
 from bulkcmp.outputs.credentials import OutFormat, check_format
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
+
+_SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
@@ -308,17 +312,12 @@ class Options:
         self._refuse_two_readers()
         setup = self._setup(environ)
         workers = _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
-        key_pass = _secret("key_pass", self.key_pass, environ)
-        if self.plain_keys and key_pass is not None:
-            raise InputError(
-                "--key-pass and --plain-keys exclude each other",
-                hint="give --key-pass to store the keys encrypted, --plain-keys as they are",
-            )
+        key_pass = self.key_passphrase(environ)
         unlock(key_pass)
         key_file_pass = _secret("keys_pass", self.keys_pass, environ) or key_pass
         rows = self.rows(population_file, environ)
         population = rows.population
-        self._refuse_without_credential(population)
+        self._refuse_without_credential(population.columns)
         census = None
         if not self.skip_bad_rows or population.has_priorities:
             census = Census.take(rows)
@@ -347,6 +346,53 @@ class Options:
             notes=tuple(self._notes()),
         )
 
+    def key_passphrase(self, environ: Mapping[str, str]) -> Secret | None:
+        """What encrypts private keys; None with --plain-keys, or where neither was given.
+
+        Raises:
+            InputError: both were, or the passphrase can't be read.
+        """
+        key_pass = _secret("key_pass", self.key_pass, environ)
+        if self.plain_keys and key_pass is not None:
+            raise InputError(
+                "--key-pass and --plain-keys exclude each other",
+                hint="give --key-pass to store the keys encrypted, --plain-keys as they are",
+            )
+        return key_pass
+
+    def single(
+        self, population_file: str | None, row_id: str | None, environ: Mapping[str, str]
+    ) -> tuple[Setup, EndEntity]:
+        """How to talk to the server, and one end entity to talk for; nothing is written or sent.
+
+        Args:
+            population_file: where the end entity stands; None: the options alone make it.
+            row_id: which of them, by default the first; without a file, what it is called.
+
+        Raises:
+            InputError: something can't be used, or there is no such row.
+        """
+        self._refuse_two_readers()
+        setup = self._setup(environ)
+        if population_file is None:
+            self._refuse_without_credential(())
+            row = single_row(row_id or _SINGLE_ID, self.defaults(environ), environ)
+        else:
+            rows = self.rows(population_file, environ)
+            self._refuse_without_credential(rows.population.columns)
+            wanted = (one for one in rows if row_id in (None, one.id))
+            found = next(wanted, None)
+            if found is None:
+                where = Where(population_file)
+                raise InputError(f"has no row with the id {row_id!r}", where=where)
+            row = found
+        if isinstance(row, BadRow):
+            if population_file is not None:
+                raise InputErrors("the row can't be used", row.problems)
+            problem = row.problems[0]
+            raise InputError(problem.what, hint=problem.hint)
+        return setup, row
+
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
         """The rows of a population, completed by these options.
 
@@ -371,8 +417,8 @@ class Options:
                 hint="give one of them as env:NAME or file:PATH",
             )
 
-    def _refuse_without_credential(self, population: Population) -> None:
-        given = self.secret or self.cert or {"secret", "cert"} & set(population.columns)
+    def _refuse_without_credential(self, columns: Iterable[str]) -> None:
+        given = self.secret or self.cert or {"secret", "cert"}.intersection(columns)
         if given or self.unprotected_requests:
             return
         raise InputError(

@@ -36,7 +36,7 @@ from bulkcmp.engine.frame import (
     Unreachable,
 )
 from bulkcmp.engine.gathering import Gathering, Reunion
-from bulkcmp.engine.keys import KeySource
+from bulkcmp.engine.keys import KeySource, with_key
 from bulkcmp.engine.priority import by_priority
 from bulkcmp.engine.resumption import Resumption, resumption
 from bulkcmp.errors import BulkcmpError, TransportError
@@ -371,19 +371,7 @@ class Run:
             await self._hand_out(Task(members))
 
     async def _member(self, row: EndEntity, state: RowState | None) -> Member:
-        """A row with the key for it."""
-        if row.cmd in (Operation.P10CR, Operation.RR):
-            return Member(row)
-        if row.new_key is not None:
-            return Member(row, row.new_key)
-        if state is not None and state.key is not None:
-            return Member(row, state.key)
-        if row.new_key_spec is None:
-            # kur with the key that the certificate has
-            return Member(row, row.key)
-        assert self._keys is not None
-        key, key_id = await self._keys.take(row.new_key_spec)
-        return Member(row, key, key_id, key_is_new=True)
+        return await with_key(row, None if state is None else state.key, self._keys)
 
     async def _hand_out(self, task: Task) -> None:
         while self._open and not self._reached and not self._stopping:

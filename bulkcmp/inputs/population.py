@@ -15,6 +15,9 @@ from bulkcmp.model import BadRow, EndEntity
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 
+COMMAND_LINE: Final = "the command line"
+"""Stands for the file of a row that comes from none."""
+
 _HEADER_LIMIT: Final = 64 * 1024
 """Characters; a first line that is longer is no header."""
 
@@ -140,6 +143,16 @@ class Population:
             return self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
         except (OSError, ValueError) as error:
             raise unreadable(self._path, error) from None
+
+
+def single_row(row_id: str, defaults: Defaults, environ: Mapping[str, str]) -> EndEntity | BadRow:
+    """One end entity without a file, by the defaults alone.
+
+    Raises:
+        InputError: a default can't be used.
+    """
+    reader = RowReader(Path(COMMAND_LINE), ("id",), defaults, environ)
+    return reader.read(1, 1, [row_id], {})
 
 
 def digest_of(path: Path) -> str:

@@ -202,17 +202,16 @@ def _is_there(path: Path, part: _Part) -> bool:
 
 def _pem_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
     names = credential_files(OutFormat.PEM, item.id, has_key=item.key_pkcs8 is not None)
-    label = "PRIVATE KEY" if passphrase is None else "ENCRYPTED PRIVATE KEY"
-    certificates = [_pem("CERTIFICATE", der) for der in (item.certificate, *item.chain)]
-    parts = [_fixed(names.certificate, b"".join(certificates))]
+    parts = [_fixed(names.certificate, pem_certificates(item.certificate, *item.chain))]
     if (key := item.key_pkcs8) is not None:
+        label = _key_label(passphrase)
         begin, end = f"-----BEGIN {label}-----\n".encode(), f"-----END {label}-----\n".encode()
         parts.insert(
             0,
             _Part(
                 names.key,
                 0o600,
-                lambda: _pem(label, _pkcs8(key, passphrase)),
+                lambda: pem_key(key, passphrase),
                 lambda content: content.startswith(begin) and content.endswith(end),
             ),
         )
@@ -317,6 +316,20 @@ def _is_pkcs8(content: bytes, *, encrypted: bool) -> bool:
     # EncryptedPrivateKeyInfo begins with a SEQUENCE, PrivateKeyInfo with its version (RFC 5958)
     first = b"\x30" if encrypted else b"\x02"
     return len(content) == header + length and content[header : header + 1] == first
+
+
+def pem_certificates(*certificates: bytes) -> bytes:
+    """PEM of DER certificates, one behind the other."""
+    return b"".join(_pem("CERTIFICATE", der) for der in certificates)
+
+
+def pem_key(key: bytes, passphrase: bytes | None) -> bytes:
+    """PEM of a private key (PKCS#8 DER), encrypted where there is a passphrase."""
+    return _pem(_key_label(passphrase), _pkcs8(key, passphrase))
+
+
+def _key_label(passphrase: bytes | None) -> str:
+    return "PRIVATE KEY" if passphrase is None else "ENCRYPTED PRIVATE KEY"
 
 
 def _pem(label: str, der: bytes) -> bytes:

@@ -1,0 +1,341 @@
+"""One transaction that is looked at in full: every message, every check, every time.
+
+It has no run folder and no journal: what is to be kept is written into the files that it is told,
+in the order in which a run makes it durable.
+"""
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from bulkcmp.cmp.asn1 import decode, encode
+from bulkcmp.cmp.checks import Verdict
+from bulkcmp.cmp.events import Part, Send
+from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
+from bulkcmp.engine.channel import MemoryChannel, memory_channels
+from bulkcmp.engine.failure import first_error
+from bulkcmp.engine.frame import (
+    Done,
+    Drain,
+    Failed,
+    Frame,
+    Member,
+    Record,
+    Recorded,
+    Setup,
+    Task,
+)
+from bulkcmp.engine.keys import with_key
+from bulkcmp.engine.nesting import NestingError
+from bulkcmp.engine.worker import Worker
+from bulkcmp.errors import BulkcmpError, InputError, RemoteCmpError, TransportError, Where
+from bulkcmp.io.clock import SystemClock
+from bulkcmp.io.http import Reply
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.io.times import ExchangeTimes
+from bulkcmp.journal.entry import Advanced, Begun, Ended
+from bulkcmp.model import EndEntity, KeySpec, Outcome, Secret, Timings
+from bulkcmp.outputs.credentials import pem_certificates, pem_key
+from bulkcmp.outputs.files import make_private_folder, replacing
+
+_UNREADABLE: Final = "answer"
+"""What an answer is called that is no PKIMessage."""
+
+_CERTIFICATES: Final = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files that a probe writes, named as in `openssl cmp`; None for none.
+
+    Attributes:
+        certout: the issued certificate; chainout: its issuers, nearest first.
+        newkeyout: the private key that was made for it, durable before the request leaves.
+        cacertsout, extracertsout: caPubs and extraCerts of the answer that brought it.
+        save_messages: a folder for the DER of every message.
+        passphrase: encrypts the private key; without one it is written as it is.
+    """
+
+    certout: Path | None = None
+    chainout: Path | None = None
+    newkeyout: Path | None = None
+    cacertsout: Path | None = None
+    extracertsout: Path | None = None
+    save_messages: Path | None = None
+    passphrase: Secret | None = field(default=None, repr=False)
+
+    def check(self, row: EndEntity) -> None:
+        """Make sure that all can be written, before anything is sent.
+
+        Raises:
+            InputError: something can't, or a key would be lost.
+        """
+        makes_key = row.new_key_spec is not None
+        if self.newkeyout is not None and not makes_key:
+            raise InputError(f"--newkeyout, but no key is made for {row.cmd} of this row")
+        if self.certout is not None and makes_key and self.newkeyout is None:
+            raise InputError(
+                "--certout without --newkeyout: the certificate's private key would be lost",
+                hint="give --newkeyout FILE, or the key to certify with --newkey FILE",
+            )
+        for path in (
+            self.certout,
+            self.chainout,
+            self.newkeyout,
+            self.cacertsout,
+            self.extracertsout,
+        ):
+            if path is not None and (path.is_dir() or not path.parent.is_dir()):
+                what = "is a folder" if path.is_dir() else "is in no folder that exists"
+                raise InputError(what, where=Where(str(path)))
+        folder = self.save_messages
+        if (
+            folder is not None
+            and folder.exists()
+            and (not folder.is_dir() or any(folder.iterdir()))
+        ):
+            raise InputError(
+                "is not an empty folder",
+                where=Where(str(folder)),
+                hint="choose a new one, so that no message of another transaction is among these",
+            )
+
+    def key(self, pkcs8: bytes) -> None:
+        """Write the private key, durably."""
+        if self.newkeyout is not None:
+            passphrase = None if self.passphrase is None else self.passphrase.reveal()
+            _write(self.newkeyout, pem_key(pkcs8, passphrase), 0o600)
+
+    def certificate(self, part: Part, answer: bytes) -> None:
+        """Write the certificate of a part, durably, and what came along in the answer."""
+        if part.certificate is None:
+            return
+        ca_certs, extra_certs = _companions(answer)
+        for path, certificates in (
+            (self.chainout, part.chain),
+            (self.cacertsout, ca_certs),
+            (self.extracertsout, extra_certs),
+            (self.certout, (part.certificate,)),
+        ):
+            if path is not None:
+                _write(path, pem_certificates(*certificates), 0o644)
+
+    def message(self, number: int, label: str, der: bytes) -> None:
+        """Write a message; numbers count from 1."""
+        if self.save_messages is not None:
+            make_private_folder(self.save_messages)
+            with replacing(
+                self.save_messages / f"{number:02}-{label}.der", 0o644, durable=False
+            ) as file:
+                file.write(der)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    with replacing(path, mode, durable=True) as file:
+        file.write(content)
+
+
+def _companions(answer: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """DER certificates of caPubs and of extraCerts."""
+    message = decode_message(answer)
+    if message.body_type not in _CERTIFICATES:
+        return (), message.extra_certs
+    ca_pubs = decode(CertRepMessage, message.body).caPubs or []
+    return tuple(map(encode, ca_pubs)), message.extra_certs
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why there is no answer, in fixed words and in detail."""
+
+    reason: str
+    detail: str
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class Step:
+    """A message that was sent, and what came of it.
+
+    Attributes:
+        sent, received: DER; labels are the names of their bodies.
+        missing: why there is no answer, if there is none.
+        times: of the exchange, monotonic seconds.
+        verdicts: the checks of the answer, in the order in which they were made.
+    """
+
+    sent_label: str
+    sent: bytes
+    received_label: str = ""
+    received: bytes | None = None
+    missing: Missing | None = None
+    times: ExchangeTimes | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe found.
+
+    Attributes:
+        entity: for which it asked.
+        key_seconds: what the private key took to make; None where none was made.
+        is_kept: a certificate was to be written.
+        part: the certificate and its chain; None before there is an answer.
+    """
+
+    url: str
+    entity: EndEntity
+    began_at: dt.datetime
+    key_seconds: float | None
+    is_kept: bool
+    steps: tuple[Step, ...]
+    transaction_id: bytes | None
+    outcome: Outcome
+    timings: Timings
+    part: Part | None
+
+    @property
+    def certificate(self) -> bytes | None:
+        return None if self.part is None else self.part.certificate
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the CA issued a certificate that nobody can use."""
+        return self.certificate is not None and not self.is_kept
+
+
+async def probe(setup: Setup, row: EndEntity, outputs: Outputs) -> Probed:
+    """Carry out one transaction.
+
+    Args:
+        outputs: checked.
+
+    Raises:
+        BulkcmpError: something of this machine failed.
+    """
+    keys = _TimedKeys()
+    member = await with_key(row, None, keys)
+    probing = _Probing(member, outputs)
+    began_at = dt.datetime.now(dt.UTC)
+    ours, theirs = memory_channels()
+    worker = Worker(theirs, SystemClock(), observer=probing)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.run)
+            await ours.send([replace(setup, concurrency=1), Task((member,))])
+            ended = await probing.attend(ours)
+            await ours.send([Drain()])
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from errors
+    finally:
+        ours.close()
+        theirs.close()
+    return Probed(
+        setup.url,
+        row,
+        began_at,
+        keys.seconds,
+        outputs.certout is not None,
+        tuple(probing.steps),
+        ended.transaction_id,
+        ended.outcome,
+        ended.timings,
+        probing.part,
+    )
+
+
+class _TimedKeys:
+    """Makes a key for who asks, and says how long it took."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        began = time.monotonic()
+        (key,) = await anyio.to_thread.run_sync(make_keys, spec, 1)
+        self.seconds = time.monotonic() - began
+        return key, None
+
+    @property
+    def starved(self) -> float:
+        return self.seconds or 0.0
+
+
+class _Probing:
+    """The parent of a worker that has one row: makes durable what it is told to, and looks on."""
+
+    def __init__(self, member: Member, outputs: Outputs) -> None:
+        self._member = member
+        self._outputs = outputs
+        self._messages = 0
+        self.steps: list[Step] = []
+        self.part: Part | None = None
+
+    async def attend(self, channel: MemoryChannel) -> Ended:
+        """Serve the worker until the row is over."""
+        while True:
+            for frame in await channel.receive():
+                ended = await self._take_in(channel, frame)
+                if ended is not None:
+                    return ended
+
+    async def _take_in(self, channel: MemoryChannel, frame: Frame) -> Ended | None:
+        match frame:
+            case Record(ticket, entry):
+                await anyio.to_thread.run_sync(self._keep, entry)
+                await channel.send([Recorded(ticket)])
+            case Done(_, (ended,)):
+                return ended
+            case Failed(what, hint, exit_code):
+                error = BulkcmpError(what, hint=hint)
+                error.exit_code = exit_code
+                raise error
+        return None
+
+    def _keep(self, entry: object) -> None:
+        match entry:
+            case Begun() if self._member.key_is_new and self._member.key is not None:
+                self._outputs.key(self._member.key)
+            case Advanced(checkpoint):
+                (self.part,) = checkpoint.parts
+                answer = self.steps[-1].received
+                assert answer is not None, "a transaction advances by an answer"
+                self._outputs.certificate(self.part, answer)
+
+    # --- what the worker's transactions are looked at by ------------------------------------------
+
+    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
+        step = Step(send.label, send.message)
+        self.steps.append(step)
+        self._save(send.label, send.message)
+        if isinstance(answer, TransportError):
+            step.missing = Missing(answer.loss, answer.what, answer.hint or "")
+            return
+        if isinstance(answer, NestingError):
+            outcome = answer.refusal.outcome
+            step.times, step.missing = answer.times, Missing(outcome.reason, outcome.detail)
+            return
+        step.times = answer.times
+        step.received = answer.body
+        step.received_label = _label(answer.body)
+        self._save(step.received_label, answer.body)
+
+    def judged(self, verdict: Verdict) -> None:
+        self.steps[-1].verdicts.append(verdict)
+
+    def _save(self, label: str, der: bytes) -> None:
+        self._messages += 1
+        self._outputs.message(self._messages, label, der)
+
+
+def _label(message: bytes) -> str:
+    try:
+        return decode_message(message).body_type.label
+    except RemoteCmpError:
+        return _UNREADABLE

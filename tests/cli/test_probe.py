@@ -1,0 +1,30 @@
+"""The options of `bulkcmp probe` are those of enroll, by construction."""
+
+from inspect import signature
+
+from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.probe import probe
+from bulkcmp.engine.options import Options
+
+
+def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
+    own, theirs = signature(probe).parameters, signature(enroll).parameters
+    left_out = {name for name in theirs if name not in own}
+    assert left_out == {
+        "out",
+        "out_format",
+        "keys",
+        "keys_pass",
+        "skip_bad_rows",
+        "concurrency",
+        "rate",
+        "workers",
+        "certs_per_message",
+        "quiet",
+        "json",
+    }
+    for name in theirs.keys() & own.keys() - {"population"}:
+        assert own[name].annotation == theirs[name].annotation
+        assert own[name].default == theirs[name].default
+    new = own.keys() - theirs.keys()
+    assert new.isdisjoint(Options.known())
