@@ -157,6 +157,14 @@ def serve(
     p10cr_id: Annotated[
         int, typer.Option(min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.")
     ] = -1,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Refuse what RFC 9483 forbids, though RFC 9810 allows it: several requests in a"
+            " message, a rr by MAC, no messageTime …",
+        ),
+    ] = False,
     time_tolerance: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How far off a messageTime may be.")
     ] = 300.0,
@@ -176,6 +184,7 @@ def serve(
         sign_answers=sign_answers,
         p10cr_cert_req_id=p10cr_id,
         time_tolerance=time_tolerance,
+        strict=strict,
     )
     exceptions = behaviour.one_shot_at(one_shot or ())
     if host not in _LOOPBACK:

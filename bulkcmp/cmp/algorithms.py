@@ -502,6 +502,14 @@ def verify(
     raise RemoteCmpError(f"a {kind} signature, but the key is a {type(public_key).__name__}")
 
 
+def is_signature(identifier: bytes) -> bool:
+    """Whether a DER AlgorithmIdentifier is that of a signature that is known here."""
+    try:
+        return identifier in _SIGNATURES or _pss_of(identifier) is not None
+    except RemoteCmpError:
+        return False
+
+
 def certificate_hash(certificate: x509.Certificate, der: bytes) -> tuple[bytes, bytes | None]:
     """The certHash of a certificate and the hashAlg to name beside it (RFC 9810, 5.3.18).
 

@@ -145,6 +145,10 @@ class Behaviour:
         p10cr_cert_req_id: certReqId that answers a p10cr: -1 (RFC 9483, 4.1.4) or 0.
         one_shot: an end entity enrolls once, as in EJBCA's client mode.
         time_tolerance: seconds that a messageTime may be off; None accepts any.
+        strict: refuse what RFC 9483 forbids and RFC 9810 allows: several requests in a message,
+            other certReqIds than 0, nonces and transactionIDs of more than 16 octets, no
+            messageTime, another recipient, no subject, a MAC by another senderKID than the
+            sender's CN, a rr by MAC.
 
     Raises:
         InputError: a value that can't be.
@@ -164,6 +168,7 @@ class Behaviour:
     p10cr_cert_req_id: int = -1
     one_shot: bool = False
     time_tolerance: float | None = 300.0
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.reject is not None and self.reject not in FAIL_INFO:

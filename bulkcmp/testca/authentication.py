@@ -8,7 +8,8 @@ from typing import Final
 
 from cryptography import x509
 
-from bulkcmp.cmp import protection
+from bulkcmp.cmp import algorithms, protection
+from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.asn1 import decode
 from bulkcmp.cmp.messages import (
     BodyType,
@@ -24,7 +25,6 @@ from bulkcmp.model import Secret
 from bulkcmp.testca import attributes
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias, Authentication, Mode
 from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_name
-from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
@@ -67,7 +67,7 @@ class Authenticator:
         """
         if alias.authentication is Authentication.REG_TOKEN:
             return self._by_reg_token(alias, message)
-        if message.protection is None:
+        if message.protection is None or message.header.protectionAlg is None:
             raise RefusedError("badMessageCheck", "the request is not protected")
         by_mac = alias.authentication is Authentication.SECRET
         if alias.authentication is Authentication.EITHER:
@@ -88,10 +88,14 @@ class Authenticator:
     def _by_mac(self, alias: Alias, message: PKIMessage) -> Requester:
         parameters = _parameters(message)
         if parameters is None:
-            raise RefusedError(
-                "wrongIntegrity", f"alias {alias.name} takes password-based MACs only"
-            )
+            text = f"alias {alias.name} takes password-based MACs only"
+            signs = algorithms.is_signature(protection.algorithm_of(message) or b"")
+            raise RefusedError("wrongIntegrity" if signs else "badAlg", text)
         reference = message.header.senderKID
+        if reference is None:
+            raise RefusedError("badMessageCheck", "no senderKID: whose secret is it?")
+        if message.sender is None:
+            raise RefusedError("badMessageCheck", "the sender is no directoryName")
         user, secret = self._secret(alias, message, reference)
         key = _mac_key(parameters.derivation(secret))
         try:
@@ -101,17 +105,16 @@ class Authenticator:
             raise RefusedError(
                 "badMessageCheck", f"Authentication failed for message.{shown}"
             ) from error
-        return Requester(b"mac:" + (reference or b""), user, parameters, secret)
+        identity = f"{parameters.kind.value}:".encode() + reference
+        return Requester(identity, user, parameters, secret)
 
     def _secret(
-        self, alias: Alias, message: PKIMessage, reference: bytes | None
+        self, alias: Alias, message: PKIMessage, reference: bytes
     ) -> tuple[str | None, Secret]:
         if alias.mode is Mode.RA:
             secret = self._store.alias_secret(alias.name)
             assert secret is not None, "made with the state"
             return None, secret
-        if reference is None:
-            raise RefusedError("badRequest", "no senderKID: whose secret is it?")
         registration = self._store.registration(reference.decode("utf-8", "replace"))
         if registration is None or registration.secret is None:
             # EJBCA says no more than this, and says it in the request's own response
@@ -167,16 +170,29 @@ class Authenticator:
         try:
             certificate, may_sign = _signing_certificate(der)
             protection.check_signature(message, certificate)
+        except AlgorithmError as error:
+            raise RefusedError("badAlg", error.what) from error
         except RemoteCmpError as error:
             raise RefusedError("badMessageCheck", error.what) from error
         # equality with what was issued is the path to the root, and says who it was issued to
         issued = self._store.certificate(certificate.serial_number)
         if issued is None or issued.der != der:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
+        if message.sender != issued.subject:
+            raise RefusedError("badMessageCheck", "the sender is not the signer's subject")
+        if message.header.senderKID != issued.key_identifier:
+            raise RefusedError("badMessageCheck", "senderKID is not that of the signer's key")
         if issued.status is CertificateStatus.REVOKED:
-            raise RefusedError("certRevoked", "the signer's certificate is revoked")
-        if issued.status is not CertificateStatus.CONFIRMED:
-            raise RefusedError("signerNotTrusted", f"the signer's certificate is {issued.status}")
+            # taken off hold by its holder (RFC 9483, 4.2); that it is this only, the rr is checked
+            if not (issued.is_on_hold and message.body_type is BodyType.RR):
+                raise RefusedError("certRevoked", "the signer's certificate is revoked")
+        elif issued.status is not CertificateStatus.CONFIRMED:
+            # the certificate that a certConf is about can't sign it (RFC 9483, 4.1)
+            own = issued.transaction_id == message.header.transactionID
+            raise RefusedError(
+                "badMessageCheck" if own else "signerNotTrusted",
+                f"the signer's certificate is {issued.status}",
+            )
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not valid now")
         if not may_sign:
@@ -194,24 +210,20 @@ class Authenticator:
         return Requester(identity, issued.user, signer=issued)
 
     def _signer(self, message: PKIMessage) -> bytes:
-        """DER of the signer's certificate (RFC 9483, 3.3: the first of extraCerts).
+        """DER of the signer's certificate: the first of extraCerts (RFC 9483, 3.3).
 
-        Another place among them is found by senderKID or sender; later messages of a transaction
-        may leave it out, so those that this CA issued are looked up by senderKID.
+        Later messages of a transaction may leave it out, so those that this CA issued are looked
+        up by senderKID.
         """
+        if message.extra_certs:
+            return message.extra_certs[0]
         kid = message.header.senderKID
-        best: tuple[int, bytes] | None = None
-        for der in message.extra_certs:
-            rank = _rank(der, kid, message.sender)
-            if best is None or rank > best[0]:
-                best = rank, der
-        if best is not None:
-            return best[1]
-        known = [] if kid is None else self._store.certificates_of_key(kid)
-        for issued in sorted(known, key=lambda one: one.issued_at, reverse=True):
-            if issued.status is CertificateStatus.CONFIRMED:
-                return issued.der
-        raise RefusedError("signerNotTrusted", "no certificate of the signer came along")
+        if kid is not None and message.body_type in (BodyType.CERT_CONF, BodyType.POLL_REQ):
+            known = self._store.certificates_of_key(kid)
+            for issued in sorted(known, key=lambda one: one.issued_at, reverse=True):
+                if issued.status is CertificateStatus.CONFIRMED:
+                    return issued.der
+        raise RefusedError("badMessageCheck", "no certificate of the signer came along")
 
 
 def _parameters(message: PKIMessage) -> MacParameters | None:
@@ -246,16 +258,3 @@ def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
     except EXTENSION_ERRORS as error:
         raise RemoteCmpError(f"the signer's extensions can't be read: {error}") from error
     return certificate, usage.digital_signature
-
-
-@lru_cache(maxsize=_CACHE_SIZE)
-def _rank(der: bytes, kid: bytes | None, sender: bytes | None) -> int:
-    """How well a certificate fits the header: 2 by senderKID and sender, 1 by one of them."""
-    try:
-        certificate = _certificate(der)
-        with strictly():
-            subject = certificate.subject.public_bytes()
-        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (RemoteCmpError, x509.ExtensionNotFound, *EXTENSION_ERRORS):
-        return 0
-    return (identifier.value.digest == kid) + (subject == sender)

@@ -24,6 +24,7 @@ from bulkcmp.testca.refusal import RefusedError, Rejections
 from bulkcmp.testca.response import Answer, Responder
 from bulkcmp.testca.revocation import Revocation
 from bulkcmp.testca.store import Store
+from bulkcmp.testca.termination import Termination
 
 _MAX_LAYERS: Final = 16
 """Layers of `nested` messages around each other."""
@@ -71,6 +72,7 @@ class Authority:
             BodyType.POLL_REQ: polling.answer,
             BodyType.CERT_CONF: Confirmation(store).answer,
             BodyType.RR: revocation.answer,
+            BodyType.ERROR: Termination(store).answer,
         }
 
     def behaviour(self, alias: Alias) -> Behaviour:
@@ -113,7 +115,7 @@ class Authority:
             if message.body_type is BodyType.NESTED:
                 signs = behaviour.signs_answers(RA_HMAC)
                 requester = self._authenticator.authenticate_layer(message, now)
-                check_header(message, behaviour, now)
+                check_header(message, behaviour, self._root.name, now)
                 answers = self._answer_each(alias, behaviour, message, now, layers + 1)
                 if behaviour.bare_nested:
                     return answers[0]
@@ -124,7 +126,7 @@ class Authority:
                         "notAuthorized", f"alias {alias.name} takes nested messages of an RA only"
                     )
                 requester = self._authenticator.authenticate(alias, message, now)
-                check_header(message, behaviour, now)
+                check_header(message, behaviour, self._root.name, now)
                 exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
                 with self._store.writing():
                     answer = self._answer(exchange)

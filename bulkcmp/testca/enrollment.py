@@ -35,6 +35,9 @@ from bulkcmp.testca.refusal import RefusedError, rejected
 REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P10CR})
 """The message types that ask for a certificate."""
 
+V3: Final = 2
+"""Of a certificate with extensions (RFC 5280, 4.1.2.1)."""
+
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
 
@@ -116,6 +119,9 @@ def read(request: Request, sender: TLV) -> Enrollment:
 def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
     cert_request = decode(CertRequest, request.certReq)
     template = cert_request.certTemplate
+    if cert_request.certReqId < 0:
+        # -1 stands for a PKCS#10 request (RFC 9483, 4.1.4)
+        raise rejected("badRequest", "certReqId is negative")
     if template.publicKey is None:
         raise rejected("badCertTemplate", "no public key, and keys are not made here")
     public_key = _public_key(encode(template.publicKey))
@@ -125,9 +131,19 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
         raise rejected("badPOP", error.what) from error
     if any(
         field is not None
-        for field in (template.serialNumber, template.issuerUID, template.subjectUID)
+        for field in (
+            template.serialNumber,
+            template.signingAlg,
+            template.issuerUID,
+            template.subjectUID,
+        )
     ):
-        raise rejected("badCertTemplate", "serial number and unique identifiers are the CA's")
+        # RFC 4211, 5
+        raise rejected(
+            "badCertTemplate", "serial number, signingAlg and unique identifiers are the CA's"
+        )
+    if template.version not in (None, V3):
+        raise rejected("badCertTemplate", "certificates of this CA are of version v3")
     # what is wrong with them is told; nothing of them is put into the certificate
     attributes.read(request)
     not_before, not_after = _validity(template)
@@ -153,7 +169,9 @@ def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
     info = decode_sequence_of(outer[0]) if outer else []
     try:
         csr = x509.load_der_x509_csr(der)
-    except (ValueError, x509.InvalidVersion) as error:
+    except x509.InvalidVersion as error:
+        raise rejected("badCertTemplate", f"the PKCS#10 request: {error}") from error
+    except ValueError as error:
         raise RefusedError("badDataFormat", f"no PKCS#10 request: {error}") from error
     try:
         proven = csr.is_signature_valid

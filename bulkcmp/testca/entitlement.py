@@ -1,20 +1,16 @@
 """Who may have which certificate: what an alias's mode allows its requesters."""
 
-from typing import Final
-
 from cryptography import x509
 
 from bulkcmp.cmp.algorithms import public_bytes
 from bulkcmp.cmp.asn1 import encode
 from bulkcmp.cmp.messages import BodyType, CertTemplate, RevDetails, name_of
 from bulkcmp.testca.aliases import Mode
-from bulkcmp.testca.enrollment import Enrollment, common_name
+from bulkcmp.testca.enrollment import V3, Enrollment, common_name
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuer import has_subject_alt_name
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate, Store
-
-_V3: Final = 2
 
 
 class Entitlement:
@@ -67,7 +63,7 @@ class Entitlement:
         self, exchange: Exchange, enrollment: Enrollment
     ) -> tuple[str | None, bytes | None]:
         if enrollment.ra_verified:
-            raise rejected("badPOP", "POPO verification failed.")
+            raise rejected("notAuthorized", "raVerified is for RAs to say")
         if exchange.message.body_type is BodyType.KUR:
             self._certificate_to_update(exchange, enrollment)
         user = exchange.requester.user
@@ -143,7 +139,7 @@ def _check_description(template: CertTemplate, certificate: IssuedCertificate) -
     Raises:
         RefusedError: the certificate is another one.
     """
-    if template.version not in (None, _V3):
+    if template.version not in (None, V3):
         raise rejected("badRequest", "certificates of this CA are of version v3")
     if template.subject is not None and name_of(template.subject) != certificate.subject:
         raise rejected("badCertId", "the certificate has another subject")

@@ -42,12 +42,11 @@ class Exchange:
             RefusedError: there is none of this requester, or the nonce is another.
         """
         transaction = store.transaction(self.transaction_id)
-        if (
-            transaction is None
-            or transaction.alias != self.alias.name
-            or transaction.requester != self.requester.identity
-        ):
-            raise RefusedError("badRequest", "there is no such transaction of this requester")
+        if transaction is None or transaction.alias != self.alias.name:
+            raise RefusedError("badRequest", "there is no such transaction at this alias")
+        if transaction.requester != self.requester.identity:
+            # RFC 9483, 3.5: all of a transaction has the same protection
+            raise RefusedError("badMessageCheck", "the transaction began with other credentials")
         nonce = self.message.header.recipNonce
         if nonce is None or nonce not in (transaction.nonce, transaction.earlier_nonce):
             raise RefusedError("badRecipientNonce", "recipNonce is not our last senderNonce")

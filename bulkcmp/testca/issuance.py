@@ -10,7 +10,7 @@ from bulkcmp.testca.enrollment import Enrollment, Request
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuer import Issuer
-from bulkcmp.testca.refusal import RefusedError, Rejections
+from bulkcmp.testca.refusal import RefusedError, Rejections, rejected
 from bulkcmp.testca.response import Answer, Responder
 from bulkcmp.testca.store import (
     CertificateStatus,
@@ -61,6 +61,8 @@ class Issuance:
         requests = enrollments.requests_in(exchange.message, exchange.behaviour.p10cr_cert_req_id)
         if not requests:
             raise RefusedError("badRequest", "no request in the message")
+        if exchange.behaviour.strict and len(requests) > 1:
+            raise rejected("badRequest", "one request in a message, says RFC 9483")
         if len({one.cert_req_id for one in requests}) != len(requests):
             raise RefusedError("badRequest", "a certReqId is there twice")
         responses: list[CertResponse] = []
@@ -132,6 +134,8 @@ class Issuance:
 
     def _grant(self, exchange: Exchange, request: Request) -> _Grant:
         enrollment = enrollments.read(request, exchange.message.header.sender)
+        if exchange.behaviour.strict:
+            _check_profile(enrollment)
         self._issuer.check(enrollment)
         user, subject = self._entitlement.end_entity(exchange, enrollment)
         return _Grant(enrollment, user, subject)
@@ -180,6 +184,14 @@ class Issuance:
         answer = self._responder.certificates(exchange.message.body_type, responses)
         confirmed = any(state.state is RequestState.CONFIRMED for state in states)
         return replace(answer, implicit_confirm=confirmed and _confirms_implicitly(exchange))
+
+
+def _check_profile(enrollment: Enrollment) -> None:
+    """Check what RFC 9483 wants and RFC 9810 leaves open (4.1.1 and 4.1.4)."""
+    if enrollment.cert_req_id > 0:
+        raise rejected("badRequest", "certReqId is 0")
+    if enrollment.subject is None:
+        raise rejected("badCertTemplate", "no subject")
 
 
 def _confirms_implicitly(exchange: Exchange) -> bool:

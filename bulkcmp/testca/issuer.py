@@ -24,6 +24,7 @@ from bulkcmp.testca.refusal import rejected
 
 DEFAULT_VALIDITY: Final = dt.timedelta(days=365)
 _MIN_RSA_BITS: Final = 2048
+_MAX_RSA_BITS: Final = 16384
 _BOOLEAN: Final = 0x01
 
 _SAN: Final = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
@@ -199,9 +200,10 @@ def has_subject_alt_name(enrollment: Enrollment) -> bool:
 def _certifiable(key: PublicKeyTypes) -> CertificatePublicKeyTypes:
     if not isinstance(key, _SIGNING_KEYS):
         raise rejected("badCertTemplate", f"{type(key).__name__} is no key for signatures")
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
+    if isinstance(key, rsa.RSAPublicKey) and not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
         raise rejected(
-            "badCertTemplate", f"an RSA key of {key.key_size} bits, {_MIN_RSA_BITS} is the least"
+            "badCertTemplate",
+            f"an RSA key of {key.key_size} bits, certified are {_MIN_RSA_BITS} to {_MAX_RSA_BITS}",
         )
     return key
 

@@ -56,12 +56,16 @@ class Revocation:
         certificate = self._entitlement.certificate_to_revoke(exchange, details)
         reason = requested_reason(details.crlEntryDetails or [])
         self._rejections.check(exchange.alias, exchange.behaviour)
-        on_hold = certificate.reason is RevocationReason.CERTIFICATE_HOLD
+        on_hold = certificate.is_on_hold
+        signer = exchange.requester.signer
+        revives = reason is RevocationReason.REMOVE_FROM_CRL
+        if signer is not None and signer.is_on_hold and not (revives and certificate == signer):
+            raise RefusedError("certRevoked", "the signer's certificate is on hold")
         if certificate.status is CertificateStatus.REJECTED or (
             certificate.status is CertificateStatus.REVOKED and not on_hold
         ):
             raise RefusedError("certRevoked", "Already revoked.")
-        if reason is RevocationReason.REMOVE_FROM_CRL:
+        if revives:
             if not on_hold:
                 raise RefusedError("badCertId", "removeFromCRL, but it is not on hold")
             self._store.set_certificate_status(certificate.serial, CertificateStatus.CONFIRMED)

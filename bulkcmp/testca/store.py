@@ -144,6 +144,10 @@ class IssuedCertificate:
     reason: RevocationReason | None = None
     revoked_at: dt.datetime | None = None
 
+    @property
+    def is_on_hold(self) -> bool:
+        return self.reason is RevocationReason.CERTIFICATE_HOLD
+
 
 @dataclass(frozen=True, slots=True)
 class CertRequestState:

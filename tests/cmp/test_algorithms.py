@@ -72,6 +72,15 @@ def test_an_unknown_signature_algorithm_is_refused(pki: "Pki") -> None:
         algorithms.verify(pki.keys["ec"].public_key(), b"\x30\x00", b"", b"")
 
 
+@pytest.mark.parametrize("scheme", list(RsaPadding))
+def test_what_is_a_signature_algorithm_is_known(pki: "Pki", scheme: RsaPadding) -> None:
+    for key in pki.keys.values():
+        assert algorithms.is_signature(algorithms.signature_identifier(key, "sha256", scheme))
+    assert not algorithms.is_signature(algorithms.MAC_IDENTIFIERS["hmac-sha256"])
+    # parameters that can't be used
+    assert not algorithms.is_signature(wrap(0x30, PSS, b"\x30\x02\x05\x00"))
+
+
 @pytest.mark.parametrize(("kind", "named"), [("rsa", "RSA"), ("ec", "ECDSA")])
 def test_a_digest_that_does_not_go_with_the_key(pki: "Pki", kind: str, named: str) -> None:
     with pytest.raises(LocalCmpError, match=f"^digest 'sha3-256' does not go with {named}$"):

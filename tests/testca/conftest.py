@@ -66,6 +66,7 @@ from bulkcmp.testca import state
 from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.app import Answering
 from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.header import FOLLOWING
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.store import Registration, Store
 
@@ -202,7 +203,11 @@ class Peer:
             "senderKID": kid,
             "transactionID": self.transaction_id,
             "senderNonce": secrets.token_bytes(16),
-            "recipNonce": None if self.last is None else self.last.message.header.senderNonce,
+            "recipNonce": (
+                None
+                if self.last is None or body_type not in FOLLOWING
+                else self.last.message.header.senderNonce
+            ),
             "generalInfo": (
                 [any_from(wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00"))]
                 if implicit

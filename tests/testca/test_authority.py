@@ -66,6 +66,7 @@ from bulkcmp.model import (
 )
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate
+from tests.testca.conftest import cert_status
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply
@@ -729,7 +730,7 @@ def test_a_certificate_on_hold_comes_back_or_is_revoked_for_good(ca: "Ca") -> No
 # --- signers
 
 
-def test_the_signers_certificate_may_stand_anywhere_in_extra_certs(
+def test_other_certificates_may_follow_the_signers(
     ca: "Ca", key: Callable[..., SigningKey]
 ) -> None:
     peer = ca.client_cert(spec="ec:P-384")
@@ -737,16 +738,15 @@ def test_the_signers_certificate_may_stand_anywhere_in_extra_certs(
     assert peer.cert is not None
     assert other.cert is not None
     der = ca.crmf(key("ec:P-256"))
-    reply = peer.send(BodyType.IR, der, extra_certs=(ca.root.der, other.cert, peer.cert))
+    reply = peer.send(BodyType.IR, der, extra_certs=(peer.cert, other.cert, ca.root.der))
     assert reply.status[0] == PKIStatus.ACCEPTED
 
 
-def test_a_signer_that_sends_no_certificate_is_found_by_its_key_identifier(
-    ca: "Ca", key: Callable[..., SigningKey]
-) -> None:
+def test_a_later_message_may_leave_the_signers_certificate_out(ca: "Ca") -> None:
     peer = ca.client_cert(spec="ec:P-384")
-    reply = peer.send(BodyType.IR, ca.crmf(key("ec:P-256")), extra_certs=())
-    assert reply.status[0] == PKIStatus.ACCEPTED
+    issued = peer.enroll()
+    der = wrap(0x30, encode(cert_status(0, issued.der)))
+    assert peer.send(BodyType.CERT_CONF, der, extra_certs=()).type is BodyType.PKICONF
 
 
 # --- behaviour
