@@ -20,13 +20,14 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import format_name, parse_name
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.model import KEY_SPECS, KeySpec
-from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.testca import recipes as openssl
 from bulkcmp.testca import registration, state
 from bulkcmp.testca.aliases import (
     ALIASES,
     RA_CERT,
+    VENDOR,
     Behaviour,
     PollingNonce,
     paths,
@@ -224,7 +225,8 @@ def add_end_entity(
     alias: Annotated[
         str,
         typer.Option(
-            metavar="ALIAS", help="client-hmac, client-regtoken, or client-cert without a secret."
+            metavar="ALIAS",
+            help="client-hmac, client-regtoken; without secret client-cert, 3gpp.",
         ),
     ] = "client-hmac",
     state_dir: StateOption = DEFAULT_STATE,
@@ -272,6 +274,53 @@ def add_end_entity(
 
 
 @app.command()
+def vendor_cert(
+    state_dir: StateOption = DEFAULT_STATE,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DN", help="Subject of the vendor's certificate; a template with --csv."
+        ),
+    ] = None,
+    certout: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the certificate and chain here.")
+    ] = None,
+    keyout: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write its key here (0600).")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="A population: one for each row.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="With --csv: certificates, keys and devices.csv for enroll."
+        ),
+    ] = None,
+) -> None:
+    """Make devices as a vendor does: keys, and certificates that the alias 3gpp takes."""
+    now = dt.datetime.now(dt.UTC)
+    if csv_file is None:
+        if subject is None or certout is None or keyout is None:
+            raise InputError("whose?", hint="give --subject, --certout and --keyout, or --csv FILE")
+        state.write_device(state_dir, parse_name(subject), certout, keyout, now)
+        typer.echo(f"wrote {certout} and {keyout}")
+        return
+    if out is None or certout is not None or keyout is not None:
+        raise InputError("--csv goes with --out FOLDER, and not with --certout, --keyout")
+    found = list(registration.read_candidates(csv_file, os.environ, subject=subject))
+    make_private_folder(out)
+    with _output(out / "devices.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "subject", "cert", "key"])
+        for one in found:
+            certificate, key = f"{one.id}.pem", f"{one.id}.key"
+            state.write_device(state_dir, one.subject, out / certificate, out / key, now)
+            writer.writerow([one.id, format_name(one.subject), certificate, key])
+    typer.echo(f"made {len(found)} {'device' if len(found) == 1 else 'devices'} in {out}")
+
+
+@app.command()
 def show(
     state_dir: StateOption = DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -287,7 +336,7 @@ def show(
         typer.echo(f"{name}: {alias['mode']} mode, {alias['authentication']}")
         for path in alias["paths"]:
             typer.echo(f"  {path}")
-        for key in ("ref", "secret", "cert", "key"):
+        for key in ("ref", "secret", "cert", "key", "vendor"):
             if key in alias:
                 typer.echo(f"  {key}: {alias[key]}")
     for what in ("certificates", "end_entities"):
@@ -420,6 +469,8 @@ def _facts(state_dir: Path, store: Store) -> dict[str, Any]:
             facts["secret"] = secret.reveal().decode()
             # any reference is taken here; this one is for copying
             facts["ref"] = "ra1"
+        if alias is VENDOR:
+            facts["vendor"] = str(folder.vendor_root)
         if alias is RA_CERT:
             facts["cert"] = str(folder.ra_certificate)
             facts["key"] = str(folder.ra_key)

@@ -26,6 +26,8 @@ class Authentication(StrEnum):
     REG_TOKEN = "regToken"  # noqa: S105 # as above
     """Nothing: requests are not protected, and a regToken in them is the end entity's secret."""
     EITHER = "shared secret or certificate"
+    VENDOR = "vendor certificate"
+    """What its vendor gave a device, at first; then its certificate of this CA (3GPP TS 33.310)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,23 @@ class Alias:
     authentication: Authentication
     nested: bool = False
 
+    @property
+    def needs_secret(self) -> bool:
+        """Whether end entities share a secret with the CA."""
+        return self.authentication not in (Authentication.CERTIFICATE, Authentication.VENDOR)
+
 
 CLIENT_HMAC: Final = Alias("client-hmac", Mode.CLIENT, Authentication.SECRET)
 CLIENT_CERT: Final = Alias("client-cert", Mode.CLIENT, Authentication.CERTIFICATE)
 CLIENT_REG_TOKEN: Final = Alias("client-regtoken", Mode.CLIENT, Authentication.REG_TOKEN)
+VENDOR: Final = Alias("3gpp", Mode.CLIENT, Authentication.VENDOR)
 RA_HMAC: Final = Alias("ra-hmac", Mode.RA, Authentication.SECRET)
 RA_CERT: Final = Alias("ra-cert", Mode.RA, Authentication.CERTIFICATE)
 NESTED: Final = Alias("nested", Mode.CLIENT, Authentication.EITHER, nested=True)
 
 ALIASES: Final = {
-    a.name: a for a in (CLIENT_HMAC, CLIENT_CERT, CLIENT_REG_TOKEN, RA_HMAC, RA_CERT, NESTED)
+    a.name: a
+    for a in (CLIENT_HMAC, CLIENT_CERT, CLIENT_REG_TOKEN, VENDOR, RA_HMAC, RA_CERT, NESTED)
 }
 DEFAULT_ALIAS: Final = RA_HMAC
 """The alias at `/.well-known/cmp`, where no profile is named."""

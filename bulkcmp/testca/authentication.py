@@ -1,7 +1,9 @@
 """Who sent a request: its protection checked against what an alias asks for."""
 
 import datetime as dt
+import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,6 +21,7 @@ from bulkcmp.cmp.messages import (
     decode_cert_req_messages,
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.trust import TrustStore
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Secret
@@ -53,10 +56,15 @@ class Requester:
 
 
 class Authenticator:
-    """Checks the protection of requests."""
+    """Checks the protection of requests.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        vendors: DER certificates of the CAs whose devices may enroll at an alias for vendors'.
+    """
+
+    def __init__(self, store: Store, vendors: Sequence[bytes] = ()) -> None:
         self._store = store
+        self._vendors = TrustStore(vendors) if vendors else None
 
     def authenticate(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
         """Check a request's protection.
@@ -176,7 +184,10 @@ class Authenticator:
             raise RefusedError("badMessageCheck", error.what) from error
         # equality with what was issued is the path to the root, and says who it was issued to
         issued = self._store.certificate(certificate.serial_number)
-        if issued is None or issued.der != der:
+        is_ours = issued is not None and issued.der == der
+        if alias.authentication is Authentication.VENDOR and not is_ours:
+            return self._by_vendor(message, certificate, der, now, may_sign=may_sign)
+        if issued is None or not is_ours:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
         if message.sender != issued.subject:
             raise RefusedError("badMessageCheck", "the sender is not the signer's subject")
@@ -208,6 +219,34 @@ class Authenticator:
             raise RefusedError("notAuthorized", "the signer is no registered end entity")
         identity = b"cert:" + f"{issued.serial:x}".encode()
         return Requester(identity, issued.user, signer=issued)
+
+    def _by_vendor(
+        self,
+        message: PKIMessage,
+        certificate: x509.Certificate,
+        der: bytes,
+        now: dt.datetime,
+        *,
+        may_sign: bool,
+    ) -> Requester:
+        """A device with the certificate that its vendor gave it; the CN of that is its user."""
+        if self._vendors is None:
+            raise RefusedError("signerNotTrusted", "no vendor's CA is trusted here")
+        try:
+            self._vendors.chain(der, message.extra_certs, now)
+        except RemoteCmpError as error:
+            raise RefusedError("signerNotTrusted", f"the signer's vendor: {error.what}") from error
+        if not may_sign:
+            raise RefusedError(
+                "signerNotTrusted", "the signer's certificate has a keyUsage without signatures"
+            )
+        try:
+            user = common_name(certificate.subject.public_bytes())
+        except ValueError as error:
+            raise RefusedError("badDataFormat", f"the signer's subject: {error}") from error
+        if user is None:
+            raise RefusedError("notAuthorized", "the vendor's certificate has no CN")
+        return Requester(b"vendor:" + hashlib.sha256(der).digest(), user)
 
     def _signer(self, message: PKIMessage) -> bytes:
         """DER of the signer's certificate: the first of extraCerts (RFC 9483, 3.3).

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message, decode_nested
@@ -42,6 +42,7 @@ class Authority:
         behaviour: how every alias behaves,
         exceptions: but for these, by name.
         crl_url: where clients find the CRL; issued certificates say so.
+        vendors: DER certificates of the CAs whose devices may enroll at the alias 3gpp.
         token_bytes: a source of random octets.
     """
 
@@ -53,13 +54,14 @@ class Authority:
         exceptions: Mapping[str, Behaviour] | None = None,
         *,
         crl_url: str | None = None,
+        vendors: Sequence[bytes] = (),
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
         self._root = root
         self._behaviour = behaviour or Behaviour()
         self._exceptions = dict(exceptions or {})
-        self._authenticator = Authenticator(store)
+        self._authenticator = Authenticator(store, vendors)
         self._responder = Responder(root, token_bytes)
         entitlement = Entitlement(store, root.name)
         rejections = Rejections()

@@ -72,8 +72,12 @@ class Entitlement:
         if asked is not None and asked != user:
             raise rejected("notAuthorized", "the subject's CN is another end entity's")
         registration = self._store.registration(user)
-        assert registration is not None, "a user of a certificate or a secret is registered"
-        return user, registration.subject
+        if registration is not None:
+            return user, registration.subject
+        # the vendor has vouched for it; others that are not registered don't come so far
+        if enrollment.subject is None:
+            raise rejected("badCertTemplate", "no subject, and none is registered")
+        return user, enrollment.subject
 
     def _certificate_to_update(
         self, exchange: Exchange, enrollment: Enrollment

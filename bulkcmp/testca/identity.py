@@ -143,6 +143,72 @@ def make_ra(root: Identity, now: dt.datetime) -> Identity:
     return Identity(key, sign(builder, root.key))
 
 
+def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
+    """A vendor's root certificate, and its CA for devices, whose key alone is kept."""
+    root_key, device_key = map(algorithms.load_signing_key, make_keys(RA_KEY, 2))
+    root_name, device_name = (
+        x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "bulkcmp test vendor"),
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+            ]
+        )
+        for name in ("vendor root", "vendor device CA")
+    )
+    root = _ca_certificate(root_name, root_key, root_name, root_key, now, path_length=None)
+    devices = _ca_certificate(device_name, device_key, root_name, root_key, now, path_length=0)
+    return root, Identity(device_key, devices)
+
+
+def _ca_certificate(
+    name: x509.Name,
+    key: SigningKey,
+    issuer: x509.Name,
+    issuer_key: SigningKey,
+    now: dt.datetime,
+    *,
+    path_length: int | None,
+) -> x509.Certificate:
+    public_key = key.public_key()
+    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(make_serial())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + ROOT_VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(key_usage(digital_signature=False, ca=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(issuer_id, critical=False)
+    )
+    return sign(builder, issuer_key)
+
+
+def make_device(vendor: Identity, subject: bytes, now: dt.datetime) -> Identity:
+    """A device's key and the certificate that its vendor gives it; `subject` is a DER Name."""
+    key = algorithms.load_signing_key(make_keys(RA_KEY, 1)[0])
+    public_key = key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name.from_bytes(subject))
+        .issuer_name(vendor.certificate.subject)
+        .public_key(public_key)
+        .serial_number(make_serial())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + RA_VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage(digital_signature=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier(vendor.key_identifier, None, None), critical=False
+        )
+    )
+    return Identity(key, sign(builder, vendor.key))
+
+
 def key_usage(
     *, digital_signature: bool, key_encipherment: bool = False, ca: bool = False
 ) -> x509.KeyUsage:

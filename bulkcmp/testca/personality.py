@@ -1,6 +1,6 @@
 """The servers that the embedded CA can stand for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -30,6 +30,7 @@ def make_app(
     exceptions: Mapping[str, Behaviour] | None = None,
     *,
     crl_url: str | None = None,
+    vendors: Sequence[bytes] = (),
 ) -> CmpApp:
     """The CA as an ASGI application.
 
@@ -37,6 +38,7 @@ def make_app(
         InputError: a behaviour that this server does not have.
     """
     if like is Personality.EJBCA:
-        ejbca = EjbcaAuthority(store, root, behaviour, exceptions, crl_url=crl_url)
+        ejbca = EjbcaAuthority(store, root, behaviour, exceptions, crl_url=crl_url, vendors=vendors)
         return CmpApp(ejbca, manners=EJBCA_MANNERS)
-    return CmpApp(Authority(store, root, behaviour, exceptions, crl_url=crl_url))
+    authority = Authority(store, root, behaviour, exceptions, crl_url=crl_url, vendors=vendors)
+    return CmpApp(authority)

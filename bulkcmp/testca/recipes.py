@@ -7,11 +7,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulkcmp.errors import InputError
-from bulkcmp.testca.aliases import CLIENT_CERT, CLIENT_HMAC, RA_CERT, RA_HMAC, Alias, paths
-from bulkcmp.testca.state import Folder
+from bulkcmp.testca.aliases import CLIENT_CERT, CLIENT_HMAC, RA_CERT, RA_HMAC, VENDOR, Alias, paths
+from bulkcmp.testca.state import Folder, load_identity
 from bulkcmp.testca.store import Store
 
 _USER: Final = "dev1"
+_STATION: Final = "/CN=station1/O=Acme/C=SE"
 _SUBJECT: Final = f"/CN={_USER}/O=Acme/C=SE"
 
 _OLD_NAMES: Final = {
@@ -58,6 +59,13 @@ def recipes(state: Path, store: Store, url: str) -> Iterator[str]:
     yield "# 6. renewal"
     yield "openssl ecparam -name prime256v1 -genkey -noout -out k2.pem"
     yield from _command("kur", server, CLIENT_CERT, anchor, [*own, "-newkey", "k2.pem"], "c6.pem")
+    yield "# 7. 3GPP base station, vendor certificate"
+    vendor = ["bulkcmp", "ca", "vendor-cert", "--state", str(state), "--subject", _STATION]
+    yield shlex.join([*vendor, "--certout", "v.pem", "--keyout", "v.key"])
+    by_vendor = ["-cert", "v.pem", "-key", "v.key"]
+    # by default it asks for the issuer of its own certificate, which is the vendor
+    station = ["-newkey", "k1.pem", "-subject", _STATION, "-issuer", _slashed(state)]
+    yield from _command("ir", server, VENDOR, anchor, [*by_vendor, *station], "c7.pem")
     yield "# revocation of what was renewed"
     renewed = ["-cert", "c6.pem", "-key", "k2.pem", "-oldcert", "c1.pem", "-revreason", "4"]
     yield from _command("rr", server, CLIENT_CERT, anchor, renewed, None)
@@ -77,6 +85,12 @@ def _command(
         yield f"# before OpenSSL 3.0: {shlex.join(old)}"
     yield shlex.join(words)
     yield ""
+
+
+def _slashed(state: Path) -> str:
+    """The CA's name as options of OpenSSL have it."""
+    name = load_identity(state).certificate.subject
+    return "".join(f"/{one.rfc4514_attribute_name}={one.value!s}" for one in name)
 
 
 def _server(url: str) -> list[str]:

@@ -14,7 +14,7 @@ from bulkcmp.inputs.name import format_name
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.model import BadRow, EndEntity, Operation, Secret
-from bulkcmp.testca.aliases import Alias, Authentication, Mode, named
+from bulkcmp.testca.aliases import Alias, Mode, named
 from bulkcmp.testca.enrollment import common_name
 from bulkcmp.testca.store import Registration
 
@@ -49,7 +49,7 @@ def client_alias(name: str) -> Alias:
     if alias.mode is Mode.RA:
         raise InputError(
             f"at alias {name} the RA registers end entities itself",
-            hint="register them for client-hmac, client-cert, client-regtoken or nested",
+            hint="register them for client-hmac, client-cert, client-regtoken, 3gpp or nested",
         )
     return alias
 
@@ -122,7 +122,7 @@ def register_one(user: str, subject: bytes, secret: Secret | None, alias: Alias)
             f"the subject {format_name(subject)} has not the user name {user!r} as its CN",
             hint="client mode takes the user name from the CN: make them equal",
         )
-    if secret is None and alias.authentication is not Authentication.CERTIFICATE:
+    if secret is None and alias.needs_secret:
         raise InputError(f"alias {alias.name} wants a secret", hint="give --secret SOURCE")
     return Registration(user, alias.name, subject, secret)
 
@@ -136,7 +136,7 @@ def registrations(
         InputError: no secret where the alias wants one.
     """
     for candidate in candidates:
-        if candidate.secret is None and alias.authentication is not Authentication.CERTIFICATE:
+        if candidate.secret is None and alias.needs_secret:
             raise InputError(
                 f"end entity {candidate.user!r} has no secret",
                 where=Where(str(path), candidate.line, "secret"),

@@ -20,7 +20,7 @@ from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.personality import Personality, make_app
-from bulkcmp.testca.state import load_identity, open_books
+from bulkcmp.testca.state import load_identity, load_vendor_root, open_books
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8829
@@ -77,6 +77,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             settings.behaviour,
             settings.exceptions,
             crl_url=_crl_url(settings.url),
+            vendors=(load_vendor_root(settings.state),),
         )
         _check_tls(settings)
         listener = _listen(settings.host, settings.port)

@@ -4,6 +4,9 @@ ca.pem   the root certificate, which clients take as trust anchor
 ca.key   its key, not encrypted
 ra.pem   the registration authority's certificate, for the alias ra-cert
 ra.key   its key, not encrypted
+vendor-root.pem  the root of a vendor of devices, which the alias 3gpp trusts
+vendor.pem       the vendor's CA for devices, under that root
+vendor.key       its key, not encrypted
 ca.db    the books; written last, so that a folder that has whole books has everything
 """
 
@@ -30,7 +33,7 @@ from bulkcmp.errors import InputError, LocalCmpError, Where
 from bulkcmp.model import KeyFamily, KeySpec, Secret
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC
-from bulkcmp.testca.identity import Identity, make_ra, make_root
+from bulkcmp.testca.identity import Identity, make_device, make_ra, make_root, make_vendor
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 DEFAULT_CA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
@@ -57,6 +60,18 @@ class Folder:
     @property
     def ra_key(self) -> Path:
         return self.path / "ra.key"
+
+    @property
+    def vendor_root(self) -> Path:
+        return self.path / "vendor-root.pem"
+
+    @property
+    def vendor_certificate(self) -> Path:
+        return self.path / "vendor.pem"
+
+    @property
+    def vendor_key(self) -> Path:
+        return self.path / "vendor.key"
 
     @property
     def books(self) -> Path:
@@ -88,6 +103,9 @@ def create(path: Path, spec: KeySpec, now: dt.datetime) -> bool:
         authority = make_ra(root, now)
         _write(root, folder.ca_key, folder.ca_certificate)
         _write(authority, folder.ra_key, folder.ra_certificate)
+        vendor_root, vendor = make_vendor(now)
+        _write(vendor, folder.vendor_key, folder.vendor_certificate)
+        _write_certificates(folder.vendor_root, vendor_root)
         store.complete({RA_HMAC.name: Secret(secrets.token_hex(16).encode())})
         store.add_certificate(
             IssuedCertificate(
@@ -142,23 +160,77 @@ def load_identity(path: Path) -> Identity:
         InputError: they can't be read.
     """
     folder = Folder(path)
+    return _load(folder.ca_key, folder.ca_certificate)
+
+
+def load_vendor_root(path: Path) -> bytes:
+    """DER of the vendor's root certificate.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    root = Folder(path).vendor_root
     try:
-        certificate = x509.load_pem_x509_certificate(folder.ca_certificate.read_bytes())
-        key = load_pem_private_key(folder.ca_key.read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate(root.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"can't be read: {error}", where=Where(str(root))) from error
+    return certificate.public_bytes(Encoding.DER)
+
+
+def load_vendor(path: Path) -> Identity:
+    """Key and certificate of the vendor's CA for devices.
+
+    Raises:
+        InputError: they can't be read.
+    """
+    folder = Folder(path)
+    return _load(folder.vendor_key, folder.vendor_certificate)
+
+
+def write_device(
+    path: Path, subject: bytes, certificate_path: Path, key_path: Path, now: dt.datetime
+) -> None:
+    """Make a device's key and vendor certificate; the vendor's CA follows in the same file.
+
+    Args:
+        path: of the CA's state.
+        subject: DER Name.
+        now: the time, aware.
+
+    Raises:
+        InputError: there is no vendor.
+        BulkcmpError: a file can't be written.
+    """
+    vendor = load_vendor(path)
+    device = make_device(vendor, subject, now)
+    _write(device, key_path, certificate_path, vendor.certificate)
+
+
+def _load(key_path: Path, certificate_path: Path) -> Identity:
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        key = load_pem_private_key(key_path.read_bytes(), None)
         pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         return Identity(algorithms.load_signing_key(pkcs8), certificate)
     except (OSError, ValueError, TypeError, LocalCmpError):
         # the loader's own text may quote key bytes
         raise InputError(
-            "ca.pem or ca.key can't be read",
-            where=Where(str(path)),
+            f"{certificate_path.name} or {key_path.name} can't be read",
+            where=Where(str(key_path.parent)),
             hint="a CA without its key is lost: remove the folder and make a new one",
         ) from None
 
 
-def _write(identity: Identity, key_path: Path, certificate_path: Path) -> None:
+def _write(
+    identity: Identity, key_path: Path, certificate_path: Path, *chain: x509.Certificate
+) -> None:
     key = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with replacing(key_path, 0o600, durable=True) as file:
         file.write(key)
-    with replacing(certificate_path, 0o644, durable=True) as file:
-        file.write(identity.certificate.public_bytes(Encoding.PEM))
+    _write_certificates(certificate_path, identity.certificate, *chain)
+
+
+def _write_certificates(path: Path, *certificates: x509.Certificate) -> None:
+    with replacing(path, 0o644, durable=True) as file:
+        for certificate in certificates:
+            file.write(certificate.public_bytes(Encoding.PEM))

@@ -17,7 +17,7 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _BUSY_SECONDS: Final = 30.0
 _CHECKPOINT_PAGES: Final = 10_000
 """Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""

@@ -124,6 +124,29 @@ def test_serve_warns_where_others_can_reach_it(tmp_path: Path) -> None:
     assert err.startswith("warning: 0.0.0.0 may be reached from other machines")
 
 
+def test_vendor_certificates(ca: Path, devices: Path, tmp_path: Path) -> None:
+    one, key = tmp_path / "one.pem", tmp_path / "one.key"
+    said = ok("vendor-cert", "--state", ca, "--subject", SUBJECT, "--certout", one, "--keyout", key)
+    assert said == f"wrote {one} and {key}\n"
+    out = tmp_path / "devices"
+    assert "made 2 devices" in ok("vendor-cert", "--state", ca, "--csv", devices, "--out", out)
+    rows = list(csv.DictReader(io.StringIO((out / "devices.csv").read_text())))
+    assert [(row["id"], row["cert"], row["key"]) for row in rows] == [
+        ("1", "1.pem", "1.key"),
+        ("2", "2.pem", "2.key"),
+    ]
+    for path in (one, out / "1.pem", out / "2.pem"):
+        anchor = str(ca / "vendor-root.pem")
+        command = ["openssl", "verify", "-CAfile", anchor, "-untrusted", str(path), str(path)]
+        assert subprocess.run(command, capture_output=True, check=True).stdout
+        assert path.read_text().count("BEGIN CERTIFICATE") == 2
+    for path in (key, out / "1.key"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for options in (["--subject", SUBJECT], ["--csv", devices], ["--csv", devices, "--out", out,
+                    "--certout", one]):  # fmt: skip
+        assert isinstance(refused("vendor-cert", "--state", ca, *options), InputError)
+
+
 def test_serve_like_ejbca(tmp_path: Path) -> None:
     with serve(tmp_path / "ca", "--like", "ejbca") as (_, lines):
         url = lines[-1].split()[2].rstrip(",")
@@ -235,6 +258,7 @@ def test_show_json(ca: Path) -> None:
         "client-hmac",
         "client-cert",
         "client-regtoken",
+        "3gpp",
         "ra-hmac",
         "ra-cert",
         "nested",
@@ -293,7 +317,7 @@ def test_issued(ca: Path) -> None:
 
 def test_recipes(ca: Path) -> None:
     said = ok("recipes", "--state", ca, "--url", "https://[::1]:99")
-    assert said.count("\nopenssl cmp ") == 6
+    assert said.count("\nopenssl cmp ") == 7
     assert "-server '[::1]:99' -tls_used -path ejbca/publicweb/cmp/client-hmac" in said
     assert "# before OpenSSL 3.0: openssl cmp -cmd ir" in said
     assert "-user dev1 -pass pw1 " in said

@@ -67,7 +67,7 @@ from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.app import Answering
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.header import FOLLOWING
-from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.identity import Identity, make_device
 from bulkcmp.testca.store import Registration, Store
 
 NOW = dt.datetime(2027, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -160,6 +160,7 @@ class Peer:
     secret: Secret | None = None
     key: SigningKey | None = None
     cert: bytes | None = None
+    chain: tuple[bytes, ...] = ()
     iterations: int = 100
     mac: PasswordMac = PasswordMac.PBM
     scheme: RsaScheme = RsaPadding.PKCS1
@@ -226,7 +227,7 @@ class Peer:
         if value is not None and spoil:
             value = value[:-1] + bytes((value[-1] ^ 1,))
         if extra_certs is None:
-            extra_certs = () if self.cert is None else (self.cert,)
+            extra_certs = () if self.cert is None else (self.cert, *self.chain)
         self.last = self.ca.ask(
             self.alias,
             encode_message(head, tagged, value if protect else None, extra_certs),
@@ -275,7 +276,8 @@ class Ca:
         state.create(folder, KeySpec.parse(spec), now)
         self.root: Identity = state.load_identity(folder)
         self.store: Store = state.open_books(folder)
-        self.authority: Answering = Authority(self.store, self.root)
+        self.vendors = (state.load_vendor_root(folder),)
+        self.authority: Answering = Authority(self.store, self.root, vendors=self.vendors)
 
     def close(self) -> None:
         self.store.close()
@@ -283,7 +285,7 @@ class Ca:
     def behave(self, behaviour: Behaviour, **exceptions: Behaviour) -> None:
         """Restart with other knobs; names in `exceptions` have `_` for `-`."""
         by_name = {name.replace("_", "-"): one for name, one in exceptions.items()}
-        self.authority = Authority(self.store, self.root, behaviour, by_name)
+        self.authority = Authority(self.store, self.root, behaviour, by_name, vendors=self.vendors)
 
     def restart(self, behaviour: Behaviour | None = None) -> None:
         self.store.close()
@@ -352,11 +354,18 @@ class Ca:
         )
         return Peer(self, "client-cert", key=shared_key(spec), cert=der)
 
+    def station(self, subject: str = "/CN=dev1/O=Vendor", vendor: Identity | None = None) -> Peer:
+        """A device with the certificate that its vendor gave it."""
+        vendor = vendor or state.load_vendor(self.folder)
+        device = make_device(vendor, parse_name(subject), self.now)
+        return Peer(self, "3gpp", key=device.key, cert=device.der, chain=(vendor.der,))
+
     def requester(self, alias: str) -> Peer:
         """One who may ask for dev1 at an alias."""
         made: dict[str, Callable[[], Peer]] = {
             "client-hmac": self.client_hmac,
             "client-cert": self.client_cert,
+            "3gpp": self.station,
             "ra-hmac": self.ra_hmac,
             "ra-cert": self.ra_cert,
         }

@@ -27,7 +27,15 @@ def test_a_ca_is_made_once(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "ca"
     assert make(folder) is True
     before = files(folder)
-    assert sorted(before) == ["ca.key", "ca.pem", "ra.key", "ra.pem"]
+    assert sorted(before) == [
+        "ca.key",
+        "ca.pem",
+        "ra.key",
+        "ra.pem",
+        "vendor-root.pem",
+        "vendor.key",
+        "vendor.pem",
+    ]
     assert make(folder, "rsa:2048") is False
     assert files(folder) == before
 

@@ -3,10 +3,12 @@ RegTokenPwd."""
 
 import datetime as dt
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import protection
 from bulkcmp.cmp.asn1 import content, decode, decode_sequence_of, tag
@@ -19,7 +21,7 @@ from bulkcmp.cmp.messages import (
     decode_cert_req_messages,
 )
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import PasswordMac, Secret
@@ -56,10 +58,14 @@ class Authenticator:
 
     Args:
         ca_secret: the CA's own secret for RAs, taken beside the alias's.
+        vendors: DER certificates of the CAs whose devices may enroll at an alias for vendors'.
     """
 
-    def __init__(self, store: Store, ca_secret: Secret | None) -> None:
+    def __init__(
+        self, store: Store, ca_secret: Secret | None, vendors: Sequence[bytes] = ()
+    ) -> None:
         self._store = store
+        self._vendors = TrustStore(vendors) if vendors else None
         self._ca_secret = ca_secret
 
     def own_secret(self, alias: Alias) -> Secret | None:
@@ -80,8 +86,14 @@ class Authenticator:
                     "badRequest", f"The End Entity certificate does not belong to user '{user}'."
                 )
             return Requester(signer=signer)
+        if alias.authentication is Authentication.VENDOR:
+            self._check_vendor(message, user, now)
+            self._registered(user)
+            return Requester()
         if alias.mode is Mode.CLIENT:
             registration = self._registered(user)
+            if registration.secret is None:
+                raise _unknown_user()
             token = _reg_token(message)
             if token is not None:
                 return _by_token(registration, token)
@@ -97,7 +109,7 @@ class Authenticator:
             RefusedError: it has no right to.
             FailedError: a client's MAC, and the template says not whose it is.
         """
-        if alias.authentication is Authentication.CERTIFICATE:
+        if alias.authentication in (Authentication.CERTIFICATE, Authentication.VENDOR):
             return Requester(signer=self.signer(alias, message, now))
         if alias.mode is Mode.RA:
             secrets = [self.own_secret(alias), self._ca_secret]
@@ -106,22 +118,28 @@ class Authenticator:
             raise FailedError("a rr without the subject")
         return self._by_mac(message, user, [self._registered(user).secret])
 
+    def _check_vendor(self, message: PKIMessage, user: str, now: dt.datetime) -> None:
+        """Check that a vendor vouches for an end entity, by its CN."""
+        der, certificate = _signed_by(message)
+        if self._vendors is None:
+            raise RefusedError("badRequest", "The signer's certificate is not in the database.")
+        try:
+            self._vendors.chain(der, message.extra_certs, now)
+            names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        except (RemoteCmpError, ValueError) as error:
+            raise RefusedError("badRequest", "The signer's vendor is unknown.") from error
+        if user not in [name.value for name in names]:
+            raise RefusedError(
+                "badRequest", f"The vendor certificate does not belong to user '{user}'."
+            )
+
     def signer(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> IssuedCertificate:
         """The signer's certificate, checked; an RA's at an alias for RAs.
 
         Raises:
             RefusedError: it is not good.
         """
-        if message.protection is None or mac_parameters(message) is not None:
-            raise RefusedError("badRequest", "No certificate based protection was found.")
-        der = _last_end_entity(message.extra_certs)
-        try:
-            certificate = load_certificate(der)
-            protection.check_signature(message, certificate)
-        except RemoteCmpError as error:
-            raise RefusedError(
-                "badRequest", "Failed to verify the signature in the PKIMessage"
-            ) from error
+        der, certificate = _signed_by(message)
         issued = self._store.certificate(certificate.serial_number)
         if issued is None or issued.der != der:
             raise RefusedError("badRequest", "The signer's certificate is not in the database.")
@@ -136,8 +154,8 @@ class Authenticator:
 
     def _registered(self, user: str) -> Registration:
         registration = self._store.registration(user)
-        if registration is None or registration.secret is None:
-            raise rejected("incorrectData", "Wrong username or password")
+        if registration is None:
+            raise _unknown_user()
         return registration
 
     def _by_mac(self, message: PKIMessage, user: str, secrets: list[Secret | None]) -> Requester:
@@ -154,6 +172,25 @@ class Authenticator:
                 continue
             return Requester(Mac(parameters, secret))
         raise RefusedError("badRequest", f"Authentication failed for message. {user}.")
+
+
+def _signed_by(message: PKIMessage) -> tuple[bytes, x509.Certificate]:
+    """The certificate by which a request is signed, which is all that was checked of it."""
+    if message.protection is None or mac_parameters(message) is not None:
+        raise RefusedError("badRequest", "No certificate based protection was found.")
+    der = _last_end_entity(message.extra_certs)
+    try:
+        certificate = load_certificate(der)
+        protection.check_signature(message, certificate)
+    except RemoteCmpError as error:
+        raise RefusedError(
+            "badRequest", "Failed to verify the signature in the PKIMessage"
+        ) from error
+    return der, certificate
+
+
+def _unknown_user() -> RefusedError:
+    return rejected("incorrectData", "Wrong username or password")
 
 
 def check_status(registration: Registration) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
@@ -37,6 +37,7 @@ class EjbcaAuthority:
             is False, client mode still signs, but for a pkiconf.
         ca_secret: the CA's own secret for RAs, beside that of the alias.
         crl_url: where clients find the CRL; issued certificates say so.
+        vendors: DER certificates of the CAs whose devices may enroll at the alias 3gpp.
         token_bytes: a source of random octets.
 
     Raises:
@@ -52,6 +53,7 @@ class EjbcaAuthority:
         *,
         ca_secret: Secret | None = None,
         crl_url: str | None = None,
+        vendors: Sequence[bytes] = (),
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
@@ -61,7 +63,7 @@ class EjbcaAuthority:
         for one in (self._behaviour, *self._exceptions.values()):
             _check_knobs(one)
         self._responder = Responder(root, token_bytes)
-        self._authenticator = Authenticator(store, ca_secret)
+        self._authenticator = Authenticator(store, ca_secret, vendors)
         self._issuance = Issuance(
             store, root, self._authenticator, Issuer(root, crl_url), self._responder
         )
