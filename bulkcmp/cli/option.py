@@ -22,6 +22,7 @@ from bulkcmp.outputs.credentials import OutFormat
 
 _SERVER: Final = "Server and messages"
 _AUTH: Final = "Authentication"
+_RA: Final = "Nested messages: what an RA puts around ours"
 _TRUST: Final = "Trust"
 _ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill in"
 _KEYS: Final = "Keys and output"
@@ -219,6 +220,43 @@ PbmIterations = Annotated[
 MaxPbmIterations = Annotated[
     int | None,
     _option(_AUTH, "Refuse a response's MAC above this count. Default: 100000.", metavar="N"),
+]
+
+RaRef = Annotated[
+    str | None,
+    _option(
+        _RA, "Reference value of an RA that MACs a nested message around ours.", metavar="TEXT"
+    ),
+]
+RaSecret = Annotated[
+    str | None, _option(_RA, f"Its shared secret: {_SOURCE}.", "--ra-secret", metavar="SOURCE")
+]
+RaCert = Annotated[
+    list[str] | None,
+    _option(
+        _RA,
+        "Certificate (and chain) of an RA that signs a nested message around ours; each further"
+        " one puts a layer around the one before it.",
+        metavar="FILE",
+    ),
+]
+RaKey = Annotated[
+    list[str] | None, _option(_RA, "Its private key; one for each --ra-cert.", metavar="FILE")
+]
+RaKeypass = Annotated[
+    str | None, _option(_RA, f"Passphrase of the --ra-key files: {_SOURCE}.", metavar="SOURCE")
+]
+Batch = Annotated[
+    int | None,
+    _option(
+        _RA,
+        "Messages of different transactions in one nested message, at most. Default: 1.",
+        metavar="N",
+    ),
+]
+BatchWait = Annotated[
+    float | None,
+    _option(_RA, "How long a batch waits to be full. Default: 0.1.", metavar="SECONDS"),
 ]
 
 Trusted = Annotated[

@@ -21,7 +21,7 @@ from bulkcmp.ui.probe import json_of_probe, lines_of_probe
 
 _OF_RUNS = (
     "population", "out", "out_format", "keys", "keys_pass", "skip_bad_rows", "concurrency", "rate",
-    "workers", "certs_per_message", "quiet", "json",
+    "workers", "certs_per_message", "batch", "batch_wait", "quiet", "json",
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ def resume(
     newkeypass: option.Newkeypass = None,
     regtoken: option.Regtoken = None,
     authenticator: option.Authenticator = None,
+    ra_secret: option.RaSecret = None,
+    ra_keypass: option.RaKeypass = None,
     key_pass: option.KeyPass = None,
     keys_pass: option.KeysPass = None,
     tls_keypass: option.TlsKeypass = None,

@@ -17,7 +17,7 @@ from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, sequence, wrap
 from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage, short
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import PasswordMac, Secret
+from bulkcmp.model import PasswordMac, Profile, Secret
 
 PASSWORD_BASED_MAC: Final = ObjectIdentifier("1.2.840.113533.7.66.13")
 PBMAC1: Final = ObjectIdentifier("1.2.840.113549.1.5.14")
@@ -176,6 +176,21 @@ class MacParameters:
             iterations,
             algorithms.mac_digest_of(mac_identifier),
             identifier,
+        )
+
+    @classmethod
+    def of(cls, profile: Profile, salt: bytes) -> "MacParameters":
+        """Those that a profile asks for.
+
+        Raises:
+            KeyError: as of `choose`.
+        """
+        return cls.choose(
+            salt,
+            kind=profile.password_mac,
+            owf=profile.digest,
+            iterations=profile.pbm_iterations,
+            mac=profile.mac,
         )
 
     @classmethod

@@ -7,6 +7,7 @@ A worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, ea
 from dataclasses import dataclass, field
 
 from bulkcmp.cmp.events import Checkpoint
+from bulkcmp.cmp.request import Credential
 from bulkcmp.errors import Loss
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
@@ -34,6 +35,8 @@ class Setup:
             derived once.
         concurrency: transactions of this worker in flight at the same time.
         certs_per_message: requests in one message, at most.
+        layers: of RAs around each message (RFC 9810, 5.1.3.4), the innermost first.
+        batch: messages in one `nested`, at most; batch_wait: seconds that one waits to be full.
         rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
     """
 
@@ -49,6 +52,9 @@ class Setup:
     pbm_salt: bytes
     concurrency: int
     certs_per_message: int = 1
+    layers: tuple[Credential, ...] = ()
+    batch: int = 1
+    batch_wait: float = 0.0
     rate: float = 0.0
     pace_file: str = ""
 

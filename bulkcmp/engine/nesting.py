@@ -120,10 +120,12 @@ class NestingClient:
     async def _carry(self, batch: _Batch) -> None:
         """Send a batch once it is full, or has waited."""
         try:
-            with anyio.move_on_after(self._wait):
-                await batch.full.wait()
-            if self._gathering is batch:
-                self._gathering = None
+            try:
+                with anyio.move_on_after(self._wait):
+                    await batch.full.wait()
+            finally:
+                if self._gathering is batch:
+                    self._gathering = None
             batch.results = await self._exchange(batch.messages)
         finally:
             if not batch.results:

@@ -6,19 +6,22 @@ from, never what they are.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.messages import FAIL_INFO
+from bulkcmp.cmp.messages import FAIL_INFO, MAX_NESTED
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, Plan, Rows
-from bulkcmp.errors import InputError, InputErrors, Where
-from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
+from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
@@ -47,10 +50,12 @@ _SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
-    "tls_keypass",
+    "tls_keypass", "ra_keypass", "ra_secret",
 )  # fmt: skip
 _PATHS: Final = ("srvcert", "tls_cert", "tls_key", "keys", "out")
-_PATH_LISTS: Final = ("trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted")
+_PATH_LISTS: Final = (
+    "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
+)  # fmt: skip
 _ROW_PATHS: Final = ("csr", "cert", "key", "oldcert", "extensions_from")
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
@@ -75,6 +80,13 @@ class Options:
     unprotected_requests: bool = False
     extracerts: tuple[str, ...] = ()
     send_root: bool = False
+    ra_ref: str | None = None
+    ra_secret: str | None = field(default=None, repr=False)
+    ra_cert: tuple[str, ...] = ()
+    ra_key: tuple[str, ...] = ()
+    ra_keypass: str | None = field(default=None, repr=False)
+    batch: int = 1
+    batch_wait: float = 0.1
     trusted: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     out_trusted: tuple[str, ...] = ()
@@ -444,9 +456,12 @@ class Options:
         TrustStore(out_trusted or trusted, untrusted)
         if self.proxy is not None:
             _split_url("--proxy", self.proxy)
+        profile = self._profile(srvcert, anchors)
+        pbm_salt = os.urandom(16)
+        layers = self._layers(profile, pbm_salt, environ)
         return Setup(
             url=url,
-            profile=self._profile(srvcert, anchors),
+            profile=profile,
             limits=self._limits(),
             tls=self._tls(url, environ),
             proxy=self.proxy,
@@ -454,11 +469,58 @@ class Options:
             untrusted=untrusted,
             out_trusted=out_trusted,
             srvcert=srvcert[0] if srvcert else None,
-            pbm_salt=os.urandom(16),
+            pbm_salt=pbm_salt,
             concurrency=self.concurrency,
             certs_per_message=_at_least("--certs-per-message", self.certs_per_message, 1),
+            layers=layers,
+            batch=self._batch(layers),
+            batch_wait=_number("--batch-wait", self.batch_wait, "seconds"),
             rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
         )
+
+    def _layers(
+        self, profile: Profile, salt: bytes, environ: Mapping[str, str]
+    ) -> tuple[Credential, ...]:
+        """What RAs put around each message, the innermost first."""
+        if self.ra_key and len(self.ra_key) != len(self.ra_cert):
+            raise InputError(
+                f"{len(self.ra_cert)} --ra-cert, but {len(self.ra_key)} --ra-key",
+                hint="give a --ra-key for each --ra-cert, in their order",
+            )
+        if (self.ra_ref is None) is not (self.ra_secret is None):
+            raise InputError("--ra-ref and --ra-secret go together")
+        if self.ra_keypass is not None and not self.ra_cert:
+            raise InputError("--ra-keypass without --ra-cert")
+        layers: list[Credential] = []
+        secret = _secret("ra_secret", self.ra_secret, environ)
+        if self.ra_ref is not None and secret is not None:
+            layers.append(MacCredential(self.ra_ref, secret, MacParameters.of(profile, salt)))
+        password = _secret("ra_keypass", self.ra_keypass, environ)
+        for cert, key in zip_longest(self.ra_cert, self.ra_key):
+            try:
+                ra = read_credential(Path(cert), None if key is None else Path(key), password)
+                layer = SignatureCredential(ra.key, ra.chain)
+                # an unusable one is found here, not in a worker
+                Protector(layer, profile)
+            except (InputError, LocalCmpError) as error:
+                raise InputError(f"--ra-cert: {error}", hint=error.hint) from None
+            layers.append(layer)
+        return tuple(layers)
+
+    def _batch(self, layers: Sequence[Credential]) -> int:
+        batch = _at_least("--batch", self.batch, 1)
+        if batch > 1 and not layers:
+            raise InputError(
+                "--batch, but no RA to protect it",
+                hint="give --ra-cert and --ra-key, or --ra-ref and --ra-secret",
+            )
+        if batch > min(MAX_NESTED, self.concurrency):
+            raise InputError(
+                f"--batch is {batch}; it can be --concurrency ({self.concurrency}) at most, and"
+                f" {MAX_NESTED}",
+                hint="so many transactions must be in flight for a batch to be full",
+            )
+        return batch
 
     def _url(self) -> str:
         server = self.server
@@ -558,6 +620,11 @@ class Options:
         return accepted
 
     def _notes(self) -> Iterator[str]:
+        layers = len(self.ra_cert) + (self.ra_secret is not None)
+        if layers:
+            batches = f", {self.batch} messages in one at most" if self.batch > 1 else ""
+            noun = "layer" if layers == 1 else "layers"
+            yield f"messages went in nested ones, of {layers} {noun}{batches} (--ra-cert ...)"
         if self.unprotected_requests:
             yield "requests had no CMP protection (--unprotected-requests)"
         if self.plain_keys:

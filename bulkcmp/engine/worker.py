@@ -46,6 +46,7 @@ from bulkcmp.engine.frame import (
     Task,
     Unreachable,
 )
+from bulkcmp.engine.nesting import NestingClient
 from bulkcmp.errors import BulkcmpError, LocalCmpError
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
@@ -144,11 +145,12 @@ class Worker:
         setup, tasks = await self._begin()
         with anyio.CancelScope() as leaving:
             async with self._make_client(setup) as client:
+                derive = Deriver()
                 self._around = Surroundings(
-                    client,
+                    self._nesting(client, derive) if setup.layers else client,
                     self._clock,
                     self._make_pacer(setup),
-                    Deriver(),
+                    derive,
                     self._stopping,
                     self._observer,
                 )
@@ -156,6 +158,21 @@ class Worker:
                     await self._work_off(setup.concurrency, tasks)
                 finally:
                     leaving.deadline = anyio.current_time() + _FAREWELL
+
+    def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
+        setup = self._setup
+        return NestingClient(
+            client,
+            setup.layers,
+            setup.profile,
+            self._trust,
+            self._clock,
+            derive,
+            _nonces(),
+            # more are never in flight
+            size=min(setup.batch, setup.concurrency),
+            wait=setup.batch_wait,
+        )
 
     async def _work_off(self, concurrency: int, frames: Sequence[Frame]) -> None:
         async with anyio.create_task_group() as group:
@@ -172,14 +189,7 @@ class Worker:
         signers = TrustStore(setup.anchors, setup.untrusted)
         issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
         self._trust = Trust(signers, issuers, setup.srvcert)
-        profile = setup.profile
-        self._mac_parameters = MacParameters.choose(
-            setup.pbm_salt,
-            kind=profile.password_mac,
-            owf=profile.digest,
-            iterations=profile.pbm_iterations,
-            mac=profile.mac,
-        )
+        self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
         return setup, tasks
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:

@@ -62,7 +62,8 @@ def _check_transaction(message: PKIMessage, *, strict: bool) -> None:
         raise RefusedError("badSenderNonce", "senderNonce is absent")
     if not _fits(header.senderNonce, NONCE_OCTETS, strict=strict):
         raise RefusedError("badSenderNonce", f"senderNonce of {len(header.senderNonce)} octets")
-    if begins and header.recipNonce is not None:
+    # a nested has the recipNonce of the message in it (RFC 9483, 5.2.2.1)
+    if begins and header.recipNonce is not None and message.body_type is not BodyType.NESTED:
         raise RefusedError("badRecipientNonce", "a recipNonce in the first message")
 
 

@@ -20,6 +20,8 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
         "rate",
         "workers",
         "certs_per_message",
+        "batch",
+        "batch_wait",
         "quiet",
         "json",
     }

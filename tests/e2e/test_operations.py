@@ -103,6 +103,30 @@ def test_ra_certificate(
     tools.verify(ca.anchor, [run.path / row["cert_file"] for row in run.results()])
 
 
+@pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])
+def test_nested(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+    batch: tuple[str, ...],
+) -> None:
+    """Recipe 5: end entities with secrets of their own, and an RA's signature around them."""
+    rows = [f"n{n},n{n},pass:pw{n},/CN=n{n}/O=Nested/C=SE" for n in range(9)]
+    population = write_population(lines=["id,ref,secret,subject", *rows])
+    add = ("ca", "add-end-entity", "--alias", "nested", "--state", ca.folder)
+    cli(*add, "--csv", population, "--replace")
+    ra = ("--ra-cert", ca.folder / "ra.pem", "--ra-key", ca.folder / "ra.key", *batch)
+    cli("enroll", population, *alias(ca, "nested"), *ra, "--workers", "1", "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    tools.verify(ca.anchor, [run.path / row["cert_file"] for row in run.results()])
+    # without the RA, the alias takes nothing
+    refused = type(run)(cli.folder / "refused")
+    cli("enroll", population, *alias(ca, "nested"), "--out", refused.path, code=1)
+    assert refused.outcomes() == {("rejected", "notAuthorized")}
+
+
 def test_update_then_revocation(
     cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
 ) -> None:

@@ -211,6 +211,7 @@ class Scene:
         workers_alive: cancel scopes of the workers, in the order in which they were hired; to
             cancel one is to kill that worker.
         snapshots: of the last run.
+        nesting: what `Setup` says of RAs' layers and batches.
     """
 
     folder: Path
@@ -218,6 +219,7 @@ class Scene:
     profile: Profile = PROFILE
     workers_alive: list[anyio.CancelScope] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    nesting: dict[str, Any] = field(default_factory=dict)
     ended_at: float = 0.0
     fresh_keys: KeySource = field(default_factory=FreshKeys)
     clock: Clock = field(default_factory=VirtualClock)
@@ -249,7 +251,7 @@ class Scene:
             "pbm_salt": b"sixteen octets..",
             "concurrency": 10,
         }
-        return Setup(**(values | fields))
+        return Setup(**(values | self.nesting | fields))
 
     def hire(self, rate: float) -> Hire:
         """Workers as tasks that share one ceiling and can be killed."""
@@ -353,7 +355,9 @@ class Scene:
     def check_sent(self) -> None:
         """Nothing was sent that the journal does not know."""
         known = {tx.transaction_id for tx in self.transactions()}
-        assert {seen.transaction_id for seen in self.peer.seen} <= known
+        # a batch has a transactionID of its own
+        sent = {seen for seen in self.peer.seen if seen.body_type is not BodyType.NESTED}
+        assert {seen.transaction_id for seen in sent} <= known
 
     def check(self) -> None:
         """What must hold of every run, whatever happened to it."""

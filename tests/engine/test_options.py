@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
@@ -99,6 +100,78 @@ def test_nothing_shows_a_secret() -> None:
     for number in range(1, 9):
         assert f"x{number}" not in repr(options)
         assert f"x{number}" not in json.dumps(options.facts())
+
+
+# --- nested messages ------------------------------------------------------------------------------
+
+RA: dict[str, Any] = {"ra_cert": ("ca/ra.pem",), "ra_key": ("ca/ra.key",)}
+
+
+def test_layers_of_ras(folder: Path) -> None:
+    assert plan().setup.layers == ()
+    setup = plan(**RA, ra_ref="ra1", ra_secret="env:S", batch=7, batch_wait=0.25).setup
+    mac, signature = setup.layers
+    assert isinstance(mac, MacCredential)
+    assert (mac.ref, mac.secret) == ("ra1", Secret(b"a secret"))
+    assert mac.parameters.salt == setup.pbm_salt
+    assert isinstance(signature, SignatureCredential)
+    certificate = load_certificate(signature.chain[0])
+    assert certificate.subject.rfc4514_string().startswith("CN=bulkcmp test RA")
+    assert (setup.batch, setup.batch_wait) == (7, 0.25)
+    # innermost first, as they were given
+    (folder / "both.pem").write_bytes(
+        (folder / "ca/ca.pem").read_bytes() + (folder / "ca/ca.key").read_bytes()
+    )
+    *_, outer = plan(
+        ra_cert=("ca/ra.pem", "both.pem"), ra_key=("ca/ra.key", "both.pem")
+    ).setup.layers
+    assert isinstance(outer, SignatureCredential)
+    assert outer.chain[0] == plan().setup.anchors[0]
+    # a key may stand in the certificate's file
+    assert plan(ra_cert=("both.pem",)).setup.layers == (outer,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"ra_cert": ("ca/ra.pem",) * 2, "ra_key": ("ca/ra.key",)}, "2 --ra-cert, but 1 --ra-key"),
+        ({"ra_key": ("ca/ra.key",)}, "0 --ra-cert, but 1 --ra-key"),
+        ({"ra_cert": ("ca/ra.pem",)}, "--ra-cert: ca/ra.pem: the certificate's private key is"),
+        ({"ra_cert": ("ca/ra.pem",), "ra_key": ("ca/ca.key",)}, "is not that of the certificate"),
+        ({"ra_ref": "ra1"}, "--ra-ref and --ra-secret go together"),
+        ({"ra_secret": "env:S"}, "--ra-ref and --ra-secret go together"),
+        ({"ra_ref": "ra1", "ra_secret": "env:X"}, "--ra-secret: "),
+        ({"ra_keypass": "env:S"}, "--ra-keypass without --ra-cert"),
+        ({"batch": 2}, "--batch, but no RA to protect it"),
+        (RA | {"batch": 0}, "--batch is 0; it must be at least 1"),
+        (RA | {"batch": 101}, "--batch is 101; it can be --concurrency (100) at most, and 1000"),
+        (RA | {"batch": 1001, "concurrency": 2000}, "--batch is 1001"),
+        (RA | {"batch_wait": -1.0}, "--batch-wait is -1"),
+    ],
+)
+def test_layers_that_can_not_be(changes: dict[str, Any], text: str) -> None:
+    assert text in refused(**changes)
+
+
+def test_notes_tell_of_nested_messages() -> None:
+    (note,) = plan(**RA).notes
+    assert note == "messages went in nested ones, of 1 layer (--ra-cert ...)"
+    (note,) = plan(**RA, ra_ref="r", ra_secret="env:S", batch=9).notes
+    assert "of 2 layers, 9 messages in one at most" in note
+
+
+def test_the_journal_keeps_no_secret_of_an_ra(folder: Path) -> None:
+    options = Options(
+        ra_ref="r", ra_secret="pass:x1", ra_keypass="pass:x2", ra_cert=("c.pem",), ra_key=("k",)
+    )
+    facts = json.loads(json.dumps(options.facts()))
+    assert not {"x1", "x2"} & set(repr(options).split("'"))
+    assert (facts["ra_secret"], facts["ra_keypass"]) == ("pass:***", "pass:***")
+    assert (facts["ra_cert"], facts["ra_key"]) == ([f"{folder}/c.pem"], [f"{folder}/k"])
+    given = {"ra_secret": "pass:x1", "ra_keypass": "pass:x2"}
+    assert Options.resumed(facts, given).ra_cert == (f"{folder}/c.pem",)
+    with pytest.raises(InputError, match="--ra-secret is needed again"):
+        Options.resumed(facts, {"ra_keypass": "pass:x2"})
 
 
 # --- what the journal keeps -----------------------------------------------------------------------
