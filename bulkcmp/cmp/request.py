@@ -248,10 +248,12 @@ class Applicant(NamedTuple):
     Attributes:
         entity: its row.
         key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        repeats: the same was asked for before, and the CA may have done it.
     """
 
     entity: EndEntity
     key: bytes | None
+    repeats: bool = False
 
     def __repr__(self) -> str:
         return f"Applicant({self.entity!r})"

@@ -563,8 +563,8 @@ class Transaction:
         if any(status.status == PKIStatus.WAITING for status in statuses):
             return self._whole_waits(now, message)
         answered = [
-            replace(part, outcome=_revoked(status))
-            for part, status in zip(parts, statuses, strict=False)
+            replace(part, outcome=_revoked(status, repeats=applicant.repeats))
+            for part, status, applicant in zip(parts, statuses, self._applicants, strict=False)
         ]
         left = [replace(part, outcome=_UNANSWERED) for part in parts[len(statuses) :]]
         return self._finish(now, parts=[*answered, *left])
@@ -970,6 +970,8 @@ _REFUSAL_BITS: Final = {
 """failInfo of a certConf that rejects a certificate, by our reason."""
 
 
+_REVOKED_BEFORE: Final = "certRevoked"
+
 _UNANSWERED: Final = Outcome(
     OutcomeClass.BAD_RESPONSE,
     Reason.RESPONSE_MISSING.value,
@@ -1012,10 +1014,18 @@ def _cert_status(part: Part) -> tuple[bytes, bool]:
     return status, algorithm is not None
 
 
-def _revoked(status: PKIStatusInfo) -> Outcome:
-    """The outcome of one certificate's revocation."""
+def _revoked(status: PKIStatusInfo, *, repeats: bool) -> Outcome:
+    """The outcome of one certificate's revocation; `repeats`: we may have revoked it before."""
     if status.status == PKIStatus.REJECTION:
-        return outcomes.refused(status, authenticated=True, details=[])
+        refused = outcomes.refused(status, authenticated=True, details=[])
+        if repeats and refused.fail_info == (_REVOKED_BEFORE,):
+            return replace(
+                refused,
+                outcome=OutcomeClass.REVOKED,
+                reason="",
+                detail="revoked already: by our earlier request, whose answer is not known",
+            )
+        return refused
     if status.status not in outcomes.REVOKED:
         what = f"rp with PKIStatus {status.status}"
         return Outcome(OutcomeClass.BAD_RESPONSE, Reason.STATUS.value, what)

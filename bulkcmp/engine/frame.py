@@ -67,12 +67,14 @@ class Member:
         key: PKCS#8 DER of the key to certify; None for p10cr and rr.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
+        repeats: an earlier transaction asked for the same, and the CA may have done it.
     """
 
     entity: EndEntity
     key: bytes | None = field(default=None, repr=False)
     key_id: int | None = None
     key_is_new: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)

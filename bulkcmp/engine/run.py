@@ -371,7 +371,10 @@ class Run:
             await self._hand_out(Task(members))
 
     async def _member(self, row: EndEntity, state: RowState | None) -> Member:
-        return await with_key(row, None if state is None else state.key, self._keys)
+        if state is None:
+            return await with_key(row, None, self._keys)
+        member = await with_key(row, state.key, self._keys)
+        return replace(member, repeats=state.may_be_done)
 
     async def _hand_out(self, task: Task) -> None:
         while self._open and not self._reached and not self._stopping:

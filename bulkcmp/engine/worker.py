@@ -292,7 +292,7 @@ class Worker:
             await self._record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         transaction = Transaction(
-            [Applicant(member.entity, member.key) for member in task.members],
+            [Applicant(member.entity, member.key, member.repeats) for member in task.members],
             credential,
             self._setup.profile,
             self._trust,

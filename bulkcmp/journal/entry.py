@@ -11,6 +11,17 @@ INTERRUPTED: Final = "interrupted"
 """The reason of an outcome that nobody waited for: what the last message led to is not known."""
 
 
+_UNPROVEN: Final = frozenset(
+    {
+        OutcomeClass.BAD_RESPONSE,
+        OutcomeClass.REJECTED_UNAUTHENTICATED,
+        OutcomeClass.HTTP_ERROR,
+        OutcomeClass.NOT_CMP,
+    }
+)
+"""Outcomes by answers of which nobody proved that they are the CA's."""
+
+
 @dataclass(frozen=True, slots=True)
 class BegunRow:
     """A row of a transaction that is about to send its request.
@@ -114,3 +125,8 @@ class RowState:
     def is_uncertain(self) -> bool:
         """Whether the peer may have answered our last message without our having stored it."""
         return self.interrupted or self.outcome is OutcomeClass.UNKNOWN
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether the peer may have done what its last transaction asked for, unknown to us."""
+        return self.is_uncertain or self.outcome in _UNPROVEN

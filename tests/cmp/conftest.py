@@ -364,6 +364,7 @@ class Run:
     profile: Profile
     checkpoint: Checkpoint | None = None
     trust: Trust | None = None
+    repeats: bool = False
     jitter: float = 1.0
     now: float = NOW
     count: int = 1
@@ -375,7 +376,7 @@ class Run:
     def __post_init__(self) -> None:
         self.transaction = Transaction(
             [
-                Applicant(replace(self.entity, number=number), self.new_key)
+                Applicant(replace(self.entity, number=number), self.new_key, self.repeats)
                 for number in range(1, self.count + 1)
             ],
             self.credential,
@@ -489,6 +490,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         profile: Profile | None = None,
         checkpoint: Checkpoint | None = None,
         trust: Trust | None = None,
+        repeats: bool = False,
         jitter: float = 1.0,
         now: float = NOW,
         new_key: bytes | None = None,
@@ -514,6 +516,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             profile or Profile(),
             checkpoint,
             trust,
+            repeats,
             jitter,
             now,
             count,

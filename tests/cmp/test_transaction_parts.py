@@ -373,6 +373,24 @@ def test_several_certificates_are_revoked_in_one_message(make_run: "MakeRun") ->
     assert run.stored[0].parts[2].phase is Phase.REQUESTED
 
 
+@pytest.mark.parametrize(
+    ("repeats", "fail_info", "outcome"),
+    [
+        (True, ("certRevoked",), OutcomeClass.REVOKED),
+        (True, ("badCertId",), REJECTED),
+        (True, ("certRevoked", "badRequest"), REJECTED),
+        (False, ("certRevoked",), REJECTED),
+    ],
+)
+def test_what_is_revoked_already(
+    make_run: "MakeRun", repeats: bool, fail_info: tuple[str, ...], outcome: OutcomeClass
+) -> None:
+    run = ask(make_run, 1, operation=Operation.RR, repeats=repeats)
+    finish = run.end(revocations(run, run.peer.status(PKIStatus.REJECTION, *fail_info)).macced())
+    assert classes(finish) == [outcome]
+    assert set(finish.outcomes[0].fail_info) == set(fail_info)
+
+
 def test_a_server_that_revokes_the_first_only(make_run: "MakeRun") -> None:
     run = ask(make_run, 2, operation=Operation.RR)
     finish = run.end(revocations(run, run.peer.status(0)).macced())

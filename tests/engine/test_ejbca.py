@@ -198,6 +198,14 @@ def _pkcs8(path: Path) -> bytes:
     )
 
 
+class Lossy(httpx.ASGITransport):
+    """Loses each answer."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await super().handle_async_request(request)
+        raise httpx.ReadError("lost")
+
+
 @pytest.fixture
 def site(scene: "Scene") -> Site:
     return Site(scene)
@@ -438,11 +446,6 @@ def test_the_last_end_entity_of_extra_certs_is_taken_for_the_signer(site: Site) 
 
 
 def test_an_answer_that_is_lost_is_not_asked_for_again(site: Site) -> None:
-    class Lossy(httpx.ASGITransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            await super().handle_async_request(request)
-            raise httpx.ReadError("lost")
-
     site.transport = Lossy
     ended = site.run("client-hmac", [site.client_row()])
     assert (ended.what, ended.kinds) == (OutcomeClass.UNKNOWN, [BodyType.IR])
@@ -549,6 +552,26 @@ def test_what_is_revoked_already(site: Site) -> None:
     ended = site.run("ra-hmac", [_rr(site, own)])
     assert (ended.what, ended.outcome.fail_info) == (OutcomeClass.REJECTED, ("certRevoked",))
     assert ended.outcome.status_text == "Already revoked."
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_revocation_whose_answer_we_do_not_have(site: Site, lost: bool) -> None:
+    own = site.device()
+    if lost:
+        site.transport = Lossy
+        first = site.run("ra-hmac", [_rr(site, own)])
+        assert first.what is OutcomeClass.UNKNOWN
+        site.transport = httpx.ASGITransport
+    else:
+        first = site.run("ra-hmac", [_rr(site, own)], max_pbm_iterations=1000)
+        assert first.what is OutcomeClass.BAD_RESPONSE
+    row = _rr(site, own)
+    site.scene.play([row], resumed=True, retry_unknown=lost, retry_failed=not lost)
+    outcome = site.scene.results()[1].outcome
+    # what we asked for is so
+    assert (outcome.outcome, outcome.fail_info) == (OutcomeClass.REVOKED, ("certRevoked",))
+    assert outcome.status_text == "Already revoked."
+    assert "earlier request" in outcome.detail
 
 
 @pytest.mark.parametrize(

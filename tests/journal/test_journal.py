@@ -674,6 +674,18 @@ def test_uncertain_is_what_may_have_been_answered() -> None:
     assert not state(OutcomeClass.STILL_WAITING)
 
 
+@pytest.mark.parametrize("outcome", OutcomeClass)
+def test_what_the_ca_may_have_done(outcome: OutcomeClass) -> None:
+    nobody_proved = {
+        OutcomeClass.UNKNOWN,
+        OutcomeClass.BAD_RESPONSE,
+        OutcomeClass.REJECTED_UNAUTHENTICATED,
+        OutcomeClass.HTTP_ERROR,
+        OutcomeClass.NOT_CMP,
+    }
+    assert RowState(1, outcome, None).may_be_done is (outcome in nobody_proved)
+
+
 # --- what the machine does to it ------------------------------------------------------------------
 
 
