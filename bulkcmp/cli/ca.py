@@ -158,6 +158,10 @@ def serve(
     p10cr_id: Annotated[
         int, typer.Option(min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.")
     ] = -1,
+    unique_keys: Annotated[
+        bool,
+        typer.Option("--unique-keys", help="Certify no public key of another end entity."),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -185,6 +189,7 @@ def serve(
         sign_answers=sign_answers,
         p10cr_cert_req_id=p10cr_id,
         time_tolerance=time_tolerance,
+        unique_keys=unique_keys,
         strict=strict,
     )
     exceptions = behaviour.one_shot_at(one_shot or ())

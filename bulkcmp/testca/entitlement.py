@@ -8,7 +8,7 @@ from bulkcmp.cmp.messages import BodyType, CertTemplate, RevDetails, name_of
 from bulkcmp.testca.aliases import Mode
 from bulkcmp.testca.enrollment import V3, Enrollment, common_name
 from bulkcmp.testca.exchange import Exchange
-from bulkcmp.testca.issuer import has_subject_alt_name
+from bulkcmp.testca.issuer import has_subject_alt_name, key_identifier
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate, Store
 
@@ -46,7 +46,14 @@ class Entitlement:
         else:
             user, subject = self._of_client(exchange, enrollment)
         self._check_one_shot(exchange, user)
+        if exchange.behaviour.unique_keys:
+            self._check_key(enrollment, user)
         return user, subject
+
+    def _check_key(self, enrollment: Enrollment, user: str | None) -> None:
+        known = self._store.certificates_of_key(key_identifier(enrollment.public_key))
+        if any(one.user != user for one in known):
+            raise rejected("badCertTemplate", "the public key is another end entity's")
 
     def _of_ra(self, exchange: Exchange, enrollment: Enrollment) -> tuple[str | None, bytes | None]:
         asked = common_name(enrollment.subject)

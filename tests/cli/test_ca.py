@@ -165,7 +165,8 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
         "--bare-nested",
-        "--time-tolerance", "60", "--one-shot", "client-hmac", "--one-shot", "client-cert",
+        "--time-tolerance", "60", "--strict", "--unique-keys",
+        "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
     ok(*common, "--reject-every", "2", "--mac-answers", "--url", "http://ca.test")
     ok(*common)
@@ -174,6 +175,8 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (told.delay, told.poll_count, told.check_after, told.polling_nonce) == (
         0.5, 2, 3, "request",
     )  # fmt: skip
+    assert (told.strict, told.unique_keys) == (True, True)
+    assert (plain.strict, plain.unique_keys) == (False, False)
     assert (told.reject, told.reject_every, told.poll_every) == ("badTime", 4, 3)
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (
         False, True, True,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bulkcmp.inputs.name import parse_name
@@ -113,7 +114,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
             ca = tmp_path / "ca"
             state.create(ca, KeySpec.parse(spec), dt.datetime.now(dt.UTC))
             settings = ServerSettings(
-                ca, port=0, behaviour=behaviour or Behaviour(), exceptions=exceptions or {}
+                ca,
+                port=0,
+                behaviour=behaviour or Behaviour(),
+                exceptions=exceptions or {},
+                url="http://ca.test",
             )
             process = stack.enter_context(serving(settings))
             store = state.open_books(ca)
@@ -343,3 +348,36 @@ def test_a_certificate_that_the_client_rejects(start: Start, tmp_path: Path) -> 
         one for one in client.store.certificates() if not one.is_ra
     )
     assert [one.status for one in rejected] == [CertificateStatus.REJECTED]
+
+
+def test_the_crl_tells_what_was_revoked(start: Start) -> None:
+    client = start()
+    client.key("k.pem")
+    new = ["-newkey", "k.pem", "-subject", NAME]
+    client.cmp("ir", "ra-hmac", *client.ra(), *new, "-certout", "good.pem")
+    client.cmp("ir", "ra-hmac", *client.ra(), *new, "-certout", "bad.pem")
+    client.cmp("rr", "ra-hmac", *client.ra(), "-oldcert", "bad.pem", "-revreason", "1")
+    (client.folder / "ca.crl").write_bytes(httpx.get(f"{client.url}/ca.crl").content)
+    client.openssl("crl", "-inform", "DER", "-in", "ca.crl", "-out", "crl.pem")
+    anchor = str(client.ca / "ca.pem")
+    client.openssl("crl", "-in", "crl.pem", "-CAfile", anchor, "-noout")
+    check = ["openssl", "verify", "-crl_check", "-CAfile", anchor, "-CRLfile", "crl.pem"]
+    for name, revoked in (("good.pem", False), ("bad.pem", True)):
+        done = subprocess.run(
+            [*check, name], cwd=client.folder, capture_output=True, text=True, check=False
+        )
+        assert ("certificate revoked" in done.stdout + done.stderr) is revoked
+        assert (done.returncode == 0) is not revoked
+        assert "http://ca.test/ca.crl" in client.openssl("x509", "-in", name, "-noout", "-text")
+
+
+def test_openssl_keeps_to_the_lightweight_profile(start: Start) -> None:
+    client = start(Behaviour(strict=True))
+    client.key("k.pem")
+    new = ["-newkey", "k.pem", "-subject", "/CN=ra1"]
+    client.cmp("ir", "ra-hmac", *client.ra(), *new, "-certout", "c.pem")
+    own = ["-cert", "c.pem", "-key", "k.pem"]
+    client.key("k2.pem")
+    client.cmp("kur", "client-cert", *own, "-newkey", "k2.pem", "-certout", "c2.pem")
+    renewed = ["-cert", "c2.pem", "-key", "k2.pem"]
+    client.cmp("rr", "client-cert", *renewed, "-oldcert", "c.pem", "-revreason", "4")
