@@ -136,13 +136,6 @@ def serve(
     no_implicit_confirm: Annotated[
         bool, typer.Option("--no-implicit-confirm", help="Never grant implicit confirmation.")
     ] = False,
-    bare_nested: Annotated[
-        bool,
-        typer.Option(
-            "--bare-nested",
-            help="Answer only the first message of a nested one, and that bare, as EJBCA does.",
-        ),
-    ] = False,
     unprotected_errors: Annotated[
         bool,
         typer.Option("--unprotected-errors", help="Send errors and rejections unprotected."),
@@ -184,7 +177,6 @@ def serve(
         reject=reject or ("badRequest" if reject_every is not None else None),
         reject_every=reject_every or 1,
         implicit_confirm=not no_implicit_confirm,
-        bare_nested=bare_nested,
         unprotected_errors=unprotected_errors,
         sign_answers=sign_answers,
         p10cr_cert_req_id=p10cr_id,

@@ -150,7 +150,6 @@ class Behaviour:
         unprotected_errors: send errors and rejections unprotected.
         sign_answers: sign answers to MAC-protected requests; None is the alias's own way: client
             mode signs, as EJBCA's always does, RA mode answers by MAC.
-        bare_nested: answer only the first message of a `nested`, and that bare, as EJBCA does.
         p10cr_cert_req_id: certReqId that answers a p10cr: -1 (RFC 9483, 4.1.4) or 0.
         one_shot: an end entity enrolls once, as in EJBCA's client mode.
         unique_keys: certify no public key that another end entity has a certificate for.
@@ -174,7 +173,6 @@ class Behaviour:
     implicit_confirm: bool = True
     unprotected_errors: bool = False
     sign_answers: bool | None = None
-    bare_nested: bool = False
     p10cr_cert_req_id: int = -1
     one_shot: bool = False
     unique_keys: bool = False

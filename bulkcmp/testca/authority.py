@@ -118,10 +118,7 @@ class Authority:
                 signs = behaviour.signs_answers(RA_HMAC)
                 requester = self._authenticator.authenticate_layer(message, now)
                 check_header(message, behaviour, self._root.name, now)
-                answers = self._answer_each(alias, behaviour, message, now, layers + 1)
-                if behaviour.bare_nested:
-                    return answers[0]
-                answer = response.nested(answers)
+                answer = response.nested(self._answer_each(alias, message, now, layers + 1))
             else:
                 if alias.nested and not layers:
                     raise RefusedError(
@@ -147,15 +144,12 @@ class Authority:
         )
 
     def _answer_each(
-        self, alias: Alias, behaviour: Behaviour, message: PKIMessage, now: dt.datetime, layers: int
+        self, alias: Alias, message: PKIMessage, now: dt.datetime, layers: int
     ) -> list[bytes]:
         """Answer the messages in a `nested`, each for itself (RFC 9483, 5.2.2)."""
         if layers > _MAX_LAYERS:
             raise RefusedError("badDataFormat", f"more than {_MAX_LAYERS} layers of nested")
-        inner = decode_nested(message)
-        if behaviour.bare_nested:
-            inner = inner[:1]
-        return [self._handle(alias, one, now, layers=layers) for one in inner]
+        return [self._handle(alias, one, now, layers=layers) for one in decode_nested(message)]
 
     def _answer(self, exchange: Exchange) -> Answer:
         operation = self._operations.get(exchange.message.body_type)

@@ -164,7 +164,6 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         *common, "--delay", "0.5", "--poll-count", "2", "--poll-every", "3", "--check-after", "3",
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
-        "--bare-nested",
         "--time-tolerance", "60", "--strict", "--unique-keys",
         "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
@@ -181,7 +180,6 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (
         False, True, True,
     )  # fmt: skip
-    assert (told.bare_nested, plain.bare_nested) == (True, False)
     assert (told.p10cr_cert_req_id, told.time_tolerance, told.one_shot) == (0, 60, False)
     assert {name: b.one_shot for name, b in seen[0].exceptions.items()} == {
         "client-hmac": True,

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import itertools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,7 @@ from bulkcmp.cmp.asn1 import (
 from bulkcmp.cmp.messages import BodyType, decode_message
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import PasswordMac, Secret
+from bulkcmp.model import PasswordMac, Profile, Secret
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, Peer, Pki
@@ -69,6 +70,17 @@ def test_our_parameters_come_back_from_the_wire(owf: str, mac: str) -> None:
 def test_names_that_are_no_algorithm(names: dict[str, str]) -> None:
     with pytest.raises(KeyError):
         MacParameters.choose(b"salt", owf=names.get("owf", "sha1"), mac=names.get("mac", "?"))
+
+
+def test_parameters_of_a_profile() -> None:
+    profile = Profile(
+        password_mac=PasswordMac.PBMAC1, digest="sha384", pbm_iterations=7, mac="hmac-sha512"
+    )
+    for kind in PasswordMac:
+        asked = replace(profile, password_mac=kind)
+        assert MacParameters.of(asked, b"salt") == MacParameters.choose(
+            b"salt", kind=kind, owf="sha384", iterations=7, mac="hmac-sha512"
+        )
 
 
 def test_the_ceiling_is_the_users_and_the_error_says_so() -> None:

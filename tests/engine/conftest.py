@@ -46,6 +46,7 @@ from bulkcmp.stats.progress import Snapshot
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import RA_HMAC, Behaviour
 from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 
 EPOCH = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC).timestamp()
 """Unix time at which virtual time begins."""
@@ -130,7 +131,7 @@ class Peer:
         secret = self.books.alias_secret(RA_HMAC.name)
         assert secret is not None
         self.secret: Secret = secret
-        self.authority = Authority(self.books, self.root)
+        self.authority: Authority | EjbcaAuthority = Authority(self.books, self.root)
         self.before: Spoil = leave_alone
         self.after: Spoil = leave_alone
         self.latency = 0.01

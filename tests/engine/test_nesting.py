@@ -22,6 +22,7 @@ from bulkcmp.io.http import Reply
 from bulkcmp.io.times import ExchangeTimes
 from bulkcmp.model import OutcomeClass, Profile, Secret
 from bulkcmp.testca.authority import Authority
+from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 from bulkcmp.testca.state import Folder
 from tests.engine.conftest import VirtualClock
 
@@ -108,7 +109,7 @@ def test_a_batch_that_is_never_full_leaves_in_time(nested: "Scene") -> None:
 
 
 def test_an_ejbca_takes_the_first_of_a_batch_alone(nested: "Scene") -> None:
-    nested.peer.behave(bare_nested=True, implicit_confirm=True)
+    nested.peer.authority = EjbcaAuthority(nested.peer.books, nested.peer.root)
     nested.tune(implicit_confirm=True)
     nested.play(nested.rows(6))
     outcomes = nested.outcomes()
@@ -121,7 +122,7 @@ def test_an_ejbca_takes_the_first_of_a_batch_alone(nested: "Scene") -> None:
 
 def test_an_ejbca_takes_one_message_in_a_nested(nested: "Scene") -> None:
     nested.nesting["batch"] = 1
-    nested.peer.behave(bare_nested=True)
+    nested.peer.authority = EjbcaAuthority(nested.peer.books, nested.peer.root)
     nested.play(nested.rows(6))
     assert nested.outcomes() == dict.fromkeys(range(1, 7), ISSUED)
 

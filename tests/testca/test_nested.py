@@ -23,7 +23,8 @@ from bulkcmp.cmp.protection import MacParameters, derive
 from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import Outcome, OutcomeClass, Profile, Secret
-from bulkcmp.testca.aliases import ALIASES, Behaviour
+from bulkcmp.testca.aliases import ALIASES
+from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 from tests.testca.conftest import USER_SECRET, shared_key
 
 if TYPE_CHECKING:
@@ -239,10 +240,29 @@ def test_what_is_no_message_has_an_error_of_its_own(ca: "Ca") -> None:
     assert [status(one) for one in inner] == [GRANTED, (BodyType.ERROR, 2, ("badDataFormat",))]
 
 
-def test_bare_answers_to_the_first_message_alone(ca: "Ca") -> None:
-    ca.behave(Behaviour(bare_nested=True))
+def test_an_ejbca_answers_the_first_message_alone_and_bare(ca: "Ca") -> None:
+    ca.authority = EjbcaAuthority(ca.store, ca.root)
     reply, answers = exchange(ca, [device(ca), device(ca, "dev2")], ra(ca), ra(ca))
     assert reply.body_type is BodyType.IP
     assert [None if one is None else status(one) for one in answers] == [GRANTED, None]
-    assert ca.store.registration("dev2") is not None
     assert not [one for one in ca.store.certificates() if one.user == "dev2"]
+
+
+def test_an_ejbca_takes_certificates_within_layers(ca: "Ca") -> None:
+    peer = ca.client_cert("dev3", "ed25519")
+    ca.register("dev3")
+    ca.authority = EjbcaAuthority(ca.store, ca.root)
+    _, answers = exchange(ca, [request(ca, signing(peer.key, peer.cert), "dev3")], ra(ca))
+    assert [status(one) for one in answers] == [GRANTED]
+
+
+def test_an_ejbca_wants_a_layer_to_be_an_administrators(ca: "Ca") -> None:
+    peer = ca.client_cert("dev9")
+    ca.authority = EjbcaAuthority(ca.store, ca.root)
+    for layer, text in (
+        (signing(peer.key, peer.cert), "is not an authorized administrator"),
+        (macced("ra1", ca.ra_secret()), "No certificate based protection was found"),
+    ):
+        _, answers = exchange(ca, [device(ca), device(ca, "dev2")], layer)
+        assert refusal(answers).fail_info == ("badRequest",)
+        assert text in refusal(answers).status_text

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
-from bulkcmp.cmp.messages import BodyType, decode_message
+from bulkcmp.cmp.messages import BodyType, decode_message, decode_nested
 from bulkcmp.errors import InputError, RemoteCmpError
 from bulkcmp.model import Secret
-from bulkcmp.testca.aliases import Alias, Authentication, Behaviour, Mode
+from bulkcmp.testca.aliases import RA_CERT, Alias, Authentication, Behaviour, Mode
 from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.ejbca.authentication import Authenticator, mac_parameters
 from bulkcmp.testca.ejbca.enrollment import P10CR_ID, Issuance
@@ -102,14 +102,28 @@ class EjbcaAuthority:
             return self._responder.not_cmp(now)
         exchange = Exchange(alias, self.behaviour(alias), message, now)
         try:
+            exchange = self._opened(exchange)
             with self._store.writing():
                 answer = self._answer(exchange)
         except RemoteCmpError:
             refusal = RefusedError("badRequest", "Error during CMP processing. .")
-            answer = self._responder.error(message, refusal)
+            answer = self._responder.error(exchange.message, refusal)
         except RefusedError as refusal:
             answer = self._refuse(exchange, refusal)
-        return self._responder.message(message, answer, now)
+        return self._responder.message(exchange.message, answer, now)
+
+    def _opened(self, exchange: Exchange) -> Exchange:
+        """The first message within the RA's layers: the others are dropped in silence."""
+        message = exchange.message
+        while message.body_type is BodyType.NESTED:
+            self._authenticator.signer(RA_CERT, message, exchange.now)
+            message = decode_message(decode_nested(message)[0])
+        alias = exchange.alias
+        if alias.authentication is Authentication.EITHER:
+            has_mac = message.protection is not None and mac_parameters(message) is not None
+            kind = Authentication.SECRET if has_mac else Authentication.CERTIFICATE
+            alias = replace(alias, authentication=kind)
+        return replace(exchange, alias=alias, message=message)
 
     def _answer(self, exchange: Exchange) -> Answer:
         body_type = exchange.message.body_type
