@@ -113,6 +113,13 @@ def serve(
     poll_every: Annotated[
         int, typer.Option(min=1, metavar="N", help="Let each N-th request of a message wait only.")
     ] = 1,
+    poll_whole: Annotated[
+        bool,
+        typer.Option(
+            "--poll-whole",
+            help="Let the whole answer wait, whatever is asked for: an error with status waiting.",
+        ),
+    ] = False,
     check_after: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="What a pollRep asks to wait.")
     ] = 1,
@@ -172,6 +179,7 @@ def serve(
         delay=delay,
         poll_count=poll_count,
         poll_every=poll_every,
+        poll_whole=poll_whole,
         check_after=check_after,
         polling_nonce=nonce_after_polling,
         reject=reject or ("badRequest" if reject_every is not None else None),

@@ -142,6 +142,7 @@ class Behaviour:
         delay: seconds to wait before each answer.
         poll_count: how many pollReqs it takes until a certificate is delivered; 0 for none.
         poll_every: of the requests in a message, let only each N-th wait.
+        poll_whole: let the whole answer wait, whatever is asked for.
         check_after: seconds that a `waiting` asks the client to wait.
         polling_nonce: recipNonce of the answer delivered after polling.
         reject: name of the failInfo with which requests are rejected; None rejects none.
@@ -166,6 +167,7 @@ class Behaviour:
     delay: float = 0.0
     poll_count: int = 0
     poll_every: int = 1
+    poll_whole: bool = False
     check_after: int = 1
     polling_nonce: PollingNonce = PollingNonce.POLL
     reject: str | None = None
@@ -190,6 +192,11 @@ class Behaviour:
             raise InputError("delay, poll count, checkAfter and time tolerance are not negative")
         if min(self.reject_every, self.poll_every) < 1:
             raise InputError("requests are rejected or wait every N-th time, N is 1 or more")
+
+    @property
+    def defers(self) -> bool:
+        """Whether an answer waits as a whole."""
+        return self.poll_whole and self.poll_count > 0
 
     def signs_answers(self, alias: Alias) -> bool:
         """Whether answers to MAC-protected requests are signed at an alias."""

@@ -15,7 +15,7 @@ from bulkcmp.testca.confirmation import Confirmation
 from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
-from bulkcmp.testca.header import check_header
+from bulkcmp.testca.header import FOLLOWING, check_header
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.issuance import Issuance
 from bulkcmp.testca.issuer import Issuer
@@ -67,11 +67,11 @@ class Authority:
         rejections = Rejections()
         issuer = Issuer(root, crl_url)
         issuance = Issuance(store, entitlement, issuer, self._responder, rejections)
-        polling = Polling(store, issuance)
+        self._polling = Polling(store, issuance, self._answer_deferred)
         revocation = Revocation(store, root.name, entitlement, rejections)
         self._operations: dict[BodyType, Operation] = {
             **dict.fromkeys(enrollments.REQUESTS, issuance.answer),
-            BodyType.POLL_REQ: polling.answer,
+            BodyType.POLL_REQ: self._polling.answer,
             BodyType.CERT_CONF: Confirmation(store).answer,
             BodyType.RR: revocation.answer,
             BodyType.ERROR: Termination(store).answer,
@@ -129,10 +129,8 @@ class Authority:
                 exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
                 with self._store.writing():
                     answer = self._answer(exchange)
-        except RemoteCmpError as problem:
-            answer = response.error(RefusedError("badDataFormat", problem.what))
-        except RefusedError as refusal:
-            answer = _refuse(message, behaviour, refusal)
+        except (RemoteCmpError, RefusedError) as problem:
+            answer = _refuse(message, behaviour, problem)
         return self._responder.message(
             message,
             requester,
@@ -156,14 +154,27 @@ class Authority:
         if operation is None:
             label = exchange.message.body_type.label
             raise RefusedError("badRequest", f"{label} is not answered here")
+        if exchange.message.body_type not in FOLLOWING and exchange.behaviour.defers:
+            return self._polling.defer(exchange)
         return operation(exchange)
 
+    def _answer_deferred(self, exchange: Exchange) -> Answer:
+        """The answer to a request that waited as a whole; a refusal is one too."""
+        try:
+            return self._answer(exchange)
+        except (RemoteCmpError, RefusedError) as problem:
+            return _refuse(exchange.message, exchange.behaviour, problem)
 
-def _refuse(message: PKIMessage | None, behaviour: Behaviour, refusal: RefusedError) -> Answer:
+
+def _refuse(
+    message: PKIMessage | None, behaviour: Behaviour, refusal: RefusedError | RemoteCmpError
+) -> Answer:
     """The error message for a refusal, or the request's own response with a rejection.
 
     What can't be answered in its own terms, as its requests can't be told apart, gets an error.
     """
+    if isinstance(refusal, RemoteCmpError):
+        return response.error(RefusedError("badDataFormat", refusal.what))
     if message is None:
         return response.error(refusal)
     if message.body_type is BodyType.RR:

@@ -1,6 +1,8 @@
 """pollReq: what waited is delivered (RFC 9810, 5.3.22)."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from bulkcmp.cmp.messages import PollReq, decode_message, decode_poll_req_content
 from bulkcmp.testca import response
@@ -9,18 +11,51 @@ from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuance import Issuance
 from bulkcmp.testca.refusal import RefusedError
 from bulkcmp.testca.response import Answer
-from bulkcmp.testca.store import RequestState, Store
+from bulkcmp.testca.store import CertRequestState, RequestState, Store, Transaction
+
+_WHOLE: Final = -1
+"""certReqId that stands for an answer as a whole."""
+
+_WAITING: Final = (RequestState.WAITING, RequestState.DEFERRED)
 
 
 class Polling:
-    """Answers pollReqs."""
+    """Lets answers wait, and answers pollReqs.
 
-    def __init__(self, store: Store, issuance: Issuance) -> None:
+    Args:
+        answer_deferred: answers a request that has waited as a whole.
+    """
+
+    def __init__(
+        self, store: Store, issuance: Issuance, answer_deferred: Callable[[Exchange], Answer]
+    ) -> None:
         self._store = store
         self._issuance = issuance
+        self._answer_deferred = answer_deferred
+
+    def defer(self, exchange: Exchange) -> Answer:
+        """The error with status waiting to a request that is looked at later.
+
+        Raises:
+            RefusedError: its transactionID was used before.
+        """
+        if self._store.transaction(exchange.transaction_id) is not None:
+            raise RefusedError("transactionIdInUse", "this transactionID was used before")
+        polls = exchange.behaviour.poll_count
+        self._store.add_transaction(
+            Transaction(
+                exchange.transaction_id,
+                exchange.alias.name,
+                exchange.requester.identity,
+                exchange.nonce,
+                (CertRequestState(_WHOLE, RequestState.DEFERRED, polls_left=polls),),
+                exchange.request,
+            )
+        )
+        return response.deferred()
 
     def answer(self, exchange: Exchange) -> Answer:
-        """The ip, cp or kup with those of the requests polled for that are ready, or a pollRep.
+        """The answer that has waited, an ip, cp or kup with what is ready of it, or a pollRep.
 
         Raises:
             RefusedError: it polls for what does not wait.
@@ -32,9 +67,7 @@ class Polling:
         if message is None:
             raise RefusedError("badRequest", "nothing waits in this transaction")
         polled = [one.certReqId for one in entries]
-        waiting = {
-            one.cert_req_id for one in transaction.requests if one.state is RequestState.WAITING
-        }
+        waiting = {one.cert_req_id for one in transaction.requests if one.state in _WAITING}
         if not polled or len(set(polled)) != len(polled) or not waiting.issuperset(polled):
             known = ", ".join(map(str, sorted(waiting)))
             raise RefusedError("badRequest", f"what waits is certReqId {known}")
@@ -53,9 +86,15 @@ class Polling:
         if not ready:
             self._store.update_transaction(transaction)
             return response.poll_response(polled, exchange.behaviour.check_after)
-        original = replace(exchange, message=decode_message(message))
-        answer, transaction = self._issuance.deliver(original, transaction, ready)
-        self._store.update_transaction(transaction)
+        original = replace(exchange, message=decode_message(message), request=message)
+        if any(one.state is RequestState.DEFERRED for one in transaction.requests):
+            # as if it came only now
+            self._store.remove_transaction(exchange.transaction_id)
+            at_once = replace(exchange.behaviour, poll_whole=False, poll_count=0)
+            answer = self._answer_deferred(replace(original, behaviour=at_once))
+        else:
+            answer, transaction = self._issuance.deliver(original, transaction, ready)
+            self._store.update_transaction(transaction)
         if exchange.behaviour.polling_nonce is PollingNonce.REQUEST:
             return replace(answer, recip_nonce=original.message.header.senderNonce)
         return answer

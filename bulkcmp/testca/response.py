@@ -92,6 +92,12 @@ def error(refusal: RefusedError) -> Answer:
     return Answer(body(BodyType.ERROR, encode(content)), refuses=True)
 
 
+def deferred() -> Answer:
+    """An error message with PKIStatus waiting: the answer comes later (RFC 9483, 4.4)."""
+    content = ErrorMsgContent(pKIStatusInfo=PKIStatusInfo(status=PKIStatus.WAITING))
+    return Answer(body(BodyType.ERROR, encode(content)))
+
+
 def rejection(cert_req_id: int, refusal: RefusedError) -> CertResponse:
     """A CertResponse with PKIStatus rejection."""
     return CertResponse(certReqId=cert_req_id, status=_rejection(refusal))

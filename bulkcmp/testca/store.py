@@ -97,10 +97,16 @@ class RequestState(StrEnum):
     """How far a request for a certificate has come."""
 
     WAITING = "waiting"
+    DEFERRED = "deferred"
+    """No request but the whole answer waits."""
     UNCONFIRMED = "unconfirmed"
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
     """By the CA, or its certificate by the end entity."""
+
+
+OPEN_STATES: Final = (RequestState.WAITING, RequestState.DEFERRED, RequestState.UNCONFIRMED)
+"""The states in which something is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -531,11 +537,19 @@ class Store:
             [(*_progress(one), key, one.cert_req_id) for one in transaction.requests],
         )
 
+    def remove_transaction(self, transaction_id: bytes) -> None:
+        self._db.execute(
+            "DELETE FROM cert_request WHERE pki_transaction ="
+            " (SELECT number FROM pki_transaction WHERE transaction_id = ?)",
+            (transaction_id,),
+        )
+        self._db.execute("DELETE FROM pki_transaction WHERE transaction_id = ?", (transaction_id,))
+
     def open_transactions(self) -> int:
         """How many transactions wait for a certificate or for their confirmation."""
         (count,) = self._db.execute(
-            "SELECT count(DISTINCT pki_transaction) FROM cert_request WHERE state IN (?, ?)",
-            (RequestState.WAITING.value, RequestState.UNCONFIRMED.value),
+            "SELECT count(DISTINCT pki_transaction) FROM cert_request WHERE state IN (?, ?, ?)",
+            [state.value for state in OPEN_STATES],
         ).fetchone()
         return int(count)
 

@@ -8,9 +8,13 @@ from bulkcmp.model import RevocationReason
 from bulkcmp.testca import response
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.response import Answer
-from bulkcmp.testca.store import CertificateStatus, CertRequestState, RequestState, Store
-
-_OPEN = (RequestState.WAITING, RequestState.UNCONFIRMED)
+from bulkcmp.testca.store import (
+    OPEN_STATES,
+    CertificateStatus,
+    CertRequestState,
+    RequestState,
+    Store,
+)
 
 
 class Termination:
@@ -41,7 +45,7 @@ class Termination:
         return response.confirmed()
 
     def _end(self, exchange: Exchange, request: CertRequestState) -> CertRequestState:
-        if request.state not in _OPEN:
+        if request.state not in OPEN_STATES:
             return request
         if request.serial is not None:
             self._store.set_certificate_status(

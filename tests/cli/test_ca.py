@@ -161,7 +161,8 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("bulkcmp.cli.ca.serve_ca", lambda settings, _: seen.append(settings))
     common = ["serve", "--state", str(tmp_path / "ca")]
     ok(
-        *common, "--delay", "0.5", "--poll-count", "2", "--poll-every", "3", "--check-after", "3",
+        *common, "--delay", "0.5", "--poll-count", "2", "--poll-every", "3", "--poll-whole",
+        "--check-after", "3",
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
         "--time-tolerance", "60", "--strict", "--unique-keys",
@@ -174,7 +175,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (told.delay, told.poll_count, told.check_after, told.polling_nonce) == (
         0.5, 2, 3, "request",
     )  # fmt: skip
-    assert (told.strict, told.unique_keys) == (True, True)
+    assert (told.strict, told.unique_keys, told.poll_whole) == (True, True, True)
     assert (plain.strict, plain.unique_keys) == (False, False)
     assert (told.reject, told.reject_every, told.poll_every) == ("badTime", 4, 3)
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (

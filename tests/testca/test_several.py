@@ -1,7 +1,8 @@
-"""Several requests in one message: each has its own answer, confirmation and polls."""
+"""Several requests in one message, each with its own answer, confirmation and polls."""
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
     CertTemplate,
+    ErrorMsgContent,
     Extension,
     PKIStatusInfo,
     PollReq,
@@ -24,7 +26,7 @@ from bulkcmp.cmp.messages import (
     name_elements,
 )
 from bulkcmp.model import RevocationReason
-from bulkcmp.testca.aliases import Behaviour
+from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus
 from tests.testca.conftest import cert_status
 
@@ -272,6 +274,78 @@ def test_implicit_confirmation_is_granted_with_each_delivery(ca: "Ca", key: Keys
         reply = peer.send(BodyType.POLL_REQ, poll(number))
         assert reply.message.info(IT_IMPLICIT_CONFIRM) is not None
         assert statuses(ca, reply) == {number: CertificateStatus.CONFIRMED}
+
+
+# --- an answer that waits as a whole (RFC 9483, 4.4)
+
+WHOLE = Behaviour(poll_count=2, poll_whole=True, check_after=9)
+
+
+def deferred(peer: "Peer", body_type: BodyType, der: bytes) -> "Reply":
+    """What comes in the end."""
+    first = peer.send(body_type, der, senderNonce=b"original-request")
+    assert (first.type, first.status[:2]) == (BodyType.ERROR, WAITS)
+    reply = peer.send(BodyType.POLL_REQ, poll(-1))
+    (entry,) = decode_poll_rep_content(reply.message.body)
+    assert (entry.certReqId, entry.checkAfter) == (-1, 9)
+    peer.ca.restart(peer.ca.authority.behaviour(ALIASES[peer.alias]))
+    return peer.send(BodyType.POLL_REQ, poll(-1), senderNonce=b"the last pollReq")
+
+
+@pytest.mark.parametrize("alias", ["ra-hmac", "ra-cert"])
+def test_certificates_come_later_and_all_at_once(ca: "Ca", key: Keys, alias: str) -> None:
+    ca.behave(WHOLE)
+    peer = ca.requester(alias)
+    reply = deferred(peer, BodyType.CR, messages(ca, key, {}, {}))
+    assert (reply.type, reply.responses) == (BodyType.CP, {0: GRANTED, 1: GRANTED})
+    assert reply.message.header.recipNonce == b"the last pollReq"
+    assert peer.confirm(reply).type is BodyType.PKICONF
+    assert set(statuses(ca, reply).values()) == {CertificateStatus.CONFIRMED}
+    assert ca.store.open_transactions() == 0
+
+
+def test_a_revocation_comes_later(ca: "Ca") -> None:
+    serial = ca.ra_hmac().enroll(implicit=True).certificate.serial_number
+    ca.behave(replace(WHOLE, polling_nonce=PollingNonce.REQUEST))
+    peer = ca.ra_hmac()
+    reply = deferred(peer, BodyType.RR, wrap(0x30, revocation(ca, serial, 1)))
+    assert (reply.type, reply.status) == (BodyType.RP, (0, (), "revoked"))
+    assert reply.message.header.recipNonce == b"original-request"
+    # it is over
+    assert peer.send(BodyType.POLL_REQ, poll(-1)).status[1] == ("badRequest",)
+
+
+@pytest.mark.parametrize(
+    ("der", "type_", "fail_info"),
+    [
+        (b"\x30\x00", BodyType.RP, "badRequest"),
+        (b"\x30\x02\x05\x00", BodyType.ERROR, "badDataFormat"),
+    ],
+)
+def test_a_refusal_comes_later(ca: "Ca", der: bytes, type_: BodyType, fail_info: str) -> None:
+    ca.behave(WHOLE)
+    reply = deferred(ca.ra_hmac(), BodyType.RR, der)
+    assert (reply.type, reply.status[:2]) == (type_, (2, (fail_info,)))
+
+
+@pytest.mark.parametrize("ids", [(0,), (-1, -1), ()])
+def test_a_poll_for_a_part_of_what_waits_as_a_whole(ca: "Ca", ids: tuple[int, ...]) -> None:
+    ca.behave(WHOLE)
+    peer = ca.ra_hmac()
+    peer.enroll()
+    assert peer.send(BodyType.POLL_REQ, poll(*ids)).status[1] == ("badRequest",)
+    # nor is its transactionID free
+    assert peer.enroll().status[1] == ("transactionIdInUse",)
+
+
+def test_an_error_ends_what_waits_as_a_whole(ca: "Ca") -> None:
+    ca.behave(WHOLE)
+    peer = ca.ra_hmac()
+    peer.enroll()
+    assert ca.store.open_transactions() == 1
+    error = encode(ErrorMsgContent(pKIStatusInfo=REJECTION))
+    assert peer.send(BodyType.ERROR, error).type is BodyType.PKICONF
+    assert ca.store.open_transactions() == 0
 
 
 # --- rr
