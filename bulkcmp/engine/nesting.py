@@ -31,13 +31,34 @@ class Client(Protocol):
         ...
 
 
-class NestingError(Exception):
-    """A message was refused together with those that it travelled with, or their answer was bad."""
+@dataclass(frozen=True, slots=True)
+class NestedReply(Reply):
+    """The answer to a message that went in a `nested`.
 
-    def __init__(self, refusal: Refusal, times: ExchangeTimes) -> None:
+    Attributes:
+        envelope: DER of that `nested`, and
+        answer: of what was answered to it.
+    """
+
+    envelope: bytes
+    answer: bytes
+
+
+class NestingError(Exception):
+    """A message was refused together with those that it travelled with, or their answer was bad.
+
+    Attributes:
+        envelope, answer: as of `NestedReply`.
+    """
+
+    def __init__(
+        self, refusal: Refusal, times: ExchangeTimes, envelope: bytes, answer: bytes
+    ) -> None:
         super().__init__(refusal.outcome.detail)
         self.refusal = refusal
         self.times = times
+        self.envelope = envelope
+        self.answer = answer
 
 
 @dataclass(slots=True)
@@ -162,7 +183,7 @@ class NestingClient:
                 derivation = opening.send(await self._derive(derivation))
         except StopIteration as end:
             answers: tuple[nested.Answer, ...] = end.value
-        return [_result(answer, reply) for answer in answers]
+        return [_result(answer, envelope.message, reply) for answer in answers]
 
     async def _protect(self) -> Sequence[Protector]:
         # --extracerts go with the rows' own messages
@@ -176,12 +197,14 @@ class NestingClient:
         return protectors
 
 
-def _result(answer: nested.Answer, reply: Reply) -> Reply | NestingError | TransportError:
+def _result(
+    answer: nested.Answer, envelope: bytes, reply: Reply
+) -> NestedReply | NestingError | TransportError:
     if isinstance(answer, Refusal):
-        return NestingError(answer, reply.times)
+        return NestingError(answer, reply.times, envelope, reply.body)
     if answer is None:
         return TransportError(Loss.NOT_IN_BATCH, "the answer to the batch has none to this message")
-    return replace(reply, body=answer)
+    return NestedReply(answer, reply.times, reply.repeated, envelope, reply.body)
 
 
 def _copy(error: TransportError) -> TransportError:

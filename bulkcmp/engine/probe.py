@@ -31,7 +31,7 @@ from bulkcmp.engine.frame import (
     Task,
 )
 from bulkcmp.engine.keys import with_key
-from bulkcmp.engine.nesting import NestingError
+from bulkcmp.engine.nesting import NestedReply, NestingError
 from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import BulkcmpError, InputError, RemoteCmpError, TransportError, Where
 from bulkcmp.io.clock import SystemClock
@@ -164,7 +164,7 @@ class Step:
 
     Attributes:
         sent, received: DER; labels are the names of their bodies.
-        missing: why there is no answer, if there is none.
+        missing: why there is no answer, or none to our message in a `nested`.
         times: of the exchange, monotonic seconds.
         verdicts: the checks of the answer, in the order in which they were made.
     """
@@ -274,6 +274,7 @@ class _Probing:
         self._member = member
         self._outputs = outputs
         self._messages = 0
+        self._answer = b""
         self.steps: list[Step] = []
         self.part: Part | None = None
 
@@ -304,27 +305,33 @@ class _Probing:
                 self._outputs.key(self._member.key)
             case Advanced(checkpoint):
                 (self.part,) = checkpoint.parts
-                answer = self.steps[-1].received
-                assert answer is not None, "a transaction advances by an answer"
-                self._outputs.certificate(self.part, answer)
+                self._outputs.certificate(self.part, self._answer)
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 
     def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
-        step = Step(send.label, send.message)
+        label, sent, received = send.label, send.message, None
+        if isinstance(answer, NestedReply | NestingError):
+            # shown is what was on the wire, and in it what it is about
+            sent, received = answer.envelope, answer.answer
+            label = _label(sent)
+        elif isinstance(answer, Reply):
+            received = answer.body
+        step = Step(label, sent)
         self.steps.append(step)
-        self._save(send.label, send.message)
-        if isinstance(answer, TransportError):
-            step.missing = Missing(answer.loss, answer.what, answer.hint or "")
-            return
-        if isinstance(answer, NestingError):
-            outcome = answer.refusal.outcome
-            step.times, step.missing = answer.times, Missing(outcome.reason, outcome.detail)
-            return
-        step.times = answer.times
-        step.received = answer.body
-        step.received_label = _label(answer.body)
-        self._save(step.received_label, answer.body)
+        self._save(label, sent)
+        match answer:
+            case TransportError():
+                step.missing = Missing(answer.loss, answer.what, answer.hint or "")
+            case NestingError():
+                outcome = answer.refusal.outcome
+                step.times, step.missing = answer.times, Missing(outcome.reason, outcome.detail)
+            case Reply():
+                step.times = answer.times
+                self._answer = answer.body
+        if received is not None:
+            step.received, step.received_label = received, _label(received)
+            self._save(step.received_label, received)
 
     def judged(self, verdict: Verdict) -> None:
         self.steps[-1].verdicts.append(verdict)

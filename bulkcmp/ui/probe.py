@@ -45,16 +45,16 @@ def lines_of_probe(probed: Probed, width: int | None, clean: Callable[[str], str
 
 
 def _answer(step: Step, width: int | None, clean: Callable[[str], str]) -> Iterator[str]:
-    if step.received is None:
-        assert step.missing is not None
+    if step.received is not None:
+        yield from _message(f"received: {step.received_label}", step.received, width, clean)
+    if step.times is not None:
+        spans = ", ".join(f"{name} {duration(span)}" for name, span in spans_of(step.times).items())
+        yield f"times: {spans}"
+    if step.missing is not None:
         yield f"no answer: {step.missing.reason}: {clean(step.missing.detail)}"
         if step.missing.hint:
             yield f"  hint: {clean(step.missing.hint)}"
         return
-    yield from _message(f"received: {step.received_label}", step.received, width, clean)
-    if step.times is not None:
-        spans = ", ".join(f"{name} {duration(span)}" for name, span in spans_of(step.times).items())
-        yield f"times: {spans}"
     yield "checks:"
     for verdict in step.verdicts:
         yield from _verdict(verdict, clean)

@@ -58,6 +58,31 @@ def test_everything_is_shown(cli: "Cli", ca: "Ca") -> None:
     assert ca.secret not in ended.out + ended.err
 
 
+def test_nested_messages_are_shown_whole(cli: "Cli", ca: "Ca", tmp_path: Path) -> None:
+    ra = ("--ra-cert", str(ca.folder / "ra.pem"), "--ra-key", str(ca.folder / "ra.key"))
+    files = ("--certout", tmp_path / "c.pem", "--newkeyout", tmp_path / "k.pem", "--plain-keys")
+    folder = tmp_path / "messages"
+    ended = cli("probe", *options(ca), *ra, *files, "--save-messages", folder)
+    headings = re.findall(r"^(?:sent|received): (\w+): PKIMessage \1, DER", ended.out, re.MULTILINE)
+    assert headings == ["nested"] * 4
+    assert len(list(folder.glob("*-nested.der"))) == 4
+    for inner in ("ir", "ip", "certConf", "pkiconf"):
+        assert re.search(rf"body: {inner}\b", ended.out)
+    # the checks are those of the inner answers
+    assert "\noutcome: issued\n" in ended.out
+    assert re.search(r"^  ok +MAC", ended.out, re.MULTILINE)
+    assert (tmp_path / "c.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE")
+
+
+def test_a_refused_nested_is_shown(cli: "Cli", ca: "Ca") -> None:
+    layer = ("--ra-ref", "ra1", "--ra-secret", "pass:wrong")
+    ended = cli("probe", *options(ca), *layer, code=1)
+    assert re.search(r"^sent: nested: ", ended.out, re.MULTILINE)
+    assert re.search(r"^received: error: ", ended.out, re.MULTILINE)
+    assert re.search(r"^no answer: badMessageCheck: ", ended.out, re.MULTILINE)
+    assert "\noutcome: credentials refused" in ended.out
+
+
 def test_json_has_all_of_it(cli: "Cli", ca: "Ca") -> None:
     shown = probed(cli("probe", *options(ca), "--id", "dev7", "--json"))
     assert (shown["id"], shown["cmd"], shown["outcome"]) == ("dev7", "ir", "issued")
