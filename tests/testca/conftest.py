@@ -48,6 +48,8 @@ from bulkcmp.cmp.messages import (
     PKIHeader,
     PKIMessage,
     PKIStatusInfo,
+    PollReq,
+    RevDetails,
     RevRepContent,
     SubjectPublicKeyInfo,
     body,
@@ -148,6 +150,32 @@ def cert_status(cert_req_id: int, der: bytes, **fields: Any) -> CertStatus:
         "hashAlg": None if algorithm is None else decode_sequence_of(algorithm),
     }
     return CertStatus(**(status | fields))
+
+
+def poll_req(*cert_req_ids: int) -> bytes:
+    """DER PollReqContent."""
+    return wrap(0x30, *(encode(PollReq(certReqId=one)) for one in cert_req_ids))
+
+
+def rev_details(serial: int | None, issuer: bytes | None, *reasons: int | bytes) -> bytes:
+    """DER RevDetails; a reason is a CRLReason, or whatever stands for its DER."""
+    template = CertTemplate(
+        serialNumber=serial, issuer=None if issuer is None else name_elements(issuer)
+    )
+    entries = [
+        Extension(
+            extnID=ObjectIdentifier("2.5.29.21"),
+            critical=False,
+            extnValue=one if isinstance(one, bytes) else wrap(0x0A, bytes((one,))),
+        )
+        for one in reasons
+    ]
+    return encode(RevDetails(certDetails=template, crlEntryDetails=entries or None))
+
+
+def rev_req(serial: int | None, issuer: bytes | None, *reasons: int | bytes) -> bytes:
+    """DER RevReqContent with one RevDetails."""
+    return wrap(0x30, rev_details(serial, issuer, *reasons))
 
 
 @dataclass

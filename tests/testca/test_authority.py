@@ -36,16 +36,11 @@ from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
     CertStatus,
-    CertTemplate,
-    Extension,
     PKIStatus,
     PKIStatusInfo,
-    PollReq,
-    RevDetails,
     RevRepContent,
     decode_poll_rep_content,
     directory_name_of,
-    name_elements,
 )
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
@@ -66,7 +61,7 @@ from bulkcmp.model import (
 )
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate
-from tests.testca.conftest import cert_status
+from tests.testca.conftest import cert_status, poll_req, rev_req
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply
@@ -79,26 +74,6 @@ def entry(ca: "Ca", reply: "Reply") -> IssuedCertificate:
     found = ca.store.certificate(reply.certificate.serial_number)
     assert found is not None
     return found
-
-
-def revocation(
-    serial: int | None, issuer: bytes | None, reason: int | None = None, count: int = 1
-) -> bytes:
-    template = CertTemplate(
-        serialNumber=serial, issuer=None if issuer is None else name_elements(issuer)
-    )
-    extension = None
-    if reason is not None:
-        value = wrap(0x0A, bytes((reason,)))
-        extension = [
-            Extension(extnID=ObjectIdentifier("2.5.29.21"), critical=False, extnValue=value)
-        ]
-    details = encode(RevDetails(certDetails=template, crlEntryDetails=extension))
-    return wrap(0x30, *([details] * count))
-
-
-def poll(cert_req_id: int) -> bytes:
-    return wrap(0x30, encode(PollReq(certReqId=cert_req_id)))
 
 
 @pytest.mark.parametrize(
@@ -647,7 +622,7 @@ def test_polling(ca: "Ca", key: Callable[..., SigningKey], count: int, nonce: Po
     assert list(ca.store.certificates())[1:] == []
     for number in range(count):
         ca.restart(behaviour)
-        reply = peer.send(BodyType.POLL_REQ, poll(5), senderNonce=b"poll-%011d" % number)
+        reply = peer.send(BodyType.POLL_REQ, poll_req(5), senderNonce=b"poll-%011d" % number)
         if number < count - 1:
             assert reply.type is BodyType.POLL_REP
             (one,) = decode_poll_rep_content(reply.message.body)
@@ -663,7 +638,7 @@ def test_implicit_confirmation_asked_for_before_polling_is_granted_after_it(ca: 
     ca.behave(Behaviour(poll_count=1))
     peer = ca.ra_hmac()
     assert peer.enroll(implicit=True).message.info(IT_IMPLICIT_CONFIRM) is None
-    reply = peer.send(BodyType.POLL_REQ, poll(0))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(0))
     assert reply.message.info(IT_IMPLICIT_CONFIRM) is not None
     assert entry(ca, reply).status is CertificateStatus.CONFIRMED
 
@@ -673,10 +648,10 @@ def test_a_request_may_go_bad_while_it_waits(ca: "Ca") -> None:
     peer = ca.ra_hmac()
     assert peer.enroll(not_after=ca.now + HOUR).status[0] == PKIStatus.WAITING
     ca.now += 2 * HOUR
-    reply = peer.send(BodyType.POLL_REQ, poll(0))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(0))
     assert (reply.type, reply.status[:2]) == (BodyType.IP, (2, ("badCertTemplate",)))
     assert ca.store.open_transactions() == 0
-    assert peer.send(BodyType.POLL_REQ, poll(0)).status[1] == ("badRequest",)
+    assert peer.send(BodyType.POLL_REQ, poll_req(0)).status[1] == ("badRequest",)
 
 
 # --- rr
@@ -687,7 +662,7 @@ def test_revocation(ca: "Ca", alias: str) -> None:
     issued = ca.client_hmac().enroll(implicit=True)
     serial = issued.certificate.serial_number
     peer = ca.requester(alias)
-    reply = peer.send(BodyType.RR, revocation(serial, ca.root.name, 4))
+    reply = peer.send(BodyType.RR, rev_req(serial, ca.root.name, 4))
     assert (reply.type, reply.status) == (BodyType.RP, (PKIStatus.ACCEPTED, (), "revoked"))
     certs = decode(RevRepContent, reply.message.body).revCerts
     assert certs is not None
@@ -697,7 +672,7 @@ def test_revocation(ca: "Ca", alias: str) -> None:
     revoked = entry(ca, issued)
     assert revoked.status is CertificateStatus.REVOKED
     assert (revoked.reason, revoked.revoked_at) == (RevocationReason.SUPERSEDED, ca.now)
-    again = peer.again().send(BodyType.RR, revocation(serial, ca.root.name))
+    again = peer.again().send(BodyType.RR, rev_req(serial, ca.root.name))
     assert (again.type, again.status) == (
         BodyType.RP,
         (PKIStatus.REJECTION, ("certRevoked",), "Already revoked."),
@@ -706,13 +681,13 @@ def test_revocation(ca: "Ca", alias: str) -> None:
 
 def test_revocation_without_a_reason_is_unspecified(ca: "Ca") -> None:
     issued = ca.ra_hmac().enroll()
-    ca.ra_hmac().send(BodyType.RR, revocation(issued.certificate.serial_number, ca.root.name))
+    ca.ra_hmac().send(BodyType.RR, rev_req(issued.certificate.serial_number, ca.root.name))
     assert entry(ca, issued).reason is RevocationReason.UNSPECIFIED
 
 
 def test_a_certificate_on_hold_comes_back_or_is_revoked_for_good(ca: "Ca") -> None:
     def rr(serial: int, reason: RevocationReason) -> tuple[int, tuple[str, ...]]:
-        der = revocation(serial, ca.root.name, reason.value)
+        der = rev_req(serial, ca.root.name, reason.value)
         return ca.ra_hmac().send(BodyType.RR, der).status[:2]
 
     issued = ca.ra_hmac().enroll(implicit=True)
@@ -794,7 +769,7 @@ def test_requests_are_rejected_as_told(ca: "Ca") -> None:
     assert found == [(0, ()), (0, ()), rejected, (0, ()), (0, ()), rejected]
     serial = next(one.serial for one in ca.store.certificates() if not one.is_ra)
     ca.behave(Behaviour(reject="systemFailure"))
-    reply = ca.ra_hmac().send(BodyType.RR, revocation(serial, ca.root.name))
+    reply = ca.ra_hmac().send(BodyType.RR, rev_req(serial, ca.root.name))
     assert (reply.type, reply.status[:2]) == (BodyType.RP, (2, ("systemFailure",)))
 
 
@@ -837,7 +812,7 @@ def test_a_changed_octet_in_an_authenticated_body_never_breaks_the_ca(
             .sign(key("ed25519"), None)
             .public_bytes(serialization.Encoding.DER)
         ),
-        BodyType.RR: lambda: revocation(12345, ca.root.name, 4),
+        BodyType.RR: lambda: rev_req(12345, ca.root.name, 4),
         BodyType.CERT_CONF: lambda: wrap(0x30, encode(CertStatus(certHash=b"h" * 32, certReqId=0))),
     }
     der = bytearray(bodies[kind]())

@@ -26,12 +26,8 @@ from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     NULL_DN,
     BodyType,
-    CertTemplate,
     ErrorMsgContent,
-    Extension,
     PKIStatusInfo,
-    PollReq,
-    RevDetails,
     directory_name,
     name_elements,
 )
@@ -39,7 +35,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import PasswordMac, RevocationReason
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate
-from tests.testca.conftest import shared_key
+from tests.testca.conftest import poll_req, rev_req, shared_key
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Peer, Reply
@@ -274,9 +270,7 @@ WRONGS = {
     "a malformed body": Wrong(sent(BodyType.IR, b"\x30\x02\x05\x00"), "badDataFormat"),
     "an empty ir": Wrong(sent(BodyType.IR, b"\x30\x00"), "badRequest"),
     "a response for a request": Wrong(sent(BodyType.IP, b"\x30\x00"), "badRequest"),
-    "a pollReq for nothing": mac(
-        sent(BodyType.POLL_REQ, wrap(0x30, encode(PollReq(certReqId=0)))), "badRequest"
-    ),
+    "a pollReq for nothing": mac(sent(BodyType.POLL_REQ, poll_req(0)), "badRequest"),
     # RFC 9483, 4.2: a rr, whatever is wrong with it, is answered by a rp
     "a rr without protection": Wrong(
         lambda peer: peer.send(BodyType.RR, b"\x30\x00", protect=False), "badMessageCheck", RP
@@ -406,8 +400,7 @@ def test_an_error_ends_the_transaction(ca: "Ca", alias: str) -> None:
     )
     assert [one.status for one in entries(ca)] == [CertificateStatus.REJECTED]
     assert ca.store.open_transactions() == 0
-    poll = wrap(0x30, encode(PollReq(certReqId=1)))
-    assert peer.send(BodyType.POLL_REQ, poll).status[1] == ("badRequest",)
+    assert peer.send(BodyType.POLL_REQ, poll_req(1)).status[1] == ("badRequest",)
 
 
 def _header_size(der: bytes) -> int:
@@ -445,16 +438,6 @@ def test_an_error_that_is_refused(
 # --- a certificate on hold (RFC 9483, 4.2)
 
 
-def revocation(ca: "Ca", serial: int, reason: RevocationReason) -> bytes:
-    entry = Extension(
-        extnID=ObjectIdentifier("2.5.29.21"),
-        critical=False,
-        extnValue=wrap(0x0A, bytes((reason.value,))),
-    )
-    about = CertTemplate(serialNumber=serial, issuer=name_elements(ca.root.name))
-    return wrap(0x30, encode(RevDetails(certDetails=about, crlEntryDetails=[entry])))
-
-
 def test_an_end_entity_takes_its_certificate_off_hold_and_no_more(ca: "Ca") -> None:
     peer, other = ca.client_cert("dev1"), ca.client_cert("dev1")
     serials = [
@@ -462,7 +445,7 @@ def test_an_end_entity_takes_its_certificate_off_hold_and_no_more(ca: "Ca") -> N
     ]
 
     def rr(serial: int, reason: RevocationReason) -> tuple[BodyType, int, tuple[str, ...]]:
-        reply = peer.again().send(BodyType.RR, revocation(ca, serial, reason))
+        reply = peer.again().send(BodyType.RR, rev_req(serial, ca.root.name, reason.value))
         return reply.type, *reply.status[:2]
 
     assert rr(serials[1], RevocationReason.CERTIFICATE_HOLD) == (RP, 0, ())

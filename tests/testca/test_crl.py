@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import CRLEntryExtensionOID
 
-from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, wrap
+from bulkcmp.cmp.asn1 import wrap
 from bulkcmp.cmp.messages import (
     BodyType,
-    CertTemplate,
-    Extension,
-    RevDetails,
-    name_elements,
 )
 from bulkcmp.model import RevocationReason
 from bulkcmp.testca.app import CRL_PATH, CmpApp
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.crl import RENEWAL, VALIDITY
+from tests.testca.conftest import rev_req
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,13 +37,8 @@ def number(found: x509.CertificateRevocationList) -> int:
 
 
 def revoke(ca: "Ca", serial: int, reason: RevocationReason) -> None:
-    value = wrap(0x0A, bytes((reason.value,)))
-    oid = ObjectIdentifier(CRLEntryExtensionOID.CRL_REASON.dotted_string)
-    details = RevDetails(
-        certDetails=CertTemplate(serialNumber=serial, issuer=name_elements(ca.root.name)),
-        crlEntryDetails=[Extension(extnID=oid, critical=False, extnValue=value)],
-    )
-    reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, encode(details)))
+    der = rev_req(serial, ca.root.name, reason.value)
+    reply = ca.ra_hmac().send(BodyType.RR, der)
     assert reply.status[0] == 0
 
 

@@ -29,7 +29,6 @@ from bulkcmp.cmp.messages import (
     CertTemplate,
     Extension,
     PKIStatusInfo,
-    PollReq,
     RevDetails,
     SubjectPublicKeyInfo,
     name_elements,
@@ -39,7 +38,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Popo, RevocationReason, Secret
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate
-from tests.testca.conftest import shared_key
+from tests.testca.conftest import poll_req, rev_details, rev_req, shared_key
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Peer, Reply
@@ -59,15 +58,6 @@ def assert_refused(
         protection,
     ), reply.status
     assert text in reply.status[2]
-
-
-def rr(serial: int | None, issuer: bytes | None, *reasons: bytes) -> bytes:
-    template = CertTemplate(
-        serialNumber=serial, issuer=None if issuer is None else name_elements(issuer)
-    )
-    reason = ObjectIdentifier("2.5.29.21")
-    entries = [Extension(extnID=reason, critical=False, extnValue=value) for value in reasons]
-    return encode(RevDetails(certDetails=template, crlEntryDetails=entries or None))
 
 
 # --- authentication
@@ -672,7 +662,7 @@ def test_a_cert_conf_while_the_request_waits(ca: "Ca") -> None:
 def test_a_poll_for_nothing(ca: "Ca") -> None:
     peer = ca.ra_hmac()
     peer.enroll()
-    reply = peer.send(BodyType.POLL_REQ, wrap(0x30, encode(PollReq(certReqId=0))))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(0))
     assert_refused(reply, BodyType.ERROR, "badRequest", "mac", "nothing waits")
 
 
@@ -681,8 +671,9 @@ def test_a_poll_for_another_request(ca: "Ca", ids: list[int]) -> None:
     ca.behave(Behaviour(poll_count=2))
     peer = ca.ra_hmac()
     peer.enroll()
-    der = wrap(0x30, *(encode(PollReq(certReqId=one)) for one in ids))
-    assert_refused(peer.send(BodyType.POLL_REQ, der), BodyType.ERROR, "badRequest", "mac")
+    assert_refused(
+        peer.send(BodyType.POLL_REQ, poll_req(*ids)), BodyType.ERROR, "badRequest", "mac"
+    )
 
 
 # --- rr
@@ -695,7 +686,7 @@ def test_a_rr_for_nothing(ca: "Ca") -> None:
 
 @pytest.mark.parametrize(("serial", "with_issuer"), [(None, True), (5, False), (None, False)])
 def test_a_rr_that_names_no_certificate(ca: "Ca", serial: int | None, with_issuer: bool) -> None:
-    der = wrap(0x30, rr(serial, ca.root.name if with_issuer else None))
+    der = rev_req(serial, ca.root.name if with_issuer else None)
     reply = ca.ra_hmac().send(BodyType.RR, der)
     assert_refused(reply, BodyType.RP, "addInfoNotAvailable", "mac")
 
@@ -760,7 +751,7 @@ def test_a_rr_for_a_certificate_that_is_not_here(ca: "Ca") -> None:
     serial = ca.ra_hmac().enroll().certificate.serial_number
     ra = old_of(ca.ra_cert())
     name = ca.root.name
-    for der in (rr(5, name), rr(serial, ISSUER), rr(ra, name)):
+    for der in (rev_details(5, name), rev_details(serial, ISSUER), rev_details(ra, name)):
         reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, der))
         assert_refused(reply, BodyType.RP, "badCertId", "mac")
 
@@ -768,7 +759,7 @@ def test_a_rr_for_a_certificate_that_is_not_here(ca: "Ca") -> None:
 @pytest.mark.parametrize("alias", ["client-hmac", "client-cert"])
 def test_a_rr_for_another_end_entitys_certificate(ca: "Ca", alias: str) -> None:
     issued = ca.ra_hmac().enroll(subject="/CN=dev2")
-    der = rr(issued.certificate.serial_number, ca.root.name)
+    der = rev_details(issued.certificate.serial_number, ca.root.name)
     reply = ca.requester(alias).send(BodyType.RR, wrap(0x30, der))
     assert_refused(reply, BodyType.RP, "notAuthorized", "signature")
     assert entry(ca, issued).status is CertificateStatus.PENDING
@@ -788,7 +779,7 @@ def test_a_rr_with_an_entry_that_is_no_reason(ca: "Ca") -> None:
 
 def test_a_rr_with_two_reasons(ca: "Ca") -> None:
     serial = ca.ra_hmac().enroll().certificate.serial_number
-    der = wrap(0x30, rr(serial, ca.root.name, b"\x0a\x01\x01", b"\x0a\x01\x08"))
+    der = rev_req(serial, ca.root.name, b"\x0a\x01\x01", b"\x0a\x01\x08")
     assert_refused(ca.ra_hmac().send(BodyType.RR, der), BodyType.RP, "badRequest", "mac")
 
 
@@ -797,7 +788,7 @@ def test_a_rr_with_two_reasons(ca: "Ca") -> None:
 )
 def test_a_rr_with_an_unknown_reason(ca: "Ca", value: bytes) -> None:
     serial = ca.ra_hmac().enroll().certificate.serial_number
-    reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, rr(serial, ca.root.name, value)))
+    reply = ca.ra_hmac().send(BodyType.RR, rev_req(serial, ca.root.name, value))
     assert_refused(reply, BodyType.RP, "badDataFormat", "mac")
 
 
@@ -810,7 +801,7 @@ def test_refusals_are_unprotected_as_told(ca: "Ca", key: Keys) -> None:
     for alias, reply_type in (("ra-hmac", BodyType.IP), ("ra-cert", BodyType.IP)):
         reply = ca.requester(alias).enroll(prove=None)
         assert_refused(reply, reply_type, "badPOP", "none")
-    reply = ca.ra_hmac().send(BodyType.RR, wrap(0x30, rr(5, ca.root.name)))
+    reply = ca.ra_hmac().send(BodyType.RR, rev_req(5, ca.root.name))
     assert_refused(reply, BodyType.RP, "badCertId", "none")
     # what is granted stays protected
     assert ca.ra_hmac().enroll().protection == "mac"

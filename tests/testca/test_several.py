@@ -9,26 +9,21 @@ import pytest
 from cryptography import x509
 
 from bulkcmp.cmp.algorithms import SigningKey
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, wrap
 from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     BodyType,
     CertRepMessage,
-    CertTemplate,
     ErrorMsgContent,
-    Extension,
     PKIStatusInfo,
-    PollReq,
-    RevDetails,
     RevRepContent,
     decode_poll_rep_content,
     fail_info_names,
-    name_elements,
 )
 from bulkcmp.model import RevocationReason
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus
-from tests.testca.conftest import cert_status
+from tests.testca.conftest import cert_status, poll_req, rev_details, rev_req
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Peer, Reply
@@ -66,10 +61,6 @@ def confirm(peer: "Peer", reply: "Reply", **verdicts: PKIStatusInfo | None) -> "
         for name, info in verdicts.items()
     ]
     return peer.send(BodyType.CERT_CONF, wrap(0x30, *map(encode, entries)))
-
-
-def poll(*cert_req_ids: int) -> bytes:
-    return wrap(0x30, *(encode(PollReq(certReqId=one)) for one in cert_req_ids))
 
 
 @pytest.mark.parametrize("alias", ["ra-hmac", "ra-cert"])
@@ -213,14 +204,14 @@ def test_some_wait_while_others_are_issued_and_confirmed(ca: "Ca", key: Keys) ->
     assert set(statuses(ca, first).values()) == {CertificateStatus.CONFIRMED}
     assert ca.store.open_transactions() == 1
     ca.restart(behaviour)
-    reply = peer.send(BodyType.POLL_REQ, poll(3, 1))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(3, 1))
     entries = decode_poll_rep_content(reply.message.body)
     assert [(one.certReqId, one.checkAfter) for one in entries] == [(3, 9), (1, 9)]
     # a pollReq may name some of them only, and gets only those
-    second = peer.send(BodyType.POLL_REQ, poll(3))
+    second = peer.send(BodyType.POLL_REQ, poll_req(3))
     assert (second.type, second.responses) == (BodyType.IP, {3: GRANTED})
     assert peer.confirm(second).type is BodyType.PKICONF
-    third = peer.send(BodyType.POLL_REQ, poll(1))
+    third = peer.send(BodyType.POLL_REQ, poll_req(1))
     assert third.responses == {1: GRANTED}
     assert ca.store.open_transactions() == 1
     assert peer.confirm(third).type is BodyType.PKICONF
@@ -233,11 +224,11 @@ def test_those_that_are_ready_come_and_the_others_wait_on(ca: "Ca", key: Keys) -
     ca.behave(Behaviour(poll_count=2))
     peer = ca.ra_hmac()
     assert set(peer.send(BodyType.IR, messages(ca, key, {}, {})).responses.values()) == {WAITS}
-    assert peer.send(BodyType.POLL_REQ, poll(0)).type is BodyType.POLL_REP
-    ready = peer.send(BodyType.POLL_REQ, poll(0, 1))
+    assert peer.send(BodyType.POLL_REQ, poll_req(0)).type is BodyType.POLL_REP
+    ready = peer.send(BodyType.POLL_REQ, poll_req(0, 1))
     assert ready.responses == {0: GRANTED}
     # nor is anything lost if polling goes on first
-    rest = peer.send(BodyType.POLL_REQ, poll(1))
+    rest = peer.send(BodyType.POLL_REQ, poll_req(1))
     assert rest.responses == {1: GRANTED}
     certificates = ready.issued | rest.issued
     entries = [encode(cert_status(*one)) for one in certificates.items()]
@@ -251,7 +242,7 @@ def test_one_of_those_that_wait_goes_bad(ca: "Ca", key: Keys) -> None:
     peer = ca.ra_hmac()
     peer.send(BodyType.IR, messages(ca, key, {"not_after": ca.now + dt.timedelta(hours=1)}, {}))
     ca.now += dt.timedelta(hours=2)
-    reply = peer.send(BodyType.POLL_REQ, poll(0, 1))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(0, 1))
     assert reply.responses == {0: (2, ("badCertTemplate",)), 1: GRANTED}
     assert peer.confirm(reply).type is BodyType.PKICONF
 
@@ -261,7 +252,7 @@ def test_polls_for_what_does_not_wait(ca: "Ca", key: Keys, ids: tuple[int, ...])
     ca.behave(Behaviour(poll_count=1, poll_every=2))
     peer = ca.ra_hmac()
     peer.send(BodyType.IR, messages(ca, key, {}, {}))
-    reply = peer.send(BodyType.POLL_REQ, poll(*ids))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(*ids))
     assert (reply.type, reply.status[1]) == (BodyType.ERROR, ("badRequest",))
 
 
@@ -271,7 +262,7 @@ def test_implicit_confirmation_is_granted_with_each_delivery(ca: "Ca", key: Keys
     first = peer.send(BodyType.IR, messages(ca, key, {}, {}), implicit=True)
     assert first.message.info(IT_IMPLICIT_CONFIRM) is None
     for number in range(2):
-        reply = peer.send(BodyType.POLL_REQ, poll(number))
+        reply = peer.send(BodyType.POLL_REQ, poll_req(number))
         assert reply.message.info(IT_IMPLICIT_CONFIRM) is not None
         assert statuses(ca, reply) == {number: CertificateStatus.CONFIRMED}
 
@@ -285,11 +276,11 @@ def deferred(peer: "Peer", body_type: BodyType, der: bytes) -> "Reply":
     """What comes in the end."""
     first = peer.send(body_type, der, senderNonce=b"original-request")
     assert (first.type, first.status[:2]) == (BodyType.ERROR, WAITS)
-    reply = peer.send(BodyType.POLL_REQ, poll(-1))
+    reply = peer.send(BodyType.POLL_REQ, poll_req(-1))
     (entry,) = decode_poll_rep_content(reply.message.body)
     assert (entry.certReqId, entry.checkAfter) == (-1, 9)
     peer.ca.restart(peer.ca.authority.behaviour(ALIASES[peer.alias]))
-    return peer.send(BodyType.POLL_REQ, poll(-1), senderNonce=b"the last pollReq")
+    return peer.send(BodyType.POLL_REQ, poll_req(-1), senderNonce=b"the last pollReq")
 
 
 @pytest.mark.parametrize("alias", ["ra-hmac", "ra-cert"])
@@ -308,11 +299,11 @@ def test_a_revocation_comes_later(ca: "Ca") -> None:
     serial = ca.ra_hmac().enroll(implicit=True).certificate.serial_number
     ca.behave(replace(WHOLE, polling_nonce=PollingNonce.REQUEST))
     peer = ca.ra_hmac()
-    reply = deferred(peer, BodyType.RR, wrap(0x30, revocation(ca, serial, 1)))
+    reply = deferred(peer, BodyType.RR, rev_req(serial, ca.root.name, 1))
     assert (reply.type, reply.status) == (BodyType.RP, (0, (), "revoked"))
     assert reply.message.header.recipNonce == b"original-request"
     # it is over
-    assert peer.send(BodyType.POLL_REQ, poll(-1)).status[1] == ("badRequest",)
+    assert peer.send(BodyType.POLL_REQ, poll_req(-1)).status[1] == ("badRequest",)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +324,7 @@ def test_a_poll_for_a_part_of_what_waits_as_a_whole(ca: "Ca", ids: tuple[int, ..
     ca.behave(WHOLE)
     peer = ca.ra_hmac()
     peer.enroll()
-    assert peer.send(BodyType.POLL_REQ, poll(*ids)).status[1] == ("badRequest",)
+    assert peer.send(BodyType.POLL_REQ, poll_req(*ids)).status[1] == ("badRequest",)
     # nor is its transactionID free
     assert peer.enroll().status[1] == ("transactionIdInUse",)
 
@@ -351,26 +342,14 @@ def test_an_error_ends_what_waits_as_a_whole(ca: "Ca") -> None:
 # --- rr
 
 
-def revocation(ca: "Ca", serial: int, reason: int) -> bytes:
-    template = CertTemplate(serialNumber=serial, issuer=name_elements(ca.root.name))
-    oid = ObjectIdentifier("2.5.29.21")
-    value = wrap(0x0A, bytes((reason,)))
-    return encode(
-        RevDetails(
-            certDetails=template,
-            crlEntryDetails=[Extension(extnID=oid, critical=False, extnValue=value)],
-        )
-    )
-
-
 def test_each_revocation_has_its_status_in_order(ca: "Ca", key: Keys) -> None:
     reply = ca.ra_hmac().send(BodyType.IR, messages(ca, key, {}, {}), implicit=True)
     serials = [x509.load_der_x509_certificate(der).serial_number for der in reply.issued.values()]
     details = [
-        revocation(ca, serials[0], 1),
-        revocation(ca, 5, 1),
-        revocation(ca, serials[1], 4),
-        revocation(ca, serials[0], 1),
+        rev_details(serials[0], ca.root.name, 1),
+        rev_details(5, ca.root.name, 1),
+        rev_details(serials[1], ca.root.name, 4),
+        rev_details(serials[0], ca.root.name, 1),
     ]
     answer = ca.ra_hmac().send(BodyType.RR, wrap(0x30, *details))
     content = decode(RevRepContent, answer.message.body)
@@ -385,7 +364,7 @@ def test_each_revocation_has_its_status_in_order(ca: "Ca", key: Keys) -> None:
 def test_all_are_revoked_and_named(ca: "Ca", key: Keys) -> None:
     reply = ca.ra_hmac().send(BodyType.IR, messages(ca, key, {}, {}), implicit=True)
     serials = [x509.load_der_x509_certificate(der).serial_number for der in reply.issued.values()]
-    der = wrap(0x30, *(revocation(ca, serial, 1) for serial in serials))
+    der = wrap(0x30, *(rev_details(serial, ca.root.name, 1) for serial in serials))
     content = decode(RevRepContent, ca.ra_hmac().send(BodyType.RR, der).message.body)
     assert content.revCerts is not None
     assert [one.serialNumber for one in content.revCerts] == serials
