@@ -245,6 +245,24 @@ def test_answers_find_their_transactions(post: Post, data: st.DataObject) -> Non
             assert reason(answer) == Reason.RESPONSE_COUNT
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_spoilt_answer_brings_nothing_that_was_not_said(post: Post, data: st.DataObject) -> None:
+    """Whatever is changed in a nested answer, nothing is raised, and no other message comes out."""
+    envelope = post.seal(2)
+    answers = [post.answer(envelope, number) for number in range(2)]
+    whole = bytearray(post.wrap(envelope, *answers))
+    # places are parts of a length that differs with the signature
+    part = st.floats(0, 1, exclude_max=True)
+    for place, octet in data.draw(
+        st.lists(st.tuples(part, st.integers(0, 255)), min_size=1, max_size=3)
+    ):
+        whole[int(place * len(whole))] = octet
+    end = int(data.draw(st.just(1.0) | part) * len(whole))
+    for answer, expected in zip(post.unseal(envelope, bytes(whole[:end])), answers, strict=True):
+        assert not isinstance(answer, bytes) or answer == expected
+
+
 def test_one_message_and_two_answers(post: Post) -> None:
     envelope = post.seal()
     said = replace(post.say(envelope, BodyType.IP, b"\x30\x00"), transaction_id=b"?").plain()
