@@ -161,6 +161,8 @@ class OutcomeClass(StrEnum):
     """The CA answered the certConf with an error."""
     ISSUED_REFUSED = "issued, refused"
     """The certificate failed a local check; it is stored, for revocation."""
+    ISSUED_FLAWED = "issued, breaks a lint rule"
+    """Confirmed and stored; --lint-fail makes a failure of what --lint found."""
     REVOKED = "revoked"
     REJECTED = "rejected"
     """The CA said no: PKIStatus rejection, or an error message."""

@@ -26,6 +26,7 @@ _RA: Final = "Nested messages: what an RA puts around ours"
 _TRUST: Final = "Trust"
 _ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill in"
 _KEYS: Final = "Keys and output"
+_LINT: Final = "Lint"
 _PACE: Final = "Pace and limits"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
@@ -436,6 +437,26 @@ OutFormat_ = Annotated[
         "--out-format",
         metavar="FORMAT",
     ),
+]
+Lint = Annotated[
+    bool | None,
+    _flag(_LINT, "Lint issued certificates, by pkilint (the extra `lint`).", "--lint"),
+]
+LintProfile = Annotated[
+    str | None,
+    _option(
+        _LINT,
+        "Rules: rfc5280, cabf-serverauth, cabf-smime or etsi, the latter also with a type of"
+        " certificate. Default: rfc5280.",
+        metavar="PROFILE",
+    ),
+]
+LintEvery = Annotated[
+    int | None, _option(_LINT, "Lint each N-th certificate. Default: 1.", metavar="N")
+]
+LintFail = Annotated[
+    bool | None,
+    _flag(_LINT, "A row whose certificate breaks a rule (error, fatal) fails.", "--lint-fail"),
 ]
 SkipBadRows = Annotated[
     bool | None,

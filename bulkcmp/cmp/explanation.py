@@ -62,6 +62,11 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
         " one, and is stored",
         "failed our checks: do not use it, revoke its serial at the CA",
     ),
+    OutcomeClass.ISSUED_FLAWED: ClassExplanation(
+        "the certificate is confirmed and stored, and breaks a rule of --lint-profile, which is the"
+        " reason; only with --lint-fail",
+        "kept; mend the CA's certificate profile, or the row, and issue anew",
+    ),
     OutcomeClass.REJECTED: ClassExplanation(
         "the CA said no, by PKIStatus rejection or by an error message",
         "the CA said no: see fail_info and status_text, mend row or CA",

@@ -1,6 +1,7 @@
 """What a run leaves behind besides its journal: results.csv, the credentials, summary.json."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,12 @@ SUMMARY_FILE: Final = "summary.json"
 _CHUNK: Final = 64
 
 
-def write_table(plan: Plan, journal: Journal) -> Tally:
+def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally:
     """Write results.csv: a line for each row of the population.
+
+    Args:
+        flaws: the lint rule that a row's certificate breaks, by its number, where that is a
+            failure.
 
     Returns:
         The outcomes of all of them.
@@ -40,6 +45,9 @@ def write_table(plan: Plan, journal: Journal) -> Tally:
 
     def counted() -> Iterator[RowResult]:
         for result in _all_results(plan, journal):
+            flaw = flaws.get(result.number)
+            if flaw is not None and result.outcome.outcome.is_done:
+                result = _flawed(result, flaw)
             tally.add(result.outcome.outcome, result.outcome.reason)
             yield result
 
@@ -81,6 +89,16 @@ def _all_results(plan: Plan, journal: Journal) -> Iterator[RowResult]:
             continue
         cmd = None if isinstance(row, BadRow) else row.cmd
         yield RowResult(row.number, row.line, row.id, cmd, Outcome(OutcomeClass.TO_DO))
+
+
+def _flawed(result: RowResult, rule: str) -> RowResult:
+    outcome = replace(
+        result.outcome,
+        outcome=OutcomeClass.ISSUED_FLAWED,
+        reason=rule,
+        detail="--lint-fail: the certificate breaks this rule, and is confirmed all the same",
+    )
+    return replace(result, outcome=outcome)
 
 
 def _files(out_format: OutFormat, result: RowResult) -> CredentialFiles:

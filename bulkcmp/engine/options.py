@@ -19,7 +19,7 @@ from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
-from bulkcmp.engine.plan import Census, Plan, Rows
+from bulkcmp.engine.plan import Census, LintPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
 from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
@@ -30,6 +30,7 @@ from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import read_settings
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
+from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
 from bulkcmp.model import (
     AcceptProtection,
     BadRow,
@@ -148,6 +149,10 @@ class Options:
     keys_pass: str | None = field(default=None, repr=False)
     key_pass: str | None = field(default=None, repr=False)
     plain_keys: bool = False
+    lint: bool = False
+    lint_profile: str = DEFAULT_PROFILE
+    lint_every: int = 1
+    lint_fail: bool = False
     skip_bad_rows: bool = False
     out: str | None = None
     out_format: str = OutFormat.PEM.value
@@ -355,8 +360,24 @@ class Options:
             skip_bad_rows=self.skip_bad_rows,
             retry_unknown=retry_unknown,
             retry_failed=retry_failed,
+            lint=self._lint(),
             notes=tuple(self._notes()),
         )
+
+    def _lint(self) -> LintPlan | None:
+        given = {
+            "--lint-profile": self.lint_profile != DEFAULT_PROFILE,
+            "--lint-every": self.lint_every != 1,
+            "--lint-fail": self.lint_fail,
+        }
+        if not self.lint:
+            for option, is_given in given.items():
+                if is_given:
+                    raise InputError(f"{option}, but not --lint", hint="give --lint too")
+            return None
+        every = _at_least("--lint-every", self.lint_every, 1)
+        check_profile(self.lint_profile)
+        return LintPlan(self.lint_profile, every, self.lint_fail)
 
     def key_passphrase(self, environ: Mapping[str, str]) -> Secret | None:
         """What encrypts private keys; None with --plain-keys, or where neither was given.

@@ -100,6 +100,20 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
+class LintPlan:
+    """Which certificates are linted, by what, and whether a finding is a failure.
+
+    Attributes:
+        profile: that `bulkcmp.lint.linter.check_profile` takes.
+        every: each N-th certificate.
+    """
+
+    profile: str
+    every: int
+    fail: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run, ready to begin.
 
@@ -112,6 +126,7 @@ class Plan:
         key_pass: seals and encrypts private keys; None with plain_keys.
         retry_unknown: begin anew where the outcome is unknown.
         retry_failed: begin anew where no certificate was issued.
+        lint: None where certificates are not linted.
         notes: what every report of the run shall say.
     """
 
@@ -129,4 +144,5 @@ class Plan:
     skip_bad_rows: bool = False
     retry_unknown: bool = False
     retry_failed: bool = False
+    lint: LintPlan | None = None
     notes: tuple[str, ...] = ()

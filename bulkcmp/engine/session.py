@@ -24,6 +24,7 @@ from bulkcmp.engine.harvest import (
     write_table,
 )
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
+from bulkcmp.engine.linting import Linting
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.run import Run
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
@@ -31,7 +32,13 @@ from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.outputs.summary import PopulationFacts, RunSummary, public_url, write_summary
+from bulkcmp.outputs.summary import (
+    LintSummary,
+    PopulationFacts,
+    RunSummary,
+    public_url,
+    write_summary,
+)
 from bulkcmp.stats.progress import Snapshot
 from bulkcmp.stats.tally import Tally
 
@@ -117,27 +124,57 @@ async def _session(
         await run.execute()
     # what an abort left open gets its outcome
     journal.settle()
-    tally = await anyio.to_thread.run_sync(write_table, plan, journal)
+    linting = await _lint(plan, journal, interruption, on_notice)
+    flaws = {} if linting is None else linting.failures
+    tally = await anyio.to_thread.run_sync(write_table, plan, journal, flaws)
     with interruption.writing:
         if tally.total >= _MANY:
             on_notice(f"writing {CREDENTIALS_FOLDER}/")
         await write_files(plan, journal)
     summary = _summary(command, plan, journal, run, tally, interruption, began)
+    if linting is not None:
+        summary = with_lint(summary, linting.summary())
     write_summary(journal.folder / SUMMARY_FILE, summary)
     return summary
+
+
+def with_lint(summary: RunSummary, lint: LintSummary) -> RunSummary:
+    """A summary with what linting found."""
+    if lint.complete:
+        return replace(summary, lint=lint)
+    # what was not looked at must not pass for good
+    return replace(
+        summary,
+        lint=lint,
+        notes=(*summary.notes, "linting is not complete: bulkcmp resume lints again"),
+        exit_code=summary.exit_code or EXIT_SOME_FAILED,
+    )
+
+
+async def _lint(
+    plan: Plan, journal: Journal, interruption: "_Interruption", on_notice: Callable[[str], None]
+) -> Linting | None:
+    if plan.lint is None:
+        return None
+    linting = Linting(plan.lint)
+    with interruption.linting:
+        on_notice(f"linting certificates by {plan.lint.profile}")
+        await linting.run(journal)
+    return linting
 
 
 class _Interruption:
     """What SIGINT and SIGTERM lead to, from the beginning of a session to its end.
 
     Attributes:
-        writing: what is left undone when the session is left at once.
+        linting, writing: what is left undone when the session is left at once.
         asked: there was a signal.
     """
 
     def __init__(self, on_notice: Callable[[str], None]) -> None:
         self._on_notice = on_notice
         self._run: Run | None = None
+        self.linting = anyio.CancelScope()
         self.writing = anyio.CancelScope()
         self.asked = False
 
@@ -161,6 +198,7 @@ class _Interruption:
                 if self._run is not None:
                     self._run.stop()
         self._on_notice("leaving at once: bulkcmp resume goes on")
+        self.linting.cancel()
         self.writing.cancel()
         if self._run is not None:
             self._run.abort()

@@ -35,6 +35,34 @@ class PopulationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LintCount:
+    """How many certificates do not keep a rule; `example` is the id of the first of these rows."""
+
+    rule: str
+    severity: str
+    certificates: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class LintSummary:
+    """What linting found.
+
+    Attributes:
+        certificates: that were linted; flawed: those of them that have findings.
+        findings: commonest first.
+        complete: it was not cut off.
+    """
+
+    profile: str
+    every: int
+    certificates: int
+    flawed: int
+    findings: tuple[LintCount, ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """All that summary.json and the final text say of one session of a run.
 
@@ -54,6 +82,7 @@ class RunSummary:
         exit_code: that the command ends with.
         run_folder, results_file, credentials_folder: where the output is; empty where there is
             none.
+        lint: None where certificates were not linted.
         notes: what the user should know besides: warnings, settings that weaken a check.
     """
 
@@ -75,6 +104,7 @@ class RunSummary:
     run_folder: str = ""
     results_file: str = ""
     credentials_folder: str = ""
+    lint: LintSummary | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -131,6 +161,7 @@ def _document(summary: RunSummary) -> dict[str, Any]:
             "success": _latencies(summary.success),
             "failure": _latencies(summary.failure),
         },
+        "lint": None if summary.lint is None else dataclasses.asdict(summary.lint),
         "run_folder": summary.run_folder,
         "results_file": summary.results_file,
         "credentials_folder": summary.credentials_folder,

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from bulkcmp.outputs.summary import EXIT_MEANINGS, RunSummary, public_url
+from bulkcmp.outputs.summary import EXIT_MEANINGS, LintSummary, RunSummary, public_url
 from bulkcmp.ui.figures import clean, clean_text, duration, per_second
 from bulkcmp.ui.latencies import latency_table
 from bulkcmp.ui.outcomes import ClassCount, by_class, commonest
@@ -15,6 +15,7 @@ _MOST_CLASSES: Final = 6
 _FEW_CLASSES: Final = 3
 """So few that the commonest reason of each has a hint of its own."""
 _MOST_NOTES: Final = 3
+_MOST_RULES: Final = 4
 
 
 def render_summary(console: Console, summary: RunSummary) -> None:
@@ -25,6 +26,9 @@ def render_summary(console: Console, summary: RunSummary) -> None:
     if summary.success.service.count or summary.failure.service.count:
         console.print()
         console.print(latency_table(summary.success, summary.failure, console.width))
+    if summary.lint is not None:
+        console.print()
+        _print_lint(console, summary.lint)
     console.print()
     for note in _first(summary.notes, _MOST_NOTES, "notes in summary.json"):
         console.print(Text("note: ", style="yellow").append(clean(note, console)))
@@ -67,6 +71,24 @@ def _print_outcomes(console: Console, classes: list[ClassCount]) -> None:
     if rest:
         rows = sum(one.rows for one in rest)
         console.print(Text(f"{rows:>{figures},}  in {len(rest)} other classes: see results.csv"))
+
+
+def _print_lint(console: Console, lint: LintSummary) -> None:
+    which = "" if lint.every == 1 else f", one in {lint.every}"
+    cut = "" if lint.complete else ", not all: it was cut off"
+    console.print(
+        Text(f"lint by {lint.profile}{which}: ").append(
+            f"{lint.flawed:,} of {lint.certificates:,} certificates have findings{cut}",
+            style="yellow" if lint.flawed else "green",
+        )
+    )
+    figures = max((len(f"{one.certificates:,}") for one in lint.findings), default=1)
+    for one in lint.findings[:_MOST_RULES]:
+        line = f"{one.certificates:>{figures},}  {one.severity} {one.rule} (first: {one.example})"
+        console.print(Text(clean(line, console)))
+    rest = len(lint.findings) - _MOST_RULES
+    if rest > 0:
+        console.print(f"{rest} more rules in summary.json")
 
 
 def _first(texts: tuple[str, ...], most: int, where: str) -> list[str]:

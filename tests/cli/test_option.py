@@ -48,10 +48,9 @@ def test_help_is_plain_text(command: Any) -> None:
 
 def test_defaults_are_those_that_the_help_names() -> None:
     options = Options()
+    default_in = re.compile(r"Default: (\d+(?:\.\d+)?|sha\S+|hmac\S+|pem|exact|signature)[.,]")
     named = {
-        name: found[1]
-        for name, text in helps(enroll).items()
-        if (found := re.search(r"Default: (\d+|sha\S+|hmac\S+|pem|exact|signature)[.,]", text))
+        name: found[1] for name, text in helps(enroll).items() if (found := default_in.search(text))
     }
     assert len(named) >= 14
     for name, value in named.items():

@@ -22,6 +22,10 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
         "certs_per_message",
         "batch",
         "batch_wait",
+        "lint",
+        "lint_profile",
+        "lint_every",
+        "lint_fail",
         "quiet",
         "json",
     }

@@ -78,7 +78,7 @@ def test_rows_that_were_not_taken_up_have_their_place(plan: Plan, kept: Kept) ->
         2: result(2, OutcomeClass.BAD_ROW),
         3: result(3, OutcomeClass.ISSUED, certificate=b"der"),
     }
-    tally = write_table(plan, journal(kept))
+    tally = write_table(plan, journal(kept), {})
     assert table(kept) == [
         ("1", "a", "to do", ""),
         ("2", "b", "bad row", ""),
@@ -99,8 +99,24 @@ def test_nothing_is_read_again_where_all_rows_are_known(
     ).plan(str(tmp_path / "a.csv"), ENVIRON)
     (tmp_path / "a.csv").unlink()
     kept.results_by_row = {n: result(n, OutcomeClass.ISSUED) for n in range(1, 5)}
-    assert write_table(counted, journal(kept)).failed == 0
+    assert write_table(counted, journal(kept), {}).failed == 0
     assert [row[0] for row in table(kept)] == ["1", "2", "3", "4"]
+
+
+def test_a_flaw_makes_a_failure_of_what_was_done(plan: Plan, kept: Kept) -> None:
+    kept.results_by_row = {
+        1: result(1, OutcomeClass.ISSUED, certificate=b"der"),
+        2: result(2, OutcomeClass.ISSUED_REFUSED, certificate=b"der"),
+        3: result(3, OutcomeClass.ISSUED, certificate=b"der"),
+    }
+    tally = write_table(plan, journal(kept), {1: "pkix.a_rule", 2: "pkix.a_rule"})
+    assert [row[2] for row in table(kept)] == [
+        "issued, breaks a lint rule",
+        "issued, refused",
+        "issued",
+        "to do",
+    ]
+    assert tally.failed == 3
 
 
 def test_files_are_written_once(plan: Plan, kept: Kept) -> None:

@@ -12,6 +12,8 @@ from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.summary import (
     EXIT_MEANINGS,
+    LintCount,
+    LintSummary,
     PopulationFacts,
     RunSummary,
     public_url,
@@ -47,6 +49,7 @@ SUMMARY = RunSummary(
     run_folder="runs/b17",
     results_file="runs/b17/results.csv",
     credentials_folder="runs/b17/certs",
+    lint=LintSummary("rfc5280", 2, 5, 1, (LintCount("pkix.a_rule", "error", 1, "dev3"),)),
     notes=("the anchor ends in 3 days — soon",),
 )
 
@@ -79,6 +82,21 @@ def test_the_document_is_versioned_and_complete() -> None:
         },
         "transactions": 9,
         "transactions_per_s": 2.0,
+        "lint": {
+            "profile": "rfc5280",
+            "every": 2,
+            "certificates": 5,
+            "flawed": 1,
+            "findings": [
+                {
+                    "rule": "pkix.a_rule",
+                    "severity": "error",
+                    "certificates": 1,
+                    "example": "dev3",
+                }
+            ],
+            "complete": True,
+        },
         "run_folder": "runs/b17",
         "results_file": "runs/b17/results.csv",
         "credentials_folder": "runs/b17/certs",

@@ -12,7 +12,7 @@ from rich.console import Console
 from bulkcmp.cmp.explanation import CLASSES
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
 from bulkcmp.model import Operation, OutcomeClass
-from bulkcmp.outputs.summary import PopulationFacts, RunSummary
+from bulkcmp.outputs.summary import LintCount, LintSummary, PopulationFacts, RunSummary
 from bulkcmp.stats.progress import Latencies, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.ui.summary import render_summary
@@ -132,6 +132,19 @@ def test_a_run_without_transactions_has_no_latencies(
     )
     lines = render(make_console, idle)
     assert not any(line.startswith(("latency", "certificates")) for line in lines)
+
+
+def test_lint_has_its_commonest_rules(make_console: MakeConsole, summary: RunSummary) -> None:
+    counts = tuple(LintCount(f"a.rule_{n}", "error", 9 - n, f"dev{n}") for n in range(6))
+    found = LintSummary("etsi", 5, 1200, 9, counts, complete=False)
+    lines = render(make_console, dataclasses.replace(summary, lint=found))
+    text = " ".join(" ".join(lines).split())
+    assert (
+        "lint by etsi, one in 5: 9 of 1,200 certificates have findings, not all: it was cut off"
+        " 9 error a.rule_0 (first: dev0) 8 error" in text
+    )
+    assert "a.rule_4" not in text
+    assert "2 more rules in summary.json" in text
 
 
 def test_hostile_names_do_no_harm(

@@ -1,0 +1,1 @@
+"""Linting of issued certificates, by pkilint, which the extra `bulkcmp[lint]` brings."""
