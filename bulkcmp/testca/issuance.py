@@ -1,6 +1,6 @@
 """ir, cr, kur and p10cr: certificates issued, promised for later, or refused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bulkcmp.cmp.messages import IT_IMPLICIT_CONFIRM, NULL_DN, CertResponse
@@ -100,7 +100,7 @@ class Issuance:
             cert_req_ids: which requests are ready.
         """
         responses: list[CertResponse] = []
-        states = {one.cert_req_id: one for one in transaction.requests}
+        states: list[CertRequestState] = []
         p10cr_id = transaction.requests[0].cert_req_id
         for request in enrollments.requests_in(exchange.message, p10cr_id):
             if request.cert_req_id not in cert_req_ids:
@@ -111,14 +111,15 @@ class Issuance:
                 # good when it came, not any more: its validity is over, the user enrolled meanwhile
                 one, state = _reject(request, refusal)
             responses.append(one)
-            states[request.cert_req_id] = state
-        requests = tuple(states.values())
+            states.append(state)
+        changed = {state.cert_req_id: state for state in states}
+        requests = tuple(changed.get(one.cert_req_id, one) for one in transaction.requests)
         transaction = replace(
             transaction,
             requests=requests,
             message=transaction.message if _waits(requests) else None,
         )
-        return self._answer(exchange, responses, requests), transaction
+        return self._answer(exchange, responses, states), transaction
 
     def _first_answer(
         self, exchange: Exchange, request: Request, index: int
@@ -179,7 +180,7 @@ class Issuance:
         self,
         exchange: Exchange,
         responses: list[CertResponse],
-        states: Sequence[CertRequestState],
+        states: list[CertRequestState],
     ) -> Answer:
         answer = self._responder.certificates(exchange.message.body_type, responses)
         confirmed = any(state.state is RequestState.CONFIRMED for state in states)

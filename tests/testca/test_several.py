@@ -267,6 +267,20 @@ def test_implicit_confirmation_is_granted_with_each_delivery(ca: "Ca", key: Keys
         assert statuses(ca, reply) == {number: CertificateStatus.CONFIRMED}
 
 
+def test_a_delivery_without_certificates_grants_no_implicit_confirmation(
+    ca: "Ca", key: Keys
+) -> None:
+    ca.behave(Behaviour(poll_count=1, poll_every=2))
+    peer = ca.ra_hmac()
+    late = {"not_after": ca.now + dt.timedelta(hours=1)}
+    first = peer.send(BodyType.IR, messages(ca, key, {}, late), implicit=True)
+    assert first.message.info(IT_IMPLICIT_CONFIRM) is not None
+    ca.now += dt.timedelta(hours=2)
+    reply = peer.send(BodyType.POLL_REQ, poll_req(1))
+    assert reply.responses == {1: (2, ("badCertTemplate",))}
+    assert reply.message.info(IT_IMPLICIT_CONFIRM) is None
+
+
 # --- an answer that waits as a whole (RFC 9483, 4.4)
 
 WHOLE = Behaviour(poll_count=2, poll_whole=True, check_after=9)
