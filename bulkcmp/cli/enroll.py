@@ -46,6 +46,7 @@ def enroll(
     trusted: option.Trusted = None,
     untrusted: option.Untrusted = None,
     out_trusted: option.OutTrusted = None,
+    trust_first_ca_cert: option.TrustFirstCaCert = None,
     srvcert: option.Srvcert = None,
     expect_sender: option.ExpectSender = None,
     ignore_keyusage: option.IgnoreKeyusage = None,

@@ -268,6 +268,15 @@ Trusted = Annotated[
         metavar="FILE",
     ),
 ]
+TrustFirstCaCert = Annotated[
+    bool | None,
+    _flag(
+        _TRUST,
+        "Trust the root certificate that the first ip brings, for the whole run, instead of"
+        " --trusted. Whoever answers first is believed: see docs/3gpp.md.",
+        "--trust-first-ca-cert",
+    ),
+]
 Untrusted = Annotated[
     list[str] | None,
     _option(_TRUST, "Intermediate CA certificates; may be repeated.", metavar="FILE"),

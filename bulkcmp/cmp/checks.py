@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import protection
 from bulkcmp.cmp.algorithms import AlgorithmError
-from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, PKIMessage
-from bulkcmp.cmp.trust import Trust, load_certificate
+from bulkcmp.cmp.asn1 import decode, encode
+from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKIMessage
+from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import SubjectCheck
 
@@ -199,6 +200,52 @@ def signer(
             continue
         return certificate
     raise (refused or unsigned)[0]
+
+
+def first_trust(message: PKIMessage, at: dt.datetime, *, ignore_keyusage: bool) -> Trust:
+    """Trust in the root certificate that an ip brings, where none is known yet.
+
+    3GPP TS 33.310 lets a base station take the operator's root from the first ip. It proves that
+    whoever holds the root answered, not who that is.
+
+    Args:
+        message: a signed ip; the root is among its caPubs, or its extraCerts.
+        at: the time of validation, aware.
+
+    Returns:
+        Trust in that root alone.
+
+    Raises:
+        CheckError: there is no root to which the signer's certificate chains.
+        RemoteCmpError: the body can't be decoded.
+    """
+    ca_pubs = decode(CertRepMessage, message.body).caPubs or ()
+    roots = [der for der in (*map(encode, ca_pubs), *message.extra_certs) if _is_root(der)]
+    if not roots:
+        raise CheckError(
+            Reason.SIGNER_NOT_TRUSTED,
+            "the ip brings no root certificate to trust",
+            hint="give the CA's certificate with --trusted",
+        )
+    store = TrustStore(roots)
+    certificate = signer(message, Trust(store, store), at, ignore_keyusage=ignore_keyusage)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    root = (der, *store.chain(der, message.extra_certs, at))[-1]
+    anchor = TrustStore([root])
+    return Trust(anchor, anchor)
+
+
+def _is_root(der: bytes) -> bool:
+    """Whether a certificate is a CA's, and signed by itself."""
+    try:
+        certificate = load_certificate(der)
+        certificate.verify_directly_issued_by(certificate)
+        TrustStore([der])
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except Exception:
+        # a certificate that cryptography can't read well raises whatever it likes
+        return False
+    return constraints.value.ca
 
 
 def _candidates(message: PKIMessage, trust: Trust) -> list[bytes]:

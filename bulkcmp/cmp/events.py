@@ -157,6 +157,7 @@ class Checkpoint:
         deadline: Unix time at which the transaction is given up; 0 for never.
         parts: of each row, in the order of their requests in the message.
         whole_waits: the answer as a whole is waited for, not single requests (RFC 9483, 4.4).
+        anchor: DER of the root certificate that its ip brought, to be trusted from then on.
     """
 
     transaction_id: bytes
@@ -167,6 +168,7 @@ class Checkpoint:
     deadline: float
     parts: tuple[Part, ...]
     whole_waits: bool = False
+    anchor: bytes | None = None
 
     @property
     def is_answered(self) -> bool:

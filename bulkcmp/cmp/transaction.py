@@ -132,7 +132,7 @@ class Transaction:
         credential: protects our messages. Its secret, if it has one, checks MAC'd answers, and
             `trust` those that are signed; which of them are good, the profile says.
         profile: how to talk to this server.
-        trust: anchors.
+        trust: anchors; None where the root that the first ip brings is to be believed.
         transaction_id: 16 random octets; that of the checkpoint where there is one.
         nonces: gives 16 fresh random octets for each message.
         jitter: gives numbers of [0, 1) by which back-off is spread.
@@ -145,7 +145,7 @@ class Transaction:
         applicants: Sequence[Applicant],
         credential: Credential,
         profile: Profile,
-        trust: Trust,
+        trust: Trust | None,
         *,
         transaction_id: bytes,
         nonces: Iterator[bytes],
@@ -158,6 +158,7 @@ class Transaction:
         self._credential = credential
         self._profile = profile
         self._trust = trust
+        self._takes_anchor = trust is None
         self._transaction_id = transaction_id
         self._nonces = nonces
         self._jitter = jitter
@@ -351,6 +352,12 @@ class Transaction:
             raise CheckError(
                 Reason.NO_SECRET, "the response has a MAC, but we share no secret with the server"
             )
+        if has_mac and self._trust is None:
+            raise CheckError(
+                Reason.SIGNER_NOT_TRUSTED,
+                "the response has a MAC, which names no root certificate to trust",
+                hint="give the CA's certificate with --trusted",
+            )
         if parameters is not None and self._witness is not None:
             self._passed(Reason.PROTECTION_ALGORITHM, str(parameters))
         return parameters
@@ -384,16 +391,29 @@ class Transaction:
 
     def _check_signed(self, now: float, message: PKIMessage) -> list[Instruction]:
         try:
+            trust = self._trust or self._first_trust(now, message)
             checks.signer(
                 message,
-                self._trust,
+                trust,
                 _utc(now),
                 ignore_keyusage=self._profile.ignore_keyusage,
                 witness=self._witness,
             )
         except CheckError as error:
             return self._unproven(now, message, error)
+        except RemoteCmpError as error:
+            return self._refuse_response(now, CheckError(Reason.MALFORMED, error.what))
+        self._trust = trust
         return self._proven(now, message)
+
+    def _first_trust(self, now: float, message: PKIMessage) -> Trust:
+        """Trust in what the first ip brings; a refusal proves nothing and brings none."""
+        if message.body_type is not BodyType.IP or _refusal(message) is not None:
+            raise CheckError(
+                Reason.SIGNER_NOT_TRUSTED,
+                "no trust anchor is known yet, and only an ip that is no refusal brings one",
+            )
+        return checks.first_trust(message, _utc(now), ignore_keyusage=self._profile.ignore_keyusage)
 
     def _unproven(self, now: float, message: PKIMessage, error: CheckError) -> list[Instruction]:
         """A response whose protection is missing or bad: only a refusal or a pkiconf may count."""
@@ -523,10 +543,22 @@ class Transaction:
         elif self._polling_since is None:
             self._polling_since = now
         self._checkpoint = replace(
-            self._last, received_nonce=message.header.senderNonce, parts=parts
+            self._last,
+            received_nonce=message.header.senderNonce,
+            parts=parts,
+            anchor=self._last.anchor or self._new_anchor(parts),
         )
         self.state = State.KEEPING
         return [Store(self._checkpoint)]
+
+    def _new_anchor(self, parts: Sequence[Part]) -> bytes | None:
+        """The root to pin for all that follows, once it brought something that is good."""
+        if not self._takes_anchor or self._trust is None:
+            return None
+        if not any(part.waits or (part.granted or _UNANSWERED).outcome.is_done for part in parts):
+            return None
+        (anchor,) = self._trust.signers.anchors
+        return anchor
 
     def _kept(self, event: Stored) -> list[Instruction]:
         waiting = [part.check_at for part in self._last.parts if part.waits]
@@ -656,6 +688,7 @@ class Transaction:
                 part, outcome=Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
             )
         issuers: tuple[bytes, ...] = ()
+        assert self._trust is not None, "the answer was proven"
         try:
             issuers, changed = checks.issued(
                 certificate,

@@ -31,6 +31,7 @@ class Setup:
     Attributes:
         url: of the CMP server.
         anchors, untrusted, out_trusted, srvcert: DER certificates (see `bulkcmp.cmp.trust.Trust`).
+            Without anchors, the root that the first ip brings is believed.
         pbm_salt: octets; one salt for all MACs of the run, so that a shared secret's key is
             derived once.
         concurrency: transactions of this worker in flight at the same time.
@@ -120,6 +121,13 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """The root certificate (DER) to trust from now on: the journal has it."""
+
+    anchor: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """A task is over; nothing is answered."""
 
@@ -157,4 +165,16 @@ class Drain:
     """Begin nothing more, end what is under way, then end."""
 
 
-Frame = Setup | Task | Started | Record | Recorded | Done | Returned | Unreachable | Failed | Drain
+Frame = (
+    Setup
+    | Task
+    | Started
+    | Record
+    | Recorded
+    | Pinned
+    | Done
+    | Returned
+    | Unreachable
+    | Failed
+    | Drain
+)

@@ -91,6 +91,7 @@ class Options:
     trusted: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     out_trusted: tuple[str, ...] = ()
+    trust_first_ca_cert: bool = False
     srvcert: str | None = None
     expect_sender: str | None = None
     ignore_keyusage: bool = False
@@ -461,10 +462,12 @@ class Options:
         )
 
     def _setup(self, environ: Mapping[str, str]) -> Setup:
+        if self.trust_first_ca_cert:
+            self._refuse_other_trust()
         url = self._url()
         anchors = _certificates("--trusted", self.trusted)
         srvcert = _certificates("--srvcert", (self.srvcert,)) if self.srvcert else ()
-        if not anchors and not srvcert:
+        if not anchors and not srvcert and not self.trust_first_ca_cert:
             raise InputError(
                 "no trust anchor: whose answers and certificates shall be believed?",
                 hint="give the CA's certificate with --trusted FILE",
@@ -473,8 +476,9 @@ class Options:
         untrusted = _certificates("--untrusted", self.untrusted)
         out_trusted = _certificates("--out-trusted", self.out_trusted)
         # an unusable anchor is found here, not in a worker
-        TrustStore(trusted, untrusted)
-        TrustStore(out_trusted or trusted, untrusted)
+        if trusted:
+            TrustStore(trusted, untrusted)
+            TrustStore(out_trusted or trusted, untrusted)
         if self.proxy is not None:
             _split_url("--proxy", self.proxy)
         profile = self._profile(srvcert, anchors)
@@ -580,6 +584,26 @@ class Options:
             response=_at_least("--max-response", self.max_response, 1),
             connections=_at_least("--concurrency", self.concurrency, 1),
         )
+
+    def _refuse_other_trust(self) -> None:
+        """--trust-first-ca-cert needs one signed ip that stands alone, and nothing beside it."""
+        others = {
+            "--trusted": self.trusted,
+            "--srvcert": self.srvcert,
+            "--untrusted": self.untrusted,
+            "--out-trusted": self.out_trusted,
+            "--secret": self.secret,
+            "--unprotected-requests": self.unprotected_requests,
+            "--ra-cert": self.ra_cert,
+            "--ra-secret": self.ra_secret,
+            "--certs-per-message": self.certs_per_message > 1,
+        }
+        given = [name for name, value in others.items() if value]
+        if given:
+            raise InputError(
+                f"--trust-first-ca-cert and {given[0]} exclude each other",
+                hint="a trust anchor that was given before is the better choice",
+            )
 
     def _profile(self, srvcert: tuple[bytes, ...], anchors: tuple[bytes, ...]) -> Profile:
         recipient = _name("--recipient", self.recipient)

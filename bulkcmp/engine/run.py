@@ -27,6 +27,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Frame,
     Member,
+    Pinned,
     Record,
     Recorded,
     Returned,
@@ -184,6 +185,9 @@ class Run:
         self._rows = rows
         self._journal = journal
         self._keys = keys
+        if not setup.anchors and journal.anchor is not None:
+            # pinned by an earlier session
+            setup = replace(setup, anchors=(journal.anchor,))
         self._setup = setup
         self._shares = _shares(setup.concurrency, workers)
         self._clock = clock
@@ -377,8 +381,8 @@ class Run:
         return replace(member, repeats=state.may_be_done)
 
     async def _hand_out(self, task: Task) -> None:
-        while self._open and not self._reached and not self._stopping:
-            # until the server was heard of, one row is enough to find out
+        while self._open and not (self._reached and self._setup.anchors) and not self._stopping:
+            # until the server was heard of, and who it is, one row is enough to find out
             await self._something_happens()
         await self._room.acquire()
         if self._stopping:
@@ -438,8 +442,7 @@ class Run:
             case Record(ticket, entry):
                 if isinstance(entry, Advanced):
                     self._reach()
-                answer = Recorded(ticket)
-                self._record(entry, lambda: colleague.outbox.put(answer))
+                self._record(entry, lambda: self._recorded(colleague, ticket, entry))
             case Started(number):
                 colleague.started.add(number)
                 self._progress.started(self._clock.now())
@@ -463,6 +466,16 @@ class Run:
                 self._fail(error)
             case _:
                 raise WorkerError(f"a worker said {type(frame).__name__}")
+
+    def _recorded(self, colleague: Colleague, ticket: int, entry: Entry) -> None:
+        """What a worker wanted durable is so."""
+        if isinstance(entry, Advanced) and entry.checkpoint.anchor and not self._setup.anchors:
+            # before anything else is sent: all that follows is held to it
+            self._setup = replace(self._setup, anchors=(entry.checkpoint.anchor,))
+            for one in self._colleagues:
+                one.outbox.put(Pinned(entry.checkpoint.anchor))
+            self._news.set()
+        colleague.outbox.put(Recorded(ticket))
 
     def _reach(self) -> None:
         if not self._reached:

@@ -1,6 +1,7 @@
 """One session of a run: from a plan and a journal to outputs and a summary."""
 
 import datetime as dt
+import hashlib
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
+from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.harvest import (
@@ -39,6 +41,7 @@ from bulkcmp.outputs.summary import (
     public_url,
     write_summary,
 )
+from bulkcmp.outputs.text import visible
 from bulkcmp.stats.progress import Snapshot
 from bulkcmp.stats.tally import Tally
 
@@ -247,6 +250,8 @@ def _summary(
     else:
         exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
     notes = list(plan.notes)
+    if not plan.setup.anchors:
+        notes.append(_pinned(journal.anchor))
     if run.unreachable is not None:
         notes.append(
             f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent:"
@@ -277,6 +282,17 @@ def _summary(
         results_file=str(journal.folder / RESULTS_FILE),
         credentials_folder=str(certs) if certs.is_dir() else "",
         notes=tuple(notes),
+    )
+
+
+def _pinned(anchor: bytes | None) -> str:
+    """What the summary says of a trust anchor that nobody gave."""
+    if anchor is None:
+        return "--trust-first-ca-cert: no trust anchor was found yet"
+    subject = load_certificate(anchor).subject.rfc4514_string()
+    return (
+        "--trust-first-ca-cert: the root that the first ip brought is trusted, unproven:"
+        f" {visible(subject)}, SHA-256 {hashlib.sha256(anchor).hexdigest()}"
     )
 
 

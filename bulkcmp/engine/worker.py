@@ -38,6 +38,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Pinned,
     Record,
     Recorded,
     Returned,
@@ -86,6 +87,14 @@ def connect(setup: Setup) -> CmpHttpClient:
     return CmpHttpClient(setup.url, transport)
 
 
+def _trust(setup: Setup) -> Trust | None:
+    if not setup.anchors:
+        return None
+    signers = TrustStore(setup.anchors, setup.untrusted)
+    issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
+    return Trust(signers, issuers, setup.srvcert)
+
+
 def pacer(setup: Setup) -> Pacer | None:
     """What holds new transactions to the run's rate, shared with the other workers."""
     return SharedPacer(Pace(setup.rate), Path(setup.pace_file)) if setup.rate else None
@@ -122,7 +131,7 @@ class Worker:
         self._stopping = anyio.Event()
         self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
         self._setup: Setup
-        self._trust: Trust
+        self._trust: Trust | None = None
         self._mac_parameters: MacParameters
         self._around: Surroundings
 
@@ -161,6 +170,7 @@ class Worker:
 
     def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
         setup = self._setup
+        assert self._trust is not None, "nested messages go with anchors that are given"
         return NestingClient(
             client,
             setup.layers,
@@ -186,9 +196,7 @@ class Worker:
         setup, *tasks = await self._channel.receive()
         assert isinstance(setup, Setup)
         self._setup = setup
-        signers = TrustStore(setup.anchors, setup.untrusted)
-        issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
-        self._trust = Trust(signers, issuers, setup.srvcert)
+        self._trust = _trust(setup)
         self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
         return setup, tasks
 
@@ -206,6 +214,9 @@ class Worker:
         match frame:
             case Task():
                 self._put.send_nowait(frame)
+            case Pinned(anchor):
+                self._setup = replace(self._setup, anchors=(anchor,))
+                self._trust = _trust(self._setup)
             case Recorded(ticket):
                 self._tickets.pop(ticket).set()
             case Drain():

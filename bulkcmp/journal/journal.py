@@ -212,6 +212,14 @@ class Journal:
         return facts
 
     @property
+    def anchor(self) -> bytes | None:
+        """DER of the root certificate that the run's first ip brought, if it was to."""
+        with self._mutex, _translated(self._folder):
+            found = self._connection.execute("SELECT value FROM meta WHERE key = 'anchor'")
+            row = found.fetchone()
+        return None if row is None else bytes.fromhex(row[0])
+
+    @property
     def is_plain(self) -> bool:
         """Whether the run's keys are stored unencrypted (--plain-keys)."""
         return is_plain_header(self._meta("seal"), where=Where(str(self._folder)))
@@ -328,6 +336,11 @@ class Journal:
                 checkpoint.transaction_id,
             ),
         )
+        if checkpoint.anchor is not None:
+            # the first one counts for the whole run
+            connection.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('anchor', ?)", (checkpoint.anchor.hex(),)
+            )
         for part in checkpoint.parts:
             updated = connection.execute(
                 "UPDATE part SET phase = ?, cert_req_id = ?, check_at = ?, certificate = ?,"

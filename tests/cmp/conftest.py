@@ -365,6 +365,7 @@ class Run:
     checkpoint: Checkpoint | None = None
     trust: Trust | None = None
     repeats: bool = False
+    first_trust: bool = False
     jitter: float = 1.0
     now: float = NOW
     count: int = 1
@@ -381,7 +382,7 @@ class Run:
             ],
             self.credential,
             self.profile,
-            self.trust or self.pki.trust(),
+            None if self.first_trust else self.trust or self.pki.trust(),
             transaction_id=b"sixteen octets..",
             nonces=(b"our nonce %6d" % number for number in itertools.count(1)),
             jitter=itertools.repeat(self.jitter),
@@ -491,6 +492,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         checkpoint: Checkpoint | None = None,
         trust: Trust | None = None,
         repeats: bool = False,
+        first_trust: bool = False,
         jitter: float = 1.0,
         now: float = NOW,
         new_key: bytes | None = None,
@@ -517,6 +519,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             checkpoint,
             trust,
             repeats,
+            first_trust,
             jitter,
             now,
             count,

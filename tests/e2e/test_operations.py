@@ -270,3 +270,24 @@ def test_a_template_with_all_in_it(
         assert rows[number]["outcome"] == "rejected"
         assert rows[number]["fail_info"] == "unacceptedExtension"
     assert b"Smith" not in run.all_bytes()
+
+
+def test_base_stations(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tmp_path: Path
+) -> None:
+    """Recipe 7: with the vendor's certificates; then renewed with the operator's."""
+    stations = write_population(
+        lines=["id,subject", "s1,/CN=s1/O=Operator", "s2,/CN=s2/O=Operator", "s3,/CN=s3/O=Operator"]
+    )
+    devices = tmp_path / "devices"
+    cli("ca", "vendor-cert", "--state", ca.folder, "--csv", stations, "--out", devices)
+    options = ("--server", ca.url("3gpp"), "--key-pass", "env:KEY_PASS", "--out", run.path)
+    # the operator's root is not known: whoever answers first is believed, and that is said
+    cli("enroll", devices / "devices.csv", "--trust-first-ca-cert", *options)
+    assert run.outcomes() == {("issued", "")}
+    root = x509.load_pem_x509_certificate(ca.anchor.read_bytes())
+    (note,) = [one for one in run.summary()["notes"] if "--trust-first-ca-cert" in one]
+    assert root.fingerprint(SHA256()).hex() in note
+    for row in run.results():
+        certificate_of(run, row).verify_directly_issued_by(root)
+    cli("resume", run.path)

@@ -318,6 +318,15 @@ def test_weakened_checks_are_told() -> None:
         ({"server": "http://h/", "tls_key": "k"}, "--tls-key is for https, and --server is http"),
         ({"trusted": ()}, "no trust anchor"),
         ({"trusted": ("nope",)}, "--trusted: nope: no such file"),
+        ({"trust_first_ca_cert": True}, "--trust-first-ca-cert and --trusted exclude each other"),
+        (
+            {"trust_first_ca_cert": True, "trusted": (), "srvcert": "ca.pem"},
+            "--trust-first-ca-cert and --srvcert exclude each other",
+        ),
+        (
+            {"trust_first_ca_cert": True, "trusted": ()},
+            "--trust-first-ca-cert and --secret exclude each other",
+        ),
         ({"untrusted": ("a.csv",)}, "--untrusted: a.csv: neither PEM nor"),
         ({"out_trusted": ("a.csv",)}, "--out-trusted: a.csv: neither PEM nor"),
         ({"srvcert": "nope"}, "--srvcert: nope: no such file"),
