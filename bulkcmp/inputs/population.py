@@ -63,7 +63,7 @@ class Population:
             self._header_line, header = _first_line(file, path)
             self._delimiter, self.columns = _columns(header, Where(str(path), self._header_line))
             if not any(line.strip() for line in file):
-                raise InputError("the file has a header, but no rows", where=Where(str(path)))
+                raise _no_rows(path)
         self._reader = RowReader(path, self.columns, defaults, environ)
 
     @property
@@ -77,7 +77,7 @@ class Population:
         What is wrong with a row makes it a `BadRow` with every problem found; it is never raised.
 
         Raises:
-            InputError: the file can't be read any more.
+            InputError: the file can't be read any more, or has no rows.
         """
         self._reader.forget_files()
         with self._open() as file:
@@ -101,6 +101,8 @@ class Population:
             try:
                 cells = next(reader)
             except StopIteration:
+                if not number:  # lines of nothing but quotes
+                    raise _no_rows(self._path) from None
                 return
             except csv.Error as error:
                 wrong = _csv_error(error)
@@ -166,6 +168,10 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _no_rows(path: Path) -> InputError:
+    return InputError("the file has a header, but no rows", where=Where(str(path)))
 
 
 def _first_line(file: TextIO, path: Path) -> tuple[int, str]:

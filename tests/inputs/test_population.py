@@ -263,6 +263,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 )
 @example(content=b"\xff\xfei\0d\0\n\0\0\xd8")
 @example(content=b'id\n"\xff\n\0')
+@example(content=b'id\n""')
 def test_any_file_gives_rows_or_an_input_error(write_csv: "WriteCsv", content: bytes) -> None:
     try:
         rows = list(_open(write_csv(content)).rows())
