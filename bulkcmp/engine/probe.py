@@ -83,16 +83,29 @@ class Outputs:
                 "--certout without --newkeyout: the certificate's private key would be lost",
                 hint="give --newkeyout FILE, or the key to certify with --newkey FILE",
             )
-        for path in (
-            self.certout,
-            self.chainout,
-            self.newkeyout,
-            self.cacertsout,
-            self.extracertsout,
-        ):
-            if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        files = [
+            path
+            for path in (
+                self.certout,
+                self.chainout,
+                self.newkeyout,
+                self.cacertsout,
+                self.extracertsout,
+            )
+            if path is not None
+        ]
+        for path in files:
+            if path.is_dir() or not path.parent.is_dir():
                 what = "is a folder" if path.is_dir() else "is in no folder that exists"
                 raise InputError(what, where=Where(str(path)))
+        if len({path.resolve() for path in files}) < len(files):
+            raise InputError("two of the outputs are one file", hint="name another for each")
+        if self.newkeyout is not None and self.newkeyout.exists():
+            raise InputError(
+                "exists already, and may hold the only copy of a key",
+                where=Where(str(self.newkeyout)),
+                hint="choose another --newkeyout",
+            )
         folder = self.save_messages
         if (
             folder is not None

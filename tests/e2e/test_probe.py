@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,6 +235,8 @@ def test_what_was_issued_can_be_revoked(cli: "Cli", ca: "Ca", tmp_path: Path) ->
         ),
         (("--chainout", "nowhere/c.pem"), "is in no folder that exists"),
         (("--chainout", "."), "is a folder"),
+        (("--chainout", "a.pem", "--cacertsout", "./a.pem"), "two of the outputs are one file"),
+        (("--newkeyout", "ca.pem", "--plain-keys"), "may hold the only copy of a key"),
         (("--save-messages", "devices.csv"), "is not an empty folder"),
         (
             ("--cmd", "rr", "--oldcert", "ca.pem", "--newkeyout", "k.pem", "--plain-keys"),
@@ -258,6 +261,18 @@ def test_bad_input_is_found_before_anything_is_sent(
     assert said in " ".join(ended.err.split())
     assert ca.count() == before
     assert not (tmp_path / "k.pem").exists()
+
+
+def test_ctrl_c_ends_it(cli: "Cli", ca: "Ca", make_server: "MakeServer", tools: "Tools") -> None:
+    def silence(_number: int, _body: bytes) -> bytes | None:
+        raise TimeoutError
+
+    server = make_server(silence)
+    process = cli.start("probe", *options(ca), "--server", server.url)
+    tools.wait_until(lambda: bool(server.times))
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, 130, seconds=20)
+    assert "the CA may have issued" in ended.err
 
 
 def test_no_credential(cli: "Cli", ca: "Ca") -> None:
