@@ -446,7 +446,10 @@ TEXTS: Final[dict[str, Explanation]] = {
     "CA with DN": Explanation(
         "EJBCA: the recipient is no CA of it", "give the CA's subject with --recipient"
     ),
-    "Already revoked": Explanation("EJBCA: an rr for what is revoked already"),
+    "Already revoked": Explanation(
+        "EJBCA: an rr for what is revoked already; where an earlier rr of ours had no good answer,"
+        " that is what was wanted"
+    ),
     "must exist": Explanation(
         "EJBCA, RA mode: the end entity profile wants a field that the subject lacks",
         "add it to --subject",
