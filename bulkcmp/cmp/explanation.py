@@ -75,7 +75,7 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
     OutcomeClass.REJECTED_UNAUTHENTICATED: ClassExplanation(
         "a no without good protection: from the CA, or from anybody; --unprotected-errors believes"
         " such errors, which EJBCA sends",
-        "a no without proof: check --ref and the secret, see the CA's log",
+        "a no without proof: check the secret; --unprotected-errors believes it",
         _ANEW,
     ),
     OutcomeClass.CREDENTIALS_REFUSED: ClassExplanation(
