@@ -39,6 +39,7 @@ from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CmpApp
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
+from bulkcmp.testca.identity import Identity, make_device
 from bulkcmp.testca.personality import EJBCA_MANNERS
 from bulkcmp.testca.store import CertificateStatus, Registration
 
@@ -49,6 +50,11 @@ EPOCH = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC).timestamp()
 EC = KeySpec.parse("ec:P-256")
 PASSWORD = Secret(b"pw1")
 CA_SECRET = Secret(b"the CA's own")
+PKCS8 = (
+    serialization.Encoding.DER,
+    serialization.PrivateFormat.PKCS8,
+    serialization.NoEncryption(),
+)
 SUBJECT = parse_name("/CN=dev1/O=Acme/C=SE")
 
 
@@ -190,12 +196,12 @@ class Site:
         return status
 
 
+def pkcs8_of(identity: Identity) -> bytes:
+    return identity.key.private_bytes(*PKCS8)
+
+
 def _pkcs8(path: Path) -> bytes:
-    return serialization.load_pem_private_key(path.read_bytes(), None).private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
+    return serialization.load_pem_private_key(path.read_bytes(), None).private_bytes(*PKCS8)
 
 
 class Lossy(httpx.ASGITransport):
@@ -445,6 +451,21 @@ def test_the_last_end_entity_of_extra_certs_is_taken_for_the_signer(site: Site) 
     assert "Failed to verify the signature" in ended.outcome.status_text
 
 
+def test_a_certificate_of_another_user(site: Site) -> None:
+    own = site.device(1)
+    site.register("dev2")
+    ended = site.run("client-cert", [site.row(2, **own)])
+    assert ended.what is OutcomeClass.REJECTED
+    assert "does not belong to user 'dev2'" in ended.outcome.status_text
+
+
+def test_a_user_that_has_no_password(site: Site) -> None:
+    assert site.run("ra-hmac", [site.row(3)]).what is OutcomeClass.ISSUED
+    ended = site.run("client-hmac", [site.client_row(3)])
+    assert ended.what is OutcomeClass.CREDENTIALS_REFUSED
+    assert ended.outcome.status_text == "Wrong username or password"
+
+
 def test_an_answer_that_is_lost_is_not_asked_for_again(site: Site) -> None:
     site.transport = Lossy
     ended = site.run("client-hmac", [site.client_row()])
@@ -552,6 +573,24 @@ def test_what_is_revoked_already(site: Site) -> None:
     ended = site.run("ra-hmac", [_rr(site, own)])
     assert (ended.what, ended.outcome.fail_info) == (OutcomeClass.REJECTED, ("certRevoked",))
     assert ended.outcome.status_text == "Already revoked."
+
+
+def test_a_certificate_that_ejbca_does_not_know(site: Site) -> None:
+    vendor = state.load_vendor(site.base.parent / "ca")
+    foreign = make_device(vendor, SUBJECT, dt.datetime.fromtimestamp(EPOCH, dt.UTC))
+    ended = site.run("ra-hmac", [_rr(site, {"cert": (foreign.der,)})])
+    assert (ended.what, ended.outcome.fail_info) == (OutcomeClass.REJECTED, ("badCertId",))
+    assert "issuer and serial" in ended.hint
+    # nor as a signer's
+    signing: dict[str, Any] = {
+        "cert": (foreign.der,),
+        "key": pkcs8_of(foreign),
+        "ref": None,
+        "secret": None,
+    }
+    ended = site.run("client-cert", [site.row(**signing)])
+    assert ended.what is OutcomeClass.REJECTED
+    assert "not in the database" in ended.outcome.status_text
 
 
 @pytest.mark.parametrize("lost", [True, False])

@@ -71,7 +71,7 @@ class Revocation:
         if template.serialNumber is not None and issuer == self._root.name:
             certificate = self._store.certificate(template.serialNumber)
         if certificate is None:
-            raise RefusedError("badCertId", "The certificate to revoke was not found.")
+            raise RefusedError("badCertId", "There is no such certificate.")
         if certificate.status is CertificateStatus.REVOKED:
             raise RefusedError("certRevoked", "Already revoked.")
         return certificate
