@@ -454,7 +454,7 @@ def recipes(
         f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
     ),
 ) -> None:
-    """Print an `openssl cmp` command line for each alias."""
+    """Print command lines for each alias: of `openssl cmp`, or of bulkcmp where that can't."""
     with closing(state.open_books(state_dir)) as store:
         for line in openssl.recipes(state_dir, store, url):
             typer.echo(line)

@@ -1,4 +1,7 @@
-"""The recipes: `openssl cmp` command lines that enroll at each alias of the embedded CA."""
+"""The recipes: command lines that enroll at each alias of the embedded CA.
+
+By `openssl cmp`, or by `bulkcmp` where that can't.
+"""
 
 import shlex
 from collections.abc import Iterator
@@ -7,7 +10,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulkcmp.errors import InputError
-from bulkcmp.testca.aliases import CLIENT_CERT, CLIENT_HMAC, RA_CERT, RA_HMAC, VENDOR, Alias, paths
+from bulkcmp.testca.aliases import (
+    CLIENT_CERT,
+    CLIENT_HMAC,
+    CLIENT_REG_TOKEN,
+    NESTED,
+    RA_CERT,
+    RA_HMAC,
+    VENDOR,
+    Alias,
+    paths,
+)
 from bulkcmp.testca.state import Folder, load_identity
 from bulkcmp.testca.store import Store
 
@@ -56,6 +69,9 @@ def recipes(state: Path, store: Store, url: str) -> Iterator[str]:
     yield "# 4. RA, RA certificate"
     ra = ["-cert", str(folder.ra_certificate), "-key", str(folder.ra_key)]
     yield from _command("ir", server, RA_CERT, anchor, [*ra, *new], "c4.pem")
+    yield "# 5. nested in messages of an RA; openssl cmp has no such messages"
+    layer = ["--ra-cert", str(folder.ra_certificate), "--ra-key", str(folder.ra_key)]
+    yield from _run(url, NESTED, anchor, "id,ref,secret", f"{_USER},{_USER},pass:pw1", layer)
     yield "# 6. renewal"
     yield "openssl ecparam -name prime256v1 -genkey -noout -out k2.pem"
     yield from _command("kur", server, CLIENT_CERT, anchor, [*own, "-newkey", "k2.pem"], "c6.pem")
@@ -66,9 +82,24 @@ def recipes(state: Path, store: Store, url: str) -> Iterator[str]:
     # by default it asks for the issuer of its own certificate, which is the vendor
     station = ["-newkey", "k1.pem", "-subject", _STATION, "-issuer", _slashed(state)]
     yield from _command("ir", server, VENDOR, anchor, [*by_vendor, *station], "c7.pem")
+    yield "# regToken in a request without protection; openssl cmp sends no such control"
+    bare = ["--unprotected-requests"]
+    yield from _run(url, CLIENT_REG_TOKEN, anchor, "id,regtoken", f"{_USER},pass:pw1", bare)
     yield "# revocation of what was renewed"
     renewed = ["-cert", "c6.pem", "-key", "k2.pem", "-oldcert", "c1.pem", "-revreason", "4"]
     yield from _command("rr", server, CLIENT_CERT, anchor, renewed, None)
+
+
+def _run(
+    url: str, alias: Alias, anchor: str, columns: str, row: str, options: list[str]
+) -> Iterator[str]:
+    """A run of one row, by our own client."""
+    population = f"{alias.name}.csv"
+    yield f"printf '%s\\n' {shlex.join([columns, row])} > {population}"
+    server = ["--server", url.removesuffix("/") + paths(alias)[0], "--trusted", anchor]
+    common = ["--subject", _SUBJECT, "--plain-keys", "--out", alias.name]
+    yield shlex.join(["bulkcmp", "enroll", population, *server, *options, *common])
+    yield ""
 
 
 def _command(

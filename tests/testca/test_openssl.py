@@ -3,6 +3,7 @@
 import datetime as dt
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -198,7 +199,7 @@ def test_cas_with_keys_of_each_type(start: Start, spec: str) -> None:
 
 def test_the_recipes_that_the_ca_prints(start: Start) -> None:
     client = start()
-    ran = 0
+    ran = enrolled = 0
     for line in recipes(client.ca, client.store, client.url):
         words = shlex.split(line, comments=True)
         if words[:2] == ["bulkcmp", "ca"]:
@@ -214,14 +215,22 @@ def test_the_recipes_that_the_ca_prints(start: Start) -> None:
                     client.folder / key,
                     dt.datetime.now(dt.UTC),
                 )
+        elif words[:2] == ["bulkcmp", "enroll"]:
+            subprocess.run(
+                [sys.executable, "-m", "bulkcmp", *words[1:]],
+                cwd=client.folder, capture_output=True, check=True, timeout=60,
+            )  # fmt: skip
+            enrolled += 1
+        elif words[:1] == ["printf"]:
+            subprocess.run(line, shell=True, cwd=client.folder, check=True)
         elif words:
             if words[1] == "cmp":
                 words[2:2] = ["-config", "", "-batch", "-keep_alive", "0"]
             client.openssl(*words[1:])
             ran += words[1] == "cmp"
-    assert ran == 7
+    assert (ran, enrolled) == (7, 2)
     counts = client.store.certificate_counts()
-    assert (counts["confirmed"], counts["revoked"]) == (5, 1)
+    assert (counts["confirmed"], counts["revoked"]) == (7, 1)
 
 
 def test_an_ra_with_its_certificate_and_all_commands(start: Start) -> None:
