@@ -32,6 +32,9 @@ _DIGESTS: Final[dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
 }
 
 
+_END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
+
+
 @dataclass(frozen=True)
 class Identity:
     """A signing key and the certificate of it."""
@@ -91,122 +94,78 @@ def make_root(spec: KeySpec, now: dt.datetime) -> Identity:
 
     The certificate may sign messages too: keyUsage has digitalSignature.
     """
-    key = algorithms.load_signing_key(make_keys(spec, 1)[0])
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "bulkcmp"),
-            # anchors of two states must not be taken for one another
-            x509.NameAttribute(NameOID.COMMON_NAME, f"bulkcmp test CA {secrets.token_hex(4)}"),
-        ]
-    )
-    public_key = key.public_key()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public_key)
-        .serial_number(make_serial())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + ROOT_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(key_usage(digital_signature=True, ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-    )
-    return Identity(key, sign(builder, key))
+    # anchors of two states must not be taken for one another
+    name = _name("bulkcmp", f"bulkcmp test CA {secrets.token_hex(4)}")
+    usage = key_usage(digital_signature=True, ca=True)
+    return _certified(name, spec, None, now, x509.BasicConstraints(True, None), usage)
 
 
 def make_ra(root: Identity, now: dt.datetime) -> Identity:
     """A registration authority's key and certificate, marked as such by id-kp-cmcRA."""
-    key = algorithms.load_signing_key(make_keys(RA_KEY, 1)[0])
-    public_key = key.public_key()
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "bulkcmp"),
-            x509.NameAttribute(NameOID.COMMON_NAME, "bulkcmp test RA"),
-        ]
-    )
-    authority = x509.AuthorityKeyIdentifier(root.key_identifier, None, None)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(root.certificate.subject)
-        .public_key(public_key)
-        .serial_number(make_serial())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + RA_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([CMC_RA]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(authority, critical=False)
-    )
-    return Identity(key, sign(builder, root.key))
+    name = _name("bulkcmp", "bulkcmp test RA")
+    usage = key_usage(digital_signature=True)
+    purpose = x509.ExtendedKeyUsage([CMC_RA])
+    return _certified(name, RA_KEY, root, now, _END_ENTITY, usage, purpose)
 
 
 def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
     """A vendor's root certificate, and its CA for devices, whose key alone is kept."""
-    root_key, device_key = map(algorithms.load_signing_key, make_keys(RA_KEY, 2))
-    root_name, device_name = (
-        x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "bulkcmp test vendor"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-            ]
-        )
-        for name in ("vendor root", "vendor device CA")
-    )
-    root = _ca_certificate(root_name, root_key, root_name, root_key, now, path_length=None)
-    devices = _ca_certificate(device_name, device_key, root_name, root_key, now, path_length=0)
-    return root, Identity(device_key, devices)
-
-
-def _ca_certificate(
-    name: x509.Name,
-    key: SigningKey,
-    issuer: x509.Name,
-    issuer_key: SigningKey,
-    now: dt.datetime,
-    *,
-    path_length: int | None,
-) -> x509.Certificate:
-    public_key = key.public_key()
-    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(make_serial())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + ROOT_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(key_usage(digital_signature=False, ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(issuer_id, critical=False)
-    )
-    return sign(builder, issuer_key)
+    vendor, usage = "bulkcmp test vendor", key_usage(digital_signature=False, ca=True)
+    name = _name(vendor, "vendor root")
+    root = _certified(name, RA_KEY, None, now, x509.BasicConstraints(True, None), usage)
+    name = _name(vendor, "vendor device CA")
+    devices = _certified(name, RA_KEY, root, now, x509.BasicConstraints(True, 0), usage)
+    return root.certificate, devices
 
 
 def make_device(vendor: Identity, subject: bytes, now: dt.datetime) -> Identity:
     """A device's key and the certificate that its vendor gives it; `subject` is a DER Name."""
-    key = algorithms.load_signing_key(make_keys(RA_KEY, 1)[0])
+    name = x509.Name.from_bytes(subject)
+    usage = key_usage(digital_signature=True)
+    return _certified(name, RA_KEY, vendor, now, _END_ENTITY, usage)
+
+
+def _name(organization: str, common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _certified(
+    name: x509.Name,
+    spec: KeySpec,
+    issuer: Identity | None,
+    now: dt.datetime,
+    constraints: x509.BasicConstraints,
+    usage: x509.KeyUsage,
+    purpose: x509.ExtendedKeyUsage | None = None,
+) -> Identity:
+    """A new key and its certificate, by an issuer or by itself."""
+    key = algorithms.load_signing_key(make_keys(spec, 1)[0])
     public_key = key.public_key()
+    validity = ROOT_VALIDITY if constraints.ca else RA_VALIDITY
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name.from_bytes(subject))
-        .issuer_name(vendor.certificate.subject)
+        .subject_name(name)
+        .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(public_key)
         .serial_number(make_serial())
         .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + RA_VALIDITY)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage(digital_signature=True), critical=True)
+        .not_valid_after(now + validity)
+        .add_extension(constraints, critical=True)
+        .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier(vendor.key_identifier, None, None), critical=False
-        )
     )
-    return Identity(key, sign(builder, vendor.key))
+    if purpose is not None:
+        builder = builder.add_extension(purpose, critical=False)
+    if issuer is None:
+        return Identity(key, sign(builder, key))
+    authority = x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)
+    builder = builder.add_extension(authority, critical=False)
+    return Identity(key, sign(builder, issuer.key))
 
 
 def key_usage(

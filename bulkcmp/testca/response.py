@@ -88,7 +88,7 @@ def nested(messages: Sequence[bytes]) -> Answer:
 
 def error(refusal: RefusedError) -> Answer:
     """An error message (RFC 9810, 5.3.21)."""
-    content = ErrorMsgContent(pKIStatusInfo=_rejection(refusal))
+    content = ErrorMsgContent(pKIStatusInfo=refused_status(refusal))
     return Answer(body(BodyType.ERROR, encode(content)), refuses=True)
 
 
@@ -100,7 +100,7 @@ def deferred() -> Answer:
 
 def rejection(cert_req_id: int, refusal: RefusedError) -> CertResponse:
     """A CertResponse with PKIStatus rejection."""
-    return CertResponse(certReqId=cert_req_id, status=_rejection(refusal))
+    return CertResponse(certReqId=cert_req_id, status=refused_status(refusal))
 
 
 def waiting(cert_req_id: int) -> CertResponse:
@@ -168,13 +168,14 @@ def revocations(outcomes: Sequence[Revoked | RefusedError]) -> Answer:
             statuses.append(PKIStatusInfo(status=PKIStatus.ACCEPTED, statusString=[one.text]))
             certificates.append(CertId(issuer=directory_name(one.issuer), serialNumber=one.serial))
         else:
-            statuses.append(_rejection(one))
+            statuses.append(refused_status(one))
     complete = len(certificates) == len(statuses)
     content = RevRepContent(status=statuses, revCerts=certificates if complete else None)
     return Answer(body(BodyType.RP, encode(content)), refuses=not certificates)
 
 
-def _rejection(refusal: RefusedError) -> PKIStatusInfo:
+def refused_status(refusal: RefusedError) -> PKIStatusInfo:
+    """PKIStatus rejection, and why."""
     return PKIStatusInfo(
         status=PKIStatus.REJECTION,
         statusString=[refusal.text],

@@ -23,7 +23,6 @@ from bulkcmp.cmp.messages import (
     body,
     directory_name,
     encode_message,
-    fail_info,
     protected_part,
 )
 from bulkcmp.cmp.protection import MacParameters
@@ -31,7 +30,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import PasswordMac, Secret
 from bulkcmp.testca.identity import Identity, digest_for
 from bulkcmp.testca.refusal import RefusedError
-from bulkcmp.testca.response import NONCE_OCTETS, RESPONSES
+from bulkcmp.testca.response import NONCE_OCTETS, RESPONSES, refused_status
 
 _SALT_OCTETS: Final = 16
 _LONGEST_KEY_IDENTIFIER: Final = 128
@@ -107,7 +106,7 @@ class Responder:
         self, request: BodyType, cert_req_id: int, refusal: RefusedError, *, signed: bool
     ) -> Answer:
         """An ip, cp or kup with PKIStatus rejection."""
-        response = CertResponse(certReqId=cert_req_id, status=_rejection(refusal))
+        response = CertResponse(certReqId=cert_req_id, status=refused_status(refusal))
         content = encode(CertRepMessage(response=[response]))
         return Answer(
             body(RESPONSES[request], content), self._root.name, _NO_SUBJECT, signed=signed
@@ -116,7 +115,7 @@ class Responder:
     def revoked(self, message: PKIMessage, refusal: RefusedError | None) -> Answer:
         """A rp, with PKIStatus rejection if there is a refusal."""
         status = (
-            PKIStatusInfo(status=PKIStatus.ACCEPTED) if refusal is None else _rejection(refusal)
+            PKIStatusInfo(status=PKIStatus.ACCEPTED) if refusal is None else refused_status(refusal)
         )
         content = encode(RevRepContent(status=[status]))
         return Answer(body(BodyType.RP, content), self._root.name, message.sender or NULL_DN)
@@ -130,7 +129,7 @@ class Responder:
 
         It is signed by the CA that the request was addressed to; where that is none, by nobody.
         """
-        content = encode(ErrorMsgContent(pKIStatusInfo=_rejection(refusal)))
+        content = encode(ErrorMsgContent(pKIStatusInfo=refused_status(refusal)))
         return Answer(
             body(BodyType.ERROR, content),
             message.recipient or NULL_DN,
@@ -186,7 +185,7 @@ class Responder:
             )
         )
         refusal = RefusedError("badRequest", "Not a valid CMP message.")
-        content = encode(ErrorMsgContent(pKIStatusInfo=_rejection(refusal)))
+        content = encode(ErrorMsgContent(pKIStatusInfo=refused_status(refusal)))
         return encode_message(head, body(BodyType.ERROR, content), None, ())
 
 
@@ -209,14 +208,6 @@ def revocation_mac(mac: Mac) -> Mac:
     made = protection.parameters_of(decode_sequence_of(identifier))
     assert made is not None, "it is a MAC still"
     return Mac(made, mac.secret)
-
-
-def _rejection(refusal: RefusedError) -> PKIStatusInfo:
-    return PKIStatusInfo(
-        status=PKIStatus.REJECTION,
-        statusString=[refusal.text],
-        failInfo=fail_info(refusal.fail_info),
-    )
 
 
 def _echoed(kid: bytes) -> bytes:
