@@ -28,6 +28,21 @@ class Secret:
         return hash(self._value)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A private key on a PKCS#11 token: where it is, never what it is.
+
+    Attributes:
+        uri: RFC 7512, without a query.
+        module: path of the PKCS#11 library, or its name for the system's loader.
+        pin: of the token's user; None where the token asks for none.
+    """
+
+    uri: str
+    module: str
+    pin: Secret | None = None
+
+
 class Operation(StrEnum):
     """The CMP operation of a row, named as in `openssl cmp -cmd`."""
 
@@ -262,7 +277,7 @@ class EndEntity:
         profile: certProfile (RFC 9810, 5.1.1.4), sent in generalInfo.
         csr: DER of the PKCS#10 request, for p10cr.
         cert: DER of the credential's certificate, and the chain that its file held after it.
-        key: PKCS#8 DER of the credential's key.
+        key: PKCS#8 DER of the credential's key, or where that is.
         old_cert: DER of the certificate to update or revoke.
         revocation_reason: for rr.
         reg_token: regToken (RFC 4211, 6.1), UTF-8: one-time, made known to us by the CA.
@@ -288,7 +303,7 @@ class EndEntity:
     profile: str | None = None
     csr: bytes | None = None
     cert: tuple[bytes, ...] = ()
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | TokenKey | None = field(default=None, repr=False)
     old_cert: bytes | None = None
     revocation_reason: RevocationReason | None = None
     reg_token: Secret | None = None

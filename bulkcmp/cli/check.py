@@ -20,6 +20,7 @@ def check(
     cert: option.Cert = None,
     key: option.Key = None,
     keypass: option.Keypass = None,
+    pkcs11_module: option.Pkcs11Module = None,
     cmd: option.Cmd = None,
     subject: option.Subject = None,
     sans: option.Sans = None,

@@ -26,6 +26,7 @@ def enroll(
     cert: option.Cert = None,
     key: option.Key = None,
     keypass: option.Keypass = None,
+    pkcs11_module: option.Pkcs11Module = None,
     sign_requests: option.SignRequests = None,
     unprotected_requests: option.UnprotectedRequests = None,
     extracerts: option.Extracerts = None,

@@ -154,9 +154,27 @@ Cert = Annotated[
     str | None,
     _option(_AUTH, "Certificate (and chain) for signature protection.", metavar="FILE"),
 ]
-Key = Annotated[str | None, _option(_AUTH, "Its private key.", metavar="FILE")]
+Key = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        "Its private key: a file, or pkcs11:token=LABEL;object=LABEL (RFC 7512), whose certificate"
+        " may be on the token too.",
+        metavar="FILE|URI",
+    ),
+]
+Pkcs11Module = Annotated[
+    str | None,
+    _option(
+        _AUTH,
+        "PKCS#11 library for URIs that name none. Default: PKCS11_MODULE_PATH, else p11-kit's.",
+        "--pkcs11-module",
+        metavar="FILE",
+    ),
+]
 Keypass = Annotated[
-    str | None, _option(_AUTH, f"Passphrase of --key: {_SOURCE}.", metavar="SOURCE")
+    str | None,
+    _option(_AUTH, f"Passphrase of --key, or PIN of its token: {_SOURCE}.", metavar="SOURCE"),
 ]
 SignRequests = Annotated[
     bool | None,

@@ -8,6 +8,7 @@ from typing import Final
 from setproctitle import setproctitle
 
 from bulkcmp.inputs.secret import describe_source, describe_url
+from bulkcmp.token.uri import describe_uri
 
 _SECRETS: Final = (
     "--secret", "--keypass", "--newkeypass", "--key-pass", "--keys-pass", "--tls-keypass",
@@ -19,7 +20,8 @@ def masked(arguments: Sequence[str]) -> list[str]:
     """`arguments` with `***` in place of what is secret in them.
 
     Secret are `pass:TEXT`, wherever it stands; what follows --secret, --key-pass and their like
-    and does not say where the secret is to be read; and the password in a URL.
+    and does not say where the secret is to be read; the password in a URL; the PIN in a PKCS#11
+    URI.
     """
     shown: list[str] = []
     before = ""
@@ -30,7 +32,7 @@ def masked(arguments: Sequence[str]) -> list[str]:
         elif equals and option in _SECRETS:
             text = f"{option}={describe_source(value)}"
         else:
-            text = describe_url(_PASS.sub(r"\1pass:***", argument))
+            text = describe_uri(describe_url(_PASS.sub(r"\1pass:***", argument)))
         shown.append(text)
         before = argument
     return shown

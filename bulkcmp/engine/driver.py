@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 import anyio
+import anyio.to_thread
 
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
@@ -83,6 +84,7 @@ async def drive(
     around: Surroundings,
     *,
     first: bool = False,
+    aside: anyio.CapacityLimiter | None = None,
 ) -> Finish:
     """Drive a transaction to its end.
 
@@ -90,6 +92,8 @@ async def drive(
         store: returns when the checkpoint is durable.
         first: nothing was heard of the server yet, so that not reaching it is no matter of this
             transaction alone.
+        aside: of the threads in which the transaction thinks, where it signs by a key that takes
+            its time (an HSM's); None: on the event loop.
 
     Raises:
         StoppedError: the run stopped before the request was sent.
@@ -98,7 +102,12 @@ async def drive(
     clock = around.clock
     event: Event = Start(clock.now())
     while True:
-        (instruction,) = transaction.handle(event)
+        if aside is None:
+            (instruction,) = transaction.handle(event)
+        else:
+            (instruction,) = await anyio.to_thread.run_sync(
+                transaction.handle, event, limiter=aside
+            )
         match instruction:
             case DeriveKey(derivation):
                 event = KeyDerived(key=await around.derive(derivation), now=clock.now())

@@ -13,7 +13,7 @@ from bulkcmp.engine.frame import Member
 from bulkcmp.errors import InputError, Where
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.model import EndEntity, KeySpec, Operation
+from bulkcmp.model import EndEntity, KeySpec, Operation, TokenKey
 
 _BATCH: Final = 256
 """Keys taken from a key file by one commit."""
@@ -46,8 +46,8 @@ async def with_key(row: EndEntity, stored: bytes | None, keys: KeySource | None)
     if stored is not None:
         return Member(row, stored)
     if row.new_key_spec is None:
-        # kur with the key that the certificate has
-        return Member(row, row.key)
+        # kur with the key that the certificate has; one on a token certifies another
+        return Member(row, None if isinstance(row.key, TokenKey) else row.key)
     assert keys is not None
     key, key_id = await keys.take(row.new_key_spec)
     return Member(row, key, key_id, key_is_new=True)

@@ -44,6 +44,7 @@ from bulkcmp.model import (
     SubjectCheck,
 )
 from bulkcmp.outputs.credentials import OutFormat, check_format
+from bulkcmp.token.uri import describe_uri, is_uri
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
@@ -53,11 +54,11 @@ _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
     "tls_keypass", "ra_keypass", "ra_secret",
 )  # fmt: skip
-_PATHS: Final = ("srvcert", "tls_cert", "tls_key", "keys", "out")
+_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out")
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
-_ROW_PATHS: Final = ("csr", "cert", "key", "oldcert", "extensions_from")
+_ROW_PATHS: Final = ("csr", "cert", "oldcert", "extensions_from")
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 
@@ -76,6 +77,7 @@ class Options:
     secret: str | None = field(default=None, repr=False)
     cert: str | None = None
     key: str | None = None
+    pkcs11_module: str | None = None
     keypass: str | None = field(default=None, repr=False)
     sign_requests: bool = False
     unprotected_requests: bool = False
@@ -195,6 +197,8 @@ class Options:
                 settings[name] = _source_in(folder, settings[name])
             if "newkey" in settings:
                 settings["newkey"] = _newkey_in(folder, settings["newkey"])
+            if "key" in settings:
+                settings["key"] = _key_in(folder, settings["key"])
         return cls.merge(settings, given)
 
     @classmethod
@@ -232,6 +236,8 @@ class Options:
                 facts[name] = describe_url(facts[name])
         if facts["newkey"] is not None:
             facts["newkey"] = _newkey_in(here, facts["newkey"])
+        if facts["key"] is not None:
+            facts["key"] = describe_uri(_key_in(here, facts["key"]))
         for name in (*_PATHS, *_ROW_PATHS):
             if facts[name] is not None:
                 facts[name] = str(here / facts[name])
@@ -247,7 +253,7 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in (*_SECRETS, *_URLS):
+        for name in (*_SECRETS, *_URLS, "key"):
             value = facts.get(name)
             if value is not None and given.get(name) is None and not _can_be_read_again(value):
                 option = option_name(name)
@@ -287,6 +293,7 @@ class Options:
             csr=self.csr,
             cert=self.cert,
             key=self.key,
+            pkcs11_module=self.pkcs11_module,
             keypass=_secret("keypass", self.keypass, environ),
             oldcert=self.oldcert,
             revreason=self.revreason,
@@ -452,7 +459,9 @@ class Options:
             )
 
     def _refuse_without_credential(self, columns: Iterable[str]) -> None:
-        given = self.secret or self.cert or {"secret", "cert"}.intersection(columns)
+        on_token = self.key is not None and is_uri(self.key)
+        own = {"secret", "cert", "key"}.intersection(columns)
+        given = self.secret or self.cert or on_token or own
         if given or self.unprotected_requests:
             return
         raise InputError(
@@ -703,6 +712,10 @@ def _newkey_in(folder: Path, text: str) -> str:
     return text if _key_spec(text) is not None else str(folder / text)
 
 
+def _key_in(folder: Path, text: str) -> str:
+    return text if is_uri(text) else str(folder / text)
+
+
 def _key_spec(text: str) -> KeySpec | None:
     """The key type that a --newkey names; None for a file."""
     try:
@@ -712,8 +725,9 @@ def _key_spec(text: str) -> KeySpec | None:
 
 
 def _can_be_read_again(value: str) -> bool:
-    """Whether what the journal kept of a secret, or of a URL with a password, is all there was."""
-    return value not in ("***", "pass:***", "stdin") and ":***@" not in value
+    """Whether what the journal kept of a secret, or of a URL or URI with one, is all there was."""
+    lost = ("***", "pass:***", "stdin")
+    return value not in lost and ":***@" not in value and "pin-value=***" not in value
 
 
 def _split_url(option: str, url: str) -> SplitResult:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import UNIXSocketStream
 
+from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.protection import MacParameters
@@ -28,7 +29,7 @@ from bulkcmp.cmp.request import (
     SignatureCredential,
 )
 from bulkcmp.cmp.transaction import Transaction
-from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
 from bulkcmp.engine.deriver import Deriver
 from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
@@ -57,7 +58,11 @@ from bulkcmp.io.tls import tls_context
 from bulkcmp.io.transport import Transport
 from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended, Entry, Resumed
 from bulkcmp.load.pace import Pace
-from bulkcmp.model import Operation, Outcome, OutcomeClass, Timings
+from bulkcmp.model import Operation, Outcome, OutcomeClass, Timings, TokenKey
+from bulkcmp.token.access import open_tokens
+
+if TYPE_CHECKING:
+    from bulkcmp.token.tokens import Tokens
 
 _FAREWELL: Final = 1.0
 """Seconds that servers have to agree to the end of their TLS connections."""
@@ -134,6 +139,9 @@ class Worker:
         self._trust: Trust | None = None
         self._mac_parameters: MacParameters
         self._around: Surroundings
+        self._tokens: Tokens | None = None
+        # a token lets one thread in
+        self._token_thread = anyio.CapacityLimiter(1)
 
     async def run(self) -> None:
         """Work until the parent says `Drain`, or is gone."""
@@ -319,7 +327,9 @@ class Worker:
             await self._record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
 
         try:
-            finish = await drive(transaction, store, self._around, first=task.first)
+            finish = await drive(
+                transaction, store, self._around, first=task.first, aside=self._aside(credential)
+            )
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
             return self._ended(task, transaction_id, [stopped] * len(task.members))
@@ -374,9 +384,22 @@ class Worker:
         if entity.secret is not None and not signs:
             # a server that knows the end entity finds it by the reference
             return MacCredential(entity.ref or entity.id, entity.secret, self._mac_parameters)
-        if entity.key is None or not entity.cert:
+        key = entity.key
+        if key is None or not entity.cert:
             raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
-        return SignatureCredential(entity.key, entity.cert, entity.secret)
+        signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
+        return SignatureCredential(signer, entity.cert, entity.secret)
+
+    def _aside(self, credential: Credential) -> anyio.CapacityLimiter | None:
+        if isinstance(credential, SignatureCredential) and isinstance(credential.key, OpaqueKey):
+            return self._token_thread
+        return None
+
+    def _on_token(self, key: TokenKey, certificate: bytes) -> OpaqueKey:
+        """A key on a token; the session is opened when it first signs."""
+        if self._tokens is None:
+            self._tokens = open_tokens()
+        return self._tokens.signer(key, load_certificate(certificate).public_key())
 
     async def _record(self, entry: Entry) -> None:
         """Return when `entry` is durable."""

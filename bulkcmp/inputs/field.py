@@ -121,14 +121,22 @@ class Filled(Generic[T]):
 
     Args:
         in_path: the text is (perhaps) a path: what is filled in must not lead to another folder.
+        quote: makes a value one that means nothing else in the text.
     """
 
     def __init__(
-        self, text: str, names: Collection[str], read: Callable[[str], T], *, in_path: bool = False
+        self,
+        text: str,
+        names: Collection[str],
+        read: Callable[[str], T],
+        *,
+        in_path: bool = False,
+        quote: Callable[[str], str] = str,
     ) -> None:
         self._template = Template(text, names)
         self._read = read
         self._in_path = in_path
+        self._quote = quote
         self.fields = self._template.fields
 
     def render(self, values: Mapping[str, str], /) -> T:
@@ -137,7 +145,8 @@ class Filled(Generic[T]):
                 value = values.get(name, "")
                 if "/" in value or "\\" in value or value in (".", ".."):
                     raise InputError(f"{name} is {value!r}, which can't be part of a path")
-        return self._read(self._template.render(values))
+        quoted = {name: self._quote(values[name]) for name in self.fields if name in values}
+        return self._read(self._template.render(quoted))
 
 
 class Known(Generic[T]):

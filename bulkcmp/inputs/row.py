@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import quote
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
@@ -38,6 +39,7 @@ from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
+from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
 from bulkcmp.model import (
     BadRow,
     EndEntity,
@@ -47,6 +49,7 @@ from bulkcmp.model import (
     RevocationReason,
     Secret,
 )
+from bulkcmp.token.uri import Pkcs11Uri, is_uri
 
 COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
@@ -100,6 +103,8 @@ class Defaults:
         san_nodefault: no subjectAltName is taken from oldcert or cert.
         unprotected: requests are sent without protection, so that rows need no credential.
         newkeypass: the same, for the key files that `newkey` names; there is no such column.
+        key: a path, or a PKCS#11 URI (RFC 7512).
+        pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
     """
 
@@ -124,6 +129,7 @@ class Defaults:
     csr: str | None = None
     cert: str | None = None
     key: str | None = None
+    pkcs11_module: str | None = None
     keypass: str | Secret | None = field(default=None, repr=False)
     oldcert: str | None = None
     revreason: str | None = None
@@ -159,7 +165,8 @@ class RowReader:
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
         self._san_nodefault = defaults.san_nodefault
-        self._files = _Files()
+        self._tokens = TokenReader(defaults.pkcs11_module, environ)
+        self._files = _Files(self._tokens)
         folder = file.parent
         # no secret columns: what is filled into a name stands in the certificate
         names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in _SECRET_COLUMNS]
@@ -173,6 +180,13 @@ class RowReader:
             given: str | None = getattr(defaults, name)
             own = partial(read, Path())
             source = None if given is None else partial(Filled, given, names, own, in_path=True)
+            return Field(name, partial(read, folder), source)
+
+        def uri(name: str, read: Callable[[Path, str], T]) -> Field[T]:
+            read_uri = partial(read, Path())
+            source = partial(
+                Filled, getattr(defaults, name), names, read_uri, quote=partial(quote, safe="")
+            )
             return Field(name, partial(read, folder), source)
 
         def own_template(
@@ -215,7 +229,10 @@ class RowReader:
         self._secret = secret("secret")
         self._csr = path("csr", Path.joinpath)
         self._cert = path("cert", Path.joinpath)
-        self._key = path("key", Path.joinpath)
+        if defaults.key is not None and is_uri(defaults.key):
+            self._key = uri("key", read_key)
+        else:
+            self._key = path("key", read_key)
         self._keypass = secret("keypass")
         self._oldcert = path("oldcert", Path.joinpath)
         self._templated = any(
@@ -233,8 +250,10 @@ class RowReader:
                     raise InputError(what)
         if defaults.days is not None and defaults.not_after is not None:
             raise InputError("--days and --not-after exclude each other: both say when it ends")
+        on_token = defaults.key is not None and is_uri(defaults.key)
         for option in ("key", "keypass"):
-            if getattr(defaults, option) and not defaults.cert and "cert" not in self._columns:
+            given = getattr(defaults, option) and not on_token
+            if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
         if isinstance(self._newkey.constant, Path):
             with blaming("newkey"):
@@ -248,19 +267,20 @@ class RowReader:
         if self._oldcert.constant is not None:
             with blaming("oldcert"):
                 self._files.certificates(self._oldcert.constant)
-        if (
-            self._cert.constant is not None
-            and not self._key.varies
-            and not {"key", "keypass"} & set(self._columns)
-        ):
+        key, cert = self._key.constant, self._cert.constant
+        if {"key", "keypass"} & set(self._columns) or self._key.varies:
+            return
+        if isinstance(key, Pkcs11Uri):
+            if "cert" not in self._columns and not self._cert.varies:
+                with blaming("key"):
+                    self._files.token_credential(key, cert, self._keypass.constant)
+        elif cert is not None:
             with blaming("cert"):
-                self._files.credential(
-                    self._cert.constant, self._key.constant, self._keypass.constant
-                )
+                self._files.credential(cert, key, self._keypass.constant)
 
     def forget_files(self) -> None:
         """Read files anew from here on: they may have changed since the last pass."""
-        self._files = _Files()
+        self._files = _Files(self._tokens)
 
     def read(
         self, number: int, line: int, cells: Sequence[str], seen: dict[str, int]
@@ -357,13 +377,19 @@ class RowReader:
             return str(number)
         return _printable("".join(cells[self._id_at : self._id_at + 1]).strip())
 
-    def _read_credential(self, row: Row) -> Credential | None:
+    def _read_credential(self, row: Row) -> Credential | TokenCredential | None:
+        key = self._key.get(row)
+        if isinstance(key, Pkcs11Uri):
+            cert, pin = self._cert.get(row), self._keypass.get(row)
+            if row.failed("cert", "keypass"):
+                return None
+            return row.attempt("key", self._files.token_credential, key, cert, pin)
         if not self._cert.is_given(row):
             for column in ("key", "keypass"):
-                if column in row.cells:
+                if column in row.cells and not row.failed(column):
                     row.add(column, f"{column} is the credential's, and there is no cert")
             return None
-        path, key, password = self._cert.get(row), self._key.get(row), self._keypass.get(row)
+        path, password = self._cert.get(row), self._keypass.get(row)
         if path is None or row.failed("key", "keypass"):
             return None
         return row.attempt("cert", self._files.credential, path, key, password)
@@ -500,10 +526,11 @@ class _Request(NamedTuple):
 class _Files:
     """The files that rows name, each kind kept for the rows that share one."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: TokenReader) -> None:
         self.certificates = lru_cache(_CACHED)(read_certificates)
         self.private_key = lru_cache(_CACHED)(read_private_key)
         self.credential = lru_cache(_CACHED)(read_credential)
+        self.token_credential = lru_cache(_CACHED)(tokens.credential)
         self.csr = lru_cache(_CACHED)(read_csr)
         self.extensions = lru_cache(_CACHED)(read_extensions)
 

@@ -18,6 +18,8 @@ from bulkcmp.cli.title import masked
         ("ca add-end-entity dev1 pass:geheim", "ca add-end-entity dev1 pass:***"),
         ("--proxy http://user:geheim@proxy:3128/", "--proxy http://user:***@proxy:3128/"),
         ("--proxy=user:geheim@proxy:3128", "--proxy=user:***@proxy:3128"),
+        ("--key pkcs11:object=a?pin-value=geheim", "--key pkcs11:object=a?pin-value=***"),
+        ("--key=pkcs11:id=1?pin-value=x", "--key=pkcs11:id=1?pin-value=***"),
         ("--server http://host:80/path --subject /CN=a:b --ref bypass:it", None),
     ],
 )

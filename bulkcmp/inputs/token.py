@@ -1,0 +1,114 @@
+"""Credentials whose private key is on a PKCS#11 token."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.errors import InputError, LocalCmpError, RemoteCmpError, Where
+from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.secret import read_secret
+from bulkcmp.model import RsaPadding, Secret, TokenKey
+from bulkcmp.token.access import open_tokens
+from bulkcmp.token.module import module_of
+from bulkcmp.token.uri import Pkcs11Uri, is_uri
+
+if TYPE_CHECKING:
+    from bulkcmp.token.tokens import Tokens
+
+_PROBE = b"bulkcmp: is this the key of the certificate?"
+
+
+def read_key(folder: Path, text: str) -> Path | Pkcs11Uri:
+    """Where a credential's key is: a file, relative to `folder`, or on a token.
+
+    Raises:
+        InputError: a PKCS#11 URI that can't be used.
+    """
+    return Pkcs11Uri.parse(text) if is_uri(text) else folder / text
+
+
+class TokenCredential(NamedTuple):
+    """Attributes:
+    key: where it is.
+    chain: DER of the key's certificate, then of the others that its file held, in their order.
+    """
+
+    key: TokenKey
+    chain: tuple[bytes, ...]
+
+
+class TokenReader:
+    """Reads credentials from tokens, and finds out whether they sign.
+
+    Args:
+        module: path of the PKCS#11 library; None where the URIs or the environment name it.
+        environ: names a module, and has PINs.
+    """
+
+    def __init__(self, module: str | None, environ: Mapping[str, str]) -> None:
+        self._module = module
+        self._environ = environ
+        self._tokens: Tokens | None = None
+
+    def credential(
+        self, uri: Pkcs11Uri, certificate: Path | None, pin: Secret | None = None
+    ) -> TokenCredential:
+        """A key on a token, and its certificate with the chain.
+
+        Args:
+            certificate: PEM bundle or DER; by default the token has it, without a chain.
+            pin: where the URI names none.
+
+        Raises:
+            InputError: the token, the key on it or the file can't be used, or the key is not that
+                of the (first) certificate.
+        """
+        key = TokenKey(uri.text, module_of(uri, self._module, self._environ), self._pin(uri, pin))
+        try:
+            if self._tokens is None:
+                self._tokens = open_tokens()
+            if certificate is None:
+                chain: tuple[bytes, ...] = (self._tokens.certificate(key),)
+            else:
+                chain = read_certificates(certificate)
+            self._prove(self._tokens, key, chain[0])
+        except LocalCmpError as error:
+            raise InputError(error.what, hint=error.hint) from error
+        return TokenCredential(key, chain)
+
+    def _pin(self, uri: Pkcs11Uri, pin: Secret | None) -> Secret | None:
+        source = uri.pin_source
+        if uri.pin is not None or source is None:
+            return uri.pin or pin
+        if source.startswith("|"):
+            raise InputError(
+                "pin-source of the PKCS#11 URI is a command, and none is run",
+                hint="write file:PATH or env:NAME",
+            )
+        if source.startswith("/"):
+            source = f"file:{source}"
+        try:
+            return read_secret(source, self._environ, stdin=False)
+        except InputError as error:
+            raise InputError(f"pin-source: {error}", hint=error.hint) from None
+
+    @staticmethod
+    def _prove(tokens: "Tokens", key: TokenKey, certificate: bytes) -> None:
+        """Let the key sign something; nothing else tells for all kinds of keys whose it is."""
+        try:
+            loaded = load_certificate(certificate)
+            public_key = loaded.public_key()
+            signer = tokens.signer(key, public_key)
+            scheme = algorithms.scheme_of(loaded) or RsaPadding.PKCS1
+        except (RemoteCmpError, ValueError) as error:
+            raise InputError(f"the certificate can't be used: {error}") from error
+        identifier = algorithms.signature_identifier(signer, "sha256", scheme)
+        signature = algorithms.sign(signer, "sha256", _PROBE, scheme)
+        try:
+            algorithms.verify(public_key, identifier, signature, _PROBE)
+        except RemoteCmpError:
+            raise InputError(
+                "the private key is not that of the certificate", where=Where(key.uri)
+            ) from None

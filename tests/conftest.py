@@ -1,0 +1,144 @@
+"""What tests of several folders share: a PKCS#11 token, by SoftHSM."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+_MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so")
+
+
+def _absent(what: str) -> None:
+    if os.environ.get("BULKCMP_PEERS") == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@dataclass(frozen=True)
+class SoftHsm:
+    """Tokens of SoftHSM, which take key pairs from elsewhere."""
+
+    module: str
+    configuration: Path
+
+    PIN = "1234"
+
+    def token(self, label: str) -> "SoftToken":
+        """Make a token."""
+        self.run("--init-token", "--free", "--label", label, "--pin", self.PIN, "--so-pin", "5678")
+        self.begin_anew()
+        return SoftToken(self, label)
+
+    def run(self, *arguments: object) -> None:
+        """Run `softhsm2-util`."""
+        subprocess.run(
+            ["softhsm2-util", *map(str, arguments), "--module", self.module],
+            check=True,
+            capture_output=True,
+        )
+
+    def begin_anew(self) -> None:
+        """End all sessions of this process, and find the tokens that there are now."""
+        self._library().reinitialize()
+
+    def _library(self) -> Any:
+        import pkcs11
+
+        return pkcs11.lib(self.module)
+
+
+@dataclass(frozen=True)
+class SoftToken:
+    hsm: SoftHsm
+    label: str
+
+    def uri(self, key: str) -> str:
+        return f"pkcs11:token={self.label};object={key}"
+
+    def put_key(self, label: str, key: PrivateKeyTypes, identity: str) -> None:
+        """Import a private key, by `softhsm2-util`.
+
+        Args:
+            identity: CKA_ID, hex.
+        """
+        path = self.hsm.configuration.parent / f"{self.label}-{label}.pem"
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.hsm.run(
+            "--import", path, "--token", self.label, "--label", label, "--id", identity, "--pin",
+            self.hsm.PIN,
+        )  # fmt: skip
+        self.hsm.begin_anew()
+
+    def put_certificate(self, label: str, certificate: x509.Certificate, identity: str) -> None:
+        from pkcs11 import Attribute, CertificateType, ObjectClass
+
+        self.hsm.begin_anew()
+        with self._open() as session:
+            session.create_object(
+                {
+                    Attribute.CLASS: ObjectClass.CERTIFICATE,
+                    Attribute.CERTIFICATE_TYPE: CertificateType.X_509,
+                    Attribute.TOKEN: True,
+                    Attribute.LABEL: label,
+                    Attribute.ID: bytes.fromhex(identity),
+                    Attribute.SUBJECT: certificate.subject.public_bytes(),
+                    Attribute.VALUE: certificate.public_bytes(Encoding.DER),
+                }
+            )
+
+    def make_ed25519(self, label: str) -> ed25519.Ed25519PublicKey:
+        """Make a key pair on the token: `softhsm2-util` imports no such key."""
+        from pkcs11 import Attribute, KeyType, Mechanism
+        from pkcs11.util.ec import encode_named_curve_parameters
+
+        self.hsm.begin_anew()
+        with self._open() as session:
+            curve = session.create_domain_parameters(
+                KeyType.EC_EDWARDS,
+                {Attribute.EC_PARAMS: encode_named_curve_parameters("1.3.101.112")},
+                local=True,
+            )
+            public, _ = curve.generate_keypair(
+                mechanism=Mechanism.EC_EDWARDS_KEY_PAIR_GEN, store=True, label=label
+            )
+            # an OCTET STRING around the point
+            return ed25519.Ed25519PublicKey.from_public_bytes(public[Attribute.EC_POINT][2:])
+
+    def destroy(self) -> None:
+        self.hsm.run("--delete-token", "--token", self.label)
+        self.hsm.begin_anew()
+
+    def _open(self) -> Any:
+        token = self.hsm._library().get_token(token_label=self.label)
+        return token.open(rw=True, user_pin=self.hsm.PIN)
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+    try:
+        import pkcs11  # noqa: F401  # is it there?
+    except ModuleNotFoundError:
+        _absent("python-pkcs11 is not installed")
+    module = next((path for path in _MODULES if Path(path).exists()), None)
+    if module is None:
+        _absent("SoftHSM is not installed")
+    assert module is not None
+    folder = tmp_path_factory.mktemp("softhsm")
+    (folder / "tokens").mkdir()
+    configuration = folder / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(configuration))
+        yield SoftHsm(module, configuration)
