@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -65,7 +66,7 @@ class SoftToken:
     label: str
 
     def uri(self, key: str) -> str:
-        return f"pkcs11:token={self.label};object={key}"
+        return f"pkcs11:token={quote(self.label)};object={key}"
 
     def put_key(self, label: str, key: PrivateKeyTypes, identity: str) -> None:
         """Import a private key, by `softhsm2-util`.

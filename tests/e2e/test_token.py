@@ -20,7 +20,7 @@ pytestmark = pytest.mark.peer
 
 @pytest.fixture(scope="module")
 def token(softhsm: "SoftHsm", shared_ca: "Ca") -> "SoftToken":
-    token = softhsm.token("ra")
+    token = softhsm.token("enrolls")
     key = load_pem_private_key((shared_ca.folder / "ra.key").read_bytes(), None)
     token.put_key("signer", key, "01")
     certificate = x509.load_pem_x509_certificate((shared_ca.folder / "ra.pem").read_bytes())
@@ -107,7 +107,7 @@ def test_a_token_that_is_lost_on_the_way(
     """Rows fail with what is wrong; none is lost, no process dies."""
     ca = make_ca(Behaviour(poll_count=2, check_after=3))
     key = load_pem_private_key((ca.folder / "ra.key").read_bytes(), None)
-    token = softhsm.token("short-lived")
+    token = softhsm.token("enrolls for a while")
     token.put_key("signer", key, "01")
     process = cli_with_pin.start(
         "enroll", write_population(3), *options(ca, token), "--cert", ca.folder / "ra.pem",

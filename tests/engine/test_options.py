@@ -192,9 +192,30 @@ def test_facts_hold_wherever_resume_is_called(folder: Path) -> None:
     assert facts["server"] == "http://u:***@h/"
     assert facts["proxy"] == "u:***@p:1"
     assert Options(newkey="rsa:2048").facts()["newkey"] == "rsa:2048"
+    assert Options(key="ra.key").facts()["key"] == f"{folder}/ra.key"
     # and are taken for options again
     given = {"server": "http://u:pw@h/", "proxy": "u:pw@p:1"}
     assert Options.resumed(facts, given).trusted == (f"{folder}/ca.pem",)
+
+
+def test_facts_of_a_key_on_a_token() -> None:
+    uri = "pkcs11:token=a;object=ra?module-name=m"
+    facts = Options(key=uri, pkcs11_module="/m.so").facts()
+    assert (facts["key"], facts["pkcs11_module"]) == (uri, "/m.so")
+    assert Options.resumed(facts, {}).key == uri
+    facts = Options(key=f"{uri}&pin-value=1234").facts()
+    assert facts["key"] == f"{uri}&pin-value=***"
+
+
+def test_a_key_in_a_settings_file(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    config = folder / "sub" / "profile.toml"
+    config.write_text('key = "pkcs11:object=ra"\npkcs11_module = "m.so"\n')
+    options = Options.read(config, {})
+    assert options.key == "pkcs11:object=ra"
+    assert options.pkcs11_module == f"{folder}/sub/m.so"
+    config.write_text('key = "ra.key"\n')
+    assert Options.read(config, {}).key == f"{folder}/sub/ra.key"
 
 
 @pytest.mark.parametrize(
@@ -208,6 +229,7 @@ def test_facts_hold_wherever_resume_is_called(folder: Path) -> None:
         ("authenticator", "stdin"),
         ("server", "http://u:pw@h/"),
         ("proxy", "http://u:pw@h/"),
+        ("key", "pkcs11:object=ra?pin-value=1234"),
     ],
 )
 def test_what_is_not_kept_is_asked_for_again(name: str, value: str) -> None:
