@@ -75,10 +75,14 @@ class Tokens:
         Raises:
             TokenError: the token can't be used, or can't sign so.
         """
-        return self._attempt(
-            key,
-            lambda: self._key(key).sign(data, mechanism=mechanism, mechanism_param=parameters),
-        )
+
+        def sign() -> bytes:
+            signature: bytes = self._key(key).sign(
+                data, mechanism=mechanism, mechanism_param=parameters
+            )
+            return signature
+
+        return self._attempt(key, sign)
 
     def _attempt(self, key: TokenKey, use: Callable[[], T]) -> T:
         with _ENTRANCE:
