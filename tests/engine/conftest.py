@@ -172,12 +172,12 @@ class Peer:
     def sent(self, body_type: BodyType) -> list[Seen]:
         return [seen for seen in self.seen if seen.body_type is body_type]
 
-    def certificates(self) -> dict[bytes, str]:
-        """Status of each certificate that was issued over CMP, by transactionID."""
+    def certificates(self) -> dict[tuple[bytes, int], str]:
+        """Status of each certificate that was issued over CMP, by transactionID and row."""
         return {
-            one.transaction_id: one.status.value
+            (one.transaction_id, int(one.user.removeprefix("dev"))): one.status.value
             for one in self.books.certificates()
-            if one.transaction_id is not None
+            if one.transaction_id is not None and one.user is not None
         }
 
 
@@ -291,6 +291,7 @@ class Scene:
         workers: int = 1,
         concurrency: int = 10,
         rate: float = 0.0,
+        certs_per_message: int = 1,
         limit: float = 7200.0,
         hire: Hire | None = None,
         journal: Journal | None = None,
@@ -311,7 +312,7 @@ class Scene:
                 rows,
                 journal,
                 keys or self.fresh_keys,
-                self.setup(concurrency=concurrency, profile=self.profile, rate=rate),
+                self.setup(concurrency=concurrency, rate=rate, certs_per_message=certs_per_message),
                 workers=workers,
                 clock=self.clock,
                 on_snapshot=self.snapshots.append,
@@ -363,12 +364,12 @@ class Scene:
     def check(self) -> None:
         """What must hold of every run, whatever happened to it."""
         self.check_sent()
-        by_id = {tx.transaction_id: tx for tx in self.transactions()}
+        parts = {(tx.transaction_id, tx.number): tx for tx in self.transactions()}
         results = self.results()
         certificates = self.peer.certificates()
-        for transaction_id, status in certificates.items():
-            tx = by_id[transaction_id]
-            row = results[tx.number]
+        for (transaction_id, number), status in certificates.items():
+            tx = parts[transaction_id, number]
+            row = results[number]
             if row.transaction_id == transaction_id.hex():
                 known = row.outcome.outcome.is_issued or (
                     row.outcome.outcome in (OutcomeClass.UNKNOWN, OutcomeClass.STILL_WAITING)
@@ -379,16 +380,17 @@ class Scene:
                 assert tx.outcome == OutcomeClass.UNKNOWN.value, (tx, row)
         for row in results.values():
             outcome = row.outcome.outcome
+            part = (bytes.fromhex(row.transaction_id), row.number)
             if outcome is OutcomeClass.ISSUED:
-                assert certificates[bytes.fromhex(row.transaction_id)] == "confirmed"
+                assert certificates[part] == "confirmed"
             if outcome.is_issued:
                 assert row.certificate is not None
-                assert by_id[bytes.fromhex(row.transaction_id)].phase == "issued"
+                assert parts[part].phase == "issued"
             if outcome in (OutcomeClass.TO_DO, OutcomeClass.NOT_SENT):
-                assert bytes.fromhex(row.transaction_id) not in certificates
+                assert part not in certificates
         # a row has one transaction that is not given up at most
         for number in results:
-            mine = [tx for tx in by_id.values() if tx.number == number]
+            mine = [tx for tx in parts.values() if tx.number == number]
             good = [tx for tx in mine if tx.outcome in (None, "issued")]
             assert len(good) <= 1, mine
 

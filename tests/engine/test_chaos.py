@@ -38,6 +38,7 @@ def plan(scene: "Scene", chance: random.Random) -> None:
     """A CA and a profile of any kind."""
     scene.peer.behave(
         poll_count=chance.choice((0, 0, 1, 3)),
+        poll_every=chance.choice((1, 2)),
         check_after=chance.choice((0, 5, 100)),
         reject=chance.choice((None, None, "systemUnavail")),
         reject_every=chance.choice((2, 5)),
@@ -76,6 +77,7 @@ def test_a_run_ends_and_nothing_is_doubled_unsaid(
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     trio._core._run._r.seed(seed)
     rows = scene.rows(chance.randrange(1, 30))
+    certs_per_message = chance.choice((1, 1, 2, 5))
 
     async def conduct(run: Run) -> None:
         await trouble(scene, chance, run)
@@ -92,6 +94,7 @@ def test_a_run_ends_and_nothing_is_doubled_unsaid(
                 workers=chance.randrange(1, 4),
                 concurrency=chance.randrange(1, 12),
                 rate=chance.choice((0.0, 1.0, 7.5)),
+                certs_per_message=certs_per_message,
                 retry_unknown=chance.random() < 0.3,
                 retry_failed=chance.random() < 0.3,
             )
