@@ -279,6 +279,7 @@ class EndEntity:
         cert: DER of the credential's certificate, and the chain that its file held after it.
         key: PKCS#8 DER of the credential's key, or where that is.
         old_cert: DER of the certificate to update or revoke.
+        serial: of the certificate to revoke, which `issuer` issued, where `old_cert` is None.
         revocation_reason: for rr.
         reg_token: regToken (RFC 4211, 6.1), UTF-8: one-time, made known to us by the CA.
         authenticator: authenticator (RFC 4211, 6.2), UTF-8: known to us and the CA for good.
@@ -305,6 +306,7 @@ class EndEntity:
     cert: tuple[bytes, ...] = ()
     key: bytes | TokenKey | None = field(default=None, repr=False)
     old_cert: bytes | None = None
+    serial: int | None = None
     revocation_reason: RevocationReason | None = None
     reg_token: Secret | None = None
     authenticator: Secret | None = None

@@ -39,6 +39,7 @@ def check(
     profile: option.CertProfile = None,
     csr: option.Csr = None,
     oldcert: option.Oldcert = None,
+    serial: option.Serial = None,
     revreason: option.Revreason = None,
     regtoken: option.Regtoken = None,
     authenticator: option.Authenticator = None,

@@ -73,6 +73,7 @@ def enroll(
     profile: option.CertProfile = None,
     csr: option.Csr = None,
     oldcert: option.Oldcert = None,
+    serial: option.Serial = None,
     revreason: option.Revreason = None,
     regtoken: option.Regtoken = None,
     authenticator: option.Authenticator = None,

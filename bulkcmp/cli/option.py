@@ -419,6 +419,14 @@ Oldcert = Annotated[
     str | None,
     _option(_ROWS, "Certificate to update or revoke. Default: --cert.", metavar="FILE"),
 ]
+Serial = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "Certificate to revoke, of --issuer, instead of --oldcert: decimal, or 0x and hex.",
+        metavar="NUMBER",
+    ),
+]
 Revreason = Annotated[
     str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
 ]

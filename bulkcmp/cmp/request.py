@@ -361,14 +361,22 @@ def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:
 
 def _rev_details(entity: EndEntity) -> bytes:
     """DER RevDetails (RFC 9810, 5.3.9)."""
-    old = _old_certificate(entity)
+    subject: bytes | None
+    if entity.serial is None:
+        old = _old_certificate(entity)
+        serial, issuer = old.serial_number, old.issuer.public_bytes()
+        # EJBCA's client mode fails without it
+        subject = old.subject.public_bytes()
+    else:
+        if entity.issuer is None:
+            raise LocalCmpError("rr by serial number without its issuer")
+        serial, issuer, subject = entity.serial, entity.issuer, entity.subject
     template = wrap(
         0x30,
         # [1] IMPLICIT INTEGER
-        b"\x81" + encode(old.serial_number)[1:],
-        explicit(3, old.issuer.public_bytes()),
-        # EJBCA's client mode fails without it
-        explicit(5, old.subject.public_bytes()),
+        b"\x81" + encode(serial)[1:],
+        explicit(3, issuer),
+        b"" if subject is None else explicit(5, subject),
     )
     # always said, unspecified too (RFC 9483, 4.2)
     reason = entity.revocation_reason or RevocationReason.UNSPECIFIED

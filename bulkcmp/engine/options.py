@@ -125,6 +125,7 @@ class Options:
     newkeypass: str | None = field(default=None, repr=False)
     csr: str | None = None
     oldcert: str | None = None
+    serial: str | None = None
     revreason: str | None = None
     regtoken: str | None = field(default=None, repr=False)
     authenticator: str | None = field(default=None, repr=False)
@@ -296,6 +297,7 @@ class Options:
             pkcs11_module=self.pkcs11_module,
             keypass=_secret("keypass", self.keypass, environ),
             oldcert=self.oldcert,
+            serial=self.serial,
             revreason=self.revreason,
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from bulkcmp.model import KEY_SPECS, KeySpec, Operation, RevocationReason
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
 
 _UTC_TIME: Final = re.compile(r"(?:[0-9]{2})?[0-9]{12}Z")
+
+_SERIAL_DIGITS: Final = 64
 
 _REASON_NAMES: Final = {r.name.replace("_", "").lower(): r for r in RevocationReason}
 _REASON_NUMBERS: Final = {str(r.value): r for r in RevocationReason}
@@ -63,6 +66,20 @@ def read_reason(text: str) -> RevocationReason:
             "numbers: 0 to 6 and 8 to 10",
         )
     return reason
+
+
+def read_serial(text: str) -> int:
+    """A certificate's serial number as `openssl cmp -serial` takes it: decimal, or 0x and hex."""
+    hexadecimal = text[:2].lower() == "0x"
+    digits, base = (text[2:], 16) if hexadecimal else (text, 10)
+    # 20 octets are the most that RFC 5280 allows; some CAs go beyond by a little
+    if digits.isascii() and digits.isalnum() and len(digits) <= _SERIAL_DIGITS:
+        with suppress(ValueError):
+            return int(digits, base)
+    raise InputError(
+        f"{text!r} is not a serial number",
+        hint="decimal digits, or 0x before hexadecimal ones (results.csv has them without)",
+    )
 
 
 _key_spec = lru_cache(64)(KeySpec.parse)

@@ -13,6 +13,7 @@ from bulkcmp.inputs.cell import (
     read_new_key,
     read_operation,
     read_reason,
+    read_serial,
     read_time,
     read_whole,
 )
@@ -54,7 +55,7 @@ from bulkcmp.token.uri import Pkcs11Uri, is_uri
 COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
-    "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "revreason",
+    "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
     "regtoken", "authenticator", "reginfo", "priority",
 )  # fmt: skip
 
@@ -77,6 +78,7 @@ _IN_TEMPLATE: Final = (
 _ONLY_FOR: Final = {
     "csr": (Operation.P10CR,),
     "revreason": (Operation.RR,),
+    "serial": (Operation.RR,),
     **dict.fromkeys(_IN_TEMPLATE, _BY_TEMPLATE),
 }
 """Columns that no other operation has."""
@@ -132,6 +134,7 @@ class Defaults:
     pkcs11_module: str | None = None
     keypass: str | Secret | None = field(default=None, repr=False)
     oldcert: str | None = None
+    serial: str | None = None
     revreason: str | None = None
     regtoken: str | Secret | None = field(default=None, repr=False)
     authenticator: str | Secret | None = field(default=None, repr=False)
@@ -209,6 +212,7 @@ class RowReader:
         self._days = text("days", partial(read_whole, low=1, high=36500))
         self._priority = text("priority", partial(read_whole, low=0, high=9999))
         self._reason = text("revreason", read_reason)
+        self._serial = text("serial", read_serial)
         self._ref = text("ref", str)
         self._profile = text("profile", str)
         self._subject = own_template("subject", parse_name, NameTemplate)
@@ -248,6 +252,8 @@ class RowReader:
                 if getattr(defaults, name) is not None and cmd not in only:
                     what = f"{option_name(name)} is for {_listed(only)}, and --cmd is {cmd}"
                     raise InputError(what)
+        if defaults.oldcert is not None and defaults.serial is not None:
+            raise InputError("--oldcert and --serial exclude each other: both say what to revoke")
         if defaults.days is not None and defaults.not_after is not None:
             raise InputError("--days and --not-after exclude each other: both say when it ends")
         on_token = defaults.key is not None and is_uri(defaults.key)
@@ -356,6 +362,7 @@ class RowReader:
             cert=chain,
             key=None if credential is None else credential.key,
             old_cert=request.old_cert,
+            serial=request.serial,
             revocation_reason=request.reason,
             reg_token=request.reg_token,
             authenticator=request.authenticator,
@@ -491,10 +498,20 @@ class RowReader:
         return _Request(csr=csr, subject=subject)
 
     def _read_rr(self, row: Row, chain: tuple[bytes, ...]) -> "_Request":
+        reason = self._reason.get(row)
+        if {"oldcert", "serial"} <= row.cells.keys():
+            row.add("serial", "oldcert names the certificate already")
+        elif self._serial.is_given(row) and "oldcert" not in row.cells:
+            serial, issuer = self._serial.get(row), self._issuer.get(row)
+            if issuer is None and not row.failed("issuer"):
+                row.add("issuer", "a serial number needs its issuer")
+            # EJBCA's client mode wants the subject too
+            subject = self._subject.get(row)
+            return _Request(subject=subject, issuer=issuer, serial=serial, reason=reason)
         old_cert = self._read_old_cert(row, chain)
         if old_cert is None and not row.failed("oldcert", *_CREDENTIAL):
-            row.add("oldcert", "rr needs oldcert or cert: the certificate to revoke")
-        return _Request(old_cert=old_cert, reason=self._reason.get(row))
+            row.add("oldcert", "rr needs oldcert or cert, or serial and issuer: what to revoke")
+        return _Request(old_cert=old_cert, reason=reason)
 
     def _read_old_cert(self, row: Row, chain: tuple[bytes, ...]) -> bytes | None:
         if not self._oldcert.is_given(row):
@@ -517,6 +534,7 @@ class _Request(NamedTuple):
     new_key: bytes | None = None
     csr: bytes | None = None
     old_cert: bytes | None = None
+    serial: int | None = None
     reason: RevocationReason | None = None
     reg_token: Secret | None = None
     authenticator: Secret | None = None

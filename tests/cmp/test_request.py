@@ -277,6 +277,21 @@ def test_an_rr_names_the_certificate_and_the_reason(
     assert asked.general_info == b"", "there is nothing to confirm"
 
 
+@pytest.mark.parametrize("subject", [None, b"\x30\x00"])
+def test_an_rr_by_serial_number(pki: "Pki", subject: bytes | None) -> None:
+    entity = _entity(Operation.RR, serial=0x80, issuer=pki.root.subject, subject=subject)
+    asked = build([Applicant(entity, None)], Profile(), pki.now)
+    (details,) = messages.decode_rev_req_content(asked.body)
+    wanted = CertTemplate(
+        serialNumber=0x80,
+        issuer=messages.name_elements(pki.root.subject),
+        subject=None if subject is None else [],
+    )
+    assert encode(details.certDetails) == encode(wanted)
+    with pytest.raises(LocalCmpError, match="without its issuer"):
+        build([Applicant(_entity(Operation.RR, serial=1), None)], Profile(), pki.now)
+
+
 def test_ra_verified_is_said_in_place_of_a_signature(pki: "Pki") -> None:
     asked = _build(pki, Operation.IR, Profile(popo=Popo.RA_VERIFIED))
     (message,) = messages.decode_cert_req_messages(asked.body)

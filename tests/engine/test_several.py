@@ -166,13 +166,16 @@ def test_some_are_tried_again(scene: "Scene") -> None:
 
 def test_certificates_are_revoked_in_one_message(scene: "Scene") -> None:
     scene.play(scene.rows(5))
-    certificates = {number: one.certificate for number, one in scene.results().items()}
-    rows: list[EndEntity] = [
-        scene.row(
-            number + 10, cmd=Operation.RR, subject=None, new_key_spec=None, old_cert=certificate
+    asked = {"cmd": Operation.RR, "subject": None, "new_key_spec": None}
+    rows: list[EndEntity] = []
+    for number, one in scene.results().items():
+        # by the certificate, or by issuer and serial number
+        named = (
+            {"old_cert": one.certificate}
+            if number % 2
+            else {"serial": one.serial, "issuer": scene.peer.root.name}
         )
-        for number, certificate in certificates.items()
-    ]
+        rows.append(scene.row(number + 10, **asked, **named))
     scene.play(rows, certs_per_message=5)
     (seen,) = scene.peer.sent(BodyType.RR)
     assert len(decode_rev_req_content(decode_message(seen.message).body)) == 5

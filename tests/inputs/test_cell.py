@@ -8,6 +8,7 @@ from bulkcmp.inputs.cell import (
     read_new_key,
     read_operation,
     read_reason,
+    read_serial,
     read_time,
     read_whole,
 )
@@ -103,3 +104,18 @@ def test_what_is_neither(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="is neither a key spec nor a file") as caught:
         read_new_key(tmp_path, text)
     assert "ec:P-256|P-384|P-521" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("17", 17), ("0x17", 23), ("0XaB", 171), ("0", 0), ("0x" + "f" * 40, (1 << 160) - 1)],
+)
+def test_serial_numbers(text: str, number: int) -> None:
+    assert read_serial(text) == number
+
+
+# hex digits alone could be meant as decimal ones: another certificate would be revoked
+@pytest.mark.parametrize("text", ["", "0x", "12AB", "-1", "+1", "1_0", "0x-1", "١", "9" * 65])
+def test_what_is_no_serial_number(text: str) -> None:
+    with pytest.raises(InputError, match="is not a serial number"):
+        read_serial(text)

@@ -222,7 +222,12 @@ def test_a_value_that_does_not_fit_names_the_option(read: Read) -> None:
         ("key", "key.pem", [("key", "key is the credential's, and there is no cert")]),
         ("keypass", "pass:x", [("keypass", "keypass is the credential's, and there is no cert")]),
         ("cmd", "kur", [("oldcert", "kur needs oldcert or cert: the certificate to update")]),
-        ("cmd", "rr", [("oldcert", "rr needs oldcert or cert: the certificate to revoke")]),
+        ("cmd", "rr",
+          [("oldcert", "rr needs oldcert or cert, or serial and issuer: what to revoke")]),
+        ("cmd,serial", "rr,7", [("issuer", "a serial number needs its issuer")]),
+        ("cmd,serial,issuer", "rr,12AB,CN=ca", [("serial", "'12AB' is not a serial number")]),
+        ("cmd,serial,oldcert", "rr,7,cert.pem",
+          [("serial", "oldcert names the certificate already")]),
         ("cmd", "p10cr", [("csr", "p10cr needs csr")]),
         ("cmd,oldcert,revreason", "rr,cert.pem,x",
           [("revreason", "'x' is not a revocation reason")]),
@@ -382,6 +387,17 @@ def test_rr(read: Read, pki: "Pki") -> None:
     assert what.endswith("no certificate in it, but: private key")
 
 
+def test_rr_by_serial_number(read: Read, pki: "Pki") -> None:
+    row = good(read("id,cmd,serial,issuer,subject\na,rr,0x12aB,CN=ca,CN=dev\n"))
+    assert (row.serial, row.issuer, row.old_cert) == (0x12AB, parse_name("/CN=ca"), None)
+    assert row.subject == parse_name("/CN=dev")
+    defaults = replace(PBM, serial="17", issuer="CN=ca")
+    assert good(read("id,cmd\na,rr\n", defaults)).serial == 17
+    # a row that names a certificate means that one
+    row = good(read("id,cmd,oldcert\na,rr,cert.pem\n", defaults))
+    assert (row.serial, row.old_cert) == (None, pki.certificate)
+
+
 def test_a_csr_makes_a_p10cr(read: Read, pki: "Pki") -> None:
     row = good(read("id,csr\na,csr.pem\n"))
     assert row.cmd is Operation.P10CR
@@ -427,6 +443,7 @@ def test_a_default_that_another_operation_needs_is_left_aside(read: Read, pki: "
         ({"key": "k.pem"}, "--key needs --cert"),
         ({"keypass": "pass:x"}, "--keypass needs --cert"),
         ({"csr": "{id}.pem", "cmd": "ir"}, "--csr is for p10cr, and --cmd is ir"),
+        ({"oldcert": "cert.pem", "serial": "1"}, "--oldcert and --serial exclude each other"),
         ({"revreason": "1", "cmd": "ir"}, "--revreason is for rr, and --cmd is ir"),
         ({"policy_oids": "1.2.3", "cmd": "rr"}, "--policy-oids is for ir, cr and kur, and"),
         ({"policy_oids": "x"}, "--policy-oids: 'x' is no policy"),
@@ -475,7 +492,7 @@ def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
         "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
         "extensions_from, days, not_before, not_after, profile, newkey, ref, secret, csr, cert, "
-        "key, keypass, oldcert, revreason, regtoken, authenticator, reginfo, priority"
+        "key, keypass, oldcert, serial, revreason, regtoken, authenticator, reginfo, priority"
     )
 
 
