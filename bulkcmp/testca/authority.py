@@ -17,6 +17,7 @@ from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.header import FOLLOWING, check_header
 from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.information import Information
 from bulkcmp.testca.issuance import Issuance
 from bulkcmp.testca.issuer import Issuer
 from bulkcmp.testca.polling import Polling
@@ -74,6 +75,7 @@ class Authority:
             BodyType.POLL_REQ: self._polling.answer,
             BodyType.CERT_CONF: Confirmation(store).answer,
             BodyType.RR: revocation.answer,
+            BodyType.GENM: Information(store, root, crl_url).answer,
             BodyType.ERROR: Termination(store).answer,
         }
 

@@ -234,19 +234,24 @@ def _public_key(info: bytes) -> PublicKeyTypes:
 def _validity(template: CertTemplate) -> tuple[dt.datetime | None, dt.datetime | None]:
     times: dict[int, dt.datetime] = {}
     for element in template.validity or ():
-        times[tag(element) - 0xA0] = _time(decode(TLV, content(element)))
+        try:
+            times[tag(element) - 0xA0] = time_of(decode(TLV, content(element)))
+        except ValueError as error:
+            raise rejected("badCertTemplate", f"the validity: {error}") from error
     return times.get(0), times.get(1)
 
 
-def _time(element: TLV) -> dt.datetime:
+def time_of(element: TLV) -> dt.datetime:
+    """The time of a DER Time (RFC 5280, 4.1), aware.
+
+    Raises:
+        ValueError: it is neither a UTCTime nor a GeneralizedTime of UTC.
+    """
     form = {_UTC_TIME: "%y%m%d%H%M%S%z", _GENERALIZED_TIME: "%Y%m%d%H%M%S%z"}.get(tag(element))
-    try:
-        text = content(element).decode("ascii")
-        if form is None or not text.endswith("Z"):
-            raise ValueError("neither UTCTime nor GeneralizedTime")
-        time = dt.datetime.strptime(text, form)  # noqa: DTZ007 # both forms end in %z
-    except ValueError as error:
-        raise rejected("badCertTemplate", f"the validity: {error}") from error
+    text = content(element).decode("ascii")
+    if form is None or not text.endswith("Z"):
+        raise ValueError("neither UTCTime nor GeneralizedTime")
+    time = dt.datetime.strptime(text, form)  # noqa: DTZ007 # both forms end in %z
     # two-digit years stand for 1950 to 2049 (RFC 5280, 4.1.2.5.1), strptime's for 1969 to 2068
     if tag(element) == _UTC_TIME and time.year >= 2050:
         time = time.replace(year=time.year - 100)

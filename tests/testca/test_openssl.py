@@ -390,3 +390,10 @@ def test_openssl_keeps_to_the_lightweight_profile(start: Start) -> None:
     client.cmp("kur", "client-cert", *own, "-newkey", "k2.pem", "-certout", "c2.pem")
     renewed = ["-cert", "c2.pem", "-key", "k2.pem"]
     client.cmp("rr", "client-cert", *renewed, "-oldcert", "c.pem", "-revreason", "4")
+
+
+def test_openssl_asks_for_information(start: Start) -> None:
+    client = start()
+    for info_type in ("signKeyPairTypes", "caKeyUpdateInfo"):
+        said = client.cmp("genm", "ra-hmac", *client.ra(), "-infotype", info_type)
+        assert "genp" in said

@@ -324,7 +324,7 @@ def test_a_transaction_id_that_was_used(ca: "Ca", implicit: bool) -> None:
     assert_refused(other.enroll(), BodyType.ERROR, "transactionIdInUse", "signature")
 
 
-@pytest.mark.parametrize("body_type", [BodyType.GENM, BodyType.IP, BodyType.KRR])
+@pytest.mark.parametrize("body_type", [BodyType.IP, BodyType.KRR])
 def test_messages_that_are_not_answered(ca: "Ca", body_type: BodyType) -> None:
     reply = ca.ra_hmac().send(body_type, b"\x30\x00")
     assert_refused(reply, BodyType.ERROR, "badRequest", "mac", body_type.label)

@@ -1,0 +1,176 @@
+"""genm: what the CA tells of itself (RFC 9810, 5.3.19; RFC 9483, 4.3)."""
+
+import datetime as dt
+from typing import Final
+
+from cryptography import x509
+
+from bulkcmp.cmp.asn1 import (
+    TLV,
+    ObjectIdentifier,
+    any_from,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    tag,
+    wrap,
+)
+from bulkcmp.cmp.messages import BodyType, body, directory_name_of
+from bulkcmp.testca.crl import current_crl
+from bulkcmp.testca.enrollment import time_of
+from bulkcmp.testca.exchange import Exchange
+from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.refusal import RefusedError
+from bulkcmp.testca.response import Answer
+from bulkcmp.testca.store import Store
+
+_IT: Final = "1.3.6.1.5.5.7.4."
+SIGN_KEY_PAIR_TYPES: Final = ObjectIdentifier(_IT + "2")
+CURRENT_CRL: Final = ObjectIdentifier(_IT + "6")
+UNSUPPORTED_OIDS: Final = ObjectIdentifier(_IT + "7")
+SUPP_LANG_TAGS: Final = ObjectIdentifier(_IT + "16")
+CA_CERTS: Final = ObjectIdentifier(_IT + "17")
+ROOT_CA_KEY_UPDATE: Final = ObjectIdentifier(_IT + "18")
+CERT_REQ_TEMPLATE: Final = ObjectIdentifier(_IT + "19")
+ROOT_CA_CERT: Final = ObjectIdentifier(_IT + "20")
+CRL_STATUS_LIST: Final = ObjectIdentifier(_IT + "22")
+CRLS: Final = ObjectIdentifier(_IT + "23")
+
+_LANGUAGE: Final = "en"
+_URI: Final = 0x86
+
+_KEY_TYPES: Final = (
+    wrap(0x30, encode(ObjectIdentifier("1.2.840.113549.1.1.1")), b"\x05\x00"),
+    *(
+        wrap(0x30, encode(ObjectIdentifier("1.2.840.10045.2.1")), encode(ObjectIdentifier(curve)))
+        for curve in ("1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35")
+    ),
+    *(
+        wrap(0x30, encode(ObjectIdentifier(oid)))
+        for oid in (
+            "1.3.101.112",
+            "1.3.101.113",
+            "2.16.840.1.101.3.4.3.17",
+            "2.16.840.1.101.3.4.3.18",
+            "2.16.840.1.101.3.4.3.19",
+        )
+    ),
+)
+"""DER AlgorithmIdentifiers of the keys that are certified: RSA, EC, Ed25519, Ed448, ML-DSA."""
+
+
+class Information:
+    """Answers genms.
+
+    Args:
+        crl_url: where the CRL is to be had, as issued certificates name it.
+    """
+
+    def __init__(self, store: Store, root: Identity, crl_url: str | None) -> None:
+        self._store = store
+        self._root = root
+        self._crl_url = crl_url
+
+    def answer(self, exchange: Exchange) -> Answer:
+        """The genp with an InfoTypeAndValue for each of the genm.
+
+        What is not known here is named in one of type unsupportedOIDs.
+
+        Raises:
+            RemoteCmpError: the body can't be decoded.
+            RefusedError: a value that its type may not have.
+        """
+        infos: list[bytes] = []
+        unsupported: list[bytes] = []
+        for info in decode_sequence_of(exchange.message.body):
+            elements = decode_sequence_of(info)
+            if not 1 <= len(elements) <= 2:
+                raise RefusedError("badDataFormat", "an InfoTypeAndValue of so many elements")
+            oid = decode(ObjectIdentifier, elements[0])
+            told = self._tell(oid, elements[1] if len(elements) > 1 else None, exchange.now)
+            if told is None:
+                unsupported.append(encode(oid))
+            else:
+                infos.append(told)
+        if unsupported:
+            infos.append(_info(UNSUPPORTED_OIDS, wrap(0x30, *unsupported)))
+        return Answer(body(BodyType.GENP, wrap(0x30, *infos)))
+
+    def _tell(self, oid: ObjectIdentifier, value: TLV | None, now: dt.datetime) -> bytes | None:
+        """DER InfoTypeAndValue that answers one; None where its type is not known here."""
+        if oid == CA_CERTS:
+            return _info(CA_CERTS, wrap(0x30, self._root.der))
+        if oid == ROOT_CA_CERT:
+            _check_certificate(value)
+            # no update of the root is at hand (RFC 9483, 4.3.2)
+            return _info(ROOT_CA_KEY_UPDATE)
+        if oid == CERT_REQ_TEMPLATE:
+            # no template is demanded (RFC 9483, 4.3.3)
+            return _info(CERT_REQ_TEMPLATE)
+        if oid == CURRENT_CRL:
+            return _info(CURRENT_CRL, current_crl(self._store, self._root, now))
+        if oid == CRL_STATUS_LIST:
+            return self._crls(value, now)
+        if oid == SIGN_KEY_PAIR_TYPES:
+            return _info(SIGN_KEY_PAIR_TYPES, wrap(0x30, *_KEY_TYPES))
+        if oid == SUPP_LANG_TAGS:
+            return _info(SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
+        return None
+
+    # CRLStatus ::= SEQUENCE {
+    #     source       CRLSource,
+    #     thisUpdate   Time OPTIONAL }
+    # CRLSource ::= CHOICE {
+    #     dpn          [0] DistributionPointName,
+    #     issuer       [1] GeneralNames }
+    def _crls(self, value: TLV | None, now: dt.datetime) -> bytes:
+        """The CRL, if one of the sources is ours and it is newer than what the client has."""
+        if value is None:
+            raise RefusedError("badDataFormat", "a crlStatusList without a value")
+        der = current_crl(self._store, self._root, now)
+        this_update = x509.load_der_x509_crl(der).last_update_utc
+        for status in decode_sequence_of(value):
+            elements = decode_sequence_of(status)
+            if not 1 <= len(elements) <= 2:
+                raise RefusedError("badDataFormat", "a CRLStatus of so many elements")
+            has = _time(elements[1]) if len(elements) > 1 else None
+            if self._is_ours(elements[0]) and (has is None or has < this_update):
+                return _info(CRLS, wrap(0x30, der))
+        return _info(CRLS)
+
+    def _is_ours(self, source: TLV) -> bool:
+        # the tags are explicit, that of a DistributionPointName's fullName is not
+        names = decode(TLV, content(source))
+        if tag(source) == 0xA0:
+            if tag(names) != 0xA0:
+                return False
+            names = any_from(wrap(0x30, content(names)))
+        url = None if self._crl_url is None else self._crl_url.encode()
+        for name in decode_sequence_of(names):
+            if directory_name_of(name) == self._root.name:
+                return True
+            if tag(name) == _URI and content(name) == url:
+                return True
+        return False
+
+
+def _info(oid: ObjectIdentifier, value: bytes = b"") -> bytes:
+    """DER InfoTypeAndValue."""
+    return wrap(0x30, encode(oid), value)
+
+
+def _check_certificate(value: TLV | None) -> None:
+    try:
+        if value is None:
+            raise ValueError("no value")
+        x509.load_der_x509_certificate(encode(value))
+    except ValueError as error:
+        raise RefusedError("badDataFormat", f"rootCaCert without a certificate: {error}") from error
+
+
+def _time(element: TLV) -> dt.datetime:
+    try:
+        return time_of(element)
+    except ValueError as error:
+        raise RefusedError("badDataFormat", f"thisUpdate: {error}") from error
