@@ -241,9 +241,12 @@ class Authenticator:
                 "signerNotTrusted", "the signer's certificate has a keyUsage without signatures"
             )
         try:
-            user = common_name(certificate.subject.public_bytes())
+            subject = certificate.subject.public_bytes()
+            user = common_name(subject)
         except ValueError as error:
             raise RefusedError("badDataFormat", f"the signer's subject: {error}") from error
+        if message.sender != subject:
+            raise RefusedError("badMessageCheck", "the sender is not the signer's subject")
         if user is None:
             raise RefusedError("notAuthorized", "the vendor's certificate has no CN")
         return Requester(b"vendor:" + hashlib.sha256(der).digest(), user)

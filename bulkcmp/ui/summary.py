@@ -53,7 +53,8 @@ def _headline(console: Console, summary: RunSummary) -> Text:
         text.append("interrupted: ", style="yellow")
     text.append(f"{summary.done:,} of {population.rows:,} rows done", style="bold")
     text.append(f" ({clean(population.file, console)}; {operations}; {summary.key_mode})")
-    text.append(f"\n{summary.transactions:,} transactions in {duration(summary.elapsed)}")
+    plural = "" if summary.transactions == 1 else "s"
+    text.append(f"\n{summary.transactions:,} transaction{plural} in {duration(summary.elapsed)}")
     return text.append(f", {per_second(summary.rate)}")
 
 

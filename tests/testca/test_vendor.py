@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bulkcmp.cmp.algorithms import SigningKey
-from bulkcmp.cmp.messages import BodyType
+from bulkcmp.cmp.messages import BodyType, directory_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
@@ -93,6 +93,12 @@ def test_whom_a_vendor_vouches_for(
 def test_a_wrong_signature(ca: "Ca", key: MakeKey) -> None:
     reply = ca.station().send(BodyType.IR, ca.crmf(key("ec:P-256"), STATION), spoil=True)
     assert refusal(reply)[0] == ("badMessageCheck",)
+
+
+def test_the_sender_is_the_station(ca: "Ca", key: MakeKey) -> None:
+    other = directory_name(parse_name("/CN=dev2/O=Vendor"))
+    reply = ca.station().send(BodyType.IR, ca.crmf(key("ec:P-256"), STATION), sender=other)
+    assert refusal(reply) == (("badMessageCheck",), "the sender is not the signer's subject")
 
 
 def test_ejbca_s_vendor_mode(ca: "Ca") -> None:
