@@ -88,6 +88,10 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its key (PEM, not encrypted).")
     ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take TLS clients with a certificate of these CAs only."),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -220,6 +224,7 @@ def serve(
             url=url,
             tls_cert=tls_cert,
             tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
         ),
         announce,
     )

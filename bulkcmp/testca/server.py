@@ -44,6 +44,8 @@ class ServerSettings:
         url: under which clients reach the server; issued certificates name the CRL there.
         tls_cert: PEM file of the server's certificate and chain; without it, plain HTTP.
         tls_key: PEM file of its key; in `tls_cert` where it is None.
+        tls_client_ca: PEM file of the CAs whose certificates clients must have for TLS; None asks
+            for none.
     """
 
     state: Path
@@ -55,6 +57,7 @@ class ServerSettings:
     url: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_client_ca: Path | None = None
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
@@ -98,6 +101,8 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
+            ssl_ca_certs=None if settings.tls_client_ca is None else str(settings.tls_client_ca),
+            ssl_cert_reqs=ssl.CERT_NONE if settings.tls_client_ca is None else ssl.CERT_REQUIRED,
         )
 
         def on_started() -> None:
@@ -184,8 +189,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _check_tls(settings: ServerSettings) -> None:
     if settings.tls_cert is None:
-        if settings.tls_key is not None:
-            raise InputError("a TLS key without a certificate", hint="give --tls-cert too")
+        if settings.tls_key is not None or settings.tls_client_ca is not None:
+            what = "key" if settings.tls_key is not None else "client CA"
+            raise InputError(f"a TLS {what} without a certificate", hint="give --tls-cert too")
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -193,6 +199,14 @@ def _check_tls(settings: ServerSettings) -> None:
     except (OSError, ssl.SSLError) as error:
         raise InputError(
             f"can't be used for TLS: {error}", where=Where(str(settings.tls_cert))
+        ) from error
+    if settings.tls_client_ca is None:
+        return
+    try:
+        context.load_verify_locations(settings.tls_client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"holds no certificate of a CA: {error}", where=Where(str(settings.tls_client_ca))
         ) from error
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,11 @@ def test_what_keeps_it_from_starting(folder: Path, tmp_path: Path) -> None:
         serve(ServerSettings(folder, host="256.1.1.1"), print)
     with pytest.raises(InputError, match="without a certificate"):
         serve(ServerSettings(folder, tls_key=folder / "ra.key"), print)
+    with pytest.raises(InputError, match="a TLS client CA without a certificate"):
+        serve(ServerSettings(folder, tls_client_ca=folder / "ca.pem"), print)
+    good = ServerSettings(folder, tls_cert=folder / "ca.pem", tls_key=folder / "ca.key")
+    with pytest.raises(InputError, match="holds no certificate of a CA"):
+        serve(replace(good, tls_client_ca=folder / "ca.key"), print)
     with pytest.raises(InputError, match="can't be used for TLS"):
         serve(ServerSettings(folder, tls_cert=folder / "ra.pem", tls_key=folder / "ca.key"), print)
 

@@ -1,0 +1,122 @@
+"""TLS client certificates, beside the protection of CMP messages and instead of it."""
+
+import datetime as dt
+import ipaddress
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.model import Secret
+from bulkcmp.testca import state
+from bulkcmp.testca.server import ServerSettings, serving
+from bulkcmp.testca.store import Registration
+from tests.e2e.conftest import RA_SECRET, Ca
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Cli, RunFolder, WritePopulation
+
+
+def make_pki(folder: Path) -> None:
+    """A CA, and a server's and a client's certificate of it: ca.pem, server.pem, client.pem."""
+    now = dt.datetime.now(dt.UTC)
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+
+    def certify(name: str, key: ec.EllipticCurvePrivateKey, *, ca: bool = False) -> bytes:
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "TLS CA")]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca, None), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
+                critical=False,
+            )
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .sign(ca_key, hashes.SHA256())
+            .public_bytes(Encoding.PEM)
+        )
+
+    (folder / "ca.pem").write_bytes(certify("TLS CA", ca_key, ca=True))
+    for name in ("server", "client"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / f"{name}.pem").write_bytes(certify(name, key) + pem)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Path:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    make_pki(folder)
+    return folder
+
+
+@pytest.fixture
+def ca(tmp_path: Path, tls: Path, cli: "Cli") -> Iterator[Ca]:
+    """A CA that talks to clients with a certificate of the TLS CA only."""
+    folder = tmp_path / "ca"
+    state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    with closing(state.open_books(folder)) as books:
+        subject = parse_name("/CN=dev1/O=Acme/C=SE")
+        books.register([Registration("dev1", "client-regtoken", subject, Secret(b"token"))])
+    settings = ServerSettings(
+        folder, port=0, tls_cert=tls / "server.pem", tls_client_ca=tls / "ca.pem"
+    )
+    with serving(settings) as process:
+        made = Ca(folder, process.url)
+        assert made.url().startswith("https:")
+        cli.environ[RA_SECRET] = made.secret
+        yield made
+
+
+def test_beside_a_mac(
+    cli: "Cli", ca: Ca, tls: Path, write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    client = ("--tls-trusted", tls / "ca.pem", "--tls-cert", tls / "client.pem")
+    cli("enroll", write_population(3), *ca.options(), *client, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+
+
+def test_instead_of_protection(
+    cli: "Cli", ca: Ca, tls: Path, write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    population = write_population(lines=["id,subject", "dev1,/CN=dev1/O=Acme/C=SE"])
+    client = (
+        "--tls-trusted", tls / "ca.pem", "--tls-cert", tls / "client.pem",
+        "--tls-key", tls / "client.pem",
+    )  # fmt: skip
+    options = (
+        "--server", ca.url("client-regtoken"), "--trusted", ca.anchor, "--plain-keys",
+        "--unprotected-requests", "--regtoken", "pass:token",
+    )  # fmt: skip
+    cli("enroll", population, *options, *client, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    # TLS shows who asks, the CA still signs what it answers
+    (row,) = run.results()
+    assert row["subject"] == "C=SE,O=Acme,CN=dev1"
+
+
+def test_without_a_client_certificate_nothing_is_issued(
+    cli: "Cli", ca: Ca, tls: Path, write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    options = (*ca.options(), "--tls-trusted", tls / "ca.pem", "--retries", "0")
+    cli("enroll", write_population(2), *options, "--out", run.path, code=1)
+    # in TLS 1.3 the server says so only when the request has left (RFC 8446, 4.4.2.4)
+    assert run.outcomes() == {("unknown outcome", "connection lost")}
+    assert ca.count() == 0
