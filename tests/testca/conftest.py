@@ -32,6 +32,17 @@ from bulkcmp.cmp.asn1 import (
     explicit,
     wrap,
 )
+from bulkcmp.cmp.events import (
+    DeriveKey,
+    Event,
+    Finish,
+    KeyDerived,
+    Received,
+    Send,
+    Start,
+    Store,
+    Stored,
+)
 from bulkcmp.cmp.messages import (
     CONTROL_OLD_CERT_ID,
     IT_IMPLICIT_CONFIRM,
@@ -61,6 +72,7 @@ from bulkcmp.cmp.messages import (
     protected_part,
 )
 from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec, PasswordMac, Popo, RsaPadding, Secret
@@ -70,7 +82,8 @@ from bulkcmp.testca.app import Answering
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.header import FOLLOWING
 from bulkcmp.testca.identity import Identity, make_device
-from bulkcmp.testca.store import Registration, Store
+from bulkcmp.testca.store import Registration
+from bulkcmp.testca.store import Store as Books
 
 NOW = dt.datetime(2027, 3, 1, 12, 0, tzinfo=dt.UTC)
 USER_SECRET = Secret(b"pw1")
@@ -303,7 +316,7 @@ class Ca:
         """Where another process serves it: it is asked then."""
         state.create(folder, KeySpec.parse(spec), now)
         self.root: Identity = state.load_identity(folder)
-        self.store: Store = state.open_books(folder)
+        self.store: Books = state.open_books(folder)
         self.vendors = (state.load_vendor_root(folder),)
         self.authority: Answering = Authority(self.store, self.root, vendors=self.vendors)
 
@@ -487,6 +500,25 @@ def make_ca(tmp_path: Path) -> Iterator[Callable[..., Ca]]:
 @pytest.fixture
 def ca(make_ca: Callable[..., Ca]) -> Ca:
     return make_ca("ec:P-256")
+
+
+def converse(ca: Ca, alias: str, transaction: Transaction) -> Finish:
+    """The end of a transaction of bulkcmp's own client, in no time."""
+    now = ca.now.timestamp()
+    event: Event = Start(now)
+    while True:
+        (instruction,) = transaction.handle(event)
+        match instruction:
+            case DeriveKey(derivation):
+                event = KeyDerived(now, protection.derive(derivation))
+            case Store():
+                event = Stored(now)
+            case Send(message):
+                event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
+            case Finish():
+                return instruction
+            case _:
+                raise AssertionError(instruction)
 
 
 @pytest.fixture

@@ -19,17 +19,6 @@ from hypothesis import strategies as st
 from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.asn1 import ObjectIdentifier, any_from, decode, decode_sequence_of, encode, wrap
-from bulkcmp.cmp.events import (
-    DeriveKey,
-    Event,
-    Finish,
-    KeyDerived,
-    Received,
-    Send,
-    Start,
-    Store,
-    Stored,
-)
 from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     AttributeTypeAndValue,
@@ -61,7 +50,7 @@ from bulkcmp.model import (
 )
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate
-from tests.testca.conftest import cert_status, poll_req, rev_req
+from tests.testca.conftest import cert_status, converse, poll_req, rev_req
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply
@@ -217,7 +206,6 @@ def transact(
 ) -> Outcome:
     """The end of a transaction of bulkcmp's own client."""
     store = TrustStore([ca.root.der])
-    now = ca.now.timestamp()
     entity = EndEntity(
         1,
         2,
@@ -240,20 +228,7 @@ def transact(
         nonces=iter(lambda: secrets.token_bytes(16), None),
         jitter=itertools.repeat(0.0),
     )
-    event: Event = Start(now)
-    while True:
-        (instruction,) = transaction.handle(event)
-        match instruction:
-            case DeriveKey(derivation):
-                event = KeyDerived(now, protection.derive(derivation))
-            case Store():
-                event = Stored(now)
-            case Send(message):
-                event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
-            case Finish((outcome,)):
-                return outcome
-            case _:
-                raise AssertionError(instruction)
+    return converse(ca, alias, transaction).outcome
 
 
 def test_our_client_and_the_ca_agree_on_pbmac1(ca: "Ca", key: Callable[..., SigningKey]) -> None:
