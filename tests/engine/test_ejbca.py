@@ -128,7 +128,9 @@ class Site:
         transport = self.transport(CmpApp(self.authority, now, EJBCA_MANNERS))
         return CmpHttpClient(f"http://ca.test/ejbca/publicweb/cmp/{self.path}", transport)
 
-    def run(self, alias: str, rows: list[EndEntity], **profile: Any) -> Ended:
+    def run(
+        self, alias: str, rows: list[EndEntity], certs_per_message: int = 1, **profile: Any
+    ) -> Ended:
         """A run of its own; `profile` has fields that are not as by default."""
         self.runs += 1
         self.scene.folder = self.base / f"run{self.runs}"
@@ -147,7 +149,7 @@ class Site:
         before = self.scene.profile
         self.scene.tune(**profile)
         try:
-            self.scene.play(rows)
+            self.scene.play(rows, certs_per_message=certs_per_message)
         finally:
             self.scene.profile = before
         return Ended(self.scene.results(), sent)
@@ -309,7 +311,7 @@ def test_errors_are_signed_for_whom_the_request_names(
     site: Site, named: bool, believed: bool, outcome: OutcomeClass
 ) -> None:
     assert site.run("client-hmac", [site.client_row()]).what is OutcomeClass.ISSUED
-    recipient = {} if named else {"recipient": None}
+    recipient: dict[str, Any] = {} if named else {"recipient": None}
     ended = site.run("client-hmac", [site.client_row()], unprotected_errors=believed, **recipient)
     assert ended.what is outcome
     text = "Got request with status GENERATED (40). Status NEW, FAILED or INPROCESS required: dev1."
@@ -340,9 +342,7 @@ def test_an_ra_s_profile_errors_are_unprotected(
 
 def test_one_certificate_of_a_message_with_several(site: Site) -> None:
     rows = [site.row(number) for number in (1, 2, 3)]
-    setup = site.scene.setup
-    site.scene.setup = lambda **fields: setup(certs_per_message=3, **fields)  # type: ignore[method-assign]
-    ended = site.run("ra-hmac", rows)
+    ended = site.run("ra-hmac", rows, certs_per_message=3)
     assert [ended.results[n].outcome.outcome for n in (1, 2, 3)] == [
         OutcomeClass.ISSUED,
         OutcomeClass.BAD_RESPONSE,
@@ -635,9 +635,7 @@ def test_one_revocation_of_a_message_with_several(site: Site) -> None:
         dataclasses.replace(_rr(site, own), number=number, line=number + 1, id=f"dev{number}")
         for number, own in enumerate(devices, 1)
     ]
-    setup = site.scene.setup
-    site.scene.setup = lambda **fields: setup(certs_per_message=2, **fields)  # type: ignore[method-assign]
-    ended = site.run("ra-hmac", rows)
+    ended = site.run("ra-hmac", rows, certs_per_message=2)
     assert [ended.results[n].outcome.outcome for n in (1, 2)] == [
         OutcomeClass.REVOKED,
         OutcomeClass.BAD_RESPONSE,
