@@ -9,7 +9,6 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from allpairspy import AllPairs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -68,17 +67,22 @@ def makes_sense(cell: Cell) -> bool:
     return operation != "rr" or (confirm, key) == ("explicit", "ec:P-256")
 
 
+def _pairs(cell: Cell) -> frozenset[tuple[tuple[int, object], ...]]:
+    return frozenset(itertools.combinations(enumerate(cell), 2))
+
+
 def _cells() -> list[Cell]:
-    every = itertools.product(*AXES)
+    every = [cell for cell in itertools.product(*AXES) if makes_sense(cell)]
     if os.environ.get("BULKCMP_SCALE") == "full":
-        return [cell for cell in every if makes_sense(cell)]
-    return [tuple(row) for row in AllPairs(AXES, filter_func=_may_begin)]
-
-
-def _may_begin(row: list[object]) -> bool:
-    """Whether a row that is not whole yet can become a cell that makes sense."""
-    left = AXES[len(row) :]
-    return any(makes_sense((*row, *rest)) for rest in itertools.product(*left))  # type: ignore[arg-type]
+        return every
+    # allpairspy 2.5 left out 150 of 363 pairs, since many whole rows make no sense
+    left = set().union(*map(_pairs, every))
+    chosen = []
+    while left:
+        best = max(every, key=lambda cell: len(_pairs(cell) & left))
+        chosen.append(best)
+        left -= _pairs(best)
+    return chosen
 
 
 def _pkcs8(key: SigningKey) -> bytes:
@@ -158,6 +162,9 @@ def test_client_and_ca_agree(ca: "Ca", cell: Cell) -> None:
             assert issued.status is CertificateStatus.REVOKED
         return
     assert [one.outcome for one in finish.outcomes] == [OutcomeClass.ISSUED] * count
+    # the books alone don't tell how a certificate was confirmed
+    sent_cert_conf = finish.timings.confirm is not None
+    assert sent_cert_conf is (confirm in ("explicit", "implicit, not granted"))
     status = CertificateStatus.PENDING if confirm == "disabled" else CertificateStatus.CONFIRMED
     new = [one for one in ca.store.certificates() if one.serial not in known]
     assert {one.status for one in new} == {status}
