@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
 
-from bulkcmp.testca.aliases import ALIASES, Alias, Behaviour, alias_text, route
+from bulkcmp.testca.aliases import ALIASES, alias_text, route
+from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.refusal import FailedError
 
 CRL_PATH: Final = "/ca.crl"
@@ -26,16 +27,6 @@ _CMP_HEADERS: Final = (
     (b"cache-control", b"no-cache"),
     (b"pragma", b"no-cache"),
 )
-
-
-class Answering(Protocol):
-    """Who answers behind HTTP."""
-
-    def behaviour(self, alias: Alias) -> Behaviour: ...
-
-    def crl(self, now: dt.datetime) -> bytes: ...
-
-    def handle(self, alias: Alias, request: bytes, now: dt.datetime) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca import response
 from bulkcmp.testca.aliases import RA_HMAC, Alias, Behaviour
+from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.authentication import Authenticator, Requester
 from bulkcmp.testca.confirmation import Confirmation
-from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.header import FOLLOWING, check_header
@@ -34,7 +34,7 @@ Operation: TypeAlias = Callable[[Exchange], Answer]
 """Answers one type of message; raises RefusedError where it refuses."""
 
 
-class Authority:
+class Authority(Answering):
     """A CA: books and a root in, answers to requests out.
 
     Args:
@@ -58,10 +58,7 @@ class Authority:
         vendors: Sequence[bytes] = (),
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._store = store
-        self._root = root
-        self._behaviour = behaviour or Behaviour()
-        self._exceptions = dict(exceptions or {})
+        super().__init__(store, root, behaviour, exceptions)
         self._authenticator = Authenticator(store, vendors)
         self._responder = Responder(root, token_bytes)
         entitlement = Entitlement(store, root.name)
@@ -79,32 +76,7 @@ class Authority:
             BodyType.ERROR: Termination(store).answer,
         }
 
-    def behaviour(self, alias: Alias) -> Behaviour:
-        """How an alias behaves."""
-        return self._exceptions.get(alias.name, self._behaviour)
-
-    def crl(self, now: dt.datetime) -> bytes:
-        """DER of the current CRL.
-
-        Raises:
-            BulkcmpError: the books can't be written.
-        """
-        with self._store.writing():
-            return current_crl(self._store, self._root, now)
-
     def handle(self, alias: Alias, request: bytes, now: dt.datetime) -> bytes:
-        """Answer a request; what changes in the books is committed when this returns.
-
-        Args:
-            request: what was received, DER of a PKIMessage or anything else.
-            now: the time, aware.
-
-        Returns:
-            DER of a PKIMessage.
-
-        Raises:
-            BulkcmpError: the books can't be written.
-        """
         return self._handle(alias, request, now, layers=0)
 
     def _handle(self, alias: Alias, request: bytes, now: dt.datetime, *, layers: int) -> bytes:

@@ -78,7 +78,7 @@ from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec, PasswordMac, Popo, RsaPadding, Secret
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
-from bulkcmp.testca.app import Answering
+from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.header import FOLLOWING
 from bulkcmp.testca.identity import Identity, make_device

@@ -10,7 +10,7 @@ from bulkcmp.cmp.messages import BodyType, decode_message, decode_nested
 from bulkcmp.errors import InputError, RemoteCmpError
 from bulkcmp.model import Secret
 from bulkcmp.testca.aliases import RA_CERT, Alias, Authentication, Behaviour, Mode
-from bulkcmp.testca.crl import current_crl
+from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.ejbca.authentication import Authenticator, mac_parameters
 from bulkcmp.testca.ejbca.enrollment import P10CR_ID, Issuance
 from bulkcmp.testca.ejbca.exchange import Exchange
@@ -26,7 +26,7 @@ _KNOBS: Final = frozenset({"delay", "sign_answers"})
 """What of `Behaviour` an EJBCA can be told; the rest it has ways of its own for."""
 
 
-class EjbcaAuthority:
+class EjbcaAuthority(Answering):
     """A CA that answers as EJBCA does.
 
     Args:
@@ -56,10 +56,7 @@ class EjbcaAuthority:
         vendors: Sequence[bytes] = (),
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._store = store
-        self._root = root
-        self._behaviour = behaviour or Behaviour()
-        self._exceptions = dict(exceptions or {})
+        super().__init__(store, root, behaviour, exceptions)
         for one in (self._behaviour, *self._exceptions.values()):
             _check_knobs(one)
         self._responder = Responder(root, token_bytes)
@@ -69,33 +66,7 @@ class EjbcaAuthority:
         )
         self._revocation = Revocation(store, root, self._authenticator, self._responder)
 
-    def behaviour(self, alias: Alias) -> Behaviour:
-        """How an alias behaves."""
-        return self._exceptions.get(alias.name, self._behaviour)
-
-    def crl(self, now: dt.datetime) -> bytes:
-        """DER of the current CRL.
-
-        Raises:
-            BulkcmpError: the books can't be written.
-        """
-        with self._store.writing():
-            return current_crl(self._store, self._root, now)
-
     def handle(self, alias: Alias, request: bytes, now: dt.datetime) -> bytes:
-        """Answer a request; what changes in the books is committed when this returns.
-
-        Args:
-            request: what was received, DER of a PKIMessage or anything else.
-            now: the time, aware.
-
-        Returns:
-            DER of a PKIMessage.
-
-        Raises:
-            FailedError: EJBCA fails at such a request.
-            BulkcmpError: the books can't be written.
-        """
         try:
             message = decode_message(request)
         except RemoteCmpError:
