@@ -561,15 +561,14 @@ class Transaction:
         return anchor
 
     def _kept(self, event: Stored) -> list[Instruction]:
-        waiting = [part.check_at for part in self._last.parts if part.waits]
-        deadline = self._last.deadline
-        if waiting and deadline and min(waiting) > deadline and not self._unconfirmed:
+        next_poll, deadline = self._next_poll, self._last.deadline
+        if next_poll is not None and 0 < deadline < next_poll and not self._unconfirmed:
             return self._finish(
                 event.now,
                 Outcome(
                     OutcomeClass.STILL_WAITING,
                     "time limit",
-                    f"the server wants the next poll in {min(waiting) - event.now:.0f} s, past the"
+                    f"the server wants the next poll in {next_poll - event.now:.0f} s, past the"
                     " time limit (--total-timeout)",
                     pki_status=PKIStatus.WAITING,
                 ),
@@ -580,11 +579,10 @@ class Transaction:
         """What is to be done next: confirm, poll, or nothing."""
         if self._unconfirmed:
             return self._send_confirm(now)
-        waiting = [part.check_at for part in self._last.parts if part.waits]
-        if not waiting:
+        if self._next_poll is None:
             return self._finish(now)
         self.state = State.WAITING
-        return [WakeAt(min(waiting))]
+        return [WakeAt(self._next_poll)]
 
     def _take_revocations(self, now: float, message: PKIMessage) -> list[Instruction]:
         statuses = decode(RevRepContent, message.body).status
@@ -724,10 +722,11 @@ class Transaction:
     # --- polling and confirmation ---------------------------------------------------------------
 
     def _poll(self, event: TimerFired) -> list[Instruction]:
-        waiting = [part for part in self._last.parts if part.waits]
         # a timer may fire a little early
-        now = max(event.now, min(part.check_at for part in waiting))
-        due = (self._poll_id(part) for part in waiting if part.check_at <= now)
+        now = max(event.now, self._next_poll or 0.0)
+        due = (
+            self._poll_id(part) for part in self._last.parts if part.waits and part.check_at <= now
+        )
         # one for all where the answer as a whole waits
         self._polled = tuple(dict.fromkeys(due))
         body = wrap(0x30, *(wrap(0x30, encode(cert_req_id)) for cert_req_id in self._polled))
@@ -989,6 +988,11 @@ class Transaction:
     def _last(self) -> Checkpoint:
         assert self._checkpoint is not None
         return self._checkpoint
+
+    @property
+    def _next_poll(self) -> float | None:
+        """Unix time of the next poll; None where nothing waits."""
+        return min((part.check_at for part in self._last.parts if part.waits), default=None)
 
     @property
     def _unconfirmed(self) -> list[Part]:
