@@ -140,7 +140,7 @@ def test_what_fails_comes_last_and_once(
     verdicts: list[Verdict] = []
     run = make_run(verdicts=verdicts)
     run.start()
-    finish = run.end(replace(run.granted(), **changes).macced())  # type: ignore[arg-type]
+    finish = run.end(replace(run.granted(), **changes).macced())  # type: ignore[arg-type]  # any field by its name
     last = verdicts.pop()
     assert (last.reason, last.judgement) == (reason, FAILED)
     assert last.what == finish.outcome.detail

@@ -145,7 +145,7 @@ class Site:
             made._client.event_hooks = {"request": [note], "response": []}
             return made
 
-        self.scene.peer.client = client  # type: ignore[method-assign]
+        self.scene.peer.client = client  # type: ignore[method-assign]  # it notes what is sent
         before = self.scene.profile
         self.scene.tune(**profile)
         try:
@@ -358,7 +358,7 @@ def test_p10cr_is_answered_with_certreqid_0(site: Site) -> None:
     csr = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name.from_bytes(SUBJECT))
-        .sign(own, hashes.SHA256())  # type: ignore[arg-type]
+        .sign(own, hashes.SHA256())  # type: ignore[arg-type]  # a key that may sign certificates
         .public_bytes(serialization.Encoding.DER)
     )
     row = site.row(cmd=Operation.P10CR, csr=csr, subject=None, new_key_spec=None)

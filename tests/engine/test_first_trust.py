@@ -24,10 +24,10 @@ ISSUED = OutcomeClass.ISSUED
 
 
 @pytest.fixture
-def first(scene: "Scene") -> "Scene":
+def first(scene: "Scene", monkeypatch: pytest.MonkeyPatch) -> "Scene":
     """Without a trust anchor; the CA signs its answers."""
     setup = scene.setup
-    scene.setup = lambda **fields: setup(**({"anchors": ()} | fields))  # type: ignore[method-assign]
+    monkeypatch.setattr(scene, "setup", lambda **fields: setup(**({"anchors": ()} | fields)))
     scene.peer.behave(sign_answers=True)
     return scene
 

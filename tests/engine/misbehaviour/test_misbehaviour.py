@@ -841,9 +841,9 @@ def documented(row: Row) -> set[OutcomeClass]:
 @pytest.mark.parametrize("row", ROWS)
 def test_what_a_server_does_wrong_is_told_and_not_accepted(stage: "Stage", row: Row) -> None:
     if row.carried:
-        ended = stage.play(http=row.fault, **row.options)  # type: ignore[arg-type]
+        ended = stage.play(http=row.fault, **row.options)  # type: ignore[arg-type]  # options by their names
     else:
-        ended = stage.play(row.fault, **row.options)  # type: ignore[arg-type]
+        ended = stage.play(row.fault, **row.options)  # type: ignore[arg-type]  # options by their names
     assert (ended.outcome, ended.reason) == (row.outcome, row.reason), ended.result.outcome.detail
     assert row.outcome in documented(row)
     assert not ended.outcome.is_done
