@@ -1,18 +1,17 @@
 """A two-way stream of frames between the parent and a worker.
 
-Batches of frames are pickled: both ends are our own program, joined by pipes that only they hold.
+Batches of frames are pickled: both ends are our own program, joined by sockets that only they hold.
 """
 
 import io
 import pickle
+import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkcmp.cmp.events import Checkpoint, Part
@@ -21,6 +20,7 @@ from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Timings
 
 _LENGTH: Final = struct.Struct(">I")
+_CHUNK: Final = 256 * 1024
 
 
 class Channel(Protocol):
@@ -33,29 +33,65 @@ class Channel(Protocol):
     async def aclose(self) -> None: ...
 
 
-class PipeChannel:
-    """Frames over a pair of byte streams."""
+class SocketChannel:
+    """Frames over one end of a connected pair of stream sockets.
 
-    def __init__(self, receive: ByteReceiveStream, send: ByteSendStream) -> None:
-        self._receive = BufferedByteReceiveStream(receive)
-        self._send = send
+    anyio's own stream of such a socket complains on standard error where uvloop tells it of bytes
+    that came as its reader was being cancelled, as they do when a run is interrupted; waiting for
+    the socket itself has no such gap.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._socket = end
+        self._received = bytearray()
 
     async def receive(self) -> Sequence[Frame]:
         try:
-            head = await self._receive.receive_exactly(_LENGTH.size)
-            body = await self._receive.receive_exactly(_LENGTH.unpack(head)[0])
-        except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            (length,) = _LENGTH.unpack(await self._exactly(_LENGTH.size))
+            body = await self._exactly(length)
+        except (OSError, anyio.ClosedResourceError):
             raise anyio.EndOfStream from None
         frames: Sequence[Frame] = pickle.loads(body)  # noqa: S301  # from our own process
         return frames
 
+    async def _exactly(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._check_open()
+            await anyio.wait_readable(self._socket)
+            try:
+                chunk = self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                continue
+            if not chunk:
+                raise anyio.EndOfStream
+            self._received += chunk
+        taken = bytes(self._received[:size])
+        del self._received[:size]
+        return taken
+
     async def send(self, frames: Sequence[Frame]) -> None:
         body = _pickled(frames)
-        await self._send.send(_LENGTH.pack(len(body)) + body)
+        rest = memoryview(_LENGTH.pack(len(body)) + body)
+        try:
+            while rest:
+                self._check_open()
+                await anyio.wait_writable(self._socket)
+                try:
+                    rest = rest[self._socket.send(rest) :]
+                except BlockingIOError:
+                    continue
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
+
+    def _check_open(self) -> None:
+        if self._socket.fileno() < 0:
+            raise anyio.ClosedResourceError
 
     async def aclose(self) -> None:
-        await self._send.aclose()
-        await self._receive.aclose()
+        if self._socket.fileno() >= 0:
+            anyio.notify_closing(self._socket)
+            self._socket.close()
 
 
 def _reducer(kind: type) -> Callable[[Any], tuple[type, tuple[object, ...]]]:

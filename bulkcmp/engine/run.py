@@ -17,9 +17,9 @@ from typing import Final
 import anyio
 import anyio.abc
 import anyio.to_thread
-from anyio.abc import Process, TaskGroup, UNIXSocketStream
+from anyio.abc import Process, TaskGroup
 
-from bulkcmp.engine.channel import Channel, MemoryChannel, Outbox, PipeChannel, memory_channels
+from bulkcmp.engine.channel import Channel, MemoryChannel, Outbox, SocketChannel, memory_channels
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -114,8 +114,7 @@ async def hire_process(_group: TaskGroup) -> Colleague:
             f"a worker process can't be started: {error.strerror}",
             hint="lower --workers, or raise the limits of this machine (ulimit -n, -u)",
         ) from error
-    stream = await UNIXSocketStream.from_socket(ours)
-    return Colleague(PipeChannel(stream, stream), process)
+    return Colleague(SocketChannel(ours), process)
 
 
 async def _start_process(descriptor: int) -> Process:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio.abc import UNIXSocketStream
 
 from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
@@ -30,7 +29,7 @@ from bulkcmp.cmp.request import (
 )
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
-from bulkcmp.engine.channel import Channel, Outbox, PipeChannel
+from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.deriver import Deriver
 from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
 from bulkcmp.engine.failure import first_error
@@ -498,8 +497,7 @@ def _jitter() -> Iterator[float]:
 
 async def main(descriptor: int) -> None:
     """Run a worker whose channel is an inherited socket."""
-    stream = await UNIXSocketStream.from_socket(socket.socket(fileno=descriptor))
-    channel = PipeChannel(stream, stream)
+    channel = SocketChannel(socket.socket(fileno=descriptor))
     with suppress(anyio.EndOfStream):
         await Worker(channel, SystemClock()).run()
     await channel.aclose()

@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 import datetime as dt
 import pickle
@@ -6,11 +7,10 @@ from typing import Any, get_args
 
 import anyio
 import pytest
-from anyio.abc import UNIXSocketStream
 
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine import channel as channel_module
-from bulkcmp.engine.channel import Outbox, PipeChannel, memory_channels
+from bulkcmp.engine.channel import Outbox, SocketChannel, memory_channels
 from bulkcmp.engine.frame import (
     Done,
     Drain,
@@ -28,6 +28,7 @@ from bulkcmp.engine.frame import (
     Unreachable,
 )
 from bulkcmp.errors import InputError, Loss
+from bulkcmp.io import loop
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
 from bulkcmp.model import (
@@ -126,15 +127,13 @@ def test_every_kind_of_frame_and_entry_is_tried() -> None:
     assert {type(entry) for entry in ENTRIES} == set(get_args(Entry)) - {Skipped}
 
 
-async def pipes() -> tuple[PipeChannel, PipeChannel]:
+def joined() -> tuple[SocketChannel, SocketChannel]:
     ours, theirs = socket.socketpair()
-    one = await UNIXSocketStream.from_socket(ours)
-    other = await UNIXSocketStream.from_socket(theirs)
-    return PipeChannel(one, one), PipeChannel(other, other)
+    return SocketChannel(ours), SocketChannel(theirs)
 
 
 async def test_frames_arrive_as_they_were_sent() -> None:
-    one, other = await pipes()
+    one, other = joined()
     await one.send(FRAMES)
     assert await other.receive() == FRAMES
     # as large as a socket's buffer is not
@@ -163,8 +162,7 @@ def test_what_a_frame_gains_is_sent_too() -> None:
 
 async def test_half_a_batch_is_the_end() -> None:
     ours, theirs = socket.socketpair()
-    stream = await UNIXSocketStream.from_socket(theirs)
-    channel = PipeChannel(stream, stream)
+    channel = SocketChannel(theirs)
     with ours:
         ours.sendall(b"\x00\x00\x00\x10half")
     with pytest.raises(anyio.EndOfStream):
@@ -172,6 +170,54 @@ async def test_half_a_batch_is_the_end() -> None:
     await channel.aclose()
     with pytest.raises(anyio.EndOfStream):
         await channel.receive()
+
+
+async def test_the_other_end_is_gone_while_we_send() -> None:
+    one, other = joined()
+    await other.aclose()
+    with pytest.raises(anyio.BrokenResourceError):
+        await one.send(FRAMES)
+    await one.aclose()
+    await one.aclose()
+    with pytest.raises(anyio.ClosedResourceError):
+        await one.send(FRAMES)
+
+
+async def test_closing_ends_who_waits() -> None:
+    one, other = joined()
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            with pytest.raises(anyio.EndOfStream):
+                await one.receive()
+
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await one.aclose()
+    await other.aclose()
+
+
+def test_what_comes_for_a_reader_that_is_being_cancelled_is_kept() -> None:
+    """On the loop of a real run; what the loop complains of would be on the user's terminal."""
+    complaints: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(context)
+        )
+        one, other = joined()
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.receive)
+            await anyio.wait_all_tasks_blocked()
+            # readable before the loop has told the reader that it is cancelled
+            await other.send([Drain()])
+            group.cancel_scope.cancel()
+        assert await one.receive() == [Drain()]
+        await one.aclose()
+        await other.aclose()
+
+    loop.run(main)
+    assert complaints == []
 
 
 async def test_within_one_process() -> None:
