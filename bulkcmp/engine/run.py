@@ -5,21 +5,26 @@ workers want durable passes through one writer, which puts what has gathered int
 """
 
 import datetime as dt
-import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 import anyio
 import anyio.abc
 import anyio.to_thread
-from anyio.abc import Process, TaskGroup
+from anyio.abc import TaskGroup
 
-from bulkcmp.engine.channel import Channel, MemoryChannel, Outbox, SocketChannel, memory_channels
+from bulkcmp.engine.colleague import (
+    PATIENCE,
+    Colleague,
+    Hire,
+    WorkerError,
+    dismiss,
+    end,
+    hire_processes,
+)
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -53,9 +58,6 @@ _CHUNK: Final = 64
 _TICK: Final = 0.2
 """Seconds between two snapshots."""
 
-_PATIENCE: Final = 3.0
-"""Seconds that a worker has to end by itself."""
-
 _RESTARTS: Final = 3
 """Workers that may die in a run before it is given up."""
 
@@ -64,87 +66,8 @@ _NOT_HEARD: Final = frozenset({OutcomeClass.LOCAL_ERROR, OutcomeClass.TO_DO})
 """Outcomes of a row that did not come to the server."""
 
 
-class WorkerError(BulkcmpError):
-    """A worker can't work."""
-
-
-@dataclass(slots=True)
-class Colleague:
-    """The parent's view of a worker.
-
-    Attributes:
-        process: None for a worker that runs as a task of the parent's own loop.
-        share: transactions that it may have in flight at the same time.
-        tasks: what it has in hand, by row number; started: the part of it that it has begun.
-    """
-
-    channel: Channel
-    process: Process | None = None
-    outbox: Outbox = field(init=False)
-    share: int = field(init=False, default=0)
-    tasks: dict[int, Task] = field(init=False, default_factory=dict)
-    started: set[int] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.outbox = Outbox(self.channel)
-
-
-Hire = Callable[[TaskGroup], Awaitable[Colleague]]
-"""Starts a worker; what it runs besides its process goes into the task group."""
-
-
-async def hire_process(_group: TaskGroup) -> Colleague:
-    """Start a worker in a process of its own, which ends when we do.
-
-    Raises:
-        WorkerError: the machine has no more processes or file descriptors.
-    """
-    try:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                # a cancelled start could leave a process that nobody knows
-                with anyio.CancelScope(shield=True):
-                    process = await _start_process(theirs.fileno())
-            except BaseException:
-                ours.close()
-                raise
-    except OSError as error:
-        raise WorkerError(
-            f"a worker process can't be started: {error.strerror}",
-            hint="lower --workers, or raise the limits of this machine (ulimit -n, -u)",
-        ) from error
-    return Colleague(SocketChannel(ours), process)
-
-
-async def _start_process(descriptor: int) -> Process:
-    return await anyio.open_process(
-        [sys.executable, "-P", "-m", "bulkcmp.engine.worker", str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=None,
-        # the terminal's Ctrl-C is ours alone
-        start_new_session=True,
-        pass_fds=(descriptor,),
-    )
-
-
-def hire_task(work: Callable[[MemoryChannel], Awaitable[None]]) -> Hire:
-    """Start workers as tasks of our own loop: for tests in virtual time."""
-
-    async def hire(group: TaskGroup) -> Colleague:
-        ours, theirs = memory_channels()
-
-        async def run() -> None:
-            try:
-                await work(theirs)
-            finally:
-                theirs.close()
-
-        group.start_soon(run)
-        return Colleague(ours)
-
-    return hire
+hire_process: Final = hire_processes("bulkcmp.engine.worker")
+"""Starts a worker in a process of its own."""
 
 
 class Run:
@@ -260,7 +183,7 @@ class Run:
             raise first_error(errors) from errors
         finally:
             with anyio.CancelScope(shield=True):
-                await self._dismiss()
+                await dismiss(self._colleagues)
             if self._keys is not None:
                 self._progress.waited_for_keys(self._keys.starved)
             self._progress.end(self._clock.now())
@@ -283,7 +206,7 @@ class Run:
             colleague.outbox.put(Drain())
             colleague.outbox.close()
         # nothing is left to do: who has not ended by then is made to
-        crew.cancel_scope.deadline = anyio.current_time() + _PATIENCE
+        crew.cancel_scope.deadline = anyio.current_time() + PATIENCE
 
     def _fail(self, error: BulkcmpError) -> None:
         """Give the run up, but not what is under way: the CA may be about to issue."""
@@ -428,7 +351,7 @@ class Run:
         colleague.outbox.close()
         await colleague.channel.aclose()
         if colleague.process is not None:
-            await _end(colleague.process)
+            await end(colleague.process)
         # what it said last decides what it leaves behind
         await self._durable()
         if colleague.tasks or not (self._all_done or self._stopping):
@@ -555,17 +478,6 @@ class Run:
         # where nothing began, the task is what it was
         return [*tasks, replace(task, members=tuple(anew), checkpoint=None)] if anew else tasks
 
-    async def _dismiss(self) -> None:
-        """End the workers that are still there: they were left in the middle of their work."""
-        for colleague in self._colleagues:
-            if colleague.process is not None:
-                with suppress(ProcessLookupError):
-                    colleague.process.kill()
-        for colleague in self._colleagues:
-            await colleague.channel.aclose()
-            if colleague.process is not None:
-                await _end(colleague.process)
-
     # --- journal and display --------------------------------------------------------------------
 
     async def _write(self) -> None:
@@ -614,13 +526,3 @@ def _shares(concurrency: int, workers: int) -> tuple[int, ...]:
 def _in_hand(share: int) -> int:
     """Rows that a worker has in hand at most: so many that it never waits for the next."""
     return share + max(8, share // 4)
-
-
-async def _end(process: Process) -> None:
-    """Wait for a worker's process to end by itself; make it, if it takes its time."""
-    with anyio.move_on_after(_PATIENCE):
-        await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
-    await process.aclose()

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from bulkcmp.engine import worker
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.server import connect
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.population import digest_of
 from bulkcmp.io.proxy import proxy_for
@@ -119,7 +119,7 @@ def _count_filed_keys(plan: Plan) -> None:
 
 def _try(plan: Plan, environ: Mapping[str, str]) -> None:
     """What only fails when it is used is used once, before anything is written or sent."""
-    worker.connect(plan.setup)
+    connect(plan.setup)
     proxy_for(httpx.URL(plan.setup.url), environ, plan.setup.proxy)
     if plan.key_file is not None:
         KeyFile.open(plan.key_file, plan.key_file_pass).close()

@@ -4,34 +4,19 @@ import datetime as dt
 import itertools
 import math
 import os
-import random
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 
-from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
-from bulkcmp.cmp.messages import NULL_DN
-from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import (
-    Applicant,
-    Credential,
-    MacCredential,
-    NoCredential,
-    SignatureCredential,
-)
-from bulkcmp.cmp.transaction import Transaction
-from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
-from bulkcmp.engine.deriver import Deriver
-from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -47,61 +32,14 @@ from bulkcmp.engine.frame import (
     Task,
     Unreachable,
 )
-from bulkcmp.engine.nesting import NestingClient
+from bulkcmp.engine.server import Server, connect, jitter, opened, pacer
 from bulkcmp.errors import BulkcmpError, LocalCmpError
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
-from bulkcmp.io.pacer import Pacer, SharedPacer
-from bulkcmp.io.tls import tls_context
-from bulkcmp.io.transport import Transport
+from bulkcmp.io.pacer import Pacer
 from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended, Entry, Resumed
-from bulkcmp.load.pace import Pace
-from bulkcmp.model import Operation, Outcome, OutcomeClass, Timings, TokenKey
-from bulkcmp.token.access import open_tokens
-
-if TYPE_CHECKING:
-    from bulkcmp.token.tokens import Tokens
-
-_FAREWELL: Final = 1.0
-"""Seconds that servers have to agree to the end of their TLS connections."""
-
-
-def connect(setup: Setup) -> CmpHttpClient:
-    """The HTTP client of a worker.
-
-    Raises:
-        InputError: the URL, the proxy or a TLS file can't be used.
-    """
-    tls = None
-    if setup.tls is not None:
-        files = setup.tls
-        tls = tls_context(
-            trusted=[Path(path) for path in files.trusted],
-            certificate=None if files.certificate is None else Path(files.certificate),
-            key=None if files.key is None else Path(files.key),
-            key_password=files.key_password,
-        )
-    transport = Transport(
-        setup.limits,
-        tls=tls,
-        proxy=setup.proxy,
-        retry_reused=setup.profile.retry_reused,
-    )
-    return CmpHttpClient(setup.url, transport)
-
-
-def _trust(setup: Setup) -> Trust | None:
-    if not setup.anchors:
-        return None
-    signers = TrustStore(setup.anchors, setup.untrusted)
-    issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
-    return Trust(signers, issuers, setup.srvcert)
-
-
-def pacer(setup: Setup) -> Pacer | None:
-    """What holds new transactions to the run's rate, shared with the other workers."""
-    return SharedPacer(Pace(setup.rate), Path(setup.pace_file)) if setup.rate else None
+from bulkcmp.model import Outcome, OutcomeClass, Timings
 
 
 class Worker:
@@ -135,12 +73,7 @@ class Worker:
         self._stopping = anyio.Event()
         self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
         self._setup: Setup
-        self._trust: Trust | None = None
-        self._mac_parameters: MacParameters
-        self._around: Surroundings
-        self._tokens: Tokens | None = None
-        # a token lets one thread in
-        self._token_thread = anyio.CapacityLimiter(1)
+        self._server: Server
 
     async def run(self) -> None:
         """Work until the parent says `Drain`, or is gone."""
@@ -159,37 +92,11 @@ class Worker:
 
     async def _serve(self) -> None:
         setup, tasks = await self._begin()
-        with anyio.CancelScope() as leaving:
-            async with self._make_client(setup) as client:
-                derive = Deriver()
-                self._around = Surroundings(
-                    self._nesting(client, derive) if setup.layers else client,
-                    self._clock,
-                    self._make_pacer(setup),
-                    derive,
-                    self._stopping,
-                    self._observer,
-                )
-                try:
-                    await self._work_off(setup.concurrency, tasks)
-                finally:
-                    leaving.deadline = anyio.current_time() + _FAREWELL
-
-    def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
-        setup = self._setup
-        assert self._trust is not None, "nested messages go with anchors that are given"
-        return NestingClient(
-            client,
-            setup.layers,
-            setup.profile,
-            self._trust,
-            self._clock,
-            derive,
-            _nonces(),
-            # more are never in flight
-            size=min(setup.batch, setup.concurrency),
-            wait=setup.batch_wait,
-        )
+        async with opened(self._make_client(setup)) as client:
+            self._server = Server(
+                setup, client, self._clock, self._stopping, self._make_pacer(setup)
+            )
+            await self._work_off(setup.concurrency, tasks)
 
     async def _work_off(self, concurrency: int, frames: Sequence[Frame]) -> None:
         async with anyio.create_task_group() as group:
@@ -203,8 +110,6 @@ class Worker:
         setup, *tasks = await self._channel.receive()
         assert isinstance(setup, Setup)
         self._setup = setup
-        self._trust = _trust(setup)
-        self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
         return setup, tasks
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
@@ -222,8 +127,7 @@ class Worker:
             case Task():
                 self._put.send_nowait(frame)
             case Pinned(anchor):
-                self._setup = replace(self._setup, anchors=(anchor,))
-                self._trust = _trust(self._setup)
+                self._server.believe(anchor)
             case Recorded(ticket):
                 self._tickets.pop(ticket).set()
             case Drain():
@@ -298,7 +202,7 @@ class Worker:
         checkpoint = task.checkpoint
         try:
             # all of them have the same
-            credential = self._credential(task)
+            credential = self._server.credential([one.entity for one in task.members])
         except LocalCmpError as error:
             local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
             return self._ended(task, None, _not_begun(task, local))
@@ -309,25 +213,20 @@ class Worker:
             numbers = tuple(part.number for part in checkpoint.parts)
             await self._record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
-        transaction = Transaction(
-            [Applicant(member.entity, member.key, member.repeats) for member in task.members],
-            credential,
-            self._setup.profile,
-            self._trust,
-            transaction_id=transaction_id,
-            nonces=_nonces(),
-            jitter=_jitter(),
-            checkpoint=checkpoint,
-            witness=None if self._observer is None else self._observer.judged,
-        )
 
         async def store(checkpoint: Checkpoint) -> None:
             advanced = Advanced(checkpoint)
             await self._record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
 
         try:
-            finish = await drive(
-                transaction, store, self._around, first=task.first, aside=self._aside(credential)
+            finish = await self._server.transact(
+                task.members,
+                credential,
+                store,
+                transaction_id=transaction_id,
+                checkpoint=checkpoint,
+                first=task.first,
+                observer=self._observer,
             )
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
@@ -366,40 +265,6 @@ class Worker:
             for member, outcome in zip(task.members, outcomes, strict=True)
         ]
 
-    def _credential(self, task: Task) -> Credential:
-        """What protects the messages of a task, all of whose rows have the same.
-
-        It is the secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate.
-        """
-        entity, profile = task.members[0].entity, self._setup.profile
-        if profile.unprotected_requests:
-            # as openssl cmp: the subject of our certificate, else the one that is asked for
-            subjects = {member.entity.subject for member in task.members}
-            sender = entity.subject if len(subjects) == 1 else None
-            certificate = entity.cert[0] if entity.cert else None
-            return NoCredential(certificate, sender or NULL_DN, entity.ref, entity.secret)
-        certified = entity.key is not None and bool(entity.cert)
-        signs = certified and (entity.cmd is Operation.KUR or profile.sign_requests)
-        if entity.secret is not None and not signs:
-            # a server that knows the end entity finds it by the reference
-            return MacCredential(entity.ref or entity.id, entity.secret, self._mac_parameters)
-        key = entity.key
-        if key is None or not entity.cert:
-            raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
-        signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
-        return SignatureCredential(signer, entity.cert, entity.secret)
-
-    def _aside(self, credential: Credential) -> anyio.CapacityLimiter | None:
-        if isinstance(credential, SignatureCredential) and isinstance(credential.key, OpaqueKey):
-            return self._token_thread
-        return None
-
-    def _on_token(self, key: TokenKey, certificate: bytes) -> OpaqueKey:
-        """A key on a token; the session is opened when it first signs."""
-        if self._tokens is None:
-            self._tokens = open_tokens()
-        return self._tokens.signer(key, load_certificate(certificate).public_key())
-
     async def _record(self, entry: Entry) -> None:
         """Return when `entry` is durable."""
         ticket = next(self._ticket)
@@ -410,7 +275,7 @@ class Worker:
     async def _pause(self, attempt: int) -> None:
         profile = self._setup.profile
         delay = min(profile.backoff_max, profile.backoff_first * 2.0**attempt)
-        with anyio.move_on_after(delay * (0.5 + 0.5 * next(_jitter()))):
+        with anyio.move_on_after(delay * (0.5 + 0.5 * next(jitter()))):
             await self._stopping.wait()
 
 
@@ -485,14 +350,6 @@ def _still_uncertain(outcome: Outcome) -> Outcome:
         reason="refused after an interruption",
         detail="an answer was lost, which may have been the certificate; then: " + outcome.detail,
     )
-
-
-def _nonces() -> Iterator[bytes]:
-    return iter(lambda: os.urandom(16), None)
-
-
-def _jitter() -> Iterator[float]:
-    return iter(random.random, None)
 
 
 async def main(descriptor: int) -> None:

@@ -18,10 +18,11 @@ import trio.testing
 
 from bulkcmp.cmp.messages import BodyType, decode_message
 from bulkcmp.engine.channel import MemoryChannel
+from bulkcmp.engine.colleague import Hire, hire_task
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.keys import KeySource
-from bulkcmp.engine.run import Hire, Run, hire_task
+from bulkcmp.engine.run import Run
 from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.inputs.name import parse_name

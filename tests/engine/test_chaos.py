@@ -8,7 +8,8 @@ import httpx
 import pytest
 import trio._core._run
 
-from bulkcmp.engine.run import Run, WorkerError
+from bulkcmp.engine.colleague import WorkerError
+from bulkcmp.engine.run import Run
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.model import OutcomeClass
 

@@ -17,11 +17,11 @@ import anyio
 import pytest
 from anyio.abc import Process, TaskGroup
 
-from bulkcmp.engine import run as run_module
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
+from bulkcmp.engine.colleague import Colleague, WorkerError
 from bulkcmp.engine.frame import Member, Setup, Task, TlsFiles
 from bulkcmp.engine.keys import PooledKeys
-from bulkcmp.engine.run import Colleague, Run, WorkerError, hire_process
+from bulkcmp.engine.run import Run, hire_process
 from bulkcmp.io import loop
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
@@ -269,7 +269,7 @@ async def sleeper() -> Process:
 def test_a_process_that_hangs_up_but_does_not_end_is_killed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "_PATIENCE", 0.1)
+    monkeypatch.setattr("bulkcmp.engine.colleague.PATIENCE", 0.1)
     hired = 0
 
     async def hire(group: TaskGroup) -> Colleague:
@@ -292,7 +292,7 @@ def test_a_process_that_hangs_up_but_does_not_end_is_killed(
 def test_a_worker_that_does_not_end_is_killed_when_all_is_done(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "_PATIENCE", 0.1)
+    monkeypatch.setattr("bulkcmp.engine.run.PATIENCE", 0.1)
     deaf: list[MemoryChannel] = []
 
     async def hire(_: TaskGroup) -> Colleague:

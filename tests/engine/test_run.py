@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.cmp.messages import BodyType
-from bulkcmp.engine.run import Run, WorkerError
+from bulkcmp.engine.colleague import WorkerError
+from bulkcmp.engine.run import Run
 from bulkcmp.errors import InputError, Loss, TransportError
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError

@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,7 +11,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.messages import NULL_DN, PKIMessage, decode_message
 from bulkcmp.cmp.protection import mac_parameters
-from bulkcmp.engine import worker as worker_module
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
 from bulkcmp.engine.frame import (
     Done,
@@ -23,16 +21,12 @@ from bulkcmp.engine.frame import (
     Record,
     Recorded,
     Returned,
-    Setup,
     Started,
     Task,
-    TlsFiles,
 )
 from bulkcmp.engine.worker import Worker
-from bulkcmp.errors import InputError
 from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.io.pacer import SharedPacer
 from bulkcmp.journal.entry import Advanced, Begun, Ended, Resumed
 from bulkcmp.model import EndEntity, KeySpec, Operation, Outcome, OutcomeClass
 
@@ -311,23 +305,3 @@ def test_what_goes_on_is_recorded_and_gets_a_new_deadline(scene: "Scene") -> Non
     assert kinds(second.entries) == [Resumed, Advanced, Ended]
     assert second.entries[0] == Resumed(waiting.checkpoint.transaction_id, (1,))
     assert second.entries[-1].outcome.outcome is OutcomeClass.ISSUED
-
-
-# --- what a worker in a process makes of its setup ------------------------------------------------
-
-
-def test_the_client_of_a_worker(scene: "Scene", tmp_path: Path) -> None:
-    worker_module.connect(scene.setup())
-    with pytest.raises(InputError, match="must start with http"):
-        worker_module.connect(scene.setup(url="ldap://ca.test/"))
-    missing = TlsFiles(trusted=(str(tmp_path / "missing.pem"),))
-    with pytest.raises(InputError, match=r"missing\.pem"):
-        worker_module.connect(scene.setup(url="https://ca.test/", tls=missing))
-
-
-def test_the_pacer_of_a_worker(scene: "Scene", tmp_path: Path) -> None:
-    assert worker_module.pacer(scene.setup()) is None
-    file = tmp_path / "pace"
-    setup: Setup = scene.setup(rate=5.0, pace_file=str(file))
-    assert isinstance(worker_module.pacer(setup), SharedPacer)
-    assert file.exists()

@@ -23,9 +23,10 @@ from bulkcmp.cmp import algorithms, messages, protection
 from bulkcmp.cmp.asn1 import content, decode_sequence_of, encode, explicit, tag, wrap
 from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message
 from bulkcmp.engine.channel import MemoryChannel
+from bulkcmp.engine.colleague import hire_task
 from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.keys import KeySource
-from bulkcmp.engine.run import Run, hire_task
+from bulkcmp.engine.run import Run
 from bulkcmp.engine.worker import Worker
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.clock import SystemClock

@@ -1,0 +1,231 @@
+"""The CMP server of a run, as a worker has it: how to reach it, what protects messages to it, and
+whom to believe."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from bulkcmp.cmp.algorithms import OpaqueKey
+from bulkcmp.cmp.events import Checkpoint, Finish
+from bulkcmp.cmp.messages import NULL_DN
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import (
+    Applicant,
+    Credential,
+    MacCredential,
+    NoCredential,
+    SignatureCredential,
+)
+from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
+from bulkcmp.engine.deriver import Deriver
+from bulkcmp.engine.driver import Observer, Surroundings, drive
+from bulkcmp.engine.frame import Member, Setup
+from bulkcmp.engine.nesting import NestingClient
+from bulkcmp.errors import LocalCmpError
+from bulkcmp.io.clock import Clock
+from bulkcmp.io.http import CmpHttpClient
+from bulkcmp.io.pacer import Pacer, SharedPacer
+from bulkcmp.io.tls import tls_context
+from bulkcmp.io.transport import Transport
+from bulkcmp.load.pace import Pace
+from bulkcmp.model import EndEntity, Operation, TokenKey
+from bulkcmp.token.access import open_tokens
+
+if TYPE_CHECKING:
+    from bulkcmp.token.tokens import Tokens
+
+_FAREWELL: Final = 1.0
+"""Seconds that servers have to agree to the end of their TLS connections."""
+
+
+def connect(setup: Setup) -> CmpHttpClient:
+    """The HTTP client of a worker.
+
+    Raises:
+        InputError: the URL, the proxy or a TLS file can't be used.
+    """
+    tls = None
+    if setup.tls is not None:
+        files = setup.tls
+        tls = tls_context(
+            trusted=[Path(path) for path in files.trusted],
+            certificate=None if files.certificate is None else Path(files.certificate),
+            key=None if files.key is None else Path(files.key),
+            key_password=files.key_password,
+        )
+    transport = Transport(
+        setup.limits,
+        tls=tls,
+        proxy=setup.proxy,
+        retry_reused=setup.profile.retry_reused,
+    )
+    return CmpHttpClient(setup.url, transport)
+
+
+def pacer(setup: Setup) -> Pacer | None:
+    """What holds new transactions to the run's rate, shared with the other workers."""
+    return SharedPacer(Pace(setup.rate), Path(setup.pace_file)) if setup.rate else None
+
+
+@asynccontextmanager
+async def opened(client: CmpHttpClient) -> AsyncIterator[CmpHttpClient]:
+    """A client while it is used; servers have a second to agree to the end of connections."""
+    with anyio.CancelScope() as leaving:
+        async with client:
+            try:
+                yield client
+            finally:
+                leaving.deadline = anyio.current_time() + _FAREWELL
+
+
+class Server:
+    """Carries out transactions with the server of a run.
+
+    Args:
+        client: open.
+        clock: of all times.
+        stopping: set when the run stops.
+        pacer: holds new transactions back; None where there is no ceiling.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        client: CmpHttpClient,
+        clock: Clock,
+        stopping: anyio.Event,
+        pacer: Pacer | None = None,
+    ) -> None:
+        self._setup = setup
+        self._trust = _trust(setup)
+        self._clock = clock
+        self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
+        derive = Deriver()
+        self._around = Surroundings(
+            self._nesting(client, derive) if setup.layers else client,
+            clock,
+            pacer,
+            derive,
+            stopping,
+        )
+        self._tokens: Tokens | None = None
+        # a token lets one thread in
+        self._token_thread = anyio.CapacityLimiter(1)
+
+    def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
+        setup = self._setup
+        assert self._trust is not None, "nested messages go with anchors that are given"
+        return NestingClient(
+            client,
+            setup.layers,
+            setup.profile,
+            self._trust,
+            self._clock,
+            derive,
+            nonces(),
+            # more are never in flight
+            size=min(setup.batch, setup.concurrency),
+            wait=setup.batch_wait,
+        )
+
+    def believe(self, anchor: bytes) -> None:
+        """Trust a root certificate (DER), and nothing else, from now on."""
+        self._setup = replace(self._setup, anchors=(anchor,))
+        self._trust = _trust(self._setup)
+
+    async def transact(
+        self,
+        members: Sequence[Member],
+        credential: Credential,
+        store: Callable[[Checkpoint], Awaitable[None]],
+        *,
+        transaction_id: bytes,
+        checkpoint: Checkpoint | None = None,
+        first: bool = False,
+        observer: Observer | None = None,
+    ) -> Finish:
+        """Carry out one transaction.
+
+        Args:
+            members: the rows; with a checkpoint, those of its parts.
+            credential: of all of them (see `credential`).
+            store, first: as of `drive`.
+            transaction_id: 16 octets; that of the checkpoint where there is one.
+            observer: looks on.
+
+        Raises:
+            StoppedError, UnreachableError: as `drive`.
+        """
+        transaction = Transaction(
+            [Applicant(member.entity, member.key, member.repeats) for member in members],
+            credential,
+            self._setup.profile,
+            self._trust,
+            transaction_id=transaction_id,
+            nonces=nonces(),
+            jitter=jitter(),
+            checkpoint=checkpoint,
+            witness=None if observer is None else observer.judged,
+        )
+        around = self._around if observer is None else replace(self._around, observer=observer)
+        return await drive(transaction, store, around, first=first, aside=self._aside(credential))
+
+    def credential(self, entities: Sequence[EndEntity]) -> Credential:
+        """What protects the messages of end entities, all of which have the same.
+
+        It is the secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate.
+
+        Raises:
+            LocalCmpError: they have neither.
+        """
+        entity, profile = entities[0], self._setup.profile
+        if profile.unprotected_requests:
+            # as openssl cmp: the subject of our certificate, else the one that is asked for
+            subjects = {one.subject for one in entities}
+            sender = entity.subject if len(subjects) == 1 else None
+            certificate = entity.cert[0] if entity.cert else None
+            return NoCredential(certificate, sender or NULL_DN, entity.ref, entity.secret)
+        certified = entity.key is not None and bool(entity.cert)
+        signs = certified and (entity.cmd is Operation.KUR or profile.sign_requests)
+        if entity.secret is not None and not signs:
+            # a server that knows the end entity finds it by the reference
+            return MacCredential(entity.ref or entity.id, entity.secret, self._mac_parameters)
+        key = entity.key
+        if key is None or not entity.cert:
+            raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
+        signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
+        return SignatureCredential(signer, entity.cert, entity.secret)
+
+    def _aside(self, credential: Credential) -> anyio.CapacityLimiter | None:
+        if isinstance(credential, SignatureCredential) and isinstance(credential.key, OpaqueKey):
+            return self._token_thread
+        return None
+
+    def _on_token(self, key: TokenKey, certificate: bytes) -> OpaqueKey:
+        """A key on a token; the session is opened when it first signs."""
+        if self._tokens is None:
+            self._tokens = open_tokens()
+        return self._tokens.signer(key, load_certificate(certificate).public_key())
+
+
+def nonces() -> Iterator[bytes]:
+    return iter(lambda: os.urandom(16), None)
+
+
+def jitter() -> Iterator[float]:
+    return iter(random.random, None)
+
+
+def _trust(setup: Setup) -> Trust | None:
+    if not setup.anchors:
+        return None
+    signers = TrustStore(setup.anchors, setup.untrusted)
+    issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
+    return Trust(signers, issuers, setup.srvcert)
