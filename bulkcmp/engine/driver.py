@@ -35,10 +35,20 @@ from bulkcmp.io.pacer import Pacer
 
 
 class Observer(Protocol):
-    """Looks on at transactions; runs have none."""
+    """Looks on at transactions; enrollments have none. Instants are Unix times, seconds."""
 
-    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
-        """A message was sent, and this came of it."""
+    def exchanged(
+        self,
+        send: Send,
+        answer: Reply | TransportError | NestingError,
+        began: float,
+        ended: float,
+    ) -> None:
+        """A message was handed to the client at `began`, and this came of it at `ended`."""
+        ...
+
+    def worked(self, seconds: float) -> None:
+        """We took so long to build, sign or check a message, or to derive a key."""
         ...
 
     def judged(self, verdict: Verdict) -> None:
@@ -102,15 +112,20 @@ async def drive(
     clock = around.clock
     event: Event = Start(clock.now())
     while True:
+        began = clock.now()
         if aside is None:
             (instruction,) = transaction.handle(event)
         else:
             (instruction,) = await anyio.to_thread.run_sync(
                 transaction.handle, event, limiter=aside
             )
+        _worked(around, began)
         match instruction:
             case DeriveKey(derivation):
-                event = KeyDerived(key=await around.derive(derivation), now=clock.now())
+                began = clock.now()
+                key = await around.derive(derivation)
+                _worked(around, began)
+                event = KeyDerived(key=key, now=clock.now())
             case Store(checkpoint):
                 await store(checkpoint)
                 event = Stored(clock.now())
@@ -126,32 +141,39 @@ async def drive(
                 assert_never(instruction)
 
 
+def _worked(around: Surroundings, began: float) -> None:
+    if around.observer is not None:
+        around.observer.worked(around.clock.now() - began)
+
+
 async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Refused | Lost:
     if send.opens and not await _admitted(around):
         raise StoppedError
     clock = around.clock
+    began = clock.now()
+    answer: Reply | TransportError | NestingError
     try:
-        reply = await around.client.post(send.message)
-    except TransportError as error:
-        if around.observer is not None:
-            around.observer.exchanged(send, error)
-        if first and error.loss in (Loss.CONNECT, Loss.TLS):
-            raise UnreachableError(error.loss, error.what) from error
-        return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
-    except NestingError as error:
-        if around.observer is not None:
-            around.observer.exchanged(send, error)
-        times, refusal = error.times, error.refusal
-        return Refused(
-            clock.unix(times.finished),
-            refusal.outcome,
-            sent=clock.unix(times.started),
-            proven=refusal.proven,
-        )
+        answer = await around.client.post(send.message)
+    except (TransportError, NestingError) as error:
+        answer = error
     if around.observer is not None:
-        around.observer.exchanged(send, reply)
-    times = reply.times
-    return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
+        around.observer.exchanged(send, answer, began, clock.now())
+    match answer:
+        case TransportError(loss=loss, what=what):
+            if first and loss in (Loss.CONNECT, Loss.TLS):
+                raise UnreachableError(loss, what) from answer
+            return Lost(clock.now(), loss, what, answer.retry_after, answer.status)
+        case NestingError(times=times, refusal=refusal):
+            return Refused(
+                clock.unix(times.finished),
+                refusal.outcome,
+                sent=clock.unix(times.started),
+                proven=refusal.proven,
+            )
+        case Reply(body=body, times=times):
+            return Received(clock.unix(times.finished), body, sent=clock.unix(times.started))
+        case _:
+            assert_never(answer)
 
 
 async def _admitted(around: Surroundings) -> bool:

@@ -322,7 +322,13 @@ class _Probing:
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 
-    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
+    def exchanged(
+        self,
+        send: Send,
+        answer: Reply | TransportError | NestingError,
+        began: float,
+        ended: float,
+    ) -> None:
         label, sent, received = send.label, send.message, None
         if isinstance(answer, NestedReply | NestingError):
             # shown is what was on the wire, and in it what it is about
@@ -345,6 +351,9 @@ class _Probing:
         if received is not None:
             step.received, step.received_label = received, _label(received)
             self._save(step.received_label, received)
+
+    def worked(self, seconds: float) -> None:
+        """The report of a probe is about the server."""
 
     def judged(self, verdict: Verdict) -> None:
         self.steps[-1].verdicts.append(verdict)

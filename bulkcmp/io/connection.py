@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         used: exchanges completed on it.
         idle_since: when the last one was complete.
         is_lost: it has ended.
+        reached: when TLS was to begin on it; None without TLS.
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "idle_since",
         "is_lost",
+        "reached",
         "used",
     )
 
@@ -99,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._latest = 0.0
         self.idle_since = 0.0
         self.is_lost = False
+        self.reached: float | None = None
         self.used = 0
         self._begin()
 

@@ -135,6 +135,7 @@ class _Attempt:
                     f"asking the proxy {_authority(host, port)} for a tunnel to {route.peer}"
                 )
                 await tunnel.open(route.proxy, route.peer)
+            connection.reached = monotonic()
             self.stage = f"the TLS handshake with {route.peer}"
             self._in_tls = True
             # until TLS is up, giving up means to end the socket

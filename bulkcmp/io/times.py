@@ -16,6 +16,8 @@ class ExchangeTimes:
 
     Attributes:
         started: the request was handed to the transport.
+        reached: the connection made for it had come to the server, through a proxy's tunnel if
+            need be, and TLS was to begin; None without TLS, and on a reused one.
         connected: the connection made for it was ready, TLS included; None on a reused one.
         sent: the last request byte was handed to the kernel.
         first_byte: the first byte of the answer was read.
@@ -29,3 +31,4 @@ class ExchangeTimes:
     first_byte: float
     finished: float
     reused: bool
+    reached: float | None = None

@@ -101,7 +101,8 @@ class Transport(httpx.AsyncBaseTransport):
                 answer = await connection.exchange(data, deadline)
         finally:
             self._give_back(origin, connection)
-        return _response(answer, started, connected, repeated)
+        reached = None if connected is None else connection.reached
+        return _response(answer, started, reached, connected, repeated)
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails."""
@@ -289,7 +290,11 @@ async def _serialise(request: httpx.Request, route: Route) -> bytes:
 
 
 def _response(
-    answer: Answer, started: float, connected: float | None, repeated: bool
+    answer: Answer,
+    started: float,
+    reached: float | None,
+    connected: float | None,
+    repeated: bool,
 ) -> httpx.Response:
     times = ExchangeTimes(
         started=started,
@@ -298,6 +303,7 @@ def _response(
         first_byte=answer.first_byte,
         finished=answer.finished,
         reused=connected is None,
+        reached=reached,
     )
     return httpx.Response(
         answer.status,

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import trio.testing
 
+from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -27,10 +28,11 @@ from bulkcmp.cmp.events import (
     WakeAt,
 )
 from bulkcmp.cmp.protection import Derivation
-from bulkcmp.engine.driver import StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
+from bulkcmp.engine.nesting import NestingError
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
-from bulkcmp.io.http import CmpHttpClient
+from bulkcmp.io.http import CmpHttpClient, Reply
 from bulkcmp.io.pacer import LocalPacer
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import Outcome, OutcomeClass, Secret, Timings
@@ -76,6 +78,7 @@ class World:
     stored: list[Checkpoint] = field(default_factory=list)
     rate: float = 0.0
     stop_at: float | None = None
+    observer: Observer | None = None
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self.posted.append(request.content)
@@ -102,7 +105,7 @@ class World:
             if pacer is not None:
                 await pacer.wait()
             client = CmpHttpClient("http://ca.test/", httpx.MockTransport(self._answer))
-            around = Surroundings(client, LoopClock(), pacer, self._derive, stopping)
+            around = Surroundings(client, LoopClock(), pacer, self._derive, stopping, self.observer)
             async with client, anyio.create_task_group() as group:
 
                 async def stop() -> None:
@@ -145,6 +148,36 @@ def test_instructions_are_carried_out_and_told() -> None:
     ]
     assert world.stored == [CHECKPOINT]
     assert world.posted == [b"ir"]
+
+
+class Looking(Observer):
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def exchanged(
+        self, send: Send, answer: Reply | TransportError | NestingError, began: float, ended: float
+    ) -> None:
+        self.seen.append((send.label, type(answer), began, ended))
+
+    def worked(self, seconds: float) -> None:
+        self.seen.append(seconds)
+
+    def judged(self, verdict: Verdict) -> None:
+        raise AssertionError
+
+
+def test_an_observer_is_told_of_each_exchange_and_of_our_own_work() -> None:
+    looking = Looking()
+    world = World([TransportError(Loss.BUSY, "HTTP 503")], observer=looking)
+    world.drive(Scripted(DeriveKey(DERIVATION), REQUEST, WakeAt(1060.0), REQUEST))
+    assert looking.seen == [
+        # what a scripted transaction does takes no time
+        *(0.0, 0.5, 0.0),
+        ("ir", TransportError, 1000.5, 1001.5),
+        *(0.0, 0.0),
+        ("ir", Reply, 1060.0, 1061.0),
+        0.0,
+    ]
 
 
 def test_a_loss_is_told_with_what_the_server_asked_for() -> None:

@@ -61,6 +61,7 @@ async def test_round_trip(http: httpx.AsyncClient, server: "Server") -> None:
     assert one.started <= one.connected <= one.sent <= one.first_byte <= one.finished
     assert one.finished <= two.started <= two.sent <= two.first_byte <= two.finished
     assert (one.reused, two.reused, two.connected) == (False, True, None)
+    assert one.reached is None, "there is no TLS"
     assert first.extensions[REPEATED_EXTENSION] is False
 
 
