@@ -1,0 +1,157 @@
+"""How the load generator itself did: whether it, and not the server, set the pace.
+
+Each process of the generator notes its pulse at every interval; what they come to stands above the
+figures of a run, since a generator that was short of something measures itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from bulkcmp.stats.histogram import Histogram
+
+SATURATED: Final = 0.9
+"""Share of one core from which a process, which has one event loop, is taken to be full."""
+
+SOMETIMES: Final = 0.1
+"""Share of the intervals in which a process may be full."""
+
+LATE: Final = 0.05
+"""Seconds by which one in a hundred timers may be late."""
+
+STARVED: Final = 0.01
+"""Share of the run for which starts may have waited for keys."""
+
+CROWDED: Final = 0.9
+"""Share of the open files that a process may have which it may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What one process noted of itself over one interval.
+
+    Attributes:
+        process: `parent`, `worker 1` ...
+        at: seconds since the run's beginning, at the interval's end; seconds: its length.
+        cpu: CPU seconds used in it.
+        late: the most seconds by which the event loop woke it too late.
+        starved: seconds for which a start that was due waited for its key.
+        open_files: in use, None where it is not known; most_files: what it may have.
+    """
+
+    process: str
+    at: float
+    seconds: float
+    cpu: float
+    late: float
+    starved: float = 0.0
+    open_files: int | None = None
+    most_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """What the pulses of one process come to.
+
+    Attributes:
+        cpu: mean share of one core; cpu_max: the highest of an interval.
+        saturated: share of the intervals in which it was full.
+        late_p99: of the intervals' worst delays, seconds; late_max: the worst of all.
+        starved: seconds.
+        open_files: the most that were in use; None where it is not known.
+    """
+
+    process: str
+    cpu: float
+    cpu_max: float
+    saturated: float
+    late_p99: float
+    late_max: float
+    starved: float
+    open_files: int | None
+    most_files: int
+
+
+class Health:
+    """Aggregates pulses; those of several runs or processes merge by adding them to one."""
+
+    def __init__(self) -> None:
+        self._processes: dict[str, _Sum] = {}
+
+    def add(self, pulse: Pulse) -> None:
+        self._processes.setdefault(pulse.process, _Sum()).add(pulse)
+
+    def processes(self) -> tuple[ProcessHealth, ...]:
+        """In the order in which they were first heard of."""
+        return tuple(total.health(name) for name, total in self._processes.items())
+
+
+class _Sum:
+    __slots__ = (
+        "cpu", "cpu_max", "full", "intervals", "lates", "most_files", "open_files", "seconds",
+        "starved",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.intervals = self.full = 0
+        self.seconds = self.cpu = self.cpu_max = self.starved = 0.0
+        self.lates = Histogram()
+        self.open_files: int | None = None
+        self.most_files = 0
+
+    def add(self, pulse: Pulse) -> None:
+        share = pulse.cpu / pulse.seconds
+        self.intervals += 1
+        self.full += share >= SATURATED
+        self.seconds += pulse.seconds
+        self.cpu += pulse.cpu
+        self.cpu_max = max(self.cpu_max, share)
+        self.starved += pulse.starved
+        self.lates.record(pulse.late)
+        if pulse.open_files is not None:
+            self.open_files = max(self.open_files or 0, pulse.open_files)
+        self.most_files = pulse.most_files
+
+    def health(self, process: str) -> ProcessHealth:
+        return ProcessHealth(
+            process,
+            self.cpu / self.seconds,
+            self.cpu_max,
+            self.full / self.intervals,
+            self.lates.percentile(99) or 0.0,
+            self.lates.max or 0.0,
+            self.starved,
+            self.open_files,
+            self.most_files,
+        )
+
+
+def bottlenecks(processes: Iterable[ProcessHealth], elapsed: float) -> tuple[str, ...]:
+    """What the generator was short of, each in one line for a human; none where it kept up.
+
+    Args:
+        elapsed: seconds that were measured.
+    """
+    found: list[str] = []
+    for one in processes:
+        if one.saturated > SOMETIMES:
+            found.append(
+                f"{one.process} used {one.cpu:.0%} of a core, and was full in {one.saturated:.0%}"
+                " of the time: give more --workers, or a machine with more cores"
+            )
+        if one.late_p99 > LATE:
+            found.append(
+                f"{one.process} was woken up to {one.late_max * 1e3:,.0f} ms late"
+                f" (p99 {one.late_p99 * 1e3:,.0f} ms): the machine has too little CPU for it"
+            )
+        if one.starved > STARVED * elapsed:
+            found.append(
+                f"{one.process} waited {one.starved:,.1f} s for keys: make them before, with"
+                " bulkcmp keys generate"
+            )
+        if one.open_files is not None and one.open_files > CROWDED * one.most_files:
+            found.append(
+                f"{one.process} had {one.open_files:,} of {one.most_files:,} files open: raise the"
+                " limit (ulimit -n)"
+            )
+    return tuple(found)

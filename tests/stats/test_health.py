@@ -1,0 +1,66 @@
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bulkcmp.stats.health import Health, ProcessHealth, Pulse, bottlenecks
+
+CALM = Pulse("worker 1", 1.0, 1.0, cpu=0.3, late=0.001, open_files=50, most_files=1024)
+WELL = ProcessHealth(
+    "worker 1",
+    cpu=0.5,
+    cpu_max=0.9,
+    saturated=0.1,
+    late_p99=0.05,
+    late_max=0.4,
+    starved=0.1,
+    open_files=900,
+    most_files=1024,
+)
+
+
+def test_pulses_come_to_the_health_of_each_process() -> None:
+    health = Health()
+    health.add(replace(CALM, process="parent", cpu=0.05))
+    for number in range(9):
+        health.add(replace(CALM, at=1.0 + number))
+    health.add(
+        Pulse("worker 1", 12.0, 2.0, cpu=1.9, late=0.2, starved=0.5, open_files=80, most_files=1024)
+    )
+    parent, worker = health.processes()
+    assert (parent.process, worker.process) == ("parent", "worker 1")
+    assert worker.cpu == pytest.approx((9 * 0.3 + 1.9) / 11)
+    assert worker.cpu_max == pytest.approx(0.95)
+    assert worker.saturated == pytest.approx(0.1)
+    assert worker.late_p99 == worker.late_max == 0.2
+    assert worker.starved == 0.5
+    assert (worker.open_files, worker.most_files) == (80, 1024)
+
+
+def test_where_open_files_are_not_known() -> None:
+    health = Health()
+    health.add(replace(CALM, open_files=None))
+    (worker,) = health.processes()
+    assert worker.open_files is None
+    assert bottlenecks([worker], 10.0) == ()
+
+
+def test_who_keeps_up_is_no_bottleneck_at_the_very_bounds() -> None:
+    assert bottlenecks([WELL], 10.0) == ()
+    assert bottlenecks([], 10.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("worse", "says"),
+    [
+        ({"saturated": 0.11, "cpu": 0.62}, "used 62% of a core, and was full in 11%"),
+        ({"late_p99": 0.051}, r"up to 400 ms late \(p99 51 ms\)"),
+        ({"starved": 0.11}, "waited 0.1 s for keys"),
+        ({"open_files": 922}, "922 of 1,024 files open"),
+    ],
+)
+def test_each_shortage_is_told(worse: dict[str, Any], says: str) -> None:
+    (line,) = bottlenecks([replace(WELL, **worse), WELL], 10.0)
+    assert line.startswith("worker 1 ")
+    assert re.search(says, line)
