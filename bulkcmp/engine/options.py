@@ -337,7 +337,7 @@ class Options:
             InputError: something can't be used.
         """
         self._refuse_two_readers()
-        setup = self._setup(environ)
+        setup = self.setup(environ)
         workers = _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
         key_pass = self.key_passphrase(environ)
         unlock(key_pass)
@@ -416,7 +416,7 @@ class Options:
             InputError: something can't be used, or there is no such row.
         """
         self._refuse_two_readers()
-        setup = self._setup(environ)
+        setup = self.setup(environ)
         if population_file is None:
             self._refuse_without_credential(())
             row = single_row(row_id or _SINGLE_ID, self.defaults(environ), environ)
@@ -472,7 +472,12 @@ class Options:
             " of these names",
         )
 
-    def _setup(self, environ: Mapping[str, str]) -> Setup:
+    def setup(self, environ: Mapping[str, str]) -> Setup:
+        """How to talk to the server; nothing is written or sent.
+
+        Raises:
+            InputError: something can't be used.
+        """
         if self.trust_first_ca_cert:
             self._refuse_other_trust()
         url = self._url()

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import hashlib
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +12,6 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskStatus
 
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.failure import first_error
@@ -25,6 +23,7 @@ from bulkcmp.engine.harvest import (
     write_files,
     write_table,
 )
+from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.linting import Linting
 from bulkcmp.engine.plan import Plan
@@ -78,7 +77,7 @@ async def session(
     """
     try:
         async with anyio.create_task_group() as group:
-            interruption = _Interruption(on_notice)
+            interruption = Interruption(on_notice, "bulkcmp resume goes on")
             await group.start(interruption.watch)
             summary = await _session(
                 command,
@@ -99,7 +98,7 @@ async def _session(
     command: str,
     plan: Plan,
     journal: Journal,
-    interruption: "_Interruption",
+    interruption: Interruption,
     *,
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
@@ -130,11 +129,20 @@ async def _session(
     linting = await _lint(plan, journal, interruption, on_notice)
     flaws = {} if linting is None else linting.failures
     tally = await anyio.to_thread.run_sync(write_table, plan, journal, flaws)
-    with interruption.writing:
+    with interruption.part() as writing:
         if tally.total >= _MANY:
             on_notice(f"writing {CREDENTIALS_FOLDER}/")
         await write_files(plan, journal)
-    summary = _summary(command, plan, journal, run, tally, interruption, began)
+    summary = _summary(
+        command,
+        plan,
+        journal,
+        run,
+        tally,
+        began,
+        interrupted=interruption.asked,
+        written=not writing.cancel_called,
+    )
     if linting is not None:
         summary = with_lint(summary, linting.summary())
     write_summary(journal.folder / SUMMARY_FILE, summary)
@@ -155,56 +163,15 @@ def with_lint(summary: RunSummary, lint: LintSummary) -> RunSummary:
 
 
 async def _lint(
-    plan: Plan, journal: Journal, interruption: "_Interruption", on_notice: Callable[[str], None]
+    plan: Plan, journal: Journal, interruption: Interruption, on_notice: Callable[[str], None]
 ) -> Linting | None:
     if plan.lint is None:
         return None
     linting = Linting(plan.lint)
-    with interruption.linting:
+    with interruption.part():
         on_notice(f"linting certificates by {plan.lint.profile}")
         await linting.run(journal)
     return linting
-
-
-class _Interruption:
-    """What SIGINT and SIGTERM lead to, from the beginning of a session to its end.
-
-    Attributes:
-        linting, writing: what is left undone when the session is left at once.
-        asked: there was a signal.
-    """
-
-    def __init__(self, on_notice: Callable[[str], None]) -> None:
-        self._on_notice = on_notice
-        self._run: Run | None = None
-        self.linting = anyio.CancelScope()
-        self.writing = anyio.CancelScope()
-        self.asked = False
-
-    def attend(self, run: Run) -> None:
-        """Let signals act on `run`, those included that came already."""
-        self._run = run
-        if self.writing.cancel_called:
-            run.abort()
-        elif self.asked:
-            run.stop()
-
-    async def watch(self, *, task_status: TaskStatus[None]) -> None:
-        """Heed the first two signals; later ones do what they do without us."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                if self.asked:
-                    break
-                self.asked = True
-                self._on_notice("stopping: ending what is under way (again: leave at once)")
-                if self._run is not None:
-                    self._run.stop()
-        self._on_notice("leaving at once: bulkcmp resume goes on")
-        self.linting.cancel()
-        self.writing.cancel()
-        if self._run is not None:
-            self._run.abort()
 
 
 @asynccontextmanager
@@ -241,14 +208,13 @@ def _summary(
     journal: Journal,
     run: Run,
     tally: Tally,
-    interruption: _Interruption,
     began: dt.datetime,
+    *,
+    interrupted: bool,
+    written: bool,
 ) -> RunSummary:
     snapshot = run.snapshot()
-    if interruption.asked:
-        exit_code = EXIT_INTERRUPTED
-    else:
-        exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
+    exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
     notes = list(plan.notes)
     if not plan.setup.anchors:
         notes.append(_pinned(journal.anchor))
@@ -259,7 +225,7 @@ def _summary(
         )
     if snapshot.keys_waiting > 1.0:
         notes.append(f"rows waited {snapshot.keys_waiting:.1f} s for keys to be made")
-    if interruption.writing.cancel_called:
+    if not written:
         notes.append(f"{CREDENTIALS_FOLDER}/ is not complete: bulkcmp resume writes the rest")
     certs = journal.folder / CREDENTIALS_FOLDER
     return RunSummary(
@@ -276,8 +242,8 @@ def _summary(
         transactions=snapshot.transactions,
         success=snapshot.success,
         failure=snapshot.failure,
-        interrupted=interruption.asked,
-        exit_code=exit_code,
+        interrupted=interrupted,
+        exit_code=EXIT_INTERRUPTED if interrupted else exit_code,
         run_folder=str(journal.folder),
         results_file=str(journal.folder / RESULTS_FILE),
         credentials_folder=str(certs) if certs.is_dir() else "",

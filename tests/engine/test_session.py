@@ -1,20 +1,16 @@
 import datetime as dt
 import json
-import os
 import signal
 import socket
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import anyio
-import anyio.lowlevel
 import pytest
 
 from bulkcmp.engine import session as module
 from bulkcmp.engine.options import Options
-from bulkcmp.engine.run import Run
-from bulkcmp.engine.session import _Interruption, session
+from bulkcmp.engine.session import session
 from bulkcmp.engine.start import begin
 from bulkcmp.errors import BulkcmpError
 from bulkcmp.io.loop import run
@@ -23,64 +19,6 @@ from bulkcmp.stats.progress import Snapshot
 from bulkcmp.testca import state
 
 ENVIRON = {"S": "a secret", "K": "a passphrase"}
-
-
-class Acts:
-    """What a run was told to do."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def stop(self) -> None:
-        self.told.append("stop")
-
-    def abort(self) -> None:
-        self.told.append("abort")
-
-
-async def play(before: int, during: int) -> tuple[list[str], list[str], _Interruption]:
-    """Signals before there is a run, and while it goes on."""
-    acts = Acts()
-    say, heard = anyio.create_memory_object_stream[str](10)
-    interruption = _Interruption(say.send_nowait)
-    notices: list[str] = []
-
-    async def signals(count: int) -> None:
-        for _ in range(count):
-            os.kill(os.getpid(), signal.SIGINT)
-            notices.append(await heard.receive())
-
-    async with anyio.create_task_group() as group:
-        await group.start(interruption.watch)
-        await signals(before)
-        interruption.attend(cast(Run, acts))
-        await signals(during)
-        await anyio.lowlevel.checkpoint()
-        group.cancel_scope.cancel()
-    say.close()
-    heard.close()
-    return acts.told, [notice.partition(":")[0] for notice in notices], interruption
-
-
-STOP, LEAVE = "stopping", "leaving at once"
-
-
-@pytest.mark.parametrize(
-    ("before", "during", "told", "notices"),
-    [
-        (0, 0, [], []),
-        (0, 1, ["stop"], [STOP]),
-        (0, 2, ["stop", "abort"], [STOP, LEAVE]),
-        (1, 0, ["stop"], [STOP]),
-        (1, 1, ["stop", "abort"], [STOP, LEAVE]),
-        (2, 0, ["abort"], [STOP, LEAVE]),
-    ],
-)
-def test_signals(before: int, during: int, told: list[str], notices: list[str]) -> None:
-    acts, said, interruption = run(partial(play, before, during))
-    assert (acts, said) == (told, notices)
-    assert interruption.asked is bool(notices)
-    assert interruption.writing.cancel_called is (LEAVE in notices)
 
 
 @pytest.fixture
