@@ -1,0 +1,213 @@
+"""A load test as its user means it: which end entities do what, when, and what must come of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import log1p
+from typing import TypeAlias
+
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.model import Operation, RevocationReason
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A pause that always lasts the same.
+
+    Attributes:
+        length: seconds, 0 or more.
+    """
+
+    length: float = 0.0
+
+    def seconds(self, _uniform: float) -> float:
+        return self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """A pause of which each length between two is as likely as any other.
+
+    Attributes:
+        least, most: seconds, 0 or more.
+    """
+
+    least: float
+    most: float
+
+    def seconds(self, uniform: float) -> float:
+        return self.least + (self.most - self.least) * uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """A pause whose end is as likely in each instant, however long it has lasted.
+
+    Attributes:
+        mean: seconds, above 0.
+    """
+
+    mean: float
+
+    def seconds(self, uniform: float) -> float:
+        return -log1p(-uniform) * self.mean
+
+
+Think: TypeAlias = Constant | Uniform | Exponential
+"""How long an end entity pauses: `seconds` makes a pause of a number of [0, 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction in the life of an end entity.
+
+    Attributes:
+        cmd: kur and rr that follow an enrollment are about the certificate which that brought; the
+            first of a lifecycle are about the one that the population names.
+        think: the pause before it; that of the first step counts for nothing.
+        reason: of an rr.
+    """
+
+    cmd: Operation
+    think: Think = Constant()
+    reason: RevocationReason = RevocationReason.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """What an end entity goes through.
+
+    Attributes:
+        name: as reports call it; no two of a scenario have the same.
+        weight: above 0; its share of all lifecycles is its share of all weights.
+        steps: at least one.
+    """
+
+    name: str
+    weight: float
+    steps: tuple[Step, ...]
+
+
+class ArrivalProcess(StrEnum):
+    """How arrivals are spread over a rate."""
+
+    EVEN = "even"
+    POISSON = "poisson"
+
+
+class LatePolicy(StrEnum):
+    """What becomes of an arrival, or of a further step, while the most that may be are in flight.
+
+    QUEUE: it starts when another ends, and is late. DROP: it does not happen, and is counted.
+    """
+
+    QUEUE = "queue"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """As many clients as there are, each with one lifecycle after the other.
+
+    Attributes:
+        clients: 1 or more.
+        think: the pause of a client between two lifecycles.
+    """
+
+    clients: int
+    think: Think = Constant()
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Lifecycles arrive by a plan, whatever becomes of those before.
+
+    Attributes:
+        ramps: the rate over time; only the last may be without end.
+        process: how arrivals are spread over it.
+        late: what becomes of arrivals and steps while `in_flight` transactions are.
+        in_flight: the most transactions at a time, over all workers.
+    """
+
+    ramps: tuple[Ramp, ...]
+    process: ArrivalProcess = ArrivalProcess.EVEN
+    late: LatePolicy = LatePolicy.QUEUE
+    in_flight: int = 1000
+
+
+Shape: TypeAlias = Closed | Open
+
+
+class KeyMode(StrEnum):
+    """Where the keys to be certified come from."""
+
+    UNIQUE = "unique"
+    """Each request has a key of its own, made before it is due."""
+    FILE = "file"
+    """The same, from a key file that `bulkcmp keys generate` made."""
+    ONE = "one"
+    """One key for all requests, which many CAs refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationFile:
+    """The end entities of a CSV file, each of them once.
+
+    Attributes:
+        path: relative to the working directory.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedPopulation:
+    """End entities that no file lists.
+
+    Attributes:
+        columns: templates of the cells, by column; their placeholders are counters and random
+            fields (see `bulkcmp.inputs.generation`).
+        size: lifecycles that there are end entities for; None for as many as are wanted.
+        repeated: share of them, 0 to 1, which have an end entity that had one before.
+    """
+
+    columns: Mapping[str, str]
+    size: int | None = None
+    repeated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A load test.
+
+    It ends with the first of `count`, `duration`, the last ramp and the population; one of them
+    ends.
+
+    Attributes:
+        name: what reports call it.
+        description: what it is for, in a sentence; may be empty.
+        settings: how to talk to the server: values of the options of `bulkcmp.engine.options`,
+            paths relative to the working directory. Never shown: a secret may be among them.
+        lifecycles: at least one.
+        keys: which of them `settings` has the type and the file of.
+        count: lifecycles to begin at most.
+        duration: seconds in which lifecycles begin.
+        warm_up: seconds from the beginning whose figures stand apart.
+        drain: seconds that what has begun may still take after that.
+        thresholds: what must hold, in the grammar of `bulkcmp.stats.threshold`.
+        seed: of all chance; None: another one each time.
+    """
+
+    name: str
+    settings: Mapping[str, object] = field(repr=False)
+    population: PopulationFile | GeneratedPopulation
+    lifecycles: tuple[Lifecycle, ...]
+    shape: Shape
+    description: str = ""
+    keys: KeyMode = KeyMode.UNIQUE
+    count: int | None = None
+    duration: float | None = None
+    warm_up: float = 0.0
+    drain: float = 60.0
+    thresholds: tuple[str, ...] = ()
+    seed: int | None = None
