@@ -49,6 +49,7 @@ from bulkcmp.errors import BulkcmpError, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.journal.entry import Advanced, Ended, Entry, RowState, Skipped
 from bulkcmp.journal.journal import Journal
+from bulkcmp.load.sharing import shares
 from bulkcmp.model import BadRow, EndEntity, Operation, Outcome, OutcomeClass
 from bulkcmp.stats.progress import Progress, Snapshot
 
@@ -111,7 +112,7 @@ class Run:
             # pinned by an earlier session
             setup = replace(setup, anchors=(journal.anchor,))
         self._setup = setup
-        self._shares = _shares(setup.concurrency, workers)
+        self._shares = shares(setup.concurrency, workers)
         self._clock = clock
         self._priorities = priorities
         self._resumed = resumed
@@ -514,13 +515,6 @@ def _nothing() -> None:
 
 def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:
     return list(islice(rows, _CHUNK))
-
-
-def _shares(concurrency: int, workers: int) -> tuple[int, ...]:
-    """How many transactions each worker may have in flight; no worker has none."""
-    workers = max(1, min(workers, concurrency))
-    each, more = divmod(concurrency, workers)
-    return tuple(each + (place < more) for place in range(workers))
 
 
 def _in_hand(share: int) -> int:

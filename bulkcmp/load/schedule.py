@@ -1,0 +1,61 @@
+"""Who begins what, and when: the plan of a scenario, shared out over workers that share nothing."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, count, islice, takewhile
+from math import inf
+
+from bulkcmp.load.arrivals import at_random, evenly, offsets
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import ArrivalProcess, Closed, Lifecycle, Open, Shape
+from bulkcmp.load.sharing import shares
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The planned beginning of a lifecycle.
+
+    Attributes:
+        number: counted from 0 over all workers.
+        offset: seconds since the run's beginning.
+    """
+
+    number: int
+    offset: float
+
+
+def arrivals(
+    shape: Open, chance: Chance, *, duration: float | None = None, place: int = 0, workers: int = 1
+) -> Iterator[Arrival]:
+    """A worker's share of the plan: each `workers`-th arrival, from the `place`-th on."""
+    if shape.process is ArrivalProcess.POISSON:
+        areas = at_random(chance.uniform("arrival", number) for number in count())
+    else:
+        areas = evenly()
+    plan = (Arrival(*one) for one in enumerate(offsets(shape.ramps, areas)))
+    limit = inf if duration is None else duration
+    return islice(takewhile(lambda one: one.offset < limit, plan), place, None, workers)
+
+
+def end(shape: Shape, duration: float | None) -> float | None:
+    """Seconds after which nothing begins; None where time does not tell."""
+    limit = inf if duration is None else duration
+    if isinstance(shape, Open):
+        limit = min(limit, sum(ramp.duration for ramp in shape.ramps))
+    return None if limit == inf else limit
+
+
+def choose(lifecycles: Sequence[Lifecycle], chance: Chance, number: int) -> int:
+    """The place of the lifecycle that an arrival has, by their weights."""
+    limits = list(accumulate(one.weight for one in lifecycles))
+    drawn = chance.uniform("lifecycle", number) * limits[-1]
+    # a product may round up to the sum itself
+    return min(bisect_right(limits, drawn), len(limits) - 1)
+
+
+def share_out(shape: Shape, workers: int) -> tuple[Shape, ...]:
+    """What each worker has of a shape; fewer than `workers` where there is not enough for all."""
+    if isinstance(shape, Closed):
+        return tuple(replace(shape, clients=share) for share in shares(shape.clients, workers))
+    return tuple(replace(shape, in_flight=share) for share in shares(shape.in_flight, workers))
