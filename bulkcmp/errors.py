@@ -21,8 +21,10 @@ class Where:
     file: str
     line: int | None = None
     column: str | None = None
-    """The column's name in a table, or the key path in a TOML file."""
+    """The column's name in a table."""
     row: int | None = None
+    key: str | None = None
+    """The key path in a TOML file."""
 
     def __str__(self) -> str:
         text = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -30,6 +32,8 @@ class Where:
             text += f" (row {self.row})"
         if self.column is not None:
             text += f", column {self.column}"
+        if self.key is not None:
+            text += f", key {self.key}"
         return text
 
 

@@ -1,14 +1,12 @@
 """Settings files: `--config FILE.toml`, a server profile whose keys are option names."""
 
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bulkcmp.errors import InputError, InputErrors, Where
-from bulkcmp.inputs.file import read_file
+from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.inputs.spelling import nearest
+from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml
 
 _TYPE_NAMES: Final[dict[type, str]] = {
     str: 'a text in quotes, as in {key} = "..."',
@@ -25,8 +23,7 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
 
     Args:
         path: the file.
-        known: the type of each option: str, int, float (a whole number does), bool, list (of
-            texts), or Path: a text, taken relative to the folder of the settings file.
+        known: as of `check_settings`.
 
     Returns:
         The settings that stand in the file, and no others.
@@ -35,18 +32,36 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
         InputErrors: keys are unknown or have a value of another type: all of them are listed.
         InputError: the file can't be read, or is not TOML.
     """
-    try:
-        text = read_file(path).decode("utf-8-sig")
-        table = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError("not valid UTF-8", where=Where(str(path), line)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise _not_toml(path, error) from None
-    settings: dict[str, object] = {}
+    file = read_toml(path)
     problems: list[InputError] = []
+    settings = check_settings(file, file.table, known, problems)
+    if problems:
+        raise InputErrors(f"{path}: {len(problems)} wrong settings", tuple(problems))
+    return settings
+
+
+def check_settings(
+    file: TomlFile,
+    table: Mapping[str, Any],
+    known: Mapping[str, type],
+    problems: list[InputError],
+    *,
+    at: KeyPath = (),
+) -> dict[str, object]:
+    """The settings of a table, checked against the options that there are.
+
+    Args:
+        table: stands in the file at a key path.
+        known: the type of each option: str, int, float (a whole number does), bool, list (of
+            texts), or Path: a text, taken relative to the folder of the file.
+        problems: what is wrong is added to them.
+
+    Returns:
+        Those that are right.
+    """
+    settings: dict[str, object] = {}
     for key, value in table.items():
-        where = Where(str(path), _line(text, key), key)
+        where = file.where(*at, key)
         if key not in known:
             hint = nearest(key, known)
             problems.append(InputError(f"unknown setting {key!r}", where=where, hint=hint))
@@ -56,11 +71,9 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
                 InputError(f"a value of the wrong type: it must be {right}", where=where)
             )
         elif known[key] is Path:
-            settings[key] = path.parent / str(value)
+            settings[key] = file.path.parent / str(value)
         else:
             settings[key] = float(value) if known[key] is float else value
-    if problems:
-        raise InputErrors(f"{path}: {len(problems)} wrong settings", tuple(problems))
     return settings
 
 
@@ -72,15 +85,3 @@ def _fits(value: object, wanted: type) -> bool:
     if wanted is Path:
         return isinstance(value, str)
     return type(value) is wanted
-
-
-def _not_toml(path: Path, error: tomllib.TOMLDecodeError) -> InputError:
-    # tomllib tells the place only in its text, until Python 3.14
-    line = re.search(r" \(at line (\d+),", str(error))
-    where = Where(str(path), int(line[1]) if line else None)
-    return InputError(f"not TOML: {error}", where=where)
-
-
-def _line(text: str, key: str) -> int | None:
-    match = re.search(rf'^[ \t]*\[*[ \t]*["\']?{re.escape(key)}["\']?[ \t]*[=.\]]', text, re.M)
-    return None if match is None else text.count("\n", 0, match.start()) + 1

@@ -189,7 +189,7 @@ class Scenario:
         settings: how to talk to the server: values of the options of `bulkcmp.engine.options`,
             paths relative to the working directory. Never shown: a secret may be among them.
         lifecycles: at least one.
-        keys: which of them `settings` has the type and the file of.
+        keys: where they come from; their type and their file are among the settings.
         count: lifecycles to begin at most.
         duration: seconds in which lifecycles begin.
         warm_up: seconds from the beginning whose figures stand apart.

@@ -1,0 +1,136 @@
+"""TOML files, with the line that each key stands on, which the parser of Python does not tell."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.file import read_file
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""The keys that lead to a value, and the places, from 0, in arrays."""
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class TomlFile:
+    """A file that was read.
+
+    Attributes:
+        table: its content.
+        lines: on which the statement begins that gives a value, from 1.
+    """
+
+    path: Path
+    table: Mapping[str, Any]
+    lines: Mapping[KeyPath, int]
+
+    def where(self, *key: str | int) -> Where:
+        """The place of a value; of one that is missing, that of the table which lacks it."""
+        lines = (self.lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in self.lines)
+        return Where(str(self.path), next(lines, None), key=written(key) or None)
+
+
+def read_toml(path: Path) -> TomlFile:
+    """Read a TOML file.
+
+    Raises:
+        InputError: it can't be read, or is not TOML.
+    """
+    try:
+        text = read_file(path).decode("utf-8-sig")
+        table = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError("not valid UTF-8", where=Where(str(path), line)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(path, error) from None
+    return TomlFile(path, table, _lines(text))
+
+
+def written(key: KeyPath) -> str:
+    """A key path as one would write it, `steps[2].cmd`, but that arrays count from 1."""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        else:
+            shown = part if _BARE.fullmatch(part) else f'"{part}"'
+            text += f".{shown}" if text else shown
+    return text
+
+
+def _not_toml(path: Path, error: tomllib.TOMLDecodeError) -> InputError:
+    # tomllib tells the place only in its text, until Python 3.14
+    line = re.search(r" \(at line (\d+),", str(error))
+    where = Where(str(path), int(line[1]) if line else None)
+    return InputError(f"not TOML: {error}", where=where)
+
+
+def _lines(text: str) -> dict[KeyPath, int]:
+    """Where each value of a valid file stands.
+
+    A statement ends with the first line that makes it valid by itself; so the one parser that there
+    is says what statements are.
+    """
+    found: dict[KeyPath, int] = {}
+    tables: dict[KeyPath, int] = {}
+    table: KeyPath = ()
+    begins, statement = 1, ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        begins = begins if statement else number
+        statement += line + "\n"
+        try:
+            said = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue
+        header = statement.startswith("[", len(statement) - len(statement.lstrip()))
+        statement = ""
+        if header:
+            table = _opened(said, tables)
+            said = {}
+            found.setdefault(table, begins)
+            if table and isinstance(table[-1], int):
+                found.setdefault(table[:-1], begins)
+        for key in _paths(said):
+            found.setdefault((*table, *key), begins)
+    return found
+
+
+def _opened(header: Mapping[str, Any], tables: dict[KeyPath, int]) -> KeyPath:
+    """The key path of the table that a header opens.
+
+    Args:
+        header: the table as it would be if there were no other.
+        tables: how many each array of tables has so far.
+    """
+    path: KeyPath = ()
+    inner: Any = header
+    while inner:
+        (name, inner) = next(iter(inner.items()))
+        path = (*path, name)
+        if isinstance(inner, list):
+            tables[path] = tables.get(path, 0) + 1
+            inner = inner[0]
+        if path in tables:
+            path = (*path, tables[path] - 1)
+    return path
+
+
+def _paths(value: Any) -> Iterator[KeyPath]:
+    items: Iterator[tuple[str | int, Any]]
+    match value:
+        case dict():
+            items = iter(value.items())
+        case list():
+            items = iter(enumerate(value))
+        case _:
+            return
+    for name, inner in items:
+        yield (name,)
+        for path in _paths(inner):
+            yield (name, *path)
