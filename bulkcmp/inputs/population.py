@@ -3,7 +3,7 @@
 import codecs
 import csv
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -11,7 +11,7 @@ from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.spelling import nearest
-from bulkcmp.model import BadRow, EndEntity
+from bulkcmp.model import BadRow, EndEntity, Operation
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -71,10 +71,16 @@ class Population:
         """Whether the file has a column `priority`."""
         return "priority" in self.columns
 
-    def rows(self) -> Iterator[EndEntity | BadRow]:
+    def rows(
+        self, begins: Callable[[int], Operation | None] = lambda _: None
+    ) -> Iterator[EndEntity | BadRow]:
         """The rows in the order of the file, each read and checked.
 
         What is wrong with a row makes it a `BadRow` with every problem found; it is never raised.
+
+        Args:
+            begins: the operation of the row with a number, where neither a cell nor a default says
+                it.
 
         Raises:
             InputError: the file can't be read any more, or has no rows.
@@ -84,11 +90,13 @@ class Population:
             try:
                 for _ in range(self._header_line):
                     file.readline()
-                yield from self._read(file)
+                yield from self._read(file, begins)
             except OSError as error:
                 raise unreadable(self._path, error) from None
 
-    def _read(self, file: TextIO) -> Iterator[EndEntity | BadRow]:
+    def _read(
+        self, file: TextIO, begins: Callable[[int], Operation | None]
+    ) -> Iterator[EndEntity | BadRow]:
         flaws: list[str] = []
         lines = _watched(file, flaws)
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
@@ -111,7 +119,7 @@ class Population:
                 continue
             number += 1
             if wrong is None and not flaws:
-                yield self._reader.read(number, line, cells, seen)
+                yield self._reader.read(number, line, cells, seen, begins(number))
                 continue
             problems = [*([wrong] if wrong else []), *dict.fromkeys(flaws)]
             flaws.clear()

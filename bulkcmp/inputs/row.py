@@ -289,7 +289,12 @@ class RowReader:
         self._files = _Files(self._tokens)
 
     def read(
-        self, number: int, line: int, cells: Sequence[str], seen: dict[str, int]
+        self,
+        number: int,
+        line: int,
+        cells: Sequence[str],
+        seen: dict[str, int],
+        cmd: Operation | None = None,
     ) -> EndEntity | BadRow:
         """Read one row.
 
@@ -298,6 +303,7 @@ class RowReader:
             line: on which it starts, from 1.
             cells: as they stand in the file.
             seen: the line of each id so far; this row's is added.
+            cmd: the operation, where neither a cell nor a default says it.
         """
         row = Row(self._file, number, line)
         if len(cells) != len(self._columns):
@@ -322,7 +328,7 @@ class RowReader:
             if identity:
                 row.values["id"] = identity
 
-        cmd = self._cmd.get(row)
+        cmd = self._cmd.get(row) or cmd
         if row.problems and row.failed("cmd"):
             return self._without_operation(row, identity)
         if cmd is None:

@@ -1,7 +1,8 @@
 """Templates: a default of the command line with `{column}` placeholders, filled in for each row."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from string import Formatter
+from typing import NamedTuple
 
 from bulkcmp.errors import InputError
 
@@ -37,25 +38,61 @@ class Template:
             ) from None
 
 
-def _fields(text: str, names: Collection[str]) -> tuple[str, ...]:
+class Piece(NamedTuple):
+    """A placeholder of a text, and what stands before it.
+
+    Attributes:
+        name: None after the last placeholder.
+        spec, conversion: what follows the name after `:` and `!`; may be empty.
+    """
+
+    before: str
+    name: str | None
+    spec: str
+    conversion: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the placeholder is a name and nothing else."""
+        return not self.spec and not self.conversion
+
+
+def pieces(text: str) -> list[Piece]:
+    """The placeholders of a text, and what stands between them.
+
+    Raises:
+        InputError: the braces don't pair.
+    """
     try:
-        parsed = [part[1:] for part in Formatter().parse(text)]
+        parsed = list(Formatter().parse(text))
     except ValueError as error:
         raise InputError(
             f"{text!r} is not a template: {error}", hint="write {{ and }} for a brace itself"
         ) from None
+    return [Piece(before, name, spec or "", bang or "") for before, name, spec, bang in parsed]
+
+
+def unknown_placeholder(text: str, piece: Piece, known: Iterable[str]) -> InputError:
+    """What to raise for a placeholder that means nothing in a text.
+
+    Args:
+        known: those that mean something, without their braces.
+    """
+    conversion = f"!{piece.conversion}" if piece.conversion else ""
+    spec = f":{piece.spec}" if piece.spec else ""
+    return InputError(
+        f"unknown placeholder {{{piece.name}{conversion}{spec}}} in {text!r}",
+        hint=f"placeholders are {', '.join(f'{{{name}}}' for name in known)}; "
+        "write {{ and }} for a brace itself",
+    )
+
+
+def _fields(text: str, names: Collection[str]) -> tuple[str, ...]:
     fields = []
-    for field, spec, conversion in parsed:
-        if field is None:
+    for piece in pieces(text):
+        if piece.name is None:
             continue
-        if field not in names or spec or conversion:
-            written = (
-                field + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
-            )
-            raise InputError(
-                f"unknown placeholder {{{written}}} in {text!r}",
-                hint=f"placeholders are {', '.join(f'{{{name}}}' for name in names)}; "
-                "write {{ and }} for a brace itself",
-            )
-        fields.append(field)
+        if piece.name not in names or not piece.is_plain:
+            raise unknown_placeholder(text, piece, names)
+        fields.append(piece.name)
     return tuple(fields)

@@ -165,12 +165,15 @@ class GeneratedPopulation:
     """End entities that no file lists.
 
     Attributes:
+        file, line: where they are described; relative paths in cells are relative to its folder.
         columns: templates of the cells, by column; their placeholders are counters and random
             fields (see `bulkcmp.inputs.generation`).
         size: lifecycles that there are end entities for; None for as many as are wanted.
         repeated: share of them, 0 to 1, which have an end entity that had one before.
     """
 
+    file: str
+    line: int
     columns: Mapping[str, str]
     size: int | None = None
     repeated: float = 0.0
