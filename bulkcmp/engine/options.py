@@ -27,7 +27,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
-from bulkcmp.inputs.settings import read_settings
+from bulkcmp.inputs.settings import Kind, key_in, newkey_in, read_settings, source_in
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
@@ -61,6 +61,15 @@ _PATH_LISTS: Final = (
 _ROW_PATHS: Final = ("csr", "cert", "oldcert", "extensions_from")
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
+_KINDS: Final = {
+    str: Kind.TEXT,
+    int: Kind.WHOLE,
+    float: Kind.NUMBER,
+    bool: Kind.FLAG,
+    tuple: Kind.TEXTS,
+    type(None): Kind.TEXT,
+}
+"""Of settings that are nothing more special, by the type of what stands where they don't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +171,21 @@ class Options:
     out_format: str = OutFormat.PEM.value
 
     @classmethod
-    def known(cls) -> dict[str, type]:
-        """The type of each setting that a --config file may have."""
-        path_like = {*_PATHS, *_PATH_LISTS, *_ROW_PATHS}
-        types: dict[str, type] = {}
-        for one in fields(cls):
-            if one.name in ("out", "skip_bad_rows"):
-                continue
-            kind = type(one.default) if one.default is not None else str
-            if one.name == "days":
-                kind = int
-            if kind is tuple:
-                kind = list
-            elif one.name in path_like:
-                kind = Path
-            types[one.name] = kind
-        return types
+    def known(cls) -> dict[str, Kind]:
+        """What each setting may be that a --config file may have."""
+        kinds = {
+            **dict.fromkeys((*_PATHS, *_ROW_PATHS), Kind.PATH),
+            **dict.fromkeys(_PATH_LISTS, Kind.PATHS),
+            **dict.fromkeys(_SECRETS, Kind.SOURCE),
+            "newkey": Kind.NEWKEY,
+            "key": Kind.KEY,
+            "days": Kind.WHOLE,
+        }
+        return {
+            one.name: kinds.get(one.name) or _KINDS[type(one.default)]
+            for one in fields(cls)
+            if one.name not in ("out", "skip_bad_rows")
+        }
 
     @classmethod
     def read(cls, config: Path | None, given: Mapping[str, Any]) -> Self:
@@ -188,19 +196,7 @@ class Options:
         Raises:
             InputError: the file can't be read, or something in it is no setting.
         """
-        settings: dict[str, Any] = {}
-        if config is not None:
-            settings.update(read_settings(config, cls.known()))
-            folder = config.parent
-            for name in settings.keys() & set(_PATH_LISTS):
-                settings[name] = [str(folder / path) for path in settings[name]]
-            for name in settings.keys() & set(_SECRETS):
-                settings[name] = _source_in(folder, settings[name])
-            if "newkey" in settings:
-                settings["newkey"] = _newkey_in(folder, settings["newkey"])
-            if "key" in settings:
-                settings["key"] = _key_in(folder, settings["key"])
-        return cls.merge(settings, given)
+        return cls.merge({} if config is None else read_settings(config, cls.known()), given)
 
     @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
@@ -231,14 +227,14 @@ class Options:
         here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
-                facts[name] = describe_source(_source_in(here, facts[name]))
+                facts[name] = describe_source(source_in(here, facts[name]))
         for name in _URLS:
             if facts[name] is not None:
                 facts[name] = describe_url(facts[name])
         if facts["newkey"] is not None:
-            facts["newkey"] = _newkey_in(here, facts["newkey"])
+            facts["newkey"] = newkey_in(here, facts["newkey"])
         if facts["key"] is not None:
-            facts["key"] = describe_uri(_key_in(here, facts["key"]))
+            facts["key"] = describe_uri(key_in(here, facts["key"]))
         for name in (*_PATHS, *_ROW_PATHS):
             if facts[name] is not None:
                 facts[name] = str(here / facts[name])
@@ -707,20 +703,6 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
         return False
     return "csr" not in population.columns and options.csr is None
-
-
-def _source_in(folder: Path, source: str) -> str:
-    """The source of a secret, with a relative path made one from `folder`."""
-    kind, colon, rest = source.partition(":")
-    return f"file:{folder / rest}" if colon and kind == "file" else source
-
-
-def _newkey_in(folder: Path, text: str) -> str:
-    return text if _key_spec(text) is not None else str(folder / text)
-
-
-def _key_in(folder: Path, text: str) -> str:
-    return text if is_uri(text) else str(folder / text)
 
 
 def _key_spec(text: str) -> KeySpec | None:

@@ -1,24 +1,33 @@
 """Settings files: `--config FILE.toml`, a server profile whose keys are option names."""
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml
-
-_TYPE_NAMES: Final[dict[type, str]] = {
-    str: 'a text in quotes, as in {key} = "..."',
-    Path: 'a path in quotes, as in {key} = "..."',
-    int: "a whole number, as in {key} = 10",
-    float: "a number, as in {key} = 2.5",
-    bool: "{key} = true or {key} = false",
-    list: 'a list of texts, as in {key} = ["...", "..."]',
-}
+from bulkcmp.model import KeySpec
+from bulkcmp.token.uri import is_uri
 
 
-def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
+class Kind(Enum):
+    """What a setting may be: the value says it to the user."""
+
+    TEXT = 'a text in quotes, as in {key} = "..."'
+    PATH = 'a path in quotes, as in {key} = "..."'
+    SOURCE = 'the source of a secret in quotes, as in {key} = "env:NAME"'
+    NEWKEY = 'a key spec or a path in quotes, as in {key} = "ec:P-256"'
+    KEY = 'a path or a PKCS#11 URI in quotes, as in {key} = "..."'
+    WHOLE = "a whole number, as in {key} = 10"
+    NUMBER = "a number, as in {key} = 2.5"
+    FLAG = "{key} = true or {key} = false"
+    TEXTS = 'a list of texts, as in {key} = ["...", "..."]'
+    PATHS = 'a list of paths, as in {key} = ["a.pem", "b.pem"]'
+
+
+def read_settings(path: Path, known: Mapping[str, Kind]) -> dict[str, object]:
     """Read a TOML file of settings, checked against the options that there are.
 
     Args:
@@ -26,7 +35,8 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
         known: as of `check_settings`.
 
     Returns:
-        The settings that stand in the file, and no others.
+        The settings that stand in the file, and no others; paths are relative to the working
+        directory.
 
     Raises:
         InputErrors: keys are unknown or have a value of another type: all of them are listed.
@@ -43,7 +53,7 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
 def check_settings(
     file: TomlFile,
     table: Mapping[str, Any],
-    known: Mapping[str, type],
+    known: Mapping[str, Kind],
     problems: list[InputError],
     *,
     at: KeyPath = (),
@@ -52,12 +62,11 @@ def check_settings(
 
     Args:
         table: stands in the file at a key path.
-        known: the type of each option: str, int, float (a whole number does), bool, list (of
-            texts), or Path: a text, taken relative to the folder of the file.
+        known: what each option may be. Paths are relative to the folder of the file.
         problems: what is wrong is added to them.
 
     Returns:
-        Those that are right.
+        Those that are right, with paths relative to the working directory.
     """
     settings: dict[str, object] = {}
     for key, value in table.items():
@@ -66,22 +75,63 @@ def check_settings(
             hint = nearest(key, known)
             problems.append(InputError(f"unknown setting {key!r}", where=where, hint=hint))
         elif not _fits(value, known[key]):
-            right = _TYPE_NAMES[known[key]].format(key=key)
+            right = known[key].value.format(key=key)
             problems.append(
                 InputError(f"a value of the wrong type: it must be {right}", where=where)
             )
-        elif known[key] is Path:
-            settings[key] = file.path.parent / str(value)
         else:
-            settings[key] = float(value) if known[key] is float else value
+            settings[key] = _from(file.path.parent, known[key], value)
     return settings
 
 
-def _fits(value: object, wanted: type) -> bool:
-    if wanted is list:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is Path:
-        return isinstance(value, str)
-    return type(value) is wanted
+def source_in(folder: Path, source: str) -> str:
+    """The source of a secret, with a relative path made one from `folder`."""
+    kind, colon, rest = source.partition(":")
+    return f"file:{folder / rest}" if colon and kind == "file" else source
+
+
+def newkey_in(folder: Path, text: str) -> str:
+    """A key spec, or the path of a key, made one from `folder`."""
+    try:
+        KeySpec.parse(text)
+    except InputError:
+        return str(folder / text)
+    return text
+
+
+def key_in(folder: Path, text: str) -> str:
+    """The PKCS#11 URI of a key, or its path, made one from `folder`."""
+    return text if is_uri(text) else str(folder / text)
+
+
+def _fits(value: object, kind: Kind) -> bool:
+    match kind:
+        case Kind.WHOLE:
+            return type(value) is int
+        case Kind.NUMBER:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case Kind.FLAG:
+            return isinstance(value, bool)
+        case Kind.TEXTS | Kind.PATHS:
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case _:
+            return isinstance(value, str)
+
+
+def _from(folder: Path, kind: Kind, value: Any) -> object:
+    """A value that fits, with relative paths made ones from `folder`."""
+    match kind:
+        case Kind.PATH:
+            return str(folder / value)
+        case Kind.PATHS:
+            return [str(folder / path) for path in value]
+        case Kind.SOURCE:
+            return source_in(folder, value)
+        case Kind.NEWKEY:
+            return newkey_in(folder, value)
+        case Kind.KEY:
+            return key_in(folder, value)
+        case Kind.NUMBER:
+            return float(value)
+        case _:
+            return value

@@ -3,16 +3,20 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import EXIT_BAD_INPUT, InputErrors
-from bulkcmp.inputs.settings import read_settings
+from bulkcmp.inputs.settings import Kind, read_settings
 
-KNOWN: dict[str, type] = {
-    "server": str,
-    "concurrency": int,
-    "rate": float,
-    "ignore_keyusage": bool,
-    "retry_failinfo": list,
-    "trusted": Path,
-    "subject_check": str,
+KNOWN: dict[str, Kind] = {
+    "server": Kind.TEXT,
+    "concurrency": Kind.WHOLE,
+    "rate": Kind.NUMBER,
+    "ignore_keyusage": Kind.FLAG,
+    "retry_failinfo": Kind.TEXTS,
+    "tls_cert": Kind.PATH,
+    "trusted": Kind.PATHS,
+    "secret": Kind.SOURCE,
+    "newkey": Kind.NEWKEY,
+    "key": Kind.KEY,
+    "subject_check": Kind.TEXT,
 }
 
 
@@ -31,7 +35,7 @@ concurrency = 64
 rate = 5
 ignore_keyusage = true
 retry_failinfo = ["systemUnavail"]
-trusted = "ca.pem"
+trusted = ["ca.pem"]
 """,
     )
     settings = read_settings(path, KNOWN)
@@ -41,9 +45,28 @@ trusted = "ca.pem"
         "rate": 5.0,
         "ignore_keyusage": True,
         "retry_failinfo": ["systemUnavail"],
-        "trusted": tmp_path / "ca.pem",
+        "trusted": [str(tmp_path / "ca.pem")],
     }
     assert isinstance(settings["rate"], float)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "elsewhere"),
+    [
+        ("tls_cert", "a.pem", "{}/a.pem"),
+        ("secret", "file:s.txt", "file:{}/s.txt"),
+        ("secret", "env:FILE", "env:FILE"),
+        ("newkey", "ec:p-256", "ec:p-256"),
+        ("newkey", "k.pem", "{}/k.pem"),
+        ("key", "k.pem", "{}/k.pem"),
+        ("key", "pkcs11:object=k", "pkcs11:object=k"),
+    ],
+)
+def test_paths_are_relative_to_the_folder_of_the_file(
+    tmp_path: Path, setting: str, value: str, elsewhere: str
+) -> None:
+    settings = read_settings(_write(tmp_path, f'{setting} = "{value}"\n'), KNOWN)
+    assert settings == {setting: elsewhere.format(tmp_path)}
 
 
 def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:
