@@ -6,6 +6,7 @@ HdrHistogram, so buckets are equally wide within an octave and double from one t
 its midpoint differs from any value in it by at most 1/256 (0.39 %) of that value.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +55,19 @@ class LatencySummary:
     p90: float | None = None
     p95: float | None = None
     p99: float | None = None
+    p999: float | None = None
     max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PackedHistogram:
+    """A histogram put away: a sixth of the memory, and nothing can be recorded."""
+
+    nanoseconds: int
+    min: float
+    max: float
+    keys: "array[int]"
+    counts: "array[int]"
 
 
 class Histogram:
@@ -107,6 +120,25 @@ class Histogram:
         self._nanoseconds += other._nanoseconds
         self._min = min(self._min, other._min)
         self._max = max(self._max, other._max)
+
+    def pack(self) -> PackedHistogram:
+        """All of it in little memory; `unpack` gives an equal histogram."""
+        return PackedHistogram(
+            self._nanoseconds,
+            self._min,
+            self._max,
+            array("i", self._buckets.keys()),
+            array("Q", self._buckets.values()),
+        )
+
+    @classmethod
+    def unpack(cls, packed: PackedHistogram) -> "Histogram":
+        histogram = cls()
+        histogram._buckets.update(zip(packed.keys, packed.counts, strict=True))
+        histogram._count = sum(packed.counts)
+        histogram._nanoseconds = packed.nanoseconds
+        histogram._min, histogram._max = packed.min, packed.max
+        return histogram
 
     @property
     def count(self) -> int:
@@ -168,8 +200,12 @@ class Histogram:
         return tuple(found[rank] for rank in ranks)
 
     def summarize(self) -> LatencySummary:
-        p50, p90, p95, p99 = self.percentiles((50, 90, 95, 99))
-        return LatencySummary(self._count, self.min, self.mean, p50, p90, p95, p99, self.max)
+        p50, p90, p95, p99, p999 = self.percentiles((50, 90, 95, 99, 99.9))
+        return LatencySummary(self._count, self.min, self.mean, p50, p90, p95, p99, p999, self.max)
+
+    def buckets(self) -> list[tuple[float, int]]:
+        """The midpoint, in seconds, and the count of each bucket that has any, ascending."""
+        return [(_midpoint(key), self._buckets[key]) for key in sorted(self._buckets)]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON-able data; `from_dict` gives an equal histogram."""

@@ -42,7 +42,7 @@ SUMMARY = RunSummary(
         OutcomeCount(OutcomeClass.TO_DO, "", 2),
     ),
     transactions=9,
-    success=Latencies(service=LatencySummary(6, 0.1, 0.25, 0.2, 0.3, 0.3, 0.4, 0.4)),
+    success=Latencies(service=LatencySummary(6, 0.1, 0.25, 0.2, 0.3, 0.3, 0.4, 0.4, 0.4)),
     failure=Latencies(),
     interrupted=True,
     exit_code=130,
@@ -117,6 +117,7 @@ def test_latencies_are_seconds_and_null_where_there_are_none() -> None:
         "p90": 0.3,
         "p95": 0.3,
         "p99": 0.4,
+        "p999": 0.4,
         "max": 0.4,
     }
     nothing = latency["failure"]["polling"]

@@ -10,8 +10,8 @@ from bulkcmp.stats.histogram import LatencySummary
 from bulkcmp.stats.progress import Latencies
 from bulkcmp.ui.latencies import latency_table
 
-QUICK = LatencySummary(9, 0.001, 0.0123, 0.01, 0.02, 0.0312, 0.05, 0.1)
-SLOW = LatencySummary(9, 100.0, 100.1, 110.2, 111.3, 112.4, 113.5, 7200.0)
+QUICK = LatencySummary(9, 0.001, 0.0123, 0.01, 0.02, 0.0312, 0.05, 0.07, 0.1)
+SLOW = LatencySummary(9, 100.0, 100.1, 110.2, 111.3, 112.4, 113.5, 114.6, 7200.0)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

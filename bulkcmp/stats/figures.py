@@ -1,0 +1,314 @@
+"""The figures of a load test: fed with records, live or from a file, they are the same.
+
+Everything is counted twice apart: what was measured, and the warm-up. Nothing here grows with the
+length of a run beyond what `Series` and `Histogram` are bounded to.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from bulkcmp.errors import Loss
+from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.stats.health import Health, Pulse
+from bulkcmp.stats.histogram import Histogram
+from bulkcmp.stats.record import (
+    Drop,
+    End,
+    Ending,
+    Exchange,
+    Level,
+    Record,
+    TransactionRecord,
+)
+from bulkcmp.stats.series import Series
+from bulkcmp.stats.tally import Tally
+
+TRANSACTION_METRICS: Final = ("response", "service", "lag", "crypto", "network")
+"""`crypto` is our own work on a transaction's messages, `network` the sum of its exchanges."""
+
+EXCHANGE_METRICS: Final = ("total", "connect", "tls", "first_byte")
+"""Phases of an exchange: `connect` until the connection is made, `tls` until it is secured,
+`first_byte` from the last byte sent to the first one of the answer, `total` all of it."""
+
+Pair: TypeAlias = tuple[str, str, Loss | None]
+"""Names of a request and of its answer; or why none came."""
+
+
+def pair_name(pair: Pair) -> str:
+    """`ir/ip`, or `ir: no answer in time`."""
+    request, answer, loss = pair
+    return f"{request}/{answer or '?'}" if loss is None else f"{request}: {loss.value}"
+
+
+class Latencies:
+    """A histogram for each metric of transactions."""
+
+    __slots__ = TRANSACTION_METRICS
+
+    def __init__(self) -> None:
+        self.response = Histogram()
+        self.service = Histogram()
+        self.lag = Histogram()
+        self.crypto = Histogram()
+        self.network = Histogram()
+
+    def add(self, record: TransactionRecord) -> None:
+        self.response.record(record.response)
+        self.service.record(record.service)
+        self.lag.record(record.lag)
+        self.crypto.record(record.crypto)
+        self.network.record(sum(max(0.0, one.finished - one.started) for one in record.exchanges))
+
+    def merge(self, other: "Latencies") -> None:
+        for metric in TRANSACTION_METRICS:
+            getattr(self, metric).merge(getattr(other, metric))
+
+
+class OperationFigures:
+    """The transactions of one operation, or of all.
+
+    Attributes:
+        ok, failed: latencies of transactions that reached what the user asked for, and of others.
+        outcomes: requests by outcome class and reason; fail_info: by name of the bit.
+        details: what was said of the first request of an outcome class and reason that failed.
+        requests, certificates, attempts: sums over the transactions.
+    """
+
+    def __init__(self) -> None:
+        self.ok = Latencies()
+        self.failed = Latencies()
+        self.outcomes = Tally()
+        self.fail_info: Counter[str] = Counter()
+        self.details: dict[tuple[OutcomeClass, str], str] = {}
+        self.requests = 0
+        self.certificates = 0
+        self.attempts = 0
+
+    @property
+    def finished(self) -> int:
+        return self.ok.service.count + self.failed.service.count
+
+    def add(self, record: TransactionRecord) -> None:
+        (self.ok if record.is_ok else self.failed).add(record)
+        self.certificates += record.certificates
+        self.attempts += record.attempts
+        for ending in record.endings:
+            self._end(ending)
+
+    def _end(self, ending: Ending) -> None:
+        self.requests += ending.requests
+        self.outcomes.add(ending.outcome, ending.reason, ending.requests)
+        for name in ending.fail_info:
+            self.fail_info[name] += ending.requests
+        if not ending.outcome.is_done:
+            self.details.setdefault((ending.outcome, ending.reason), ending.detail)
+
+    def merge(self, other: "OperationFigures") -> None:
+        self.ok.merge(other.ok)
+        self.failed.merge(other.failed)
+        for one in other.outcomes.counts():
+            self.outcomes.add(one.outcome, one.reason, one.count)
+        self.fail_info.update(other.fail_info)
+        for kind, detail in other.details.items():
+            self.details.setdefault(kind, detail)
+        self.requests += other.requests
+        self.certificates += other.certificates
+        self.attempts += other.attempts
+
+
+class PairFigures:
+    """The exchanges of one kind of message with one kind of answer."""
+
+    __slots__ = (*EXCHANGE_METRICS, "octets_received", "octets_sent")
+
+    def __init__(self) -> None:
+        self.total = Histogram()
+        self.connect = Histogram()
+        self.tls = Histogram()
+        self.first_byte = Histogram()
+        self.octets_sent = 0
+        self.octets_received = 0
+
+    def add(self, exchange: Exchange) -> None:
+        self.total.record(max(0.0, exchange.finished - exchange.started))
+        if exchange.connected is not None:
+            reached = exchange.connected if exchange.reached is None else exchange.reached
+            self.connect.record(max(0.0, reached - exchange.started))
+            if exchange.reached is not None:
+                self.tls.record(max(0.0, exchange.connected - exchange.reached))
+        if exchange.sent is not None and exchange.first_byte is not None:
+            self.first_byte.record(max(0.0, exchange.first_byte - exchange.sent))
+        self.octets_sent += exchange.octets_sent
+        self.octets_received += exchange.octets_received
+
+
+class Part:
+    """What was measured, or the warm-up.
+
+    Attributes:
+        operations, pairs: each with what it had of transactions and exchanges.
+        lifecycles: those that were begun, by name.
+        dropped: lifecycles that were not.
+        series: what happened when.
+    """
+
+    def __init__(self) -> None:
+        self.operations: dict[Operation, OperationFigures] = {}
+        self.pairs: dict[Pair, PairFigures] = {}
+        self.lifecycles: Counter[str] = Counter()
+        self.dropped = 0
+        self.series = Series()
+
+    def add(self, record: TransactionRecord, offset: float) -> None:
+        figures = self.operations.get(record.operation)
+        if figures is None:
+            figures = self.operations[record.operation] = OperationFigures()
+        figures.add(record)
+        if record.step == 0:
+            self.lifecycles[record.lifecycle] += 1
+        for exchange in record.exchanges:
+            pair = exchange.request, exchange.answer, exchange.loss
+            kind = self.pairs.get(pair)
+            if kind is None:
+                kind = self.pairs[pair] = PairFigures()
+            kind.add(exchange)
+        self.series.add(record, offset)
+
+    def drop(self, record: Drop, offset: float) -> None:
+        self.dropped += 1
+        self.series.drop(record, offset)
+
+    def all_operations(self) -> OperationFigures:
+        """The operations together; merging histograms loses nothing."""
+        together = OperationFigures()
+        for operation in self.operations.values():
+            together.merge(operation)
+        return together
+
+
+class Figures:
+    """The figures of one run, or of several that `begin` one after the other.
+
+    Attributes:
+        measured, warm_up: what the records came to, apart.
+        health: of the generator's processes.
+        abandoned: transactions that were given up without an outcome.
+        interrupted, aborted: one of the runs was.
+        ended: each of the runs has said that it came to its end; where it did not, it was killed,
+            or goes on.
+    """
+
+    def __init__(self) -> None:
+        self.measured = Part()
+        self.warm_up = Part()
+        self.health = Health()
+        self.abandoned = 0
+        self.interrupted = False
+        self.aborted = False
+        self._offset = 0.0
+        self._runs: list[_Span] = []
+        self._levels: dict[str, Level] = {}
+
+    def begin(self, warm_up: float, offset: float = 0.0) -> None:
+        """The records that follow are those of a run.
+
+        Args:
+            warm_up: seconds from its beginning that are not measured.
+            offset: seconds from the beginning of the first run to that of this one.
+        """
+        self._offset = offset
+        self._runs.append(_Span(offset, warm_up))
+        self._levels.clear()
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        span = self._runs[-1]
+        match record:
+            case TransactionRecord():
+                part = self.warm_up if record.warm_up else self.measured
+                part.add(record, self._offset)
+                span.reach(record.finished)
+            case Drop():
+                (self.warm_up if record.warm_up else self.measured).drop(record, self._offset)
+                span.reach(record.at)
+            case Pulse():
+                self.health.add(record)
+                span.reach(record.at)
+            case Level():
+                self._levels[record.process] = record
+                span.reach(record.at)
+            case End():
+                self.abandoned += record.abandoned
+                self.interrupted = self.interrupted or record.interrupted
+                self.aborted = self.aborted or record.aborted
+                span.end(record.at)
+                self._levels.clear()
+
+    def feed(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.add(record)
+
+    @property
+    def ended(self) -> bool:
+        return all(span.ended for span in self._runs)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that were measured: those of runs side by side count once."""
+        return _union((run.measured_from, run.until) for run in self._runs)
+
+    @property
+    def warm_up_seconds(self) -> float:
+        return _union((run.offset, min(run.measured_from, run.until)) for run in self._runs)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first run began."""
+        return max((run.until for run in self._runs), default=0.0)
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions under way, as the workers last told."""
+        return sum(level.in_flight for level in self._levels.values())
+
+    @property
+    def waiting(self) -> int:
+        """Arrivals that are due and not begun, as the workers last told."""
+        return sum(level.waiting for level in self._levels.values())
+
+    def timeline(self) -> Series:
+        """Warm-up and measured part on one line."""
+        both = Series()
+        both.merge(self.warm_up.series)
+        both.merge(self.measured.series)
+        return both
+
+
+class _Span:
+    """When a run went on."""
+
+    def __init__(self, offset: float, warm_up: float) -> None:
+        self.offset = offset
+        self.measured_from = offset + warm_up
+        self.until = offset
+        self.ended = False
+
+    def reach(self, at: float) -> None:
+        if self.offset + at > self.until:
+            self.until = self.offset + at
+
+    def end(self, at: float) -> None:
+        self.reach(at)
+        self.ended = True
+
+
+def _union(spans: Iterable[tuple[float, float]]) -> float:
+    """The length of what the intervals cover together."""
+    total, reached = 0.0, 0.0
+    for begin, end in sorted(spans):
+        begin = max(begin, reached)
+        if end > begin:
+            total += end - begin
+            reached = end
+    return total

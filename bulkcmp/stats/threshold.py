@@ -1,0 +1,239 @@
+"""Thresholds: what must hold of a load test's figures, as a user writes it.
+
+    p95(ir.response) < 500ms
+    p50(service) < 80ms
+    max(kur.failed.response) < 30s
+    p99(certConf/pkiconf.total) < 100ms
+    rate(ok) > 200
+    rate(ir.ok) >= 150
+    share(failed) < 0.1%
+    count(dropped) <= 10
+    abort share(failed) < 50%
+    abort after 30s p95(response) < 10s
+
+Latencies are those of transactions that reached what the user asked for, unless `failed` says
+otherwise; rates are per second that was measured; the warm-up counts for nothing.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+from typing import Final
+
+from bulkcmp.errors import InputError
+from bulkcmp.model import Operation
+from bulkcmp.stats.figures import (
+    EXCHANGE_METRICS,
+    TRANSACTION_METRICS,
+    Figures,
+    OperationFigures,
+    pair_name,
+)
+from bulkcmp.stats.histogram import Histogram
+
+GRAMMAR: Final = """[abort [after TIME]] FUNCTION(WHAT) < <= > >= VALUE
+FUNCTION(WHAT) is one of
+  p50 p95 p99.9 … min mean max (LATENCY)            VALUE with us, ms, s, m or h
+  rate(COUNT)                                       VALUE per second
+  share(COUNT)                                      VALUE with %
+  count(COUNT)                                      VALUE
+LATENCY is [OPERATION.][failed.] response, service, lag, crypto or network;
+  or MESSAGE/ANSWER. total, connect, tls or first_byte, such as ir/ip.first_byte
+COUNT is [OPERATION.] ok, failed, finished or certificates; or dropped or abandoned
+OPERATION is ir, cr, p10cr, kur or rr"""
+
+_HINT: Final = "for example p95(ir.response) < 500ms, rate(ok) > 200 or share(failed) < 0.1%"
+
+_COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
+_TIMES: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER: Final = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_EXPRESSION: Final = re.compile(
+    rf"(?P<abort>abort\s+(?:after\s+(?P<after>{_NUMBER})(?P<after_unit>us|ms|s|m|h)\s+)?)?"
+    r"(?P<function>[a-z]+)(?P<q>\d+(?:\.\d+)?)?\s*\(\s*(?P<what>[^()\s]+)\s*\)\s*"
+    rf"(?P<comparison><=|>=|<|>)\s*(?P<value>{_NUMBER})\s*(?P<unit>\S*)"
+)
+_TOTALS: Final = ("ok", "failed", "finished", "certificates")
+_OTHERS: Final = ("dropped", "abandoned")
+_OPERATIONS: Final = tuple(operation.value for operation in Operation)
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One threshold.
+
+    Attributes:
+        text: as the user wrote it.
+        function: `p`, `min`, `mean`, `max`, `rate`, `share` or `count`.
+        q: the percentile of `p`.
+        what: whose figure.
+        comparison: `<`, `<=`, `>` or `>=`.
+        limit: seconds, per second, a share of 1, or a count.
+        abort: the run ends where it does not hold, even before its time.
+        after: seconds that must have been measured before that.
+    """
+
+    text: str
+    function: str
+    q: float
+    what: str
+    comparison: str
+    limit: float
+    abort: bool = False
+    after: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Threshold":
+        """Read one, in the grammar of `GRAMMAR`.
+
+        Raises:
+            InputError: it is none.
+        """
+        match = _EXPRESSION.fullmatch(text.strip())
+        if match is None:
+            raise InputError(f"{text!r} is not a threshold", hint=_HINT)
+        function, q, what = match["function"], match["q"], match["what"]
+        if (function == "p") != (q is not None) or function not in _UNITS:
+            raise InputError(
+                f"{text!r}: there is no function {function + (q or '')!r}",
+                hint="functions are p50, p99.9 and so on, min, mean, max, rate, share, count",
+            )
+        if q is not None and not 0 <= float(q) <= 100:
+            raise InputError(f"{text!r}: a percentile is between 0 and 100", hint=_HINT)
+        units = _UNITS[function]
+        if match["unit"] not in units:
+            raise InputError(
+                f"{text!r}: {match['unit'] or 'no unit'!r} is no unit of {function}",
+                hint="units are " + ", ".join(unit or "none" for unit in units),
+            )
+        _check_what(text, function, what)
+        return cls(
+            text.strip(),
+            function,
+            float(q or 0),
+            what,
+            match["comparison"],
+            float(match["value"]) * units[match["unit"]],
+            match["abort"] is not None,
+            float(match["after"]) * _TIMES[match["after_unit"]] if match["after"] else 0.0,
+        )
+
+    @property
+    def is_latency(self) -> bool:
+        """Its figure is in seconds."""
+        return self.function in _LATENCY_FUNCTIONS
+
+    def value(self, figures: Figures) -> float | None:
+        """What it is compared with; None where there is nothing to take it from."""
+        if self.is_latency:
+            histogram = _latencies(self.what, figures)
+            if self.function == "p":
+                return histogram.percentile(self.q)
+            figure: float | None = getattr(histogram, self.function)
+            return figure
+        count, whole = _counts(self.what, figures)
+        if self.function == "count":
+            return float(count)
+        if self.function == "rate":
+            return count / figures.seconds if figures.seconds > 0 else None
+        return count / whole if whole else None
+
+    def verdict(self, figures: Figures) -> "Verdict":
+        """Whether it holds; what has no value does not."""
+        value = self.value(figures)
+        held = value is not None and _COMPARISONS[self.comparison](value, self.limit)
+        return Verdict(self, value, held)
+
+    def aborts(self, figures: Figures) -> bool:
+        """Whether a run that goes on must end: there is a value, and it does not hold."""
+        if not self.abort or figures.seconds < self.after:
+            return False
+        verdict = self.verdict(figures)
+        return verdict.value is not None and not verdict.held
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a threshold.
+
+    Attributes:
+        value: in the unit of `Threshold.limit`; None where there was nothing to measure.
+    """
+
+    threshold: Threshold
+    value: float | None
+    held: bool
+
+
+_LATENCY_FUNCTIONS: Final = ("p", "min", "mean", "max")
+_UNITS: Final[dict[str, dict[str, float]]] = {
+    **dict.fromkeys(_LATENCY_FUNCTIONS, _TIMES),
+    "rate": {"": 1.0, "/s": 1.0},
+    "share": {"%": 0.01, "": 1.0},
+    "count": {"": 1.0},
+}
+
+
+def _check_what(text: str, function: str, what: str) -> None:
+    *before, last = what.split(".")
+    if function in _LATENCY_FUNCTIONS:
+        if before and "/" in before[0]:
+            known = len(before) == 1 and last in EXCHANGE_METRICS
+        else:
+            if before and before[0] in _OPERATIONS:
+                del before[0]
+            known = before in ([], ["failed"]) and last in TRANSACTION_METRICS
+        names = "latencies are response, service, lag, crypto, network, and of an exchange total,"
+        names += " connect, tls, first_byte"
+    else:
+        of_all = not before and last in (*_TOTALS, *_OTHERS)
+        known = of_all or (before[:1] in ([one] for one in _OPERATIONS) and last in _TOTALS)
+        known = known and len(before) <= 1
+        names = f"counts are {', '.join((*_TOTALS, *_OTHERS))}"
+    if not known:
+        raise InputError(f"{text!r}: {function} has no {what!r}", hint=f"{names}; {_HINT}")
+
+
+def _operation(what: list[str], figures: Figures) -> OperationFigures:
+    if what and what[0] in _OPERATIONS:
+        return figures.measured.operations.get(Operation(what[0])) or OperationFigures()
+    return figures.measured.all_operations()
+
+
+def _latencies(what: str, figures: Figures) -> Histogram:
+    *before, metric = what.split(".")
+    if before and "/" in before[0]:
+        for pair, exchanges in figures.measured.pairs.items():
+            if pair_name(pair) == before[0]:
+                histogram: Histogram = getattr(exchanges, metric)
+                return histogram
+        return Histogram()
+    operation = _operation(before, figures)
+    of_kind: Histogram = getattr(operation.failed if "failed" in before else operation.ok, metric)
+    return of_kind
+
+
+def _counts(what: str, figures: Figures) -> tuple[int, int]:
+    """A count, and what it is a share of."""
+    *before, name = what.split(".")
+    operation = _operation(before, figures)
+    ok, finished = operation.ok.service.count, operation.finished
+    match name:
+        case "ok":
+            return ok, finished
+        case "failed":
+            return finished - ok, finished
+        case "finished":
+            return finished, finished
+        case "certificates":
+            return operation.certificates, operation.requests
+        case "dropped":
+            dropped = figures.measured.dropped
+            return dropped, dropped + figures.measured.lifecycles.total()
+        case _:
+            return figures.abandoned, figures.abandoned + finished

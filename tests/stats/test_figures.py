@@ -1,0 +1,179 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcmp.errors import Loss
+from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.stats.figures import Figures, pair_name
+from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.histogram import RELATIVE_ERROR
+from bulkcmp.stats.record import Drop, End, Ending, Level, Record
+from tests.stats.records import OK, REJECTED, exchange, lost, transaction
+
+
+def figures_of(*records: Record, warm_up: float = 0.0) -> Figures:
+    figures = Figures()
+    figures.begin(warm_up)
+    figures.feed(records)
+    return figures
+
+
+def test_operations_stand_apart_and_together() -> None:
+    figures = figures_of(
+        transaction(0, 0, 1),
+        transaction(1, 1, 3, operation=Operation.KUR, step=1),
+        transaction(1, 1, 2, REJECTED, certificates=0),
+    )
+    measured = figures.measured
+    assert set(measured.operations) == {Operation.IR, Operation.KUR}
+    assert measured.operations[Operation.IR].finished == 2
+    together = measured.all_operations()
+    assert (together.ok.service.count, together.failed.service.count) == (2, 1)
+    assert (together.certificates, together.requests, together.attempts) == (2, 3, 3)
+    # a second step is no further lifecycle
+    assert measured.lifecycles == {"life": 2}
+
+
+def test_successes_are_apart_from_failures() -> None:
+    figures = figures_of(transaction(0, 0, 1), transaction(0, 0, 60, REJECTED))
+    operation = figures.measured.all_operations()
+    assert operation.ok.response.max == 1
+    assert operation.failed.response.min == 60
+
+
+def test_response_counts_from_the_plan() -> None:
+    latencies = figures_of(transaction(1, 4, 6)).measured.all_operations().ok
+    assert (latencies.lag.max, latencies.service.max, latencies.response.max) == (3, 2, 5)
+
+
+def test_a_transaction_of_which_a_request_failed_is_not_ok() -> None:
+    operation = figures_of(
+        transaction(0, 0, 1, replace(OK, requests=9), REJECTED, certificates=9)
+    ).measured.all_operations()
+    assert operation.failed.service.count == 1
+    assert operation.outcomes.count(OutcomeClass.ISSUED, "") == 9
+    assert operation.outcomes.count(OutcomeClass.REJECTED, "badPOP") == 1
+    assert operation.fail_info == {"badPOP": 1}
+    assert operation.details == {(OutcomeClass.REJECTED, "badPOP"): "no (badPOP)"}
+
+
+def test_the_first_detail_of_a_kind_stays() -> None:
+    figures = figures_of(
+        transaction(0, 0, 1, replace(REJECTED, detail="first")),
+        transaction(0, 0, 1, replace(REJECTED, detail="second"), operation=Operation.CR),
+        transaction(0, 0, 1, replace(REJECTED, detail="third")),
+    )
+    assert list(figures.measured.all_operations().details.values()) == ["first"]
+
+
+def test_exchanges_are_counted_by_what_was_sent_and_what_came() -> None:
+    figures = figures_of(
+        transaction(
+            0, 0, 5, exchanges=(exchange("ir", "ip", 0, 0.5), exchange("certConf", "pkiconf", 1, 2))
+        ),
+        transaction(0, 0, 5, exchanges=(lost("ir", 0, 3), exchange("ir", "ip", 3, 5))),
+    )
+    pairs = {pair_name(pair): kind for pair, kind in figures.measured.pairs.items()}
+    assert {name: kind.total.count for name, kind in pairs.items()} == {
+        "ir/ip": 2,
+        "certConf/pkiconf": 1,
+        f"ir: {Loss.TIMEOUT.value}": 1,
+    }
+    asked = pairs["ir/ip"]
+    assert asked.connect.max == pytest.approx(0.001)
+    assert asked.tls.max == pytest.approx(0.002)
+    assert asked.first_byte.min == pytest.approx(0.495)
+    assert (asked.octets_sent, asked.octets_received) == (1400, 2400)
+    network = figures.measured.all_operations().ok.network
+    assert (network.min, network.max) == (1.5, 5)
+
+
+def test_a_plain_connection_has_no_tls_phase_and_a_reused_one_no_connect_phase() -> None:
+    plain = replace(exchange("ir", "ip", 0, 1), reached=None)
+    reused = replace(plain, connected=None)
+    figures = figures_of(transaction(0, 0, 1, exchanges=(plain, reused)))
+    (kind,) = figures.measured.pairs.values()
+    assert (kind.connect.count, kind.tls.count, kind.total.count) == (1, 0, 2)
+    assert kind.connect.max == pytest.approx(0.003)
+
+
+def test_the_warm_up_counts_for_nothing_else() -> None:
+    figures = figures_of(
+        transaction(0, 0, 9, warm_up=True),
+        transaction(6, 6, 7),
+        Drop(2, "life", 1, 1, True),
+        Drop(3, "life", 8, 8, False),
+        End(15),
+        warm_up=5,
+    )
+    assert figures.measured.all_operations().ok.service.max == 1
+    assert figures.warm_up.all_operations().ok.service.max == 9
+    assert (figures.warm_up.dropped, figures.measured.dropped) == (1, 1)
+    assert (figures.warm_up_seconds, figures.seconds, figures.elapsed) == (5, 10, 15)
+    assert figures.timeline().intervals()[-1].at == 9
+
+
+def test_runs_side_by_side_count_their_time_once() -> None:
+    figures = Figures()
+    for offset in (0.0, 5.0, 100.0):
+        figures.begin(2.0, offset)
+        figures.feed([transaction(3, 3, 4), End(10)])
+    assert figures.measured.all_operations().finished == 3
+    # 2 to 15, and 102 to 110
+    assert figures.seconds == 13 + 8
+    assert [one.at for one in figures.timeline().intervals() if one.ok] == [4, 9, 104]
+
+
+def test_a_run_is_over_when_it_says_so() -> None:
+    figures = figures_of(transaction(0, 0, 1))
+    assert not figures.ended
+    figures.add(End(4, abandoned=2, interrupted=True))
+    assert (figures.ended, figures.abandoned, figures.interrupted, figures.aborted) == (
+        True, 2, True, False,
+    )  # fmt: skip
+
+
+def test_workers_tell_how_much_is_under_way() -> None:
+    figures = figures_of(
+        Level("worker 1", 1, 5, 1), Level("worker 2", 1, 7), Level("worker 1", 2, 4)
+    )
+    assert (figures.in_flight, figures.waiting) == (11, 0)
+    figures.add(End(3))
+    assert figures.in_flight == 0
+
+
+def test_the_generator_is_looked_after() -> None:
+    figures = figures_of(Pulse("worker 1", 1.0, 1.0, 0.95, 0.0))
+    (process,) = figures.health.processes()
+    assert process.saturated == 1
+
+
+@given(st.permutations(range(30)))
+def test_the_order_of_records_does_not_matter(order: list[int]) -> None:
+    records = [
+        transaction(at, at + 0.1, at * 1.1 + 0.2, OK if at % 7 else REJECTED) for at in range(30)
+    ]
+    shuffled = figures_of(*(records[place] for place in order))
+    straight = figures_of(*records)
+    assert shuffled.timeline().intervals() == straight.timeline().intervals()
+    assert (
+        shuffled.measured.all_operations().ok.response
+        == straight.measured.all_operations().ok.response
+    )
+
+
+def test_percentiles_of_several_operations_are_those_of_all_their_values() -> None:
+    # the mean of the operations' medians would be 5.05
+    quick = [transaction(0, 0, 0.1) for _ in range(900)]
+    slow = [transaction(0, 0, 10, operation=Operation.RR) for _ in range(100)]
+    response = figures_of(*quick, *slow).measured.all_operations().ok.response
+    assert response.percentile(50) == pytest.approx(0.1, rel=RELATIVE_ERROR)
+    assert response.percentile(95) == 10
+
+
+def test_an_ending_of_two_bits_counts_for_both() -> None:
+    both = Ending(OutcomeClass.REJECTED, "badAlg, badPOP", ("badAlg", "badPOP"))
+    operation = figures_of(transaction(0, 0, 1, both)).measured.all_operations()
+    assert operation.fail_info == {"badAlg": 1, "badPOP": 1}

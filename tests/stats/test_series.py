@@ -1,0 +1,94 @@
+import tracemalloc
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkcmp.model import OutcomeClass
+from bulkcmp.stats.record import Drop
+from bulkcmp.stats.series import MOST_INTERVALS, Series
+from tests.stats.records import REJECTED, transaction
+
+
+def test_every_interval_says_what_happened_in_it() -> None:
+    series = Series()
+    series.add(transaction(0.5, 0.6, 3.2))
+    series.add(transaction(0.9, 1.1, 1.2, REJECTED))
+    series.drop(Drop(2, "life", 1.5, 1.5, False))
+    first, second, third, fourth = series.intervals()
+    assert [one.at for one in series.intervals()] == [0, 1, 2, 3]
+    assert (first.planned, first.started, first.finished, first.in_flight) == (2, 1, 0, 1)
+    assert (second.planned, second.started, second.failed, second.dropped) == (1, 1, 1, 1)
+    assert second.failures == ((OutcomeClass.REJECTED, 1),)
+    assert (third.finished, third.in_flight) == (0, 1)
+    assert (fourth.ok, fourth.in_flight) == (1, 0)
+    assert (fourth.service.max, fourth.response.max) == (3.2 - 0.6, 3.2 - 0.5)
+
+
+def test_the_newest_intervals_know_what_is_under_way() -> None:
+    series = Series()
+    series.add(transaction(0.5, 0.6, 9.2))
+    series.add(transaction(8.5, 8.6, 8.7))
+    newest = series.intervals(2)
+    assert [(one.at, one.in_flight) for one in newest] == [(8, 1), (9, 0)]
+
+
+def test_an_empty_series_has_no_interval() -> None:
+    assert Series().intervals() == ()
+
+
+@given(st.lists(st.floats(0, 3 * MOST_INTERVALS), min_size=1, max_size=40))
+def test_intervals_that_become_longer_lose_nothing(instants: list[float]) -> None:
+    series = Series()
+    for at in instants:
+        series.add(transaction(at, at, at + 0.25))
+    intervals = series.intervals()
+    assert len(intervals) <= MOST_INTERVALS
+    assert sum(one.ok for one in intervals) == len(instants)
+    assert sum(one.response.count for one in intervals) == len(instants)
+    assert intervals[-1].in_flight == 0
+
+
+@given(
+    st.lists(st.floats(0, 2 * MOST_INTERVALS), min_size=1, max_size=20),
+    st.lists(st.floats(0, 2 * MOST_INTERVALS), max_size=20),
+)
+def test_merged_parts_are_the_whole(here: list[float], there: list[float]) -> None:
+    parts, whole = [], Series()
+    for instants in (here, there):
+        parts.append(Series())
+        for at in instants:
+            parts[-1].add(transaction(at, at, at + 0.25))
+            whole.add(transaction(at, at, at + 0.25))
+    merged = Series()
+    for part in parts:
+        merged.merge(part)
+    assert merged.seconds == whole.seconds
+    assert merged.intervals() == whole.intervals()
+
+
+def test_late_records_of_an_interval_that_was_packed_are_counted() -> None:
+    series = Series()
+    for at in range(100):
+        series.add(transaction(at, at, at + 0.5))
+    series.add(transaction(1, 1, 1.75))
+    early = series.intervals()[1]
+    assert (early.ok, early.response.max) == (2, 0.75)
+
+
+def test_a_soak_does_not_grow() -> None:
+    series = Series()
+
+    def hour(number: int) -> None:
+        for at in range(number * 3600, (number + 1) * 3600):
+            series.add(transaction(at, at, at + 0.001 * (1 + at % 97)))
+
+    hour(0)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for number in range(1, 4):
+        hour(number)
+    after = tracemalloc.take_snapshot()
+    tracemalloc.stop()
+    grown = sum(change.size_diff for change in after.compare_to(before, "filename"))
+    # longer intervals hold more values each, in fewer intervals
+    assert grown < 4_000_000

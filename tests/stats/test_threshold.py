@@ -1,0 +1,142 @@
+import pytest
+
+from bulkcmp.errors import InputError
+from bulkcmp.model import Operation
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import Drop, End
+from bulkcmp.stats.threshold import Threshold
+from tests.stats.records import REJECTED, exchange, transaction
+
+
+def figures() -> Figures:
+    """100 ir of 0.1 s each after a lag of 1 s, 20 kur of 0.4 s, 5 failed ir of 30 s, in 50 s."""
+    made = Figures()
+    made.begin(warm_up=10)
+    made.add(transaction(0, 0, 9, warm_up=True))
+    for number in range(100):
+        made.add(
+            transaction(
+                10, 11, 11.1, arrival=number, exchanges=(exchange("ir", "ip", 11, 11.0625),)
+            )
+        )
+    for _ in range(20):
+        made.add(transaction(12, 12, 12.4, operation=Operation.KUR, step=1))
+    for _ in range(5):
+        made.add(transaction(20, 20, 50, REJECTED, certificates=0))
+    for _ in range(15):
+        made.add(Drop(0, "life", 20, 20, False))
+    made.add(End(60, abandoned=3))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("p50(ir.response) < 500ms", 1.1),
+        ("p50(ir.service) < 500ms", 0.1),
+        ("p99.9(response) < 1s", 1.1),
+        ("min(service) > 90ms", 0.1),
+        ("mean(kur.lag) < 1us", 0.0),
+        ("max(failed.service) < 1m", 30.0),
+        ("max(ir.failed.response) < 1h", 30.0),
+        ("max(crypto) < 5ms", 0.002),
+        ("max(ir.network) < 100ms", 0.0625),
+        ("p95(ir/ip.total) < 100ms", 0.0625),
+        ("p95(ir/ip.connect) < 100ms", 0.001),
+        ("p95(ir/ip.tls) < 100ms", 0.002),
+        ("p95(ir/ip.first_byte) < 100ms", 0.0575),
+        ("rate(ok) > 200", 2.4),
+        ("rate(kur.finished) >= 0.4/s", 0.4),
+        ("rate(certificates) > 1", 2.4),
+        ("share(failed) < 0.1%", 0.04),
+        ("share(ir.failed) <= 5%", 5 / 105),
+        ("share(certificates) > .9", 120 / 125),
+        ("share(dropped) < 5%", 15 / 120),
+        ("share(abandoned) < 5%", 3 / 128),
+        ("count(finished) >= 125", 125),
+        ("count(ir.ok) > 99", 100),
+        ("abort after 30s count(dropped) < 20", 15),
+    ],
+)
+def test_value(text: str, value: float) -> None:
+    found = Threshold.parse(text).value(figures())
+    assert found == pytest.approx(value, rel=0.004, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("count(ok) < 120", False),
+        ("count(ok) <= 120", True),
+        ("count(ok) > 120", False),
+        ("count(ok) >= 120", True),
+        ("share(failed) < 4.1%", True),
+        ("share(failed) < 3.9%", False),
+        # nothing of it was measured: that is no proof
+        ("p95(rr.response) < 1h", False),
+        ("share(rr.failed) < 100%", False),
+        ("p95(rr/rp.total) < 1h", False),
+    ],
+)
+def test_verdict(text: str, held: bool) -> None:
+    assert Threshold.parse(text).verdict(figures()).held is held
+
+
+def test_a_rate_needs_time() -> None:
+    empty = Figures()
+    empty.begin(0)
+    assert Threshold.parse("rate(ok) > 1").verdict(empty).value is None
+
+
+@pytest.mark.parametrize(
+    ("text", "aborts"),
+    [
+        ("abort share(failed) < 1%", True),
+        ("abort share(failed) < 10%", False),
+        ("abort after 50s share(failed) < 1%", True),
+        ("abort after 51s share(failed) < 1%", False),
+        ("share(failed) < 1%", False),
+        ("abort p95(rr.response) < 1s", False),
+    ],
+)
+def test_abort(text: str, aborts: bool) -> None:
+    assert Threshold.parse(text).aborts(figures()) is aborts
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is not a threshold"),
+        ("p95 < 1s", "is not a threshold"),
+        ("p95(response) = 1s", "is not a threshold"),
+        ("p95(response) < fast", "is not a threshold"),
+        ("p95(response) < 1s < 2s", "is not a threshold"),
+        ("after 3s p95(response) < 1s", "is not a threshold"),
+        ("p(response) < 1s", "no function 'p'"),
+        ("rate5(ok) < 1", "no function 'rate5'"),
+        ("median(response) < 1s", "no function 'median'"),
+        ("p100.1(response) < 1s", "between 0 and 100"),
+        ("p95(response) < 5", "'no unit' is no unit of p"),
+        ("p95(response) < 5%", "'%' is no unit of p"),
+        ("rate(ok) > 5ms", "'ms' is no unit of rate"),
+        ("p95(ok) < 5s", "p has no 'ok'"),
+        ("p95(genm.response) < 5s", "p has no 'genm.response'"),
+        ("p95(failed.ir.response) < 5s", "p has no"),
+        ("p95(ir/ip.response) < 5s", "p has no"),
+        ("p95(ir/ip.failed.total) < 5s", "p has no"),
+        ("rate(response) > 5", "rate has no 'response'"),
+        ("rate(ir.dropped) > 5", "rate has no 'ir.dropped'"),
+        ("rate(ir.kur.ok) > 5", "rate has no 'ir.kur.ok'"),
+    ],
+)
+def test_what_is_no_threshold_is_told(text: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Threshold.parse(text)
+    assert told in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_threshold_keeps_its_text() -> None:
+    threshold = Threshold.parse("  abort after 1.5m  p95( ir.response ) <= 250 ms ")
+    assert threshold.text == "abort after 1.5m  p95( ir.response ) <= 250 ms"
+    assert (threshold.after, threshold.limit, threshold.q) == (90.0, 0.25, 95.0)
