@@ -3,12 +3,47 @@
 Instants are seconds since the run began, on one monotonic clock; they never come from a wall clock.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from bulkcmp.errors import Loss
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 from bulkcmp.stats.health import Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a load test was to do, how and where; it stands before its records.
+
+    Attributes:
+        tool_version: bulkcmp's.
+        began_at: wall clock at the run's beginning, UTC.
+        scenario: its name; description: what it is for, may be empty.
+        server: URL, without a user and a password.
+        shape: the load in one line for a human.
+        keys: where the keys come from, in words.
+        warm_up: seconds from the beginning whose figures stand apart.
+        thresholds: what must hold (`bulkcmp.stats.threshold`).
+        seed: of all chance.
+        workers: processes that made the load.
+        settings: name and value of whatever else was set; no secret is among them.
+        environment: name and value of what the machine and its software are.
+    """
+
+    tool_version: str
+    began_at: dt.datetime
+    scenario: str
+    server: str
+    shape: str
+    keys: str
+    description: str = ""
+    warm_up: float = 0.0
+    thresholds: tuple[str, ...] = ()
+    seed: int = 0
+    workers: int = 1
+    settings: tuple[tuple[str, str], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkcmp.errors import Loss
@@ -150,6 +150,7 @@ def test_the_generator_is_looked_after() -> None:
     assert process.saturated == 1
 
 
+@settings(deadline=None)
 @given(st.permutations(range(30)))
 def test_the_order_of_records_does_not_matter(order: list[int]) -> None:
     records = [

@@ -1,6 +1,6 @@
 import tracemalloc
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkcmp.model import OutcomeClass
@@ -36,6 +36,7 @@ def test_an_empty_series_has_no_interval() -> None:
     assert Series().intervals() == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 3 * MOST_INTERVALS), min_size=1, max_size=40))
 def test_intervals_that_become_longer_lose_nothing(instants: list[float]) -> None:
     series = Series()
@@ -48,6 +49,7 @@ def test_intervals_that_become_longer_lose_nothing(instants: list[float]) -> Non
     assert intervals[-1].in_flight == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 2 * MOST_INTERVALS), min_size=1, max_size=20),
     st.lists(st.floats(0, 2 * MOST_INTERVALS), max_size=20),

@@ -1,0 +1,161 @@
+import datetime as dt
+import errno
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.model import Operation
+from bulkcmp.outputs.records import RECORDS, SCHEMA, RecordFile, RecordWriter
+from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.record import Drop, End, Level, Record, Run
+from tests.stats.records import REJECTED, exchange, lost, transaction
+
+RUN = Run(
+    "1.2",
+    dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.UTC),
+    "smoke",
+    "http://127.0.0.1:8829/cmp",
+    "10/s for 60 s",
+    "a new key each",
+    warm_up=5.0,
+    thresholds=("rate(ok) > 5",),
+    settings=(("digest", "sha256"),),
+)
+RECORDED: list[Record] = [
+    transaction(0, 0.25, 1.1, exchanges=(exchange("ir", "ip", 0.3, 0.7), lost("certConf", 0.8, 1))),
+    transaction(1, 1, 1.0000000001, REJECTED, operation=Operation.RR, warm_up=True),
+    Drop(3, "life", 2.0, 2.0, False),
+    Pulse("worker 1", 1.0, 1.0, 0.5, 0.001, open_files=7, most_files=1024),
+    Level("worker 1", 1.0, 12, 3),
+    End(9.5, abandoned=1, aborted=True),
+]
+
+
+def write(path: Path, records: list[Record] = RECORDED) -> Path:
+    with RecordWriter(path, RUN) as writer:
+        writer.write(records)
+    return path
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    write(tmp_path / RECORDS)
+    file = RecordFile(tmp_path)
+    assert file.run == RUN
+    assert list(file.records()) == RECORDED
+    # and once more
+    assert list(file.records()) == RECORDED
+
+
+def test_it_is_json_lines_under_gzip_for_the_user_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "records")
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert lines[0]["schema"] == SCHEMA
+    assert [next(iter(line)) for line in lines[1:]] == [
+        "transaction", "transaction", "drop", "pulse", "level", "end",
+    ]  # fmt: skip
+    assert lines[1]["transaction"]["exchanges"][1]["loss"] == "no answer in time"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_flushed_is_read_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    writer = RecordWriter(path, RUN)
+    writer.write(RECORDED[:3])
+    writer.flush()
+    writer.write(RECORDED[3:])
+    assert list(RecordFile(path).records()) == RECORDED[:3]
+    writer.close()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 0.99])
+def test_a_file_that_was_cut_off_gives_its_first_records(tmp_path: Path, share: float) -> None:
+    records: list[Record] = [transaction(at, at, at + at / 7) for at in range(2000)]
+    path = write(tmp_path / "records", records)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    found = list(RecordFile(path).records())
+    assert 100 < len(found) < len(records)
+    assert found == records[: len(found)]
+
+
+def test_what_stands_there_is_not_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path / "records")
+    with pytest.raises(BulkcmpError, match="can't be written: File exists"):
+        RecordWriter(path, RUN)
+    assert list(RecordFile(path).records()) == RECORDED
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    writer = RecordWriter(path, RUN)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, writer._file.fileno())
+    os.close(full)
+    writer.write(RECORDED)
+    with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
+        writer.flush()
+    with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
+        writer.close()
+
+
+def compressed(*lines: object) -> bytes:
+    return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+
+FIRST = {
+    "schema": SCHEMA,
+    "run": {
+        "tool_version": "1",
+        "began_at": "2026-11-27T12:00:00Z",
+        "scenario": "s",
+        "server": "u",
+        "shape": "x",
+        "keys": "k",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"", "no schema in its first line"),
+        (b"id,cmd\n", "its compression is damaged"),
+        (compressed(), "no schema in its first line"),
+        (compressed({"drop": None}), "no schema in its first line"),
+        (compressed({"schema": "bulkcmp/records/9"}), "'bulkcmp/records/9', not"),
+        (compressed({"schema": SCHEMA}), "its schema is"),
+        (compressed(["schema"]), "it is no record: Expected `object`"),
+        (compressed(FIRST, {}), "there is no record"),
+        (compressed(FIRST, {"other": 1}), "unknown field"),
+        (compressed(FIRST, {"drop": {"arrival": "one"}}), "it is no record"),
+        (gzip.compress(b"\xff\xfe\n"), "it is no record"),
+        (compressed(FIRST)[:-8] + b"12345678", "its compression is damaged"),
+        (gzip.compress(bytes(1 << 25)), "a line of it has no end"),
+    ],
+)
+def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told: str) -> None:
+    path = tmp_path / "records"
+    path.write_bytes(octets)
+    with pytest.raises(InputError) as caught:
+        list(RecordFile(path).records())
+    assert told in str(caught.value)
+    assert caught.value.where is not None
+    assert caught.value.where.file == str(path)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't be read: No such file") as caught:
+        RecordFile(tmp_path)
+    assert caught.value.hint
+
+
+def test_a_record_takes_little_space(tmp_path: Path) -> None:
+    records: list[Record] = [
+        transaction(at / 100, at / 100, at / 100 + 0.25, exchanges=(exchange("ir", "ip", 0.5, 1),))
+        for at in range(1000)
+    ]
+    assert write(tmp_path / "records", records).stat().st_size < 100 * len(records)
