@@ -15,9 +15,21 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkcmp.cmp.events import Checkpoint, Part
-from bulkcmp.engine.frame import Done, Frame, Member, Record, Recorded, Started, Task
+from bulkcmp.engine.frame import (
+    Certified,
+    Done,
+    Frame,
+    Member,
+    Record,
+    Recorded,
+    Report,
+    Started,
+    Supply,
+    Task,
+)
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Timings
+from bulkcmp.stats.record import Drop, Ending, Exchange, TransactionRecord
 
 _LENGTH: Final = struct.Struct(">I")
 _CHUNK: Final = 256 * 1024
@@ -109,23 +121,30 @@ _REDUCERS: Final[dict[type, Callable[[Any], tuple[type, tuple[object, ...]]]]] =
         Advanced,
         Begun,
         BegunRow,
+        Certified,
         Checkpoint,
         Done,
+        Drop,
         Ended,
         EndEntity,
+        Ending,
+        Exchange,
         KeySpec,
         Member,
         Outcome,
         Part,
         Record,
         Recorded,
+        Report,
         Started,
+        Supply,
         Task,
         Timings,
+        TransactionRecord,
     )
 }
-"""What is sent for every row: as calls, since the way in which dataclasses with slots pickle
-themselves took more than half of the parent's time."""
+"""What is sent for every row or lifecycle: as calls, since the way in which dataclasses with slots
+pickle themselves took more than half of the parent's time."""
 
 
 def _pickled(frames: Sequence[Frame]) -> bytes:

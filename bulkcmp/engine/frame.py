@@ -1,7 +1,9 @@
 """What parent and workers say to each other.
 
-A worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, each answered by
-`Recorded` once the journal has committed, and reports each row's end. Frames travel in batches.
+In an enrollment a worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, each
+answered by `Recorded` once the journal has committed, and reports each row's end. In a load test it
+gets its `Assignment`, then `Supply`s; from `Begin` on it goes by the clock, and `Report`s. Frames
+travel in batches.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +13,10 @@ from bulkcmp.cmp.request import Credential
 from bulkcmp.errors import Loss
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
-from bulkcmp.model import EndEntity, Profile, Secret
+from bulkcmp.load.scenario import Lifecycle, Shape
+from bulkcmp.model import EndEntity, Operation, OutcomeClass, Profile, Secret
+from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.record import Drop, Level, TransactionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,105 @@ class Drain:
     """Begin nothing more, end what is under way, then end."""
 
 
+# --- load tests -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A worker's part of a load test; the first that it is told.
+
+    Attributes:
+        place: among the workers, from 0; workers: how many there are.
+        lifecycles, seed, warm_up, drain: of the scenario.
+        shape: this worker's share of it.
+        duration: seconds after which nothing begins, None where time does not tell.
+    """
+
+    setup: Setup
+    place: int
+    workers: int
+    lifecycles: tuple[Lifecycle, ...]
+    shape: Shape
+    seed: int
+    duration: float | None
+    warm_up: float
+    drain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker could begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The run begins at this instant, monotonic seconds."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """End entities for one lifecycle.
+
+    Attributes:
+        number: of the lifecycle, from 0 over all workers.
+        members: one, or those whose requests go in one message, as its first step asks for them.
+        keys: PKCS#8 DER of the keys to certify in the further steps, by step and member; None where
+            there is none.
+    """
+
+    number: int
+    members: tuple[Member, ...]
+    keys: tuple[tuple[bytes | None, ...], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """There are no more end entities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certificate that the CA issued or revoked.
+
+    Attributes:
+        arrival: number of its lifecycle.
+        id: of the end entity.
+        outcome: of the transaction.
+    """
+
+    arrival: int
+    id: str
+    cmd: Operation
+    serial: int
+    outcome: OutcomeClass
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened in a load test since the last one.
+
+    Attributes:
+        taken: supplies that a worker used up.
+    """
+
+    taken: int = 0
+    records: tuple[TransactionRecord | Drop | Pulse | Level, ...] = ()
+    certificates: tuple[Certified, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A worker has ended all that it began, or cut it off; nothing follows.
+
+    Attributes:
+        abandoned: transactions that were cut off.
+    """
+
+    abandoned: int
+
+
 Frame = (
     Setup
     | Task
@@ -177,4 +281,11 @@ Frame = (
     | Unreachable
     | Failed
     | Drain
+    | Assignment
+    | Ready
+    | Begin
+    | Supply
+    | Exhausted
+    | Report
+    | Finished
 )

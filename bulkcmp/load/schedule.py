@@ -38,6 +38,23 @@ def arrivals(
     return islice(takewhile(lambda one: one.offset < limit, plan), place, None, workers)
 
 
+class Backlog:
+    """How many arrivals of a plan were due by some instant."""
+
+    def __init__(self, plan: Iterator[Arrival]) -> None:
+        self._plan = plan
+        self._next = next(plan, None)
+        self._due = 0
+
+    def due(self, now: float) -> int:
+        """Arrivals planned for `now` (seconds since the run's beginning, never going back) or
+        before."""
+        while self._next is not None and self._next.offset <= now:
+            self._due += 1
+            self._next = next(self._plan, None)
+        return self._due
+
+
 def end(shape: Shape, duration: float | None) -> float | None:
     """Seconds after which nothing begins; None where time does not tell."""
     limit = inf if duration is None else duration

@@ -12,17 +12,25 @@ from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine import channel as channel_module
 from bulkcmp.engine.channel import Outbox, SocketChannel, memory_channels
 from bulkcmp.engine.frame import (
+    Assignment,
+    Begin,
+    Certified,
     Done,
     Drain,
+    Exhausted,
     Failed,
+    Finished,
     Frame,
     Member,
     Pinned,
+    Ready,
     Record,
     Recorded,
+    Report,
     Returned,
     Setup,
     Started,
+    Supply,
     Task,
     TlsFiles,
     Unreachable,
@@ -31,6 +39,8 @@ from bulkcmp.errors import InputError, Loss
 from bulkcmp.io import loop
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.scenario import Lifecycle, Open, Step, Uniform
 from bulkcmp.model import (
     BadRow,
     EndEntity,
@@ -42,6 +52,8 @@ from bulkcmp.model import (
     Secret,
     Timings,
 )
+from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.record import Drop, Ending, Exchange, Level, TransactionRecord
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +130,45 @@ FRAMES: list[Frame] = [
     Unreachable(7, Loss.TLS, "handshake"),
     Failed("no", "hint", 2),
     Drain(),
+    Assignment(
+        SETUP,
+        0,
+        2,
+        (Lifecycle("a", 1.0, (Step(Operation.IR, Uniform(1.0, 2.0)),)),),
+        Open((Ramp(1.0, 2.0, 3.0),)),
+        5,
+        60.0,
+        1.0,
+        30.0,
+    ),
+    Ready(),
+    Begin(1.5),
+    Supply(3, (Member(ENTITY, b"key"),), ((b"key 2",), (None,))),
+    Exhausted(),
+    Report(
+        7,
+        (
+            TransactionRecord(
+                3,
+                "a",
+                0,
+                Operation.IR,
+                1.0,
+                1.5,
+                2.5,
+                False,
+                Ending.of((OUTCOME,)),
+                1,
+                (Exchange("ir", "ip", 1.5, 2.5, None, 1.6, 1.7, 1.8, 2.4, 700, 900),),
+                0.002,
+            ),
+            Drop(4, "a", 1.0, 1.1, True),
+            Pulse("worker 1", 1.0, 1.0, 0.5, 0.001),
+            Level("worker 1", 1.0, 7),
+        ),
+        (Certified(3, "dev7", Operation.IR, 1 << 150, OutcomeClass.ISSUED),),
+    ),
+    Finished(2),
 ]
 
 

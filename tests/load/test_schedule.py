@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import ArrivalProcess, Closed, Lifecycle, Open, Step
-from bulkcmp.load.schedule import Arrival, arrivals, choose, end, share_out
+from bulkcmp.load.schedule import Arrival, Backlog, arrivals, choose, end, share_out
 from bulkcmp.model import Operation
 
 STEPS = (Step(Operation.IR),)
@@ -40,6 +40,13 @@ def test_nothing_begins_after_the_duration() -> None:
     plan = list(arrivals(endless, Chance(1), duration=1.0))
     assert plan == [Arrival(number, number / 4) for number in range(4)]
     assert len(list(islice(arrivals(endless, Chance(1)), 1000))) == 1000
+
+
+def test_a_backlog_counts_what_is_due() -> None:
+    backlog = Backlog(arrivals(Open((Ramp(2.0, 2.0, 2.0),)), Chance(1)))
+    assert [backlog.due(now) for now in (-0.1, 0.0, 0.4, 0.5, 1.5, 1.5, 9.0)] == [
+        *(0, 1, 1, 2, 4, 4, 4)
+    ]
 
 
 def test_the_end_of_a_plan() -> None:

@@ -1,0 +1,1 @@
+"""Load tests: lifecycles at planned instants, over the same transactions as enrollment."""

@@ -1,0 +1,59 @@
+"""Who goes through a lifecycle, and what it holds by now."""
+
+from dataclasses import dataclass, field, replace
+
+from bulkcmp.cmp.events import Part
+from bulkcmp.engine.frame import Member
+from bulkcmp.load.lifecycle import revoking, updating
+from bulkcmp.load.scenario import Step
+from bulkcmp.model import EndEntity, Operation
+
+
+@dataclass(slots=True)
+class Holder:
+    """An end entity on its way.
+
+    Attributes:
+        place: among those who enroll in one message.
+        first: as its first transaction has it; member: as its next one does, or its last.
+        certificate: DER of what it holds, if anything; chain: of its issuers; key: PKCS#8 DER.
+    """
+
+    place: int
+    first: Member
+    member: Member = field(init=False)
+    certificate: bytes | None = None
+    chain: tuple[bytes, ...] = ()
+    key: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.member = self.first
+
+    def keep(self, part: Part) -> None:
+        """Take the certificate that a transaction brought, if it brought one."""
+        if part.certificate is not None:
+            self.certificate, self.chain = part.certificate, part.chain
+            self.key = self.member.key
+
+    def turn_to(self, step: Step, key: bytes | None) -> None:
+        """Make ready for a further step.
+
+        Args:
+            key: PKCS#8 DER of the key to certify in it, if one is.
+        """
+        self.member = Member(self._asking(step), key)
+
+    def _asking(self, step: Step) -> EndEntity:
+        entity = self.first.entity
+        if self.certificate is None or self.key is None or step.cmd not in _ABOUT_IT:
+            return replace(entity, cmd=step.cmd)
+        if step.cmd is Operation.KUR or entity.cmd is Operation.KUR:
+            # who began with an update has no other credential than what it holds
+            entity = updating(entity, self.certificate, self.chain, self.key)
+        if step.cmd is Operation.RR:
+            entity = revoking(entity, self.certificate, step.reason)
+        return entity
+
+
+_ABOUT_IT = frozenset({Operation.KUR, Operation.RR})
+"""Operations about the certificate that is held."""

@@ -1,0 +1,120 @@
+"""End entities and keys for the lifecycles of a load test."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+import anyio.to_thread
+
+from bulkcmp.engine.frame import Member, Supply
+from bulkcmp.engine.keys import KeySource, with_key
+from bulkcmp.errors import InputErrors
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import Lifecycle
+from bulkcmp.load.schedule import choose
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation
+
+_CHUNK: Final = 64
+"""Rows read by one visit to the reading thread."""
+
+_MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR})
+
+
+class Provision:
+    """Takes rows in their order, and gives them keys for each step that certifies one.
+
+    Args:
+        rows: as the first step of their lifecycle asks for them.
+        keys: gives each request its key.
+        count: lifecycles at most; None for as many as there are rows for.
+        certs_per_message: rows of one lifecycle.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[EndEntity | BadRow],
+        lifecycles: tuple[Lifecycle, ...],
+        chance: Chance,
+        keys: KeySource,
+        *,
+        count: int | None = None,
+        certs_per_message: int = 1,
+    ) -> None:
+        self._rows = iter(rows)
+        self._lifecycles = lifecycles
+        self._chance = chance
+        self._keys = keys
+        self._count = count
+        self._together = certs_per_message
+        self._read: deque[EndEntity] = deque()
+        self._number = 0
+
+    async def next(self) -> Supply | None:
+        """Those of the next lifecycle; None where there are no more.
+
+        Raises:
+            InputErrors: a row can't be used.
+            BulkcmpError: a key can't be had.
+        """
+        number = self._number
+        if number == self._count:
+            return None
+        while len(self._read) < self._together:
+            chunk = await anyio.to_thread.run_sync(_take, self._rows)
+            if not chunk:
+                break
+            self._read.extend(map(_good, chunk))
+        rows = [self._read.popleft() for _ in range(min(self._together, len(self._read)))]
+        if not rows:
+            return None
+        self._number += 1
+        first, *further = self._lifecycles[choose(self._lifecycles, self._chance, number)].steps
+        assert all(row.cmd is first.cmd for row in rows), "rows are read for their lifecycle"
+        members = [await with_key(row, None, self._keys) for row in rows]
+        keys = []
+        for step in further:
+            keys.append(tuple([await self._further(step.cmd, one) for one in members]))
+        return Supply(number, tuple(members), tuple(keys))
+
+    async def _further(self, cmd: Operation, member: Member) -> bytes | None:
+        """The key to certify in a further step."""
+        if cmd in _MAKES_NO_KEY:
+            return None
+        entity = member.entity
+        if entity.new_key_spec is None:
+            # the row brings its key
+            return member.key
+        key, _ = await self._keys.take(entity.new_key_spec)
+        return key
+
+
+class OneKey:
+    """The same key for all who ask for one of a type.
+
+    Args:
+        keys: where the first comes from.
+    """
+
+    def __init__(self, keys: KeySource) -> None:
+        self._keys = keys
+        self._made: dict[KeySpec, bytes] = {}
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        if spec not in self._made:
+            self._made[spec], _ = await self._keys.take(spec)
+        return self._made[spec], None
+
+    @property
+    def starved(self) -> float:
+        return self._keys.starved
+
+
+def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:
+    return list(islice(rows, _CHUNK))
+
+
+def _good(row: EndEntity | BadRow) -> EndEntity:
+    if isinstance(row, BadRow):
+        raise InputErrors(f"row {row.number} can't be used", row.problems)
+    return row

@@ -1,0 +1,273 @@
+"""A load test: the parent of its workers.
+
+It keeps them supplied with end entities and keys, and takes in what they measured. It gives no
+starts: each worker has its share of the schedule, and all have one clock.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bulkcmp.engine.colleague import (
+    PATIENCE,
+    Colleague,
+    Hire,
+    WorkerError,
+    dismiss,
+    end,
+    hire_processes,
+)
+from bulkcmp.engine.failure import first_error
+from bulkcmp.engine.frame import (
+    Assignment,
+    Begin,
+    Drain,
+    Exhausted,
+    Failed,
+    Finished,
+    Frame,
+    Ready,
+    Report,
+    Supply,
+)
+from bulkcmp.engine.load.watch import Watch
+from bulkcmp.errors import BulkcmpError
+from bulkcmp.io.clock import Clock
+from bulkcmp.io.vitals import Vitals, vitals
+from bulkcmp.load.scenario import Open
+from bulkcmp.stats.health import Pulse
+
+_AHEAD: Final = 512
+"""Supplies that a worker has in hand at most: so many that it never waits for the next."""
+
+_LEAD: Final = 0.25
+"""Seconds from the word to begin to the beginning, so that all workers have heard it by then."""
+
+hire_generator: Final = hire_processes("bulkcmp.engine.load.generator")
+"""Starts a worker in a process of its own."""
+
+
+class Source(Protocol):
+    """Where end entities and their keys come from."""
+
+    async def next(self) -> Supply | None:
+        """Those of the next lifecycle; None where there are no more.
+
+        Raises:
+            BulkcmpError: a row, or a key for it, can't be had.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Hand:
+    """A worker, and how many supplies it has in hand."""
+
+    colleague: Colleague
+    supplies: int = 0
+    is_ready: bool = False
+    is_done: bool = False
+
+
+class LoadRun:
+    """One load test.
+
+    Args:
+        assignments: one for each worker.
+        source: of end entities.
+        clock: of all times.
+        on_report: given all that is measured, in the order in which it comes.
+        hire: starts a worker.
+        read_vitals: of this process.
+
+    Attributes:
+        elapsed: seconds from the run's beginning to its end.
+        abandoned: transactions that were cut off.
+        is_aborted: it was left at once.
+    """
+
+    def __init__(
+        self,
+        assignments: Sequence[Assignment],
+        source: Source,
+        clock: Clock,
+        on_report: Callable[[Report], None],
+        *,
+        hire: Hire = hire_generator,
+        read_vitals: Callable[[], Vitals] = vitals,
+    ) -> None:
+        self._assignments = assignments
+        self._source = source
+        self._clock = clock
+        self._on_report = on_report
+        self._hire = hire
+        self._watch = Watch("parent", clock, read_vitals)
+        self._hands: list[_Hand] = []
+        self._news = anyio.Event()
+        self._is_primed = False
+        self._stopping = False
+        self._failure: BulkcmpError | None = None
+        self._scope = anyio.CancelScope()
+        self._epoch: float | None = None
+        self.elapsed = 0.0
+        self.abandoned = 0
+        self.is_aborted = False
+
+    def stop(self) -> None:
+        """Begin nothing more, and drain what is under way."""
+        self._stopping = True
+        self._news.set()
+        for hand in self._hands:
+            hand.colleague.outbox.put(Drain())
+
+    def abort(self) -> None:
+        """Leave at once; what was measured until now stays."""
+        self._stopping = self.is_aborted = True
+        self._scope.cancel()
+
+    async def execute(self) -> None:
+        """Run it to its end.
+
+        Raises:
+            BulkcmpError: a worker, a row or a key failed, or the server can't be reached.
+        """
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as group:
+                    async with anyio.create_task_group() as crew:
+                        for assignment in self._assignments:
+                            await self._start_worker(assignment, crew)
+                        group.start_soon(self._feed)
+                        await self._begin(group)
+                        await self._until(lambda: all(hand.is_done for hand in self._hands))
+                        # who has not ended by then is made to
+                        crew.cancel_scope.deadline = anyio.current_time() + PATIENCE
+                    group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from errors
+        finally:
+            if self._epoch is not None:
+                self.elapsed = max(0.0, self._clock.now() - self._epoch)
+            with anyio.CancelScope(shield=True):
+                await dismiss(hand.colleague for hand in self._hands)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _begin(self, group: TaskGroup) -> None:
+        """Give the word once all workers are there, and have what they begin with."""
+
+        def may_begin() -> bool:
+            return self._is_primed and all(hand.is_ready for hand in self._hands)
+
+        await self._until(lambda: self._stopping or may_begin())
+        if self._stopping:
+            return
+        at = anyio.current_time() + _LEAD
+        for hand in self._hands:
+            hand.colleague.outbox.put(Begin(at))
+        self._epoch = self._clock.unix(at)
+        group.start_soon(self._watch.run, self._epoch, self._note_pulse, lambda: None)
+
+    def _note_pulse(self, pulse: Pulse) -> None:
+        self._on_report(Report(records=(pulse,)))
+
+    def _fail(self, error: BulkcmpError) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.stop()
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            if self._news.is_set():
+                self._news = anyio.Event()
+            await self._news.wait()
+
+    # --- supplies -------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        try:
+            for number in itertools.count():
+                await self._have_room(number)
+                supply = None if self._stopping else await self._source.next()
+                if supply is None:
+                    break
+                hand = self._next_hand(number)
+                hand.supplies += 1
+                hand.colleague.outbox.put(supply)
+        except BulkcmpError as error:
+            self._fail(error)
+        self._prime()
+        for hand in self._hands:
+            hand.colleague.outbox.put(Exhausted())
+
+    async def _have_room(self, number: int) -> None:
+        def has_room() -> bool:
+            return self._stopping or self._next_hand(number).supplies < _AHEAD
+
+        if not has_room():
+            self._prime()
+            await self._until(has_room)
+
+    def _prime(self) -> None:
+        """What workers begin with is there."""
+        self._is_primed = True
+        self._news.set()
+
+    def _next_hand(self, number: int) -> _Hand:
+        """Who gets a supply."""
+        if isinstance(self._assignments[0].shape, Open):
+            # the plan deals arrivals out in turn, and this is for the arrival of its number
+            return self._hands[number % len(self._hands)]
+        return min(self._hands, key=lambda one: one.supplies)
+
+    # --- workers --------------------------------------------------------------------------------
+
+    async def _start_worker(self, assignment: Assignment, crew: TaskGroup) -> None:
+        hand = _Hand(await self._hire(crew))
+        self._hands.append(hand)
+        hand.colleague.outbox.put(assignment)
+        crew.start_soon(hand.colleague.outbox.run)
+        crew.start_soon(self._listen, hand)
+
+    async def _listen(self, hand: _Hand) -> None:
+        colleague = hand.colleague
+        with suppress(anyio.EndOfStream):
+            while True:
+                for frame in await colleague.channel.receive():
+                    self._take_in(hand, frame)
+        colleague.outbox.close()
+        await colleague.channel.aclose()
+        if colleague.process is not None:
+            await end(colleague.process)
+        if not hand.is_done:
+            self._fail(
+                WorkerError(
+                    "a worker died, and what it had under way is not known",
+                    hint="is there enough memory? What was measured is in the run folder",
+                )
+            )
+        hand.is_done = True
+        self._news.set()
+
+    def _take_in(self, hand: _Hand, frame: Frame) -> None:
+        match frame:
+            case Ready():
+                hand.is_ready = True
+            case Report(taken=taken):
+                hand.supplies -= taken
+                self._on_report(frame)
+            case Finished(abandoned):
+                hand.is_done = True
+                self.abandoned += abandoned
+            case Failed(what, hint, exit_code):
+                error = WorkerError(what, hint=hint)
+                error.exit_code = exit_code
+                self._fail(error)
+            case _:
+                raise WorkerError(f"a worker said {type(frame).__name__}")
+        self._news.set()

@@ -1,0 +1,188 @@
+"""Whole load tests in virtual time: real parent, workers and CA, with a network to be spoilt."""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+import trio.testing
+
+from bulkcmp.engine.channel import MemoryChannel
+from bulkcmp.engine.colleague import Hire, hire_task
+from bulkcmp.engine.failure import first_error
+from bulkcmp.engine.frame import Assignment, Certified, Report
+from bulkcmp.engine.keys import KeySource
+from bulkcmp.engine.load.generator import Generator
+from bulkcmp.engine.load.provision import Provision
+from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.io.vitals import Vitals
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import Lifecycle, Open, Shape, Step, Think
+from bulkcmp.load.schedule import choose, end, share_out
+from bulkcmp.model import EndEntity, Operation, OutcomeClass, Secret
+from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.record import Drop, Level, TransactionRecord
+from bulkcmp.testca.aliases import Alias, Authentication, Mode
+from bulkcmp.testca.store import Registration
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Scene
+
+SEED = 5
+CALM = Vitals(cpu=0.0, open_files=10, most_files=1024)
+
+Conduct = Callable[[LoadRun], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Load:
+    """A scene for load tests, and what was measured."""
+
+    scene: "Scene"
+    records: list[TransactionRecord] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+    pulses: list[Pulse] = field(default_factory=list)
+    levels: list[Level] = field(default_factory=list)
+    certificates: list[Certified] = field(default_factory=list)
+    run: LoadRun = field(init=False)
+
+    @staticmethod
+    def steady(rate: float, duration: float = inf, **fields: Any) -> Open:
+        """A constant rate."""
+        return Open((Ramp(duration, rate, rate),), **fields)
+
+    @staticmethod
+    def lifecycle(*steps: Operation | tuple[Operation, Think], weight: float = 1.0) -> Lifecycle:
+        made = [Step(*step) if isinstance(step, tuple) else Step(step) for step in steps]
+        return Lifecycle("-".join(step.cmd for step in made), weight, tuple(made))
+
+    def register(self, count: int) -> list[EndEntity]:
+        """End entities who enroll by secrets of their own, and then sign by their certificates."""
+        peer = self.scene.peer
+        peer.alias = Alias("both", Mode.CLIENT, Authentication.EITHER)
+        rows = []
+        for number in range(1, count + 1):
+            row = self.scene.row(number, ref=f"dev{number}", secret=Secret(b"%d" % number))
+            assert row.subject is not None
+            peer.books.register([Registration(row.id, "both", row.subject, row.secret)])
+            rows.append(row)
+        return rows
+
+    def take(self, report: Report) -> None:
+        for one in report.records:
+            match one:
+                case TransactionRecord():
+                    self.records.append(one)
+                case Drop():
+                    self.drops.append(one)
+                case Pulse():
+                    self.pulses.append(one)
+                case Level():
+                    self.levels.append(one)
+        self.certificates += report.certificates
+
+    def hire(self) -> Hire:
+        async def work(channel: MemoryChannel) -> None:
+            await Generator(
+                channel,
+                self.scene.clock,
+                make_client=lambda _: self.scene.peer.client(),
+                read_vitals=lambda: CALM,
+            ).run()
+
+        return hire_task(work)
+
+    def play(
+        self,
+        shape: Shape,
+        *lifecycles: Lifecycle,
+        count: int | None = None,
+        duration: float | None = None,
+        warm_up: float = 0.0,
+        drain: float = 60.0,
+        workers: int = 1,
+        certs_per_message: int = 1,
+        rows: Iterable[EndEntity] | None = None,
+        keys: KeySource | None = None,
+        conduct: Conduct | None = None,
+        hire: Hire | None = None,
+        limit: float = 7200.0,
+    ) -> None:
+        """A load test.
+
+        Args:
+            rows: of the population; by default as many as are wanted.
+            conduct: runs beside it.
+            limit: virtual seconds after which it is taken to hang.
+        """
+        lifecycles = lifecycles or (self.lifecycle(Operation.IR),)
+        chance = Chance(SEED)
+
+        def population() -> Iterable[EndEntity]:
+            for number in range(1, 1_000_000):
+                place = choose(lifecycles, chance, (number - 1) // certs_per_message)
+                yield self.scene.row(number, cmd=lifecycles[place].steps[0].cmd)
+
+        setup = self.scene.setup(certs_per_message=certs_per_message)
+        shapes = share_out(shape, workers)
+        assignments = [
+            Assignment(
+                setup,
+                place,
+                len(shapes),
+                lifecycles,
+                one,
+                SEED,
+                end(shape, duration),
+                warm_up,
+                drain,
+            )
+            for place, one in enumerate(shapes)
+        ]
+        source = Provision(
+            population() if rows is None else rows,
+            lifecycles,
+            chance,
+            keys or self.scene.fresh_keys,
+            count=count,
+            certs_per_message=certs_per_message,
+        )
+
+        async def session() -> None:
+            self.run = LoadRun(
+                assignments,
+                source,
+                self.scene.clock,
+                self.take,
+                hire=hire or self.hire(),
+                read_vitals=lambda: CALM,
+            )
+            try:
+                with anyio.fail_after(limit):
+                    async with anyio.create_task_group() as group:
+                        if conduct is not None:
+                            group.start_soon(conduct, self.run)
+                        await self.run.execute()
+                        group.cancel_scope.cancel()
+            except BaseExceptionGroup as errors:
+                raise first_error(errors) from None
+
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        anyio.run(session, backend="trio", backend_options={"clock": clock})
+
+    def outcomes(self) -> Counter[OutcomeClass]:
+        """Of all requests."""
+        counts: Counter[OutcomeClass] = Counter()
+        for record in self.records:
+            for ending in record.endings:
+                counts[ending.outcome] += ending.requests
+        return counts
+
+
+@pytest.fixture
+def load(scene: "Scene") -> Load:
+    return Load(scene)

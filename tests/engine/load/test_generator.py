@@ -1,0 +1,352 @@
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+
+from bulkcmp.cmp.messages import BodyType
+from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.errors import BulkcmpError, Loss, TransportError
+from bulkcmp.load.scenario import ArrivalProcess, Closed, Constant, Exponential, LatePolicy
+from bulkcmp.model import Operation, OutcomeClass
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Lose, Seen
+    from tests.engine.load.conftest import Load
+
+IR, KUR, RR = Operation.IR, Operation.KUR, Operation.RR
+ISSUED = OutcomeClass.ISSUED
+
+LATEST = 0.0021
+"""Seconds by which a start may be late for timers alone."""
+
+
+def is_punctual(started: float, planned: float) -> bool:
+    return -1e-6 <= started - planned < LATEST
+
+
+# --- the open model -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_arrivals_begin_when_they_are_planned(load: "Load", workers: int) -> None:
+    load.play(load.steady(10.0), duration=3.0, workers=workers)
+    load.records.sort(key=lambda one: one.arrival)
+    assert [one.arrival for one in load.records] == list(range(30))
+    for one in load.records:
+        assert one.planned == pytest.approx(one.arrival / 10)
+        assert is_punctual(one.started, one.planned)
+        assert one.operation is IR
+        assert (one.lifecycle, one.step, one.certificates) == ("ir", 0, 1)
+        # two exchanges of 10 ms
+        assert one.service == pytest.approx(0.02, abs=1e-6)
+        assert [exchange.request for exchange in one.exchanges] == ["ir", "certConf"]
+        assert [exchange.answer for exchange in one.exchanges] == ["ip", "pkiconf"]
+    assert load.outcomes() == {ISSUED: 30}
+    assert not load.drops
+    assert set(load.scene.peer.certificates().values()) == {"confirmed"}
+
+
+def test_the_same_seed_makes_the_same_random_plan_for_any_number_of_workers(load: "Load") -> None:
+    shape = load.steady(20.0, process=ArrivalProcess.POISSON)
+    load.play(shape, count=40)
+    load.play(shape, count=40, workers=4)
+    plans = [sorted(one.planned for one in load.records[start : start + 40]) for start in (0, 40)]
+    assert plans[0] == plans[1]
+    assert len(set(plans[0])) == 40
+
+
+def test_a_stall_of_the_server_delays_no_start_and_shows_in_what_it_lasted(load: "Load") -> None:
+    async def stall(seen: "Seen") -> None:
+        if 1.0 <= seen.at < 3.0 and seen.body_type is BodyType.IR:
+            await anyio.sleep(3.0 - seen.at)
+
+    load.scene.peer.before = stall
+    load.play(load.steady(20.0), duration=4.0)
+    assert len(load.records) == 80
+    assert all(is_punctual(one.started, one.planned) for one in load.records)
+    longest = max(one.service for one in load.records)
+    assert 1.9 < longest <= 2.02 + 1e-6
+
+
+def test_while_as_many_as_may_be_are_in_flight_arrivals_queue(load: "Load") -> None:
+    load.scene.peer.latency = 0.5
+    load.scene.tune(implicit_confirm=True)
+    load.scene.peer.behave(implicit_confirm=True)
+    load.play(load.steady(4.0, in_flight=1), duration=5.0)
+    records = sorted(load.records, key=lambda one: one.arrival)
+    # planned each 0.25 s, but one takes 0.5 s: none is left out, and none overtakes
+    assert [one.planned for one in records] == pytest.approx([n / 4 for n in range(20)])
+    assert [one.started for one in records] == pytest.approx([n / 2 for n in range(20)], abs=0.01)
+    assert all(one.service == pytest.approx(0.5, abs=1e-6) for one in records)
+    assert records[-1].response == pytest.approx(0.5 + 19 / 4, abs=0.01)
+    assert not load.drops
+    assert max(level.in_flight for level in load.levels) == 1
+    assert max(level.waiting for level in load.levels) >= 8
+
+
+def test_or_they_are_dropped_and_counted(load: "Load") -> None:
+    load.scene.peer.latency = 0.5
+    load.scene.peer.behave(implicit_confirm=True)
+    load.scene.tune(implicit_confirm=True)
+    # each second one comes 10 ms too early for the one before
+    load.play(load.steady(1 / 0.255, in_flight=1, late=LatePolicy.DROP), count=20)
+    assert [one.arrival for one in sorted(load.records, key=lambda one: one.arrival)] == [
+        *range(0, 20, 2)
+    ]
+    assert sorted(drop.arrival for drop in load.drops) == [*range(1, 20, 2)]
+    for drop in load.drops:
+        assert drop.planned == pytest.approx(drop.arrival * 0.255)
+        assert is_punctual(drop.at, drop.planned)
+    # the end entity of a dropped arrival is not used
+    assert len(load.scene.peer.certificates()) == 10
+
+
+def test_what_is_late_when_the_drain_is_over_is_dropped_too(load: "Load") -> None:
+    load.scene.peer.latency = 1.0
+    load.play(load.steady(2.0, in_flight=1), duration=10.0, drain=4.0)
+    started = {one.arrival for one in load.records}
+    dropped = {one.arrival for one in load.drops}
+    assert started | dropped == set(range(20))
+    assert not started & dropped
+    # an enrollment takes 2 s
+    assert len(started) == 7
+    assert all(14.0 <= one.at < 14.2 for one in load.drops)
+
+
+# --- the closed model -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients_go_one_after_the_other(load: "Load", workers: int) -> None:
+    load.play(Closed(4, Constant(0.5)), duration=10.0, workers=workers)
+    # 20 ms and half a second each
+    assert len(load.records) == 4 * 20
+    assert max(level.in_flight for level in load.levels) <= 4
+    assert all(is_punctual(one.started, one.planned) for one in load.records)
+    assert max(one.planned for one in load.records) < 10.0
+    assert load.outcomes() == {ISSUED: 80}
+
+
+def test_clients_share_a_count(load: "Load") -> None:
+    load.play(Closed(7), count=50, workers=3)
+    assert sorted(one.arrival for one in load.records) == list(range(50))
+
+
+def test_more_clients_than_there_is_to_do(load: "Load") -> None:
+    load.play(Closed(20), rows=load.scene.rows(3))
+    assert load.outcomes() == {ISSUED: 3}
+
+
+# --- lifecycles -----------------------------------------------------------------------------------
+
+
+def test_a_lifecycle_rolls_its_certificate_forward(load: "Load") -> None:
+    life = load.lifecycle(IR, (KUR, Constant(5.0)), (KUR, Constant(2.0)), (RR, Constant(1.0)))
+    load.play(load.steady(1.0), life, rows=load.register(3))
+    assert load.outcomes() == {ISSUED: 9, OutcomeClass.REVOKED: 3}
+    for arrival in range(3):
+        steps = sorted(
+            (one for one in load.records if one.arrival == arrival), key=lambda one: one.step
+        )
+        assert [one.operation for one in steps] == [IR, KUR, KUR, RR]
+        for (one, next_one), think in zip(pairwise(steps), (5.0, 2.0, 1.0), strict=True):
+            assert next_one.planned - one.finished == pytest.approx(think, abs=0.001)
+            assert is_punctual(next_one.started, next_one.planned)
+        certified = [one for one in load.certificates if one.arrival == arrival]
+        assert [one.cmd for one in certified] == [IR, KUR, KUR, RR]
+        serials = [one.serial for one in certified]
+        assert len(set(serials)) == 3
+        assert serials[3] == serials[2], "the newest is revoked"
+
+
+def test_a_mix_is_drawn_by_weight(load: "Load") -> None:
+    mix = (load.lifecycle(IR, weight=3.0), load.lifecycle(Operation.CR))
+    load.play(load.steady(50.0), *mix, count=200)
+    counts = Counter(one.operation for one in load.records)
+    assert counts[IR] == pytest.approx(150, abs=20)
+    assert counts[IR] + counts[Operation.CR] == 200
+
+
+def test_who_fails_goes_no_further(load: "Load", lose: "Lose") -> None:
+    load.scene.tune(retries=0)
+    load.scene.peer.before = lose(Loss.CUT, BodyType.KUR)
+    load.play(load.steady(1.0), load.lifecycle(IR, KUR, RR), rows=load.register(4))
+    assert load.outcomes() == {ISSUED: 4, OutcomeClass.UNKNOWN: 4}
+    assert {one.operation for one in load.records} == {IR, KUR}
+
+
+def test_think_times_are_drawn_anew_for_each_step(load: "Load") -> None:
+    life = load.lifecycle(IR, (KUR, Exponential(10.0)))
+    load.play(load.steady(10.0), life, rows=load.register(60))
+    by_arrival = {one.arrival: one.finished for one in load.records if one.step == 0}
+    pauses = [one.planned - by_arrival[one.arrival] for one in load.records if one.operation is KUR]
+    assert len(set(pauses)) == 60
+    assert sum(pauses) / 60 == pytest.approx(10.0, rel=0.4)
+
+
+def test_further_steps_wait_for_room_too(load: "Load") -> None:
+    load.scene.peer.latency = 0.4
+    life = load.lifecycle(IR, KUR)
+    load.play(load.steady(1.0, in_flight=1), life, rows=load.register(10))
+    assert load.outcomes() == {ISSUED: 20}
+    records = sorted(load.records, key=lambda one: one.started)
+    for one, next_one in pairwise(records):
+        assert next_one.started >= one.finished - 1e-6
+
+
+def test_several_end_entities_enroll_in_one_message(load: "Load") -> None:
+    load.play(load.steady(1.0), count=4, certs_per_message=3)
+    assert len(load.records) == 4
+    assert all(one.certificates == 3 for one in load.records)
+    assert load.outcomes() == {ISSUED: 12}
+    assert len(load.scene.peer.opened()) == 4
+
+
+# --- warm-up, drain, stop -------------------------------------------------------------------------
+
+
+def test_the_warm_up_is_told_apart_by_the_arrival(load: "Load") -> None:
+    life = load.lifecycle(IR, (KUR, Constant(5.0)))
+    load.play(load.steady(1.0), life, rows=load.register(10), warm_up=3.0)
+    assert {one.arrival for one in load.records if one.warm_up} == {0, 1, 2}
+    assert sum(one.warm_up for one in load.records) == 6
+
+
+def test_polling_goes_on_in_the_drain(load: "Load") -> None:
+    load.scene.peer.behave(poll_count=2, check_after=20)
+    load.play(load.steady(1.0), duration=5.0, drain=60.0)
+    assert load.outcomes() == {ISSUED: 5}
+    assert load.run.abandoned == 0
+
+
+def test_what_the_drain_does_not_end_is_told_as_it_stands(load: "Load") -> None:
+    async def hang(seen: "Seen") -> None:
+        await anyio.sleep(1000)
+
+    async def hang_confirmation(seen: "Seen") -> None:
+        if seen.body_type is BodyType.CERT_CONF and seen.at > 3.0:
+            await anyio.sleep(1000)
+
+    load.scene.peer.before = hang_confirmation
+    load.play(load.steady(1.0), duration=5.0, drain=10.0)
+    assert load.outcomes() == {ISSUED: 3, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN: 2}
+    assert load.run.abandoned == 2
+    unconfirmed = {one.serial for one in load.certificates if one.outcome is not ISSUED}
+    books = {one.serial for one in load.scene.peer.books.certificates() if one.transaction_id}
+    assert len(unconfirmed) == 2
+    assert unconfirmed <= books
+
+    load.records.clear()
+    load.scene.peer.before = hang
+    load.play(load.steady(1.0), duration=2.0, drain=10.0)
+    assert load.outcomes() == {OutcomeClass.UNKNOWN: 2}
+    for one in load.records:
+        assert one.finished == pytest.approx(12.1, abs=0.01)
+        assert one.endings[0].reason == "cut off"
+
+
+def test_what_still_waits_when_the_drain_is_over_is_told_so(load: "Load") -> None:
+    load.scene.peer.behave(poll_count=5, check_after=900)
+    load.scene.tune(total_timeout=0.0)
+    load.play(load.steady(1.0), duration=3.0, drain=10.0)
+    assert load.outcomes() == {OutcomeClass.STILL_WAITING: 3}
+    assert load.run.abandoned == 0
+
+
+def test_a_stop_begins_nothing_more_and_drains(load: "Load") -> None:
+    load.scene.peer.latency = 1.0
+
+    async def stop(run: LoadRun) -> None:
+        await anyio.sleep(5.0)
+        run.stop()
+
+    life = load.lifecycle(IR, (KUR, Constant(1.0)))
+    load.play(load.steady(1.0), life, rows=load.register(9), conduct=stop)
+    assert load.outcomes()[ISSUED] == sum(load.outcomes().values())
+    assert max(one.started for one in load.records) <= 5.0
+    assert len([one for one in load.records if one.operation is IR]) == 5
+    assert not load.drops, "what was not due yet was never planned"
+    assert load.run.elapsed < 8.0
+
+
+def test_a_stop_drops_what_was_due(load: "Load") -> None:
+    load.scene.peer.latency = 1.0
+
+    async def stop(run: LoadRun) -> None:
+        await anyio.sleep(5.0)
+        run.stop()
+
+    load.play(load.steady(2.0, in_flight=1), conduct=stop)
+    started = {one.arrival for one in load.records}
+    dropped = {one.arrival for one in load.drops}
+    # some 0.25 s passed before the beginning
+    assert started | dropped == set(range(10))
+    assert not started & dropped
+
+
+def test_an_abort_keeps_what_was_told(load: "Load") -> None:
+    async def abort(run: LoadRun) -> None:
+        await anyio.sleep(5.0)
+        run.abort()
+
+    load.play(load.steady(10.0), conduct=abort)
+    assert 30 < len(load.records) < 50
+    assert load.run.is_aborted
+
+
+def test_a_stop_before_the_beginning(load: "Load") -> None:
+    async def stop(run: LoadRun) -> None:
+        run.stop()
+
+    load.play(load.steady(10.0), conduct=stop)
+    assert not load.records
+    assert not load.drops
+    assert load.run.elapsed == 0.0
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+def test_a_server_that_was_never_reached_ends_the_test(load: "Load", lose: "Lose") -> None:
+    load.scene.tune(retries=0)
+    load.scene.peer.before = lose(Loss.CONNECT)
+    with pytest.raises(BulkcmpError, match=r"cannot connect: .*; nothing was sent"):
+        load.play(load.steady(10.0), duration=600.0)
+    assert not load.records
+
+
+def test_one_that_is_lost_later_makes_failures(load: "Load") -> None:
+    load.scene.tune(retries=0)
+
+    async def gone(seen: "Seen") -> httpx.Response | None:
+        if seen.at > 2.0:
+            raise TransportError(Loss.CONNECT, "refused")
+        return None
+
+    load.scene.peer.before = gone
+    load.play(load.steady(1.0), duration=5.0)
+    outcomes = load.outcomes()
+    assert outcomes[ISSUED] == 2
+    assert outcomes[OutcomeClass.NOT_SENT] == 3
+    lost = [one for one in load.records if not one.is_ok]
+    assert {one.exchanges[0].loss for one in lost} == {Loss.CONNECT}
+
+
+def test_a_request_that_cant_be_built_is_our_failure(load: "Load") -> None:
+    bare = [replace(row, secret=None) for row in load.scene.rows(2)]
+    load.play(load.steady(1.0), rows=bare)
+    assert load.outcomes() == {OutcomeClass.LOCAL_ERROR: 2}
+    assert not any(one.exchanges for one in load.records)
+
+
+def test_the_generator_tells_its_pulse(load: "Load") -> None:
+    load.play(load.steady(10.0), duration=5.0, workers=2)
+    assert {pulse.process for pulse in load.pulses} == {"parent", "worker 1", "worker 2"}
+    for pulse in load.pulses:
+        assert pulse.late == pytest.approx(0.0, abs=1e-6)
+        assert pulse.starved == 0.0
+    assert len(load.pulses) >= 3 * 4
