@@ -1,12 +1,36 @@
-"""The populations and scenarios that come with bulkcmp."""
+"""Scenarios: the TOML files that load tests are written in, and those that come with bulkcmp."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import NullableSchema
 
 import bulkcmp
-from bulkcmp.errors import InputError
+from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.inputs.layout import PopulationTable, ScenarioTable
+from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
+from bulkcmp.inputs.toml import TomlFile, read_toml
+from bulkcmp.inputs.violation import problems_of
+from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario
 
 _PACKAGE: Final = Path(bulkcmp.__file__).parent
+
+_CONFIG: Final = "config"
+"""The key of [server] that names a settings file, whose settings the others go before."""
+
+_ELSEWHERE: Final = {
+    **dict.fromkeys(("newkey", "keys", "keys_pass"), "the table keys says it"),
+    **dict.fromkeys(("cmd", "revreason"), "the steps of the lifecycles say it"),
+    **dict.fromkeys(("rate", "concurrency"), "the table open or closed says it"),
+    **dict.fromkeys(
+        ("key_pass", "plain_keys", "out_format", "lint", "lint_profile", "lint_every", "lint_fail"),
+        "a load test keeps no keys and no certificates",
+    ),
+}
+"""Settings of an enrollment that a scenario has not, and why."""
 
 
 def shipped(name: str) -> Path:
@@ -21,3 +45,133 @@ def shipped(name: str) -> Path:
     raise InputError(
         f"scenarios/{name} is missing from this installation", hint="install bulkcmp again"
     )
+
+
+def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
+    """Read a scenario, and check all of it but what other files hold.
+
+    Args:
+        known: what each option may be.
+
+    Raises:
+        InputErrors: something in it is wrong: all of it is listed.
+        InputError: the file can't be read, or is not TOML.
+    """
+    file = read_toml(path)
+    problems: list[InputError] = []
+    table: ScenarioTable | None = None
+    try:
+        table = ScenarioTable.model_validate(file.table)
+    except ValidationError as error:
+        problems.extend(problems_of(error, file, ScenarioTable))
+    settings = _settings(file, known, problems)
+    if problems or table is None:
+        problems.sort(key=lambda one: (one.where is not None and one.where.line) or 0)
+        raise InputErrors(f"{path}: {_counted(len(problems))}", tuple(problems))
+    keys = {
+        "newkey": table.keys.newkey,
+        "keys": table.keys.file,
+        "keys_pass": table.keys.passphrase,
+    }
+    for name, value in keys.items():
+        if value is not None:
+            settings[name] = located(path.parent, known[name], value)
+    return Scenario(
+        name=table.name or path.stem,
+        description=table.description,
+        settings=settings,
+        population=_population(file, table.population),
+        lifecycles=tuple(one.lifecycle() for one in table.lifecycles),
+        shape=table.shape(),
+        keys=KeyMode(table.keys.mode),
+        count=table.count,
+        duration=table.duration,
+        warm_up=table.warm_up,
+        drain=table.drain,
+        thresholds=tuple(table.thresholds),
+        seed=table.seed,
+    )
+
+
+def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a scenario, for editors.
+
+    Args:
+        known: what each option may be.
+    """
+    schema = ScenarioTable.model_json_schema(schema_generator=_SchemaGenerator)
+    schema["properties"]["server"] |= {
+        "additionalProperties": False,
+        "properties": {
+            _CONFIG: {"type": "string", "description": "A settings file, as of --config."}
+        }
+        | {name: kind.schema() for name, kind in known.items() if name not in _ELSEWHERE},
+    }
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
+def _counted(problems: int) -> str:
+    return "1 problem" if problems == 1 else f"{problems} problems"
+
+
+def _population(file: TomlFile, table: PopulationTable) -> PopulationFile | GeneratedPopulation:
+    if table.file is not None:
+        return PopulationFile(str(file.path.parent / table.file))
+    assert table.columns is not None
+    line = file.where("population", "columns").line or 1
+    return GeneratedPopulation(
+        str(file.path), line, dict(table.columns), table.size, table.repeated
+    )
+
+
+def _settings(
+    file: TomlFile, known: Mapping[str, Kind], problems: list[InputError]
+) -> dict[str, object]:
+    """The settings of [server], over those of the file that it names."""
+    table = file.table.get("server")
+    if not isinstance(table, dict):
+        return {}
+    kept = {name: kind for name, kind in known.items() if name not in _ELSEWHERE}
+    for name in table.keys() & _ELSEWHERE.keys() & known.keys():
+        where = file.where("server", name)
+        problems.append(
+            InputError(f"{name} is no setting here", where=where, hint=_ELSEWHERE[name])
+        )
+    own = check_settings(
+        file,
+        {name: value for name, value in table.items() if name not in _ELSEWHERE},
+        {_CONFIG: Kind.PATH, **kept},
+        problems,
+        at=("server",),
+    )
+    config = own.pop(_CONFIG, None)
+    if config is None:
+        return own
+    try:
+        named = read_settings(Path(str(config)), known)
+    except InputErrors as error:
+        problems.extend(error.problems)
+        return own
+    except InputError as error:
+        where = file.where("server", _CONFIG)
+        problems.append(InputError(str(error), where=where, hint=error.hint))
+        return own
+    # one file may serve enrollments and load tests
+    shared = {name: value for name, value in named.items() if name in kept or name == "newkey"}
+    return shared | own
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """TOML knows no null: what may be left away is just not required."""
+
+    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("default", ...) is None:
+            del made["default"]
+        return made
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        return False

@@ -26,6 +26,20 @@ class Kind(Enum):
     TEXTS = 'a list of texts, as in {key} = ["...", "..."]'
     PATHS = 'a list of paths, as in {key} = ["a.pem", "b.pem"]'
 
+    def schema(self) -> dict[str, object]:
+        """The JSON Schema of such a setting."""
+        match self:
+            case Kind.WHOLE:
+                return {"type": "integer"}
+            case Kind.NUMBER:
+                return {"type": "number"}
+            case Kind.FLAG:
+                return {"type": "boolean"}
+            case Kind.TEXTS | Kind.PATHS:
+                return {"type": "array", "items": {"type": "string"}}
+            case _:
+                return {"type": "string"}
+
 
 def read_settings(path: Path, known: Mapping[str, Kind]) -> dict[str, object]:
     """Read a TOML file of settings, checked against the options that there are.
@@ -80,8 +94,27 @@ def check_settings(
                 InputError(f"a value of the wrong type: it must be {right}", where=where)
             )
         else:
-            settings[key] = _from(file.path.parent, known[key], value)
+            settings[key] = located(file.path.parent, known[key], value)
     return settings
+
+
+def located(folder: Path, kind: Kind, value: Any) -> object:
+    """A value that fits, with relative paths made ones from `folder`."""
+    match kind:
+        case Kind.PATH:
+            return str(folder / value)
+        case Kind.PATHS:
+            return [str(folder / path) for path in value]
+        case Kind.SOURCE:
+            return source_in(folder, value)
+        case Kind.NEWKEY:
+            return newkey_in(folder, value)
+        case Kind.KEY:
+            return key_in(folder, value)
+        case Kind.NUMBER:
+            return float(value)
+        case _:
+            return value
 
 
 def source_in(folder: Path, source: str) -> str:
@@ -116,22 +149,3 @@ def _fits(value: object, kind: Kind) -> bool:
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
         case _:
             return isinstance(value, str)
-
-
-def _from(folder: Path, kind: Kind, value: Any) -> object:
-    """A value that fits, with relative paths made ones from `folder`."""
-    match kind:
-        case Kind.PATH:
-            return str(folder / value)
-        case Kind.PATHS:
-            return [str(folder / path) for path in value]
-        case Kind.SOURCE:
-            return source_in(folder, value)
-        case Kind.NEWKEY:
-            return newkey_in(folder, value)
-        case Kind.KEY:
-            return key_in(folder, value)
-        case Kind.NUMBER:
-            return float(value)
-        case _:
-            return value

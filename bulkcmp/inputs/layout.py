@@ -1,0 +1,475 @@
+"""The layout of a scenario's file: which tables and keys there are, and what each may be.
+
+The docstrings of keys are what the JSON Schema says of them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from math import inf
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.cell import read_reason
+from bulkcmp.inputs.generation import read_columns
+from bulkcmp.inputs.toml import KeyPath
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.scenario import (
+    ArrivalProcess,
+    Closed,
+    Constant,
+    Exponential,
+    KeyMode,
+    LatePolicy,
+    Lifecycle,
+    Open,
+    Shape,
+    Step,
+    Think,
+    Uniform,
+)
+from bulkcmp.model import KeySpec, Operation, RevocationReason
+from bulkcmp.stats.threshold import Threshold
+
+REFUSED: Final = "refused"
+"""The type of the errors that are none of pydantic's: their context has `what` and `hint`."""
+
+_LONG: Final = 366 * 86400
+"""Seconds: nobody means a longer time."""
+
+_FAST: Final = 1_000_000
+"""Arrivals/s: nobody means a higher rate."""
+
+
+class Contradiction(NamedTuple):
+    """What is wrong with a table, though each of its keys may be right.
+
+    Attributes:
+        key: the path to the key that is to blame; empty for the table itself.
+    """
+
+    what: str
+    hint: str | None = None
+    key: KeyPath = ()
+
+
+def _refusal(what: str, hint: str | None) -> PydanticCustomError:
+    return PydanticCustomError(REFUSED, "{what}", {"what": what, "hint": hint})
+
+
+def _readable(read: Callable[[str], object]) -> AfterValidator:
+    """Of a text that something else than this layout reads."""
+
+    def check(text: str) -> str:
+        try:
+            read(text)
+        except InputError as error:
+            raise _refusal(error.what, error.hint) from None
+        return text
+
+    return AfterValidator(check)
+
+
+_Seconds = Annotated[float, Field(ge=0, le=_LONG)]
+_SomeSeconds = Annotated[float, Field(gt=0, le=_LONG)]
+_Rate = Annotated[float, Field(ge=0, le=_FAST)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]
+_Text = Annotated[str, Field(min_length=1)]
+_Cmd = Literal["ir", "cr", "p10cr", "kur", "rr"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    @classmethod
+    def contradictions(cls, _table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        """What is wrong with a table as a whole; any of its values may be wrong besides."""
+        return iter(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _whole(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Find contradictions whatever else is wrong, so that all is told at once."""
+        found = [
+            InitErrorDetails(type=_refusal(one.what, one.hint), loc=one.key, input=None)
+            for one in (cls.contradictions(value) if isinstance(value, dict) else ())
+        ]
+        try:
+            table = validate(value)
+        except ValidationError as error:
+            found[:0] = [_again(one) for one in error.errors(include_url=False)]
+        else:
+            if not found:
+                return table
+        raise ValidationError.from_exception_data(cls.__name__, found)
+
+
+def _within(value: Any, *key: str | int) -> Any:
+    """A value somewhere in a table that may be malformed; None where there is none."""
+    for part in key:
+        match value:
+            case dict():
+                value = value.get(part)
+            case list() if isinstance(part, int) and part < len(value):
+                value = value[part]
+            case _:
+                return None
+    return value
+
+
+def _again(one: ErrorDetails) -> InitErrorDetails:
+    """An error that was raised, to be raised with others."""
+    context = one.get("ctx", {})
+    if one["type"] == REFUSED:
+        return InitErrorDetails(type=_refusal(**context), loc=one["loc"], input=None)
+    return InitErrorDetails(type=one["type"], loc=one["loc"], input=None, ctx=context)
+
+
+def _one_of(*names: str) -> dict[str, Any]:
+    """The JSON Schema of a table that has one of some keys, and not two of them."""
+    return {"oneOf": [{"required": [name]} for name in names]}
+
+
+class PauseTable(_Table):
+    """A pause; one of the three."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("constant", "uniform", "exponential"))
+
+    constant: _Seconds | None = None
+    """Seconds, always the same."""
+    uniform: Annotated[list[_Seconds], Field(min_length=2, max_length=2)] | None = None
+    """The least and the most seconds: each length between is as likely as any other."""
+    exponential: _SomeSeconds | None = None
+    """Seconds on average, as of a process without memory."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        if not table or len(table.keys() & {"constant", "uniform", "exponential"}) > 1:
+            yield Contradiction(
+                "a pause is constant, uniform or exponential",
+                "write { constant = 2 }, { uniform = [1, 3] } or { exponential = 2 }",
+            )
+        match table.get("uniform"):
+            case [int() | float() as least, int() | float() as most] if least > most:
+                yield Contradiction(
+                    "the least pause is longer than the most",
+                    "write the shorter one first",
+                    ("uniform",),
+                )
+
+    def think(self) -> Think:
+        if self.uniform is not None:
+            return Uniform(*self.uniform)
+        if self.exponential is not None:
+            return Exponential(self.exponential)
+        assert self.constant is not None
+        return Constant(self.constant)
+
+
+class StepTable(_Table):
+    """One transaction, or several of the same."""
+
+    cmd: _Cmd
+    """The operation, as in openssl cmp -cmd. kur and rr after an enrollment are about the
+    certificate which that brought; first of all, about the one that the population names."""
+    think: PauseTable | None = None
+    """The pause before it."""
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often it happens, each time with its pause."""
+    revreason: Annotated[str, _readable(read_reason)] | None = None
+    """Of rr: a CRLReason of RFC 5280, 5.3.1, such as keyCompromise."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        cmd = table.get("cmd")
+        times = table.get("times")
+        if cmd == "rr" and isinstance(times, int) and times > 1:
+            yield Contradiction("a certificate is revoked once", "leave times away", ("times",))
+        if cmd in get_args(_Cmd) and cmd != "rr" and "revreason" in table:
+            yield Contradiction(
+                f"it is for rr, and cmd is {cmd}", "leave revreason away", ("revreason",)
+            )
+
+    def steps(self) -> list[Step]:
+        reason = RevocationReason.UNSPECIFIED
+        if self.revreason is not None:
+            reason = read_reason(self.revreason)
+        think = Constant() if self.think is None else self.think.think()
+        return [Step(Operation(self.cmd), think, reason)] * self.times
+
+
+class LifecycleTable(_Table):
+    """What an end entity goes through."""
+
+    name: _Text
+    """What reports call it."""
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    """Its share of all lifecycles is its share of all weights."""
+    steps: Annotated[list[StepTable], Field(min_length=1)]
+    """Its transactions, one after the other; one that fails ends it."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        steps = table.get("steps")
+        if not isinstance(steps, list):
+            return
+        if _within(steps, 0, "think") is not None:
+            yield Contradiction(
+                "the first step has a pause, and nothing before it",
+                "an arrival is its beginning; pauses between lifecycles are those of [closed]",
+                ("steps", 0, "think"),
+            )
+        for place, cmds in enumerate(pairwise(_within(step, "cmd") for step in steps), start=1):
+            match cmds:
+                case "rr", "kur" | "rr" as cmd:
+                    yield Contradiction(
+                        f"{cmd} after rr: the certificate is revoked by then",
+                        "put an enrollment between them: ir or cr",
+                        ("steps", place),
+                    )
+                case "p10cr", "kur":
+                    yield Contradiction(
+                        "kur after p10cr: nobody here has the key of the certificate",
+                        "enroll by ir or cr, or by p10cr and nothing after it but rr",
+                        ("steps", place),
+                    )
+
+    def lifecycle(self) -> Lifecycle:
+        steps = tuple(step for table in self.steps for step in table.steps())
+        return Lifecycle(self.name, self.weight, steps)
+
+
+class StageTable(_Table):
+    """A piece of the rate's line over time."""
+
+    duration: _SomeSeconds
+    """Seconds."""
+    rate: _Rate
+    """Lifecycles/s at its beginning."""
+    to: _Rate | None = None
+    """Lifecycles/s at its end; by default the same."""
+
+    def ramp(self) -> Ramp:
+        return Ramp(self.duration, self.rate, self.rate if self.to is None else self.to)
+
+
+class OpenTable(_Table):
+    """Lifecycles begin by a plan, whatever becomes of those before."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("rate", "stages"))
+
+    rate: Annotated[float, Field(gt=0, le=_FAST)] | None = None
+    """Lifecycles/s, always the same."""
+    stages: Annotated[list[StageTable], Field(min_length=1)] | None = None
+    """The rate over time."""
+    arrivals: Literal["even", "poisson"] = "even"
+    """How they are spread over the rate: evenly, or as those of many who know nothing of each
+    other."""
+    late: Literal["queue", "drop"] = "queue"
+    """What becomes of a step while in_flight are under way: it waits for another to end, or it does
+    not happen and is counted."""
+    in_flight: _Count = 1000
+    """The most transactions under way."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        if ("rate" in table) is ("stages" in table):
+            yield Contradiction(
+                "an open load has either a rate or stages",
+                "write rate = 50, or stages = [{ duration = 60, rate = 0, to = 50 }]",
+            )
+        match table.get("stages"):
+            case [_, *_] as stages if not any(
+                _within(stage, name) for stage in stages for name in ("rate", "to")
+            ):
+                yield Contradiction(
+                    "the rate is 0 in all stages", "nothing would ever begin", ("stages",)
+                )
+
+    def shape(self) -> Open:
+        if self.stages is None:
+            assert self.rate is not None
+            ramps: tuple[Ramp, ...] = (Ramp(inf, self.rate, self.rate),)
+        else:
+            ramps = tuple(stage.ramp() for stage in self.stages)
+        return Open(ramps, ArrivalProcess(self.arrivals), LatePolicy(self.late), self.in_flight)
+
+
+class ClosedTable(_Table):
+    """Clients of which each begins a lifecycle when its last one is over."""
+
+    clients: Annotated[int, Field(ge=1, le=100_000)]
+    """How many there are."""
+    think: PauseTable | None = None
+    """The pause of a client between two lifecycles."""
+
+    def shape(self) -> Closed:
+        return Closed(self.clients, Constant() if self.think is None else self.think.think())
+
+
+class PopulationTable(_Table):
+    """The end entities: those of a file, or generated ones."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("file", "columns"))
+
+    file: _Text | None = None
+    """A CSV file as bulkcmp enroll takes it, relative to the scenario's folder; each row is taken
+    once."""
+    columns: dict[str, str] | None = None
+    """The cells of generated end entities, by column: templates with {number}, {number:06},
+    {hex:8}, {digits:6}, {letters:5}, {uuid}, {oneof:a|b}, and {id} in columns other than id."""
+    size: _Count | None = None
+    """How many rows are generated; by default as many as are wanted."""
+    repeated: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the generated rows whose end entity is one that had a row before."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        if ("file" in table) is ("columns" in table):
+            yield Contradiction(
+                "a population has either a file or columns",
+                'write file = "devices.csv", or columns = { id = "dev-{number:06}", subject ='
+                ' "/CN={id}" }',
+            )
+        elif "file" in table:
+            for name in ("size", "repeated"):
+                if name in table:
+                    hint = f"leave {name} away: each row of a file is taken once"
+                    yield Contradiction("it is for generated populations", hint, (name,))
+        columns = table.get("columns")
+        if isinstance(columns, dict):
+            texts = {name: text for name, text in columns.items() if isinstance(text, str)}
+            for name, problem in read_columns(texts)[1].items():
+                yield Contradiction(problem.what, problem.hint, ("columns", name))
+
+
+class KeysTable(_Table):
+    """The keys to be certified."""
+
+    mode: Literal["unique", "file", "one"] = "unique"
+    """unique: each request has one of its own; file: the same, from a file of bulkcmp keys
+    generate; one: all have the same, which many CAs refuse."""
+    newkey: Annotated[str, _readable(KeySpec.parse)] | None = None
+    """Their type, such as ec:P-256 or rsa:2048."""
+    file: _Text | None = None
+    """The key file, relative to the scenario's folder."""
+    passphrase: _Text | None = Field(default=None, alias="pass")
+    """Where the passphrase of the key file comes from: env:NAME, file:PATH or pass:TEXT."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        mode = table.get("mode", KeyMode.UNIQUE)
+        if mode == KeyMode.FILE and "file" not in table:
+            yield Contradiction('mode = "file" needs file', "name the key file")
+        elif mode in (KeyMode.UNIQUE, KeyMode.ONE):
+            for name in table.keys() & {"file", "pass"}:
+                yield Contradiction(f'it is for mode = "file", and mode is "{mode}"', None, (name,))
+
+    def settings(self) -> dict[str, str]:
+        """What it says, as the settings of an enrollment have it."""
+        said = {"newkey": self.newkey, "keys": self.file, "keys_pass": self.passphrase}
+        return {name: text for name, text in said.items() if text is not None}
+
+
+class ScenarioTable(_Table):
+    """A load test of a CMP server."""
+
+    model_config = ConfigDict(
+        title="bulkcmp load test scenario", json_schema_extra=_one_of("open", "closed")
+    )
+
+    name: _Text | None = None
+    """What reports call it; by default the name of the file."""
+    description: str = ""
+    """What it is for."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Of all chance: the same seed makes the same plan. By default another one each time."""
+    count: _Count | None = None
+    """Lifecycles to begin at most."""
+    duration: _SomeSeconds | None = None
+    """Seconds in which lifecycles begin."""
+    warm_up: _Seconds = 0.0
+    """Seconds from the beginning whose figures stand apart."""
+    drain: _Seconds = 60.0
+    """Seconds that what has begun may still take in the end."""
+    thresholds: list[Annotated[str, _readable(Threshold.parse)]] = []
+    """What must hold, such as p95(ir.response) < 500ms."""
+    server: dict[str, Any] = {}
+    """How to talk to the server."""
+    population: PopulationTable
+    """The end entities."""
+    keys: KeysTable = KeysTable()
+    """The keys to be certified."""
+    lifecycles: Annotated[list[LifecycleTable], Field(min_length=1)]
+    """What end entities go through."""
+    open: OpenTable | None = None
+    """Lifecycles begin by a plan, whatever becomes of those before."""
+    closed: ClosedTable | None = None
+    """Clients of which each begins a lifecycle when its last one is over."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        if "open" in table and "closed" in table:
+            yield Contradiction(
+                "a load is open or closed, not both", "leave one of the tables away", ("closed",)
+            )
+        elif not {"open", "closed"} & table.keys():
+            yield Contradiction(
+                "a load is open or closed: one of these tables is missing",
+                "write [open] with a rate, or [closed] with a number of clients",
+            )
+        elif all(_within(table, *key) is None for key in _ENDS):
+            yield Contradiction(
+                "it would never end",
+                "give a count, a duration, stages, or a population with a file or a size",
+            )
+        match table:
+            case {"warm_up": int() | float() as warm_up, "duration": int() | float() as duration}:
+                if warm_up >= duration:
+                    yield Contradiction(
+                        "nothing is left to measure: the warm-up lasts as long as all of it",
+                        f"give less than the duration, {duration} seconds",
+                        ("warm_up",),
+                    )
+        yield from _same_names(table.get("lifecycles"))
+
+    def shape(self) -> Shape:
+        table = self.open or self.closed
+        assert table is not None, "a contradiction"
+        return table.shape()
+
+
+_ENDS: Final = (
+    ("count",), ("duration",), ("open", "stages"), ("population", "file"), ("population", "size"),
+)  # fmt: skip
+"""The keys of which one makes a load test end."""
+
+
+def _same_names(lifecycles: Any) -> Iterator[Contradiction]:
+    seen: set[str] = set()
+    for place, one in enumerate(lifecycles if isinstance(lifecycles, list) else ()):
+        name = _within(one, "name")
+        if isinstance(name, str) and name in seen:
+            yield Contradiction(
+                f"another lifecycle has the name {name!r}",
+                "reports tell them apart by their names",
+                ("lifecycles", place, "name"),
+            )
+        elif isinstance(name, str):
+            seen.add(name)

@@ -1,0 +1,554 @@
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
+from bulkcmp.inputs.scenario import read_scenario
+from bulkcmp.inputs.settings import Kind
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.scenario import (
+    ArrivalProcess,
+    Closed,
+    Constant,
+    Exponential,
+    GeneratedPopulation,
+    KeyMode,
+    LatePolicy,
+    Lifecycle,
+    Open,
+    PopulationFile,
+    Scenario,
+    Step,
+    Uniform,
+)
+from bulkcmp.model import Operation, RevocationReason
+
+KNOWN = {
+    "server": Kind.TEXT,
+    "ref": Kind.TEXT,
+    "secret": Kind.SOURCE,
+    "trusted": Kind.PATHS,
+    "implicit_confirm": Kind.FLAG,
+    "certs_per_message": Kind.WHOLE,
+    "newkey": Kind.NEWKEY,
+    "keys": Kind.PATH,
+    "keys_pass": Kind.SOURCE,
+    "rate": Kind.NUMBER,
+    "cmd": Kind.TEXT,
+}
+
+GOOD = """
+name = "device life"
+count = 100
+
+[population]
+columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }
+
+[[lifecycles]]
+name = "life"
+steps = [{ cmd = "ir" }, { cmd = "kur", think = { constant = 2 } }]
+
+[closed]
+clients = 5
+"""
+
+
+def _write(folder: Path, text: str, name: str = "scenario.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def _read(folder: Path, text: str) -> Scenario:
+    return read_scenario(_write(folder, text), KNOWN)
+
+
+def _problems(folder: Path, text: str) -> list["Problem"]:
+    with pytest.raises(InputErrors) as caught:
+        _read(folder, text)
+    assert caught.value.exit_code == EXIT_BAD_INPUT
+    problems: list[Problem] = []
+    for one in caught.value.problems:
+        assert one.where is not None
+        assert one.where.file == str(folder / "scenario.toml")
+        problems.append((one.where.line, one.where.key, one.what, one.hint or ""))
+    return problems
+
+
+def test_the_least_that_a_scenario_has(tmp_path: Path) -> None:
+    assert _read(tmp_path, GOOD) == Scenario(
+        name="device life",
+        settings={},
+        population=GeneratedPopulation(
+            str(tmp_path / "scenario.toml"),
+            6,
+            {"id": "dev-{number:06}", "subject": "/CN={id}/C=NO"},
+        ),
+        lifecycles=(
+            Lifecycle("life", 1.0, (Step(Operation.IR), Step(Operation.KUR, Constant(2.0)))),
+        ),
+        shape=Closed(5),
+        count=100,
+    )
+
+
+ALL = """
+description = "All that there is."
+seed = 7
+duration = 3600
+warm_up = 30.5
+drain = 10
+thresholds = ["p95(ir.response) < 500ms", "abort after 30s share(failed) < 50%"]
+
+[server]
+server = "ca.example"
+secret = "file:secret.txt"
+trusted = ["ca.pem"]
+implicit_confirm = true
+
+[population]
+file = "devices.csv"
+
+[keys]
+mode = "file"
+newkey = "rsa:2048"
+file = "keys.db"
+pass = "env:KEYS"
+
+[[lifecycles]]
+name = "a"
+weight = 3
+steps = [
+    { cmd = "cr" },
+    { cmd = "kur", think = { uniform = [1, 3.5] }, times = 2 },
+    { cmd = "rr", think = { exponential = 60 }, revreason = "superseded" },
+    { cmd = "cr" },
+]
+
+[[lifecycles]]
+name = "b"
+weight = 0.5
+steps = [{ cmd = "p10cr" }, { cmd = "rr" }]
+
+[open]
+stages = [{ duration = 60, rate = 0, to = 50 }, { duration = 600, rate = 50 }]
+arrivals = "poisson"
+late = "drop"
+in_flight = 200
+"""
+
+
+def test_all_that_a_scenario_may_have(tmp_path: Path) -> None:
+    update = Step(Operation.KUR, Uniform(1.0, 3.5))
+    revoke = Step(Operation.RR, Exponential(60.0), RevocationReason.SUPERSEDED)
+    assert _read(tmp_path, ALL) == Scenario(
+        name="scenario",
+        description="All that there is.",
+        settings={
+            "server": "ca.example",
+            "secret": f"file:{tmp_path}/secret.txt",
+            "trusted": [f"{tmp_path}/ca.pem"],
+            "implicit_confirm": True,
+            "newkey": "rsa:2048",
+            "keys": f"{tmp_path}/keys.db",
+            "keys_pass": "env:KEYS",
+        },
+        population=PopulationFile(f"{tmp_path}/devices.csv"),
+        lifecycles=(
+            Lifecycle("a", 3.0, (Step(Operation.CR), update, update, revoke, Step(Operation.CR))),
+            Lifecycle("b", 0.5, (Step(Operation.P10CR), Step(Operation.RR))),
+        ),
+        shape=Open(
+            (Ramp(60.0, 0.0, 50.0), Ramp(600.0, 50.0, 50.0)),
+            ArrivalProcess.POISSON,
+            LatePolicy.DROP,
+            200,
+        ),
+        keys=KeyMode.FILE,
+        duration=3600.0,
+        warm_up=30.5,
+        drain=10.0,
+        thresholds=("p95(ir.response) < 500ms", "abort after 30s share(failed) < 50%"),
+        seed=7,
+    )
+
+
+def test_a_rate_has_no_end(tmp_path: Path) -> None:
+    text = GOOD.replace("[closed]\nclients = 5", "[open]\nrate = 12.5")
+    assert _read(tmp_path, text).shape == Open((Ramp(inf, 12.5, 12.5),))
+
+
+def test_a_settings_file_stands_behind_the_settings_of_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    _write(
+        tmp_path / "profiles",
+        'server = "x"\nref = "theirs"\ntrusted = ["ca.pem"]\nnewkey = "ec:P-384"\nrate = 5\n'
+        'cmd = "cr"\n',
+        "ca.toml",
+    )
+    text = GOOD + '[server]\nconfig = "profiles/ca.toml"\nref = "ours"\n'
+    # what only an enrollment has counts for nothing here
+    settings = {
+        "server": "x",
+        "ref": "ours",
+        "trusted": [f"{tmp_path}/profiles/ca.pem"],
+        "newkey": "ec:P-384",
+    }
+    scenario = _read(tmp_path, text)
+    assert scenario.settings == settings
+    spec = _read(tmp_path, text + '[keys]\nnewkey = "ed25519"\n')
+    assert spec == replace(scenario, settings={**settings, "newkey": "ed25519"})
+
+
+def test_what_is_wrong_with_a_settings_file_is_told_with_the_rest(tmp_path: Path) -> None:
+    _write(tmp_path, 'sever = "x"\nref = 1\n', "ca.toml")
+    path = _write(tmp_path, GOOD + '[server]\nconfig = "ca.toml"\nrfe = "x"\n')
+    with pytest.raises(InputErrors) as caught:
+        read_scenario(path, KNOWN)
+    assert [str(one.where) for one in caught.value.problems] == [
+        f"{tmp_path}/ca.toml:1, key sever",
+        f"{tmp_path}/ca.toml:2, key ref",
+        f"{path}:16, key server.rfe",
+    ]
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    scenario = _read(tmp_path, GOOD + '[server]\nsecret = "pass:hunter2"\n')
+    assert "hunter2" not in repr(scenario)
+    with pytest.raises(InputErrors) as caught:
+        _read(tmp_path, GOOD + '[server]\nsecrt = "pass:hunter2"\nsecret = ["pass:hunter2"]\n')
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__cause__)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_scenario(tmp_path / "nope.toml", KNOWN)
+    with pytest.raises(InputError, match="not TOML"):
+        _read(tmp_path, "[server")
+
+
+# --- those that are malformed: what is replaced in GOOD, and all that is said of it ---------------
+
+Change = tuple[str, str]
+Problem = tuple[int | None, str | None, str, str]
+"""Line, key, and what stands in the text and in the hint."""
+
+MALFORMED: dict[str, tuple[list[Change], list[Problem]]] = {
+    "an unknown key": (
+        [("count = 100", "cuont = 100\ncount = 100")],
+        [(3, "cuont", "unknown key 'cuont'", "did you mean 'count'? known are name, ")],
+    ),
+    "an unknown table": (
+        [("[closed]", "[clsoed]\nclients = 1\n[closed]")],
+        [(12, "clsoed", "unknown key 'clsoed'", "did you mean 'closed'?")],
+    ),
+    "an unknown key of a table": (
+        [("clients = 5", "clients = 5\nrate = 5")],
+        [(14, "closed.rate", "unknown key 'rate'", "known are clients, think")],
+    ),
+    "an unknown key in a list": (
+        [("{ constant = 2 }", "{ constnat = 2 }")],
+        [
+            (10, "lifecycles[1].steps[2].think.constnat", "unknown key 'constnat'",
+             "did you mean 'constant'? known are constant, uniform, exponential"),
+        ],
+    ),
+    "nothing at all": (
+        [(GOOD, "")],
+        [
+            (None, "population", "population is missing", "The end entities."),
+            (None, "lifecycles", "lifecycles is missing", "What end entities go through."),
+            (None, None, "one of these tables is missing", "write [open] with a rate"),
+        ],
+    ),
+    "values of wrong types": (
+        [
+            ('"device life"', "1"), ("count = 100", "count = 10.5"),
+            ("clients = 5", 'clients = "5"'), ("{ constant = 2 }", "2"),
+            ('"/CN={id}/C=NO"', "false"),
+        ],
+        [
+            (2, "name", "it must be a text in quotes", ""),
+            (3, "count", "it must be a whole number", ""),
+            (6, "population.columns.subject", "it must be a text in quotes", ""),
+            (10, "lifecycles[1].steps[2].think", "it must be a table", ""),
+            (13, "closed.clients", "it must be a whole number", ""),
+        ],
+    ),
+    "tables of wrong types": (
+        [("[closed]\nclients = 5", "[[closed]]\nclients = 5\n[server.ref]\n[thresholds]")],
+        [
+            (12, "closed", "it must be a table", ""),
+            (14, "server.ref", "it must be a text in quotes, as in ref = ", ""),
+            (15, "thresholds", "it must be a list", ""),
+        ],
+    ),
+    "numbers out of range": (
+        [
+            ("count = 100", "count = 0\nseed = -1\nwarm_up = -1\ndrain = inf"),
+            ("clients = 5", "clients = 100001"),
+        ],
+        [
+            (3, "count", "it must be 1 or more", ""),
+            (4, "seed", "it must be 0 or more", ""),
+            (5, "warm_up", "it must be 0 or more", ""),
+            (6, "drain", "it must be a finite number", ""),
+            (16, "closed.clients", "it must be 100,000 or less", ""),
+        ],
+    ),
+    "a load that is open and closed": (
+        [("clients = 5", "clients = 5\n[open]\nrate = 5")],
+        [(12, "closed", "open or closed, not both", "leave one")],
+    ),
+    "a load that is neither": (
+        [("[closed]\nclients = 5", "")],
+        [(None, None, "one of these tables is missing", "[open]")],
+    ),
+    "no end": (
+        [("count = 100", "")],
+        [(None, None, "it would never end", "give a count, a duration, stages, or a population")],
+    ),
+    "a warm-up as long as all of it": (
+        [("count = 100", "duration = 60\nwarm_up = 60.0")],
+        [(4, "warm_up", "nothing is left to measure", "less than the duration, 60 seconds")],
+    ),
+    "a rate and stages": (
+        [("[closed]\nclients = 5", "[open]\nrate = 5\nstages = [{ duration = 1, rate = 1 }]")],
+        [(12, "open", "either a rate or stages", "stages = [{ duration = 60, rate = 0")],
+    ),
+    "an open load without a rate": (
+        [("[closed]\nclients = 5", "[open]")],
+        [(12, "open", "either a rate or stages", "write rate = 50")],
+    ),
+    "a rate of nothing": (
+        [("[closed]\nclients = 5", "[open]\nrate = 0")],
+        [(13, "open.rate", "it must be above 0", "")],
+    ),
+    "stages in which nothing begins": (
+        [("[closed]\nclients = 5", "[open]\nstages = [{ duration = 60, rate = 0 }]")],
+        [(13, "open.stages", "the rate is 0 in all stages", "nothing would ever begin")],
+    ),
+    "stages that are none": (
+        [
+            (
+                "[closed]\nclients = 5",
+                "[open]\nlate = \"wait\"\narrivals = \"random\"\nin_flight = 0\nstages = [\n"
+                "{ rate = 1 },\n{ duration = 0, rate = 1 },\n{ duration = 1, rate = 1, from = 2 }]",
+            )
+        ],
+        [
+            (13, "open.late", "it must be 'queue' or 'drop'", ""),
+            (14, "open.arrivals", "it must be 'even' or 'poisson'", ""),
+            (15, "open.in_flight", "it must be 1 or more", ""),
+            (16, "open.stages[1].duration", "duration is missing", "Seconds."),
+            (16, "open.stages[2].duration", "it must be above 0", ""),
+            (16, "open.stages[3].from", "unknown key 'from'", "known are duration, rate, to"),
+        ],
+    ),
+    "no lifecycles": (
+        [("[[lifecycles]]", "[[lifecyles]]")],
+        [
+            (None, "lifecycles", "lifecycles is missing", "What end entities go through."),
+            (8, "lifecyles", "unknown key 'lifecyles'", "did you mean 'lifecycles'?"),
+        ],
+    ),
+    "a lifecycle of nothing": (
+        [('{ cmd = "ir" }, { cmd = "kur", think = { constant = 2 } }', "")],
+        [(10, "lifecycles[1].steps", "it must have 1 or more items, and has 0", "")],
+    ),
+    "lifecycles of one name": (
+        [("[closed]", '[[lifecycles]]\nname = "life"\nsteps = [{ cmd = "cr" }]\n[closed]')],
+        [(13, "lifecycles[2].name", "another lifecycle has the name 'life'", "tell them apart")],
+    ),
+    "no weight": (
+        [('name = "life"', 'name = ""\nweight = 0')],
+        [
+            (9, "lifecycles[1].name", "it is empty", ""),
+            (10, "lifecycles[1].weight", "it must be above 0", ""),
+        ],
+    ),
+    "an operation that is none": (
+        [('cmd = "kur"', 'cmd = "renew"')],
+        [(10, "lifecycles[1].steps[2].cmd", "it must be 'ir', 'cr', 'p10cr', 'kur' or 'rr'", "")],
+    ),
+    "a pause before everything": (
+        [('{ cmd = "ir" }', '{ cmd = "ir", think = { constant = 1 } }')],
+        [(10, "lifecycles[1].steps[1].think", "the first step has a pause", "those of [closed]")],
+    ),
+    "an update of what is revoked": (
+        [('{ cmd = "ir" }', '{ cmd = "ir" }, { cmd = "rr" }')],
+        [(10, "lifecycles[1].steps[3]", "kur after rr: the certificate is revoked", "ir or cr")],
+    ),
+    "an update of what somebody else has the key of": (
+        [('{ cmd = "ir" }', '{ cmd = "p10cr" }')],
+        [(10, "lifecycles[1].steps[2]", "kur after p10cr: nobody", "enroll by ir or cr")],
+    ),
+    "reasons and repetitions that mean nothing": (
+        [
+            ('{ cmd = "ir" }', '{ cmd = "ir", revreason = "superseded" }'),
+            ('{ cmd = "kur", ', '{ cmd = "rr", revreason = "stolen", times = 0, '),
+        ],
+        [
+            (10, "lifecycles[1].steps[1].revreason", "it is for rr, and cmd is ir", "leave"),
+            (10, "lifecycles[1].steps[2].times", "it must be 1 or more", ""),
+            (10, "lifecycles[1].steps[2].revreason", "'stolen' is not a revocation", "names"),
+        ],
+    ),
+    "a certificate that is revoked twice": (
+        [('{ cmd = "kur", ', '{ cmd = "rr", times = 2, ')],
+        [(10, "lifecycles[1].steps[2].times", "a certificate is revoked once", "leave times away")],
+    ),
+    "pauses that are none": (
+        [
+            ("{ constant = 2 } }", "{ constant = 2, exponential = 2 } },\n"
+             '{ cmd = "kur", think = { uniform = [3, 1] } },\n'
+             '{ cmd = "kur", think = { uniform = [3, 1, 2] } },\n'
+             '{ cmd = "kur", think = { } }'),
+            ("clients = 5", "clients = 5\nthink = { exponential = 0 }"),
+        ],
+        [
+            (10, "lifecycles[1].steps[2].think", "a pause is constant, uniform or exp", "write"),
+            (10, "lifecycles[1].steps[3].think.uniform", "the least pause is longer", ""),
+            (10, "lifecycles[1].steps[4].think.uniform", "it must have 2 items, and has 3", ""),
+            (10, "lifecycles[1].steps[5].think", "a pause is constant, uniform or exp", "write"),
+            (17, "closed.think.exponential", "it must be above 0", ""),
+        ],
+    ),
+    "a population of two sources": (
+        [("columns =", 'file = "devices.csv"\ncolumns =')],
+        [(5, "population", "either a file or columns", 'write file = "devices.csv"')],
+    ),
+    "a population of none": (
+        [('columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }', "size = 5")],
+        [(5, "population", "either a file or columns", "columns = {")],
+    ),
+    "a size of a file": (
+        [
+            (
+                'columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }',
+                'file = "devices.csv"\nsize = 10\nrepeated = 1.5',
+            )
+        ],
+        [
+            (7, "population.size", "it is for generated populations", "leave size away"),
+            (8, "population.repeated", "it must be 1 or less", ""),
+            (8, "population.repeated", "it is for generated populations", "leave repeated away"),
+        ],
+    ),
+    "a share of a file": (
+        [
+            (
+                'columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }',
+                'file = "devices.csv"\nrepeated = 0.5',
+            )
+        ],
+        [(7, "population.repeated", "it is for generated populations", "leave repeated away")],
+    ),
+    "columns that are none": (
+        [
+            (
+                'columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }',
+                '[population.columns]\nid = "{nmuber}"\nsubjct = "/CN={id}"\ncmd = "ir"\n'
+                'sans = "{id"\nsubject = 1',
+            )
+        ],
+        [
+            (7, "population.columns.id", "unknown placeholder {nmuber}", "{number}, {number:06}"),
+            (8, "population.columns.subjct", "unknown column 'subjct'", "did you mean 'subject'?"),
+            (9, "population.columns.cmd", "cmd is no column here", "the steps of the lifecycles"),
+            (10, "population.columns.sans", "'{id' is not a template", "{{ and }}"),
+            (11, "population.columns.subject", "it must be a text in quotes", ""),
+        ],
+    ),
+    "keys of a file that is not there": (
+        [("[closed]", '[keys]\nmode = "file"\nnewkey = "ec:P-999"\n[closed]')],
+        [
+            (12, "keys", 'mode = "file" needs file', "name the key file"),
+            (14, "keys.newkey", "'ec:P-999' is not a key spec", "key specs are rsa:2048"),
+        ],
+    ),
+    "a key file that is not named": (
+        [("[closed]", '[keys]\nmode = "file"\n[closed]')],
+        [(12, "keys", 'mode = "file" needs file', "name the key file")],
+    ),
+    "a key file for nothing": (
+        [("[closed]", '[keys]\nmode = "one"\npass = "env:KEYS"\n[closed]')],
+        [(14, "keys.pass", 'it is for mode = "file", and mode is "one"', "")],
+    ),
+    "settings that stand elsewhere": (
+        [("[closed]", '[server]\nrate = 5\nnewkey = "ec:P-256"\ncmd = "ir"\n[closed]')],
+        [
+            (13, "server.rate", "rate is no setting here", "the table open or closed says it"),
+            (14, "server.newkey", "newkey is no setting here", "the table keys says it"),
+            (15, "server.cmd", "cmd is no setting here", "the steps of the lifecycles say it"),
+        ],
+    ),
+    "settings that are none": (
+        [
+            (
+                "[closed]",
+                '[server]\nsever = "x"\ntrusted = "ca.pem"\nconfig = "nope.toml"\n'
+                'implicit_confirm = "yes"\n[closed]',
+            )
+        ],
+        [
+            (13, "server.sever", "unknown setting 'sever'", "did you mean 'server'?"),
+            (14, "server.trusted", 'it must be a list of paths, as in trusted = ["a.pem"', ""),
+            (15, "server.config", "nope.toml: no such file", ""),
+            (16, "server.implicit_confirm", "it must be implicit_confirm = true or", ""),
+        ],
+    ),
+    "thresholds that are none": (
+        [
+            (
+                "count = 100",
+                'count = 100\nthresholds = [\n"p95(ir.response) < 500ms",\n"p95(ir) 500",\n'
+                '"share(failed) < 1ms"]',
+            )
+        ],
+        [
+            (4, "thresholds[2]", "'p95(ir) 500' is not a threshold", "for example"),
+            (4, "thresholds[3]", "'ms' is no unit of share", "units are %"),
+        ],
+    ),
+    "something wrong everywhere": (
+        [
+            ("count = 100", "count = 100\nwarmup = 5"),
+            ("{number:06}", "{number:6}"),
+            ("[[lifecycles]]", "[keys]\nmode = \"two\"\n[[lifecycles]]"),
+            ('cmd = "ir"', 'cnd = "ir"'),
+            ("[closed]", '[open]\nrate = "fast"\n[server]\nref = 1\n[closed]'),
+        ],
+        [
+            (4, "warmup", "unknown key 'warmup'", "did you mean 'warm_up'?"),
+            (7, "population.columns.id", "unknown placeholder {number:6}", ""),
+            (10, "keys.mode", "it must be 'unique', 'file' or 'one'", ""),
+            (13, "lifecycles[1].steps[1].cmd", "cmd is missing", "The operation, as in openssl"),
+            (13, "lifecycles[1].steps[1].cnd", "unknown key 'cnd'", "did you mean 'cmd'?"),
+            (16, "open.rate", "it must be a number", ""),
+            (18, "server.ref", "it must be a text in quotes", ""),
+            (19, "closed", "a load is open or closed, not both", ""),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "expected"), MALFORMED.values(), ids=MALFORMED)
+def test_all_that_is_wrong_is_told_at_once(
+    tmp_path: Path,
+    changes: list[Change],
+    expected: list[Problem],
+) -> None:
+    text = GOOD
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    problems = _problems(tmp_path, text)
+    assert [one[:2] for one in problems] == [one[:2] for one in expected], problems
+    for (_, _, what, hint), (_, _, said, hinted) in zip(problems, expected, strict=True):
+        assert said in what
+        assert hinted in hint
+        assert "Input should" not in what
