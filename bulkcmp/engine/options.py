@@ -6,8 +6,8 @@ from, never what they are.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,6 +25,8 @@ from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
+from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
+from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import read_settings
@@ -36,6 +38,7 @@ from bulkcmp.model import (
     BadRow,
     EndEntity,
     KeySpec,
+    Operation,
     PasswordMac,
     Popo,
     Profile,
@@ -160,6 +163,8 @@ class Options:
     skip_bad_rows: bool = False
     out: str | None = None
     out_format: str = OutFormat.PEM.value
+    stated: frozenset[str] = field(default=frozenset(), compare=False)
+    """Names of what the command line says: a file's settings are for runs of any kind."""
 
     @classmethod
     def known(cls) -> dict[str, type]:
@@ -167,7 +172,7 @@ class Options:
         path_like = {*_PATHS, *_PATH_LISTS, *_ROW_PATHS}
         types: dict[str, type] = {}
         for one in fields(cls):
-            if one.name in ("out", "skip_bad_rows"):
+            if one.name in ("out", "skip_bad_rows", "stated"):
                 continue
             kind = type(one.default) if one.default is not None else str
             if one.name == "days":
@@ -200,7 +205,8 @@ class Options:
                 settings["newkey"] = _newkey_in(folder, settings["newkey"])
             if "key" in settings:
                 settings["key"] = _key_in(folder, settings["key"])
-        return cls.merge(settings, given)
+        stated = frozenset(name for name, value in given.items() if _is_given(value))
+        return replace(cls.merge(settings, given), stated=stated)
 
     @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
@@ -208,7 +214,7 @@ class Options:
         merged: dict[str, Any] = {}
         for layer in layers:
             for name, value in layer.items():
-                if value is None or value == () or value == []:
+                if not _is_given(value):
                     continue
                 merged[name] = (
                     tuple(str(item) for item in value)
@@ -228,6 +234,7 @@ class Options:
     def facts(self) -> dict[str, Any]:
         """JSON-able, with absolute paths, and with sources in place of secrets."""
         facts = asdict(self)
+        del facts["stated"]
         here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
@@ -346,8 +353,10 @@ class Options:
         population = rows.population
         self._refuse_without_credential(population.columns)
         census = None
-        if not self.skip_bad_rows or population.has_priorities:
+        if not self.skip_bad_rows or population.has_priorities or self._is_doubtful(population):
             census = Census.take(rows)
+            if self.skip_bad_rows or not census.bad:
+                self.refuse_unused(census.operations)
         may_make_keys = _may_make_keys(self, population) if census is None else census.makes_keys
         if may_make_keys and key_pass is None and not self.plain_keys:
             raise InputError(
@@ -373,6 +382,17 @@ class Options:
             lint=self._lint(),
             notes=tuple(self._notes()),
         )
+
+    def _is_doubtful(self, population: Population) -> bool:
+        """Whether the rows must be asked if they use all that the user says of them."""
+        return population.operation is None and not self.stated.isdisjoint(RESTRICTED)
+
+    def refuse_unused(self, operations: Collection[Operation]) -> None:
+        """
+        Raises:
+            InputError: none of the rows, which are of these operations, uses an option.
+        """
+        refuse_unused(self.stated, operations)
 
     def _lint(self) -> LintPlan | None:
         given = {
@@ -434,6 +454,8 @@ class Options:
                 raise InputErrors("the row can't be used", row.problems)
             problem = row.problems[0]
             raise InputError(problem.what, hint=problem.hint)
+        if population_file is None:
+            self.refuse_unused((row.cmd,))
         return setup, row
 
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
@@ -444,6 +466,8 @@ class Options:
         """
         out_format = _choice("--out-format", self.out_format, OutFormat)
         population = Population(Path(population_file), self.defaults(environ), environ)
+        if population.operation is not None:
+            self.refuse_unused((population.operation,))
         spec = None if self.newkey is None else _key_spec(self.newkey)
         if spec is not None and "newkey" not in population.columns:
             try:
@@ -702,6 +726,10 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
         return False
     return "csr" not in population.columns and options.csr is None
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value not in ((), [])
 
 
 def _source_in(folder: Path, source: str) -> str:

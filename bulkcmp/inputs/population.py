@@ -11,7 +11,7 @@ from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.spelling import nearest
-from bulkcmp.model import BadRow, EndEntity
+from bulkcmp.model import BadRow, EndEntity, Operation
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -70,6 +70,11 @@ class Population:
     def has_priorities(self) -> bool:
         """Whether the file has a column `priority`."""
         return "priority" in self.columns
+
+    @property
+    def operation(self) -> Operation | None:
+        """That of every row, where it can be told without reading them."""
+        return self._reader.operation
 
     def rows(self) -> Iterator[EndEntity | BadRow]:
         """The rows in the order of the file, each read and checked.

@@ -35,9 +35,10 @@ from bulkcmp.inputs.extension import (
     parse_key_usage,
     parse_policies,
 )
-from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
+from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
+from bulkcmp.inputs.restriction import CELLS, listed
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
@@ -66,22 +67,6 @@ _SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator")
 
 _CACHED: Final = 256
 """Files of each kind that are kept read: some rows share them, most have their own."""
-
-_BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
-"""The operations that ask by a CertTemplate."""
-
-_IN_TEMPLATE: Final = (
-    "keyusage", "extkeyusage", "policy_oids", "extensions", "extensions_from", "not_before",
-    "not_after", "regtoken", "authenticator", "reginfo",
-)  # fmt: skip
-
-_ONLY_FOR: Final = {
-    "csr": (Operation.P10CR,),
-    "revreason": (Operation.RR,),
-    "serial": (Operation.RR,),
-    **dict.fromkeys(_IN_TEMPLATE, _BY_TEMPLATE),
-}
-"""Columns that no other operation has."""
 
 _NAMING: Final = ("sans", "extensions", "extensions_from")
 """Columns that may give a subjectAltName."""
@@ -164,7 +149,7 @@ class RowReader:
         self._columns = tuple(columns)
         self._id_at = columns.index("id") if "id" in columns else None
         self._secret_at = [(n, columns.index(n)) for n in _SECRET_COLUMNS if n in columns]
-        self._restricted = [(n, only) for n, only in _ONLY_FOR.items() if n in columns]
+        self._restricted = [(n, only) for n, only in CELLS.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
         self._san_nodefault = defaults.san_nodefault
@@ -246,12 +231,6 @@ class RowReader:
 
     def _check_defaults(self, defaults: Defaults) -> None:
         """Find what would be wrong in every row: files that can't be read, and contradictions."""
-        cmd = self._cmd.constant
-        if cmd is not None and "cmd" not in self._columns:
-            for name, only in _ONLY_FOR.items():
-                if getattr(defaults, name) is not None and cmd not in only:
-                    what = f"{option_name(name)} is for {_listed(only)}, and --cmd is {cmd}"
-                    raise InputError(what)
         if defaults.oldcert is not None and defaults.serial is not None:
             raise InputError("--oldcert and --serial exclude each other: both say what to revoke")
         if defaults.days is not None and defaults.not_after is not None:
@@ -283,6 +262,17 @@ class RowReader:
         elif cert is not None:
             with blaming("cert"):
                 self._files.credential(cert, key, self._keypass.constant)
+
+    @property
+    def operation(self) -> Operation | None:
+        """That of every row; None where rows may differ."""
+        if "cmd" in self._columns or self._cmd.varies:
+            return None
+        if self._cmd.constant is not None:
+            return self._cmd.constant
+        if self._csr.constant is not None or self._csr.varies:
+            return Operation.P10CR
+        return None if "csr" in self._columns else Operation.IR
 
     def forget_files(self) -> None:
         """Read files anew from here on: they may have changed since the last pass."""
@@ -341,7 +331,7 @@ class RowReader:
             request = self._read_template(row, cmd, chain)
         for column, only in self._restricted:
             if column in row.cells and cmd not in only:
-                row.add(column, f"{column} is for {_listed(only)}, and this row is {cmd}")
+                row.add(column, f"{column} is for {listed(only)}, and this row is {cmd}")
         entity = EndEntity(
             number=number,
             line=line,
@@ -562,11 +552,6 @@ def _utf8(row: Row, column: str, secret: Secret | None) -> Secret | None:
         row.add(column, f"{column} is not valid UTF-8 text")
         return None
     return secret
-
-
-def _listed(operations: Sequence[Operation]) -> str:
-    *others, last = operations
-    return f"{', '.join(others)} and {last}" if others else last.value
 
 
 def _read_id(row: Row, seen: dict[str, int]) -> str:

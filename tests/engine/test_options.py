@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import load_certificate
@@ -100,6 +104,62 @@ def test_nothing_shows_a_secret() -> None:
     for number in range(1, 9):
         assert f"x{number}" not in repr(options)
         assert f"x{number}" not in json.dumps(options.facts())
+
+
+# --- options that no row uses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("population", "given", "said"),
+    [
+        ("id,subject\na,/CN=a\n", {"serial": "7"}, "--serial is for rr, and the rows are ir"),
+        ("id\na\n", {"revreason": "1", "cmd": "{id}r"}, None),
+        ("id,subject\na,/CN=a\n", {"popo": "none", "cmd": "cr"}, None),
+        ("id,csr\na,a.pem\n", {"popo": "none"}, "--popo is for ir, cr and kur, and the rows are p"),
+        ("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,cr\n", {"serial": "7"}, "the rows are ir and cr"),
+        ("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rr\n", {"serial": "7"}, None),
+    ],
+)
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_an_option_that_no_row_uses_is_refused(
+    folder: Path, population: str, given: dict[str, str], said: str | None, skip_bad_rows: bool
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    pem = csr.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (folder / "a.pem").write_bytes(pem)
+    (folder / "b.csv").write_text(population)
+    stated = GOOD | given | {"issuer": "/CN=CA", "skip_bad_rows": skip_bad_rows}
+    options = Options.read(None, stated)
+    if said is None:
+        options.plan("b.csv", ENVIRON)
+        return
+    with pytest.raises(InputError, match=said):
+        options.plan("b.csv", ENVIRON)
+
+
+def test_a_probe_without_a_file_is_judged_too() -> None:
+    options = Options.read(None, GOOD | {"subject": "/CN=a", "serial": "7"})
+    with pytest.raises(InputError, match="--serial is for rr, and the rows are ir"):
+        options.single(None, None, ENVIRON)
+    # one row of a file is told what all of them are
+    Path("b.csv").write_text("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rr\n")
+    assert options.single("b.csv", "a", ENVIRON)[1].cmd == "ir"
+
+
+def test_a_bad_row_may_be_the_one_that_uses_an_option(folder: Path) -> None:
+    """What is wrong with it is what the user must hear first."""
+    (folder / "b.csv").write_text("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rx\n")
+    census = Options.read(None, GOOD | {"serial": "7"}).plan("b.csv", ENVIRON).census
+    assert census is not None
+    assert census.bad == 1
+
+
+def test_settings_of_a_file_are_for_runs_of_any_kind(folder: Path) -> None:
+    (folder / "s.toml").write_text('popo = "none"\nserial = "7"\n')
+    options = Options.read(Path("s.toml"), GOOD)
+    assert options.plan("a.csv", ENVIRON).setup.profile.popo is Popo.NONE
+    assert "stated" not in options.facts()
 
 
 # --- nested messages ------------------------------------------------------------------------------
