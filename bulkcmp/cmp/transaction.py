@@ -709,7 +709,7 @@ class Transaction:
             )
         return replace(
             part,
-            phase=Phase.ISSUED,
+            phase=Phase.GRANTED,
             certificate=certificate,
             chain=issuers,
             granted=granted,
@@ -896,7 +896,7 @@ class Transaction:
                 return part.outcome
             if part.is_unconfirmed and unconfirmed is not None:
                 return unconfirmed(part)
-            if part.phase is Phase.ISSUED:
+            if part.phase is Phase.GRANTED:
                 return _granted_to(part)
             assert outcome is not None, "what is open has an outcome when a transaction ends"
             return outcome
@@ -1018,7 +1018,7 @@ _UNANSWERED: Final = Outcome(
 
 def _is_open(part: Part) -> bool:
     """Whether an answer to its request is awaited."""
-    return part.outcome is None and part.phase is not Phase.ISSUED
+    return part.outcome is None and part.phase is not Phase.GRANTED
 
 
 def _is_refused(part: Part) -> bool:
