@@ -74,6 +74,7 @@ class KeyFamily(StrEnum):
     ED25519 = "ed25519"
     ED448 = "ed448"
     ML_DSA = "ml-dsa"
+    ML_KEM = "ml-kem"
 
 
 _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
@@ -82,9 +83,15 @@ _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
     KeyFamily.ED25519: ("",),
     KeyFamily.ED448: ("",),
     KeyFamily.ML_DSA: ("44", "65", "87"),
+    KeyFamily.ML_KEM: ("768", "1024"),
 }
 
-KEY_SPECS = "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
+_DASHED = (KeyFamily.ML_DSA, KeyFamily.ML_KEM)
+"""Families whose parameter follows a dash, as in FIPS 203 and 204."""
+
+KEY_SPECS = (
+    "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87, ml-kem-768|1024"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,9 @@ class KeySpec:
         """
         name, _, parameter = text.strip().partition(":")
         name = name.lower()
-        if name.startswith("ml-dsa-") and not parameter:
-            name, parameter = "ml-dsa", name.removeprefix("ml-dsa-")
+        for family in _DASHED:
+            if name.startswith(f"{family}-") and not parameter:
+                name, parameter = family.value, name.removeprefix(f"{family}-")
         parameter = parameter.upper()
         for family, parameters in _KEY_PARAMETERS.items():
             if family == name and parameter in parameters:
@@ -112,9 +120,14 @@ class KeySpec:
         raise InputError(f"{text!r} is not a key spec", hint=f"key specs are {KEY_SPECS}")
 
     def __str__(self) -> str:
-        if self.family is KeyFamily.ML_DSA:
+        if self.family in _DASHED:
             return f"{self.family}-{self.parameter}"
         return f"{self.family}:{self.parameter}" if self.parameter else self.family.value
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether such keys make signatures; the others establish keys only."""
+        return self.family is not KeyFamily.ML_KEM
 
 
 class Popo(StrEnum):
@@ -278,6 +291,7 @@ class EndEntity:
         csr: DER of the PKCS#10 request, for p10cr.
         cert: DER of the credential's certificate, and the chain that its file held after it.
         key: PKCS#8 DER of the credential's key, or where that is.
+        popo: proof of possession, for ir, cr and kur.
         old_cert: DER of the certificate to update or revoke.
         serial: of the certificate to revoke, which `issuer` issued, where `old_cert` is None.
         revocation_reason: for rr.
@@ -305,6 +319,7 @@ class EndEntity:
     csr: bytes | None = None
     cert: tuple[bytes, ...] = ()
     key: bytes | TokenKey | None = field(default=None, repr=False)
+    popo: Popo = Popo.SIGNATURE
     old_cert: bytes | None = None
     serial: int | None = None
     revocation_reason: RevocationReason | None = None
@@ -404,7 +419,6 @@ class Profile:
         mac: the HMAC of the password-based MAC.
         pbm_iterations: iteration count of our own MACs.
         max_pbm_iterations: above it a response's MAC is refused, PBM or PBMAC1.
-        popo: proof of possession.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         disable_confirm: send no certConf, whatever the CA awaits.
         unprotected_requests: send messages without protection.
@@ -433,7 +447,6 @@ class Profile:
     mac: str = "hmac-sha256"
     pbm_iterations: int = 1024
     max_pbm_iterations: int = 100_000
-    popo: Popo = Popo.SIGNATURE
     implicit_confirm: bool = False
     disable_confirm: bool = False
     unprotected_requests: bool = False

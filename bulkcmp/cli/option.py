@@ -132,15 +132,6 @@ CertsPerMessage = Annotated[
         metavar="N",
     ),
 ]
-Popo_ = Annotated[
-    str | None,
-    _option(
-        _SERVER,
-        f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
-        "--popo",
-        metavar="METHOD",
-    ),
-]
 
 Ref = Annotated[
     str | None,
@@ -400,6 +391,15 @@ Newkey = Annotated[
 ]
 Newkeypass = Annotated[
     str | None, _option(_ROWS, f"Passphrase of a --newkey file: {_SOURCE}.", metavar="SOURCE")
+]
+Popo_ = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
+        "--popo",
+        metavar="METHOD",
+    ),
 ]
 Issuer = Annotated[
     str | None, _option(_ROWS, "Issuer to name in the certificate template.", metavar="DN")

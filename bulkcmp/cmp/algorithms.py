@@ -1,4 +1,5 @@
-"""AlgorithmIdentifiers and what they mean (RFC 9481; RFC 5754; RFC 8410; RFC 9881 for ML-DSA).
+"""AlgorithmIdentifiers and what they mean (RFC 9481; RFC 5754; RFC 8410; RFC 9881 for ML-DSA),
+and the keys that they are for.
 
 Identifiers are compared by their DER bytes: a table look-up instead of a parse. The one exception
 is RSASSA-PSS (RFC 4055; RFC 8017, A.2.3), whose digest and salt length are parameters.
@@ -14,7 +15,15 @@ from typing import Annotated, Final, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    padding,
+    rsa,
+)
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
@@ -63,6 +72,11 @@ SigningKey: TypeAlias = (
     | mldsa.MLDSA65PrivateKey
     | mldsa.MLDSA87PrivateKey
 )
+
+KemKey: TypeAlias = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+
+PrivateKey: TypeAlias = SigningKey | KemKey
+"""What can be certified."""
 
 Signer: TypeAlias = SigningKey | OpaqueKey
 
@@ -436,24 +450,35 @@ def check_key_use(key_identifier: bytes, identifier: bytes) -> None:
         )
 
 
-def load_signing_key(pkcs8: bytes) -> SigningKey:
+def load_private_key(pkcs8: bytes) -> PrivateKey:
     """The private key of an unencrypted PKCS#8 DER.
 
     Raises:
-        LocalCmpError: not a private key, or of a type that can't sign.
+        LocalCmpError: not a private key, or of a type that is not certified here.
     """
     try:
         key = serialization.load_der_private_key(pkcs8, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # the codec's own text may quote key bytes
         raise LocalCmpError("not an unencrypted PKCS#8 private key") from None
-    kinds = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, *(kind for kind, _, _ in _PURE_KEYS))
-    if not isinstance(key, kinds):
+    if not isinstance(key, PrivateKey):
+        raise LocalCmpError(f"{type(key).__name__} is no key for CMP")
+    return key
+
+
+def load_signing_key(pkcs8: bytes) -> SigningKey:
+    """As `load_private_key`, of a key that must sign.
+
+    Raises:
+        LocalCmpError: not a private key, or of a type that can't sign.
+    """
+    key = load_private_key(pkcs8)
+    if isinstance(key, KemKey):
         raise LocalCmpError(f"{type(key).__name__} can't sign")
     return key
 
 
-def public_key_info(key: SigningKey) -> bytes:
+def public_key_info(key: PrivateKey) -> bytes:
     """DER SubjectPublicKeyInfo of a private key's public half."""
     return public_bytes(key.public_key())
 

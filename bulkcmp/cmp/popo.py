@@ -3,10 +3,10 @@
 from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import KemKey, PrivateKey, RsaScheme
 from bulkcmp.cmp.asn1 import decode, encode, wrap
 from bulkcmp.cmp.messages import CertReqMsg, CertRequest, POPOSigningKey, SubjectPublicKeyInfo
-from bulkcmp.errors import RemoteCmpError
+from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import Popo, RsaPadding
 
 _RA_VERIFIED = wrap(0x80)
@@ -14,7 +14,7 @@ _RA_VERIFIED = wrap(0x80)
 
 def prove(
     cert_request: bytes,
-    key: SigningKey,
+    key: PrivateKey,
     digest: str,
     method: Popo,
     scheme: RsaScheme = RsaPadding.PKCS1,
@@ -23,11 +23,16 @@ def prove(
 
     The signature is over the CertRequest, whose template holds subject and public key, so
     poposkInput is absent (RFC 4211, 4.1).
+
+    Raises:
+        LocalCmpError: the key can't prove itself so.
     """
     if method is Popo.NONE:
         return b""
     if method is Popo.RA_VERIFIED:
         return _RA_VERIFIED
+    if isinstance(key, KemKey):
+        raise LocalCmpError(f"{type(key).__name__} can't sign: no proof of possession by signature")
     algorithm = algorithms.signature_identifier(key, digest, scheme)
     signature = algorithms.sign(key, digest, cert_request, scheme)
     return wrap(0xA1, algorithm, wrap(0x03, b"\0", signature))

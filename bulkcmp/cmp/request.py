@@ -326,7 +326,7 @@ def _cert_req_msg(
     entity = applicant.entity
     if applicant.key is None:
         raise LocalCmpError(f"{entity.cmd} without a key to certify")
-    key = algorithms.load_signing_key(applicant.key)
+    key = algorithms.load_private_key(applicant.key)
     public_key = algorithms.public_key_info(key)
     subject, old = entity.subject, None
     if entity.cmd is Operation.KUR:
@@ -341,7 +341,7 @@ def _cert_req_msg(
         cert_template(entity, subject, public_key, now),
         controls(entity, old),
     )
-    proof = popo.prove(cert_request, key, profile.digest, profile.popo, profile.rsa_padding)
+    proof = popo.prove(cert_request, key, profile.digest, entity.popo, profile.rsa_padding)
     message = wrap(0x30, cert_request, proof, reg_info(entity))
     return message, Asked((cert_req_id,), public_key, subject)
 

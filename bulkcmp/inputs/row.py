@@ -12,6 +12,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
     read_new_key,
     read_operation,
+    read_popo,
     read_reason,
     read_serial,
     read_time,
@@ -47,6 +48,7 @@ from bulkcmp.model import (
     EndEntity,
     KeySpec,
     Operation,
+    Popo,
     RequestedExtension,
     RevocationReason,
     Secret,
@@ -56,7 +58,7 @@ from bulkcmp.token.uri import Pkcs11Uri, is_uri
 COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
-    "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
+    "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
     "regtoken", "authenticator", "reginfo", "priority",
 )  # fmt: skip
 
@@ -107,6 +109,7 @@ class Defaults:
     extensions_from: str | None = None
     newkey: str | None = None
     newkeypass: str | Secret | None = field(default=None, repr=False)
+    popo: str | None = Popo.SIGNATURE.value
     ref: str | None = None
     secret: str | Secret | None = field(default=None, repr=False)
     days: str | None = None
@@ -215,6 +218,7 @@ class RowReader:
         self._reg_info = own_template("reginfo", parse_reg_info, RegInfoTemplate)
         self._newkey = path("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
+        self._popo = text("popo", read_popo)
         self._secret = secret("secret")
         self._csr = path("csr", Path.joinpath)
         self._cert = path("cert", Path.joinpath)
@@ -240,9 +244,10 @@ class RowReader:
             given = getattr(defaults, option) and not on_token
             if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
-        if isinstance(self._newkey.constant, Path):
+        if self._newkey.constant is not None:
+            signs = self._popo.constant is Popo.SIGNATURE and "popo" not in self._columns
             with blaming("newkey"):
-                self._files.private_key(self._newkey.constant, self._newkeypass)
+                self._new_key(self._newkey.constant, signs=signs)
         if self._csr.constant is not None:
             with blaming("csr"):
                 self._files.csr(self._csr.constant)
@@ -351,6 +356,7 @@ class RowReader:
             csr=request.csr,
             cert=chain,
             key=None if credential is None else credential.key,
+            popo=request.popo,
             old_cert=request.old_cert,
             serial=request.serial,
             revocation_reason=request.reason,
@@ -394,11 +400,12 @@ class RowReader:
     def _read_template(self, row: Row, cmd: Operation, chain: tuple[bytes, ...]) -> "_Request":
         """What the CertReqMsg of an ir, cr or kur takes from the row."""
         subject, extensions = self._subject.get(row), self._read_extensions(row)
-        newkey = self._newkey.get(row)
-        key = None
-        if isinstance(newkey, Path):
-            key = row.attempt("newkey", self._files.private_key, newkey, self._newkeypass)
-        elif newkey is None and not self._keys_supplied and not row.failed("newkey"):
+        newkey, popo = self._newkey.get(row), self._popo.get(row)
+        key: KeySpec | bytes | None = None
+        if newkey is not None:
+            judge = partial(self._new_key, signs=popo is Popo.SIGNATURE)
+            key = row.attempt("newkey", judge, newkey)
+        elif not self._keys_supplied and not row.failed("newkey"):
             row.add("newkey", "no key: needs newkey")
         has_san = SUBJECT_ALT_NAME in extensions
         unnamed = subject is None and not has_san and not row.failed("subject", *_NAMING)
@@ -429,13 +436,29 @@ class RowReader:
             days=days,
             not_before=not_before,
             not_after=not_after,
-            new_key_spec=newkey if isinstance(newkey, KeySpec) else None,
-            new_key=key,
+            new_key_spec=key if isinstance(key, KeySpec) else None,
+            new_key=key if isinstance(key, bytes) else None,
+            popo=popo or Popo.SIGNATURE,
             old_cert=old_cert if cmd is Operation.KUR else None,
             reg_token=_utf8(row, "regtoken", self._reg_token.get(row)),
             authenticator=_utf8(row, "authenticator", self._authenticator.get(row)),
             reg_info=self._reg_info.get(row),
         )
+
+    def _new_key(self, newkey: KeySpec | Path, *, signs: bool) -> KeySpec | bytes:
+        """The key to make, or the one that a file has.
+
+        Args:
+            signs: the key must be able to sign.
+        """
+        if isinstance(newkey, Path):
+            return self._files.private_key(newkey, self._newkeypass, signs=signs)
+        if signs and not newkey.can_sign:
+            raise InputError(
+                f"{newkey} keys can't sign, and proof of possession is by signature",
+                hint="choose another with --popo, or in column popo",
+            )
+        return newkey
 
     def _read_extensions(self, row: Row) -> dict[str, RequestedExtension]:
         """The extensions that the row asks for, by extnID."""
@@ -522,6 +545,7 @@ class _Request(NamedTuple):
     not_after: dt.datetime | None = None
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = None
+    popo: Popo = Popo.SIGNATURE
     csr: bytes | None = None
     old_cert: bytes | None = None
     serial: int | None = None

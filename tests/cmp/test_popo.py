@@ -14,7 +14,7 @@ from bulkcmp.cmp.asn1 import (
     wrap,
 )
 from bulkcmp.cmp.messages import CertReqMsg
-from bulkcmp.errors import RemoteCmpError
+from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import Popo, RsaPadding
 
 if TYPE_CHECKING:
@@ -49,6 +49,16 @@ def test_a_signature_proves_possession_of_the_key_in_the_template(pki: "Pki", ki
     changed = _cert_request(algorithms.public_key_info(key), number=1)
     with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
         popo.check(_request(changed, proof), SENDER)
+
+
+@pytest.mark.parametrize("kind", ["ml-kem-768", "ml-kem-1024"])
+def test_a_kem_key_proves_nothing_by_a_signature(pki: "Pki", kind: str) -> None:
+    key = pki.kem_keys[kind]
+    cert_request = _cert_request(algorithms.public_key_info(key))
+    with pytest.raises(LocalCmpError, match=r"can't sign: no proof of possession by signature$"):
+        popo.prove(cert_request, key, "sha256", Popo.SIGNATURE)
+    proof = popo.prove(cert_request, key, "sha256", Popo.RA_VERIFIED)
+    assert popo.check(_request(cert_request, proof), SENDER) is False
 
 
 def test_ra_verified_proves_nothing_by_itself(pki: "Pki") -> None:

@@ -209,7 +209,7 @@ def test_controls_and_reg_info(pki: "Pki") -> None:
 
 
 def test_a_request_without_proof_of_possession(pki: "Pki") -> None:
-    asked = _build(pki, Operation.IR, Profile(popo=Popo.NONE))
+    asked = _build(pki, Operation.IR, popo=Popo.NONE)
     (message,) = messages.decode_cert_req_messages(asked.body)
     assert message.popo is None
     with pytest.raises(RemoteCmpError, match="no proof of possession"):
@@ -293,7 +293,7 @@ def test_an_rr_by_serial_number(pki: "Pki", subject: bytes | None) -> None:
 
 
 def test_ra_verified_is_said_in_place_of_a_signature(pki: "Pki") -> None:
-    asked = _build(pki, Operation.IR, Profile(popo=Popo.RA_VERIFIED))
+    asked = _build(pki, Operation.IR, popo=Popo.RA_VERIFIED)
     (message,) = messages.decode_cert_req_messages(asked.body)
     assert popo.check(message, None) is False
 

@@ -158,7 +158,9 @@ def test_a_bad_row_may_be_the_one_that_uses_an_option(folder: Path) -> None:
 def test_settings_of_a_file_are_for_runs_of_any_kind(folder: Path) -> None:
     (folder / "s.toml").write_text('popo = "none"\nserial = "7"\n')
     options = Options.read(Path("s.toml"), GOOD)
-    assert options.plan("a.csv", ENVIRON).setup.profile.popo is Popo.NONE
+    (row, *_) = options.plan("a.csv", ENVIRON).rows
+    assert isinstance(row, EndEntity)
+    assert row.popo is Popo.NONE
     assert "stated" not in options.facts()
 
 
@@ -315,7 +317,6 @@ def test_plan(folder: Path) -> None:
     assert made.setup.url == "http://ca.test:8080/cmp/ra"
     # the only trust anchor is the CA to address
     assert made.setup.profile.recipient == anchor.subject.public_bytes()
-    assert made.setup.profile.popo is Popo.SIGNATURE
     assert made.setup.profile.subject_check is SubjectCheck.EXACT
     assert (made.setup.tls, made.setup.proxy, made.setup.srvcert) == (None, None, None)
     assert made.setup.limits.total == 70
@@ -426,7 +427,8 @@ def test_weakened_checks_are_told() -> None:
             {"sign_requests": True, "unprotected_requests": True},
             "--unprotected-requests and --sign-requests exclude each other",
         ),
-        ({"popo": "x"}, "--popo: 'x' is not known (one of signature, raVerified, none)"),
+        ({"popo": "x"}, "--popo: 'x' is no proof of possession (methods are signature,"),
+        ({"newkey": "ml-kem-768"}, "--newkey: ml-kem-768 keys can't sign, and proof of possession"),
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
         ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import PrivateKey, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import (
     TLV,
     GeneralizedTime,
@@ -90,9 +90,20 @@ USER_SECRET = Secret(b"pw1")
 
 
 @cache
+def _made(spec: str, _number: int) -> PrivateKey:
+    return algorithms.load_private_key(make_keys(KeySpec.parse(spec), 1)[0])
+
+
+def shared_new_key(spec: str, number: int = 0) -> PrivateKey:
+    """A key of that type to certify; the same one for the same number."""
+    return _made(spec, number)
+
+
 def shared_key(spec: str, number: int = 0) -> SigningKey:
-    """A key of that type; the same one for the same number."""
-    return algorithms.load_signing_key(make_keys(KeySpec.parse(spec), 1)[0])
+    """As `shared_new_key`, of a type that signs."""
+    key = shared_new_key(spec, number)
+    assert isinstance(key, SigningKey)
+    return key
 
 
 @dataclass(frozen=True)
@@ -288,7 +299,7 @@ class Peer:
         **crmf: Any,
     ) -> Reply:
         """Ask for a certificate by CRMF."""
-        der = self.ca.crmf(shared_key(spec), subject, **crmf)
+        der = self.ca.crmf(shared_new_key(spec), subject, **crmf)
         return self.send(body_type, der, implicit=implicit, now=now)
 
     def confirm(self, reply: Reply, *, pvno: int | None = None, **fields: Any) -> Reply:
@@ -414,7 +425,7 @@ class Ca:
 
     def crmf(
         self,
-        key: SigningKey,
+        key: PrivateKey,
         subject: str | list[TLV] | None = "/CN=dev1/O=Acme/C=SE",
         *,
         prove: bytes | Popo | None = Popo.SIGNATURE,
