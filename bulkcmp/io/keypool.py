@@ -163,7 +163,9 @@ class _Maker:
             process, process.stdin, BufferedByteReceiveStream(process.stdout), process.stderr
         )
         try:
-            await maker.stdin.send(json.dumps(sys.path).encode() + b"\n")
+            # one that ended already says why when it is asked for keys
+            with suppress(anyio.BrokenResourceError):
+                await maker.stdin.send(json.dumps(sys.path).encode() + b"\n")
         except BaseException:
             await maker.end()
             raise
