@@ -353,12 +353,7 @@ class Ca:
         self, alias: str, request: bytes, secret: Secret | None = None, now: dt.datetime = NOW
     ) -> Reply:
         """Answer of the CA, decoded, its protection verified."""
-        if self.url is None:
-            answer = self.authority.handle(ALIASES[alias], request, now)
-        else:
-            url = f"{self.url}{paths(ALIASES[alias])[0]}"
-            answer = httpx.post(url, content=request).content
-        message = decode_message(answer)
+        message = decode_message(self.answer(alias, request, now))
         if message.protection is None:
             assert message.header.protectionAlg is None
             return Reply(message, "none")
@@ -371,6 +366,13 @@ class Ca:
         assert secret is not None
         protection.check_mac(message, parameters, protection.derive(parameters.derivation(secret)))
         return Reply(message, "mac")
+
+    def answer(self, alias: str, request: bytes, now: dt.datetime | None = None) -> bytes:
+        """Answer of the CA, as it is."""
+        if self.url is None:
+            return self.authority.handle(ALIASES[alias], request, now or self.now)
+        url = f"{self.url}{paths(ALIASES[alias])[0]}"
+        return httpx.post(url, content=request).content
 
     def ra_secret(self) -> Secret:
         secret = self.store.alias_secret("ra-hmac")
@@ -513,9 +515,13 @@ def ca(make_ca: Callable[..., Ca]) -> Ca:
     return make_ca("ec:P-256")
 
 
-def converse(ca: Ca, alias: str, transaction: Transaction) -> Finish:
-    """The end of a transaction of bulkcmp's own client, in no time."""
-    now = ca.now.timestamp()
+def converse(transaction: Transaction, at: dt.datetime, post: Callable[[bytes], bytes]) -> Finish:
+    """The end of a transaction of bulkcmp's own client, in no time.
+
+    Args:
+        post: brings a message to the server, and its answer back.
+    """
+    now = at.timestamp()
     event: Event = Start(now)
     while True:
         (instruction,) = transaction.handle(event)
@@ -525,7 +531,7 @@ def converse(ca: Ca, alias: str, transaction: Transaction) -> Finish:
             case Store():
                 event = Stored(now)
             case Send(message):
-                event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
+                event = Received(now, post(message), now)
             case Finish():
                 return instruction
             case _:

@@ -5,6 +5,7 @@ import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
@@ -229,7 +230,7 @@ def transact(
         nonces=iter(lambda: secrets.token_bytes(16), None),
         jitter=itertools.repeat(0.0),
     )
-    return converse(ca, alias, transaction).outcome
+    return converse(transaction, ca.now, partial(ca.answer, alias)).outcome
 
 
 def test_our_client_and_the_ca_agree_on_pbmac1(ca: "Ca", key: Callable[..., SigningKey]) -> None:
