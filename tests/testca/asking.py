@@ -40,7 +40,7 @@ def csr(key: SigningKey) -> bytes:
 def mac(kind: str, ref: str, secret: Secret) -> MacCredential:
     salt = secrets.token_bytes(16)
     return MacCredential(
-        ref, secret, MacParameters.choose(salt, kind=PasswordMac(kind), iterations=10)
+        ref, secret, MacParameters.choose(salt, kind=PasswordMac(kind), iterations=100)
     )
 
 

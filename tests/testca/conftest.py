@@ -401,12 +401,15 @@ class Ca:
 
     def client_cert(self, user: str = "dev1", spec: str = "ec:P-256", **crmf: Any) -> Peer:
         """An end entity with a confirmed certificate."""
-        der = (
-            self.ra_hmac()
-            .enroll(BodyType.IR, f"/CN={user}/O=Acme/C=SE", spec, implicit=True, **crmf)
-            .der
-        )
+        der = self.certify(spec, user, **crmf)
         return Peer(self, "client-cert", key=shared_key(spec), cert=der)
+
+    def certify(self, spec: str = "ec:P-256", user: str = "dev1", **crmf: Any) -> bytes:
+        """A confirmed certificate, DER, for the shared key of that type."""
+        ra = self.ra_hmac()
+        reply = ra.enroll(BodyType.IR, f"/CN={user}/O=Acme/C=SE", spec, **crmf)
+        assert ra.confirm(reply).type is BodyType.PKICONF
+        return reply.der
 
     def station(self, subject: str = "/CN=dev1/O=Vendor", vendor: Identity | None = None) -> Peer:
         """A device with the certificate that its vendor gave it."""

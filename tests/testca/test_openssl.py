@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import httpx
@@ -19,23 +18,11 @@ from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.recipes import recipes
 from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Registration, Store
-
-
-@cache
-def missing() -> str | None:
-    """Why there is no `openssl cmp` here, if there is none."""
-    try:
-        done = subprocess.run(
-            ["openssl", "cmp", "-help"], capture_output=True, check=False, timeout=20
-        )
-    except OSError as error:
-        return f"no openssl: {error}"
-    return None if done.returncode == 0 else "this openssl has no cmp"
-
+from tests import openssl
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    pytest.mark.skipif(openssl.missing() is not None, reason=str(openssl.missing())),
 ]
 
 NAME = "/CN=dev1/O=My Organization/C=SE"
