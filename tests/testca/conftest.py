@@ -3,6 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -245,8 +246,9 @@ class Peer:
             algorithm = algorithms.signature_identifier(self.key, "sha256", self.scheme)
             certificate = x509.load_der_x509_certificate(self.cert)
             sender = directory_name(certificate.subject.public_bytes())
-            ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-            kid = ski.value.digest
+            with suppress(x509.ExtensionNotFound):
+                ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+                kid = ski.value.digest
         fields: dict[str, Any] = {
             "pvno": 2,
             "sender": sender,
