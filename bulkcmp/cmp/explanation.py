@@ -271,14 +271,18 @@ LOSSES: Final[dict[Loss, Explanation]] = {
         "no TCP connection, or the proxy makes none", "check host, port, firewall and --proxy"
     ),
     Loss.TLS: Explanation(
-        "the TLS handshake failed", "check --tls-trusted, --tls-cert, and the name in --server"
+        "the TLS handshake failed, or the server refused our part of it",
+        "check --tls-trusted, the name in --server, and that --tls-cert is what the server wants",
     ),
     Loss.NOT_SENT: Explanation("the connection ended before the whole request was handed over"),
     Loss.REUSED: Explanation(
         "a kept connection ended without one byte of an answer",
         "a server that closes kept connections in silence: --retry-reused sends once more",
     ),
-    Loss.CUT: Explanation("the connection ended before the whole answer was there"),
+    Loss.CUT: Explanation(
+        "the connection ended before the whole answer was there",
+        "where each one over TLS does: does the server want a client certificate (--tls-cert)?",
+    ),
     Loss.TIMEOUT: Explanation(
         "no whole answer within --msg-timeout", "lower --concurrency, or raise --msg-timeout"
     ),
