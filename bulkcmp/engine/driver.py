@@ -33,12 +33,15 @@ from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import Reply
 from bulkcmp.io.pacer import Pacer
 
+Exchanged = Reply | TransportError | NestingError
+"""What came of a message."""
+
 
 class Observer(Protocol):
-    """Looks on at transactions; runs have none."""
+    """Looks on at a transaction."""
 
-    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
-        """A message was sent, and this came of it."""
+    async def exchanged(self, send: Send, answer: Exchanged) -> None:
+        """A message was sent, and this came of it; the transaction goes on when this returns."""
         ...
 
     def judged(self, verdict: Verdict) -> None:
@@ -58,7 +61,6 @@ class Surroundings:
         pacer: holds new transactions back; None where there is no ceiling.
         derive: makes a MAC key.
         stopping: set when the run stops.
-        observer: is told of each exchange.
     """
 
     client: Client
@@ -66,7 +68,6 @@ class Surroundings:
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
     stopping: anyio.Event
-    observer: Observer | None = None
 
 
 class UnreachableError(Exception):
@@ -83,6 +84,7 @@ async def drive(
     store: Callable[[Checkpoint], Awaitable[None]],
     around: Surroundings,
     *,
+    observer: Observer | None = None,
     first: bool = False,
     aside: anyio.CapacityLimiter | None = None,
 ) -> Finish:
@@ -90,6 +92,7 @@ async def drive(
 
     Args:
         store: returns when the checkpoint is durable.
+        observer: is told of each exchange.
         first: nothing was heard of the server yet, so that not reaching it is no matter of this
             transaction alone.
         aside: of the threads in which the transaction thinks, where it signs by a key that takes
@@ -115,7 +118,7 @@ async def drive(
                 await store(checkpoint)
                 event = Stored(clock.now())
             case Send():
-                event = await _exchange(instruction, around, first=first)
+                event = await _exchange(instruction, around, observer, first=first)
                 # whatever came of it, there is a server
                 first = False
             case WakeAt(when):
@@ -126,32 +129,38 @@ async def drive(
                 assert_never(instruction)
 
 
-async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Refused | Lost:
+async def _exchange(
+    send: Send, around: Surroundings, observer: Observer | None, *, first: bool
+) -> Received | Refused | Lost:
     if send.opens and not await _admitted(around):
         raise StoppedError
     clock = around.clock
+    answer = await _answer(send, around.client)
+    if observer is not None:
+        await observer.exchanged(send, answer)
+    match answer:
+        case TransportError(loss=loss, what=what):
+            if first and loss in (Loss.CONNECT, Loss.TLS):
+                raise UnreachableError(loss, what) from answer
+            return Lost(clock.now(), loss, what, answer.retry_after, answer.status)
+        case NestingError(times=times, refusal=refusal):
+            return Refused(
+                clock.unix(times.finished),
+                refusal.outcome,
+                sent=clock.unix(times.started),
+                proven=refusal.proven,
+            )
+        case Reply(times=times, body=body):
+            return Received(clock.unix(times.finished), body, sent=clock.unix(times.started))
+        case _:
+            assert_never(answer)
+
+
+async def _answer(send: Send, client: Client) -> Exchanged:
     try:
-        reply = await around.client.post(send.message)
-    except TransportError as error:
-        if around.observer is not None:
-            around.observer.exchanged(send, error)
-        if first and error.loss in (Loss.CONNECT, Loss.TLS):
-            raise UnreachableError(error.loss, error.what) from error
-        return Lost(clock.now(), error.loss, error.what, error.retry_after, error.status)
-    except NestingError as error:
-        if around.observer is not None:
-            around.observer.exchanged(send, error)
-        times, refusal = error.times, error.refusal
-        return Refused(
-            clock.unix(times.finished),
-            refusal.outcome,
-            sent=clock.unix(times.started),
-            proven=refusal.proven,
-        )
-    if around.observer is not None:
-        around.observer.exchanged(send, reply)
-    times = reply.times
-    return Received(clock.unix(times.finished), reply.body, sent=clock.unix(times.started))
+        return await client.post(send.message)
+    except (TransportError, NestingError) as error:
+        return error
 
 
 async def _admitted(around: Surroundings) -> bool:

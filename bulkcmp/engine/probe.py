@@ -18,6 +18,7 @@ from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Part, Send
 from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
+from bulkcmp.engine.driver import Exchanged
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -237,7 +238,7 @@ async def probe(setup: Setup, row: EndEntity, outputs: Outputs) -> Probed:
     probing = _Probing(member, outputs)
     began_at = dt.datetime.now(dt.UTC)
     ours, theirs = memory_channels()
-    worker = Worker(theirs, SystemClock(), observer=probing)
+    worker = Worker(theirs, SystemClock(), observe=lambda *_: probing)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(worker.run)
@@ -322,7 +323,7 @@ class _Probing:
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 
-    def exchanged(self, send: Send, answer: Reply | TransportError | NestingError) -> None:
+    async def exchanged(self, send: Send, answer: Exchanged) -> None:
         label, sent, received = send.label, send.message, None
         if isinstance(answer, NestedReply | NestingError):
             # shown is what was on the wire, and in it what it is about

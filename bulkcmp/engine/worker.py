@@ -112,7 +112,7 @@ class Worker:
         clock: of all times.
         make_client: the HTTP client for a setup; tests give one without a network.
         make_pacer: the rate ceiling for a setup.
-        observer: looks on at its transactions.
+        observe: gives what looks on at a transaction, by its task and transactionID.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class Worker:
         *,
         make_client: Callable[[Setup], CmpHttpClient] = connect,
         make_pacer: Callable[[Setup], Pacer | None] = pacer,
-        observer: Observer | None = None,
+        observe: Callable[[Task, bytes], Observer] | None = None,
     ) -> None:
         self._channel = channel
         self._clock = clock
         self._make_client = make_client
         self._make_pacer = make_pacer
-        self._observer = observer
+        self._observe = observe
         self._outbox = Outbox(channel)
         self._tickets: dict[int, anyio.Event] = {}
         self._ticket = itertools.count()
@@ -168,7 +168,6 @@ class Worker:
                     self._make_pacer(setup),
                     derive,
                     self._stopping,
-                    self._observer,
                 )
                 try:
                     await self._work_off(setup.concurrency, tasks)
@@ -309,6 +308,7 @@ class Worker:
             numbers = tuple(part.number for part in checkpoint.parts)
             await self._record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
+        observer = None if self._observe is None else self._observe(task, transaction_id)
         transaction = Transaction(
             [Applicant(member.entity, member.key, member.repeats) for member in task.members],
             credential,
@@ -318,7 +318,7 @@ class Worker:
             nonces=_nonces(),
             jitter=_jitter(),
             checkpoint=checkpoint,
-            witness=None if self._observer is None else self._observer.judged,
+            witness=None if observer is None else observer.judged,
         )
 
         async def store(checkpoint: Checkpoint) -> None:
@@ -327,7 +327,12 @@ class Worker:
 
         try:
             finish = await drive(
-                transaction, store, self._around, first=task.first, aside=self._aside(credential)
+                transaction,
+                store,
+                self._around,
+                observer=observer,
+                first=task.first,
+                aside=self._aside(credential),
             )
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
