@@ -84,6 +84,7 @@ def enroll(
     keys_pass: option.KeysPass = None,
     out: option.Out = None,
     out_format: option.OutFormat_ = None,
+    save_messages: option.SaveMessages = None,
     skip_bad_rows: option.SkipBadRows = None,
     lint: option.Lint = None,
     lint_profile: option.LintProfile = None,
@@ -115,7 +116,7 @@ def enroll(
     --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --key-pass env:KEY_PASS --out runs/17
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    given |= {"out": out, "skip_bad_rows": skip_bad_rows}
+    given |= {"out": out, "save_messages": save_messages, "skip_bad_rows": skip_bad_rows}
     options = Options.read(config, given)
     plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
     with journal:

@@ -473,6 +473,15 @@ OutFormat_ = Annotated[
         metavar="FORMAT",
     ),
 ]
+SaveMessages = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Keep every message as DER in this folder, named by row, step and type; bulkcmp inspect DIR"
+        " shows them.",
+        metavar="DIR",
+    ),
+]
 Lint = Annotated[
     bool | None,
     _flag(_LINT, "Lint issued certificates, by pkilint (the extra `lint`).", "--lint"),

@@ -64,16 +64,6 @@ def probe(
     ] = None,
     cacertsout: Annotated[Path | None, _file("Keep the caPubs that came with it.")] = None,
     extracertsout: Annotated[Path | None, _file("Keep the extraCerts that came with it.")] = None,
-    save_messages: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep every message as DER in this folder, numbered and named by its type;"
-            " bulkcmp inspect DIR shows them.",
-            metavar="DIR",
-            rich_help_panel="Output of a probe",
-            show_default=False,
-        ),
-    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -103,9 +93,8 @@ def probe(
             "how shall --newkeyout be stored?",
             hint="give --key-pass SOURCE to encrypt it, or --plain-keys",
         )
-    outputs = Outputs(
-        certout, chainout, newkeyout, cacertsout, extracertsout, save_messages, passphrase
-    )
+    messages = None if options.save_messages is None else Path(options.save_messages)
+    outputs = Outputs(certout, chainout, newkeyout, cacertsout, extracertsout, messages, passphrase)
     setup, row = options.single(population, row_id, os.environ)
     outputs.check(row)
     try:

@@ -57,7 +57,7 @@ _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
     "tls_keypass", "ra_keypass", "ra_secret",
 )  # fmt: skip
-_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out")
+_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages")
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
@@ -163,6 +163,7 @@ class Options:
     skip_bad_rows: bool = False
     out: str | None = None
     out_format: str = OutFormat.PEM.value
+    save_messages: str | None = None
     stated: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the command line says: a file's settings are for runs of any kind."""
 
@@ -172,7 +173,7 @@ class Options:
         path_like = {*_PATHS, *_PATH_LISTS, *_ROW_PATHS}
         types: dict[str, type] = {}
         for one in fields(cls):
-            if one.name in ("out", "skip_bad_rows", "stated"):
+            if one.name in ("out", "save_messages", "skip_bad_rows", "stated"):
                 continue
             kind = type(one.default) if one.default is not None else str
             if one.name == "days":
@@ -370,7 +371,7 @@ class Options:
             population=population,
             population_file=population_file,
             census=census,
-            setup=setup,
+            setup=replace(setup, save_messages=self.save_messages or ""),
             workers=workers,
             out_format=rows.out_format,
             key_file=None if self.keys is None else Path(self.keys),

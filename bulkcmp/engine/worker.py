@@ -29,6 +29,7 @@ from bulkcmp.cmp.request import (
 )
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
+from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.deriver import Deriver
 from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
@@ -46,6 +47,7 @@ from bulkcmp.engine.frame import (
     Started,
     Task,
     Unreachable,
+    Unsaved,
 )
 from bulkcmp.engine.nesting import NestingClient
 from bulkcmp.errors import BulkcmpError, LocalCmpError
@@ -202,6 +204,12 @@ class Worker:
         setup, *tasks = await self._channel.receive()
         assert isinstance(setup, Setup)
         self._setup = setup
+        if setup.save_messages:
+            self._observe = Archive(
+                Path(setup.save_messages),
+                self._clock,
+                lambda what: self._outbox.put(Unsaved(what)),
+            ).observe
         self._trust = _trust(setup)
         self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
         return setup, tasks
