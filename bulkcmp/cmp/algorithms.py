@@ -227,6 +227,20 @@ _PURE_KEYS: Final = (
     (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, "ML-DSA-87"),
 )
 
+_KEMS: Final = {
+    mlkem.MLKEM768PublicKey: _identifier("2.16.840.1.101.3.4.4.2"),
+    mlkem.MLKEM1024PublicKey: _identifier("2.16.840.1.101.3.4.4.3"),
+}
+
+HKDF_IDENTIFIERS: Final = {
+    "sha256": _identifier("1.2.840.113549.1.9.16.3.28"),
+    "sha384": _identifier("1.2.840.113549.1.9.16.3.29"),
+    "sha512": _identifier("1.2.840.113549.1.9.16.3.30"),
+}
+"""DER AlgorithmIdentifier of HKDF by its digest, parameters absent (RFC 8619)."""
+
+_HKDF_BY_IDENTIFIER: Final = {identifier: name for name, identifier in HKDF_IDENTIFIERS.items()}
+
 _SIGNATURES: Final = (
     {_identifier(oid, p): ("RSA", name) for name, oid in _RSA_OIDS.items() for p in (_NULL, b"")}
     | {_identifier(oid): ("ECDSA", name) for name, oid in _ECDSA_OIDS.items()}
@@ -448,6 +462,23 @@ def check_key_use(key_identifier: bytes, identifier: bytes) -> None:
             f" salt of {wanted.salt_length} octets or more; the signature has {used.digest},"
             f" {used.mask_digest} and {used.salt_length}"
         )
+
+
+def kem_identifier(public_key: object) -> bytes | None:
+    """DER AlgorithmIdentifier of a public key's KEM (RFC 9936, 3); None for keys of other kinds."""
+    return next((der for kind, der in _KEMS.items() if isinstance(public_key, kind)), None)
+
+
+def hkdf_digest_of(identifier: bytes) -> str:
+    """The digest of an HKDF's AlgorithmIdentifier (DER), a name in `DIGESTS`.
+
+    Raises:
+        AlgorithmError: it is another key derivation function.
+    """
+    try:
+        return _HKDF_BY_IDENTIFIER[identifier]
+    except KeyError:
+        raise AlgorithmError(f"unknown key derivation function {identifier.hex()}") from None
 
 
 def load_private_key(pkcs8: bytes) -> PrivateKey:
