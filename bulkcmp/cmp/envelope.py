@@ -157,23 +157,24 @@ def encrypt(
         key: content-encryption key, random: 16, 24 or 32 octets choose AES-128, -192 or -256 CBC.
         iv: initialization vector, random, 16 octets.
     """
-    padder = PKCS7(8 * _BLOCK).padder()
-    padded = padder.update(octets) + padder.finalize()
-    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
-    algorithm = wrap(SEQUENCE, encode(CONTENT_CIPHERS[len(key)]), encode(iv))
+    algorithm, encrypted = encrypt_content(octets, key, iv)
     # RFC 5652, 6.1
     version = 3 if any(info[0] in (PWRI, ORI) for info in recipient_infos) else 2
     return wrap(
         SEQUENCE,
         encode(version),
         set_of(*recipient_infos),
-        wrap(
-            SEQUENCE,
-            encode(kind),
-            algorithm,
-            wrap(0x80, encryptor.update(padded) + encryptor.finalize()),
-        ),
+        wrap(SEQUENCE, encode(kind), algorithm, wrap(0x80, encrypted)),
     )
+
+
+def encrypt_content(octets: bytes, key: bytes, iv: bytes) -> tuple[bytes, bytes]:
+    """DER ContentEncryptionAlgorithmIdentifier, and the encrypted content; as of `encrypt`."""
+    padder = PKCS7(8 * _BLOCK).padder()
+    padded = padder.update(octets) + padder.finalize()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    algorithm = wrap(SEQUENCE, encode(CONTENT_CIPHERS[len(key)]), encode(iv))
+    return algorithm, encryptor.update(padded) + encryptor.finalize()
 
 
 def decrypt(der: bytes, recipient: Recipient) -> Content:
@@ -185,18 +186,55 @@ def decrypt(der: bytes, recipient: Recipient) -> Content:
     """
     enveloped = decode(_EnvelopedData, der)
     info = enveloped.encryptedContentInfo
-    algorithm = info.contentEncryptionAlgorithm
+    cipher = content_cipher(info.contentEncryptionAlgorithm)
+    if info.encryptedContent is None:
+        raise RemoteCmpError("an EnvelopedData without content")
+    key = _content_key(recipient_infos(der), recipient, _originators(enveloped.originatorInfo))
+    return Content(info.contentType, cipher.decrypt(key, info.encryptedContent))
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCipher:
+    """AES in CBC mode, with PKCS #7 padding.
+
+    Attributes:
+        key_length: octets.
+        iv: initialization vector.
+    """
+
+    key_length: int
+    iv: bytes
+
+    def decrypt(self, key: bytes, encrypted: bytes) -> bytes:
+        """The content.
+
+        Raises:
+            UndecryptableError: the key is another, or the content was changed.
+        """
+        if len(key) != self.key_length:
+            raise UndecryptableError
+        decryptor = Cipher(algorithms.AES(key), modes.CBC(self.iv)).decryptor()
+        unpadder = PKCS7(8 * _BLOCK).unpadder()
+        try:
+            padded = decryptor.update(encrypted) + decryptor.finalize()
+            return unpadder.update(padded) + unpadder.finalize()
+        except ValueError:
+            raise UndecryptableError from None
+
+
+def content_cipher(algorithm: AlgorithmIdentifier) -> ContentCipher:
+    """The cipher of a ContentEncryptionAlgorithmIdentifier.
+
+    Raises:
+        RemoteCmpError: it is not known here, or has a malformed IV.
+    """
     key_length = _KEY_LENGTHS.get(encode(algorithm[0])) if len(algorithm) == 2 else None
     if key_length is None:
         raise AlgorithmError("the content is encrypted by something other than AES-CBC")
     iv = decode(bytes, algorithm[1])
-    encrypted = info.encryptedContent
-    if encrypted is None or len(iv) != _BLOCK:
-        raise RemoteCmpError("an EnvelopedData without content, or with a malformed IV")
-    key = _content_key(recipient_infos(der), recipient, _originators(enveloped.originatorInfo))
-    if len(key) != key_length:
-        raise UndecryptableError
-    return Content(info.contentType, _plain(key, iv, encrypted))
+    if len(iv) != _BLOCK:
+        raise RemoteCmpError("the content is encrypted with a malformed IV")
+    return ContentCipher(key_length, iv)
 
 
 def recipient_infos(der: bytes) -> list[TLV]:
@@ -230,16 +268,6 @@ def _originators(info: Sequence[TLV] | None) -> list[bytes]:
         if tag(element) == 0xA0
         for certificate in set_elements(element)
     ]
-
-
-def _plain(key: bytes, iv: bytes, encrypted: bytes) -> bytes:
-    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
-    unpadder = PKCS7(8 * _BLOCK).unpadder()
-    try:
-        padded = decryptor.update(encrypted) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize()
-    except ValueError:
-        raise UndecryptableError from None
 
 
 # EncryptedKey ::= CHOICE {
