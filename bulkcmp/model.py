@@ -68,6 +68,24 @@ class RevocationReason(Enum):
     AA_COMPROMISE = 10
 
 
+class Popo(StrEnum):
+    """Proof-of-possession methods (RFC 4211, 4; RFC 9810, 5.2.8)."""
+
+    SIGNATURE = "signature"
+    KEY_ENCIPHERMENT = "keyEncipherment"
+    """By the hash of a certificate that comes encrypted to its key (encrCert)."""
+    KEY_AGREEMENT = "keyAgreement"
+    """The same, of a key that agrees on a secret."""
+    RA_VERIFIED = "raVerified"
+    NONE = "none"
+    """No proof at all, where the RA or CA has its own."""
+
+    @property
+    def is_indirect(self) -> bool:
+        """Whether the certificate comes encrypted."""
+        return self in (Popo.KEY_ENCIPHERMENT, Popo.KEY_AGREEMENT)
+
+
 class KeyFamily(StrEnum):
     RSA = "rsa"
     EC = "ec"
@@ -75,6 +93,19 @@ class KeyFamily(StrEnum):
     ED448 = "ed448"
     ML_DSA = "ml-dsa"
     ML_KEM = "ml-kem"
+
+    def proves_by(self, popo: Popo) -> bool:
+        """Whether keys of this family prove by that method that we have them."""
+        return popo in _PROOFS.get(self, (Popo.SIGNATURE,)) or popo in _NO_PROOFS
+
+
+_PROOFS: dict[KeyFamily, tuple[Popo, ...]] = {
+    KeyFamily.RSA: (Popo.SIGNATURE, Popo.KEY_ENCIPHERMENT),
+    KeyFamily.EC: (Popo.SIGNATURE, Popo.KEY_AGREEMENT),
+    KeyFamily.ML_KEM: (Popo.KEY_ENCIPHERMENT,),
+}
+_NO_PROOFS = (Popo.RA_VERIFIED, Popo.NONE)
+"""What is said of a key, and takes none."""
 
 
 _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
@@ -123,20 +154,6 @@ class KeySpec:
         if self.family in _DASHED:
             return f"{self.family}-{self.parameter}"
         return f"{self.family}:{self.parameter}" if self.parameter else self.family.value
-
-    @property
-    def can_sign(self) -> bool:
-        """Whether such keys make signatures; the others establish keys only."""
-        return self.family is not KeyFamily.ML_KEM
-
-
-class Popo(StrEnum):
-    """Proof-of-possession methods (RFC 4211, 4)."""
-
-    SIGNATURE = "signature"
-    RA_VERIFIED = "raVerified"
-    NONE = "none"
-    """No proof at all, where the RA or CA has its own."""
 
 
 class PasswordMac(StrEnum):

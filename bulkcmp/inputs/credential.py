@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtensionOID
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
-from bulkcmp.model import RequestedExtension, Secret
+from bulkcmp.model import KeyFamily, Popo, RequestedExtension, Secret
 
 SigningKey = (
     rsa.RSAPrivateKey
@@ -41,6 +41,15 @@ SigningKey = (
 
 PrivateKey = SigningKey | mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
 """The keys that can be certified."""
+
+_FAMILIES: Final = {
+    KeyFamily.RSA: rsa.RSAPrivateKey,
+    KeyFamily.EC: ec.EllipticCurvePrivateKey,
+    KeyFamily.ED25519: ed25519.Ed25519PrivateKey,
+    KeyFamily.ED448: ed448.Ed448PrivateKey,
+    KeyFamily.ML_DSA: (mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey),
+    KeyFamily.ML_KEM: mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey,
+}
 
 _OF_CA: Final = frozenset(
     oid.dotted_string
@@ -103,23 +112,25 @@ def _certificates(data: bytes, path: Path) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
-def read_private_key(path: Path, password: Secret | None = None, *, signs: bool = True) -> bytes:
+def read_private_key(
+    path: Path, password: Secret | None = None, popo: Popo = Popo.SIGNATURE
+) -> bytes:
     """A private key as PKCS#8 DER, not encrypted; the file may be PEM or DER, encrypted or not.
 
     A password for a key that is not encrypted is ignored, as OpenSSL does.
 
     Args:
-        signs: it must be able to sign.
+        popo: how the key must be able to prove itself.
 
     Raises:
         InputError: the file can't be read, holds no private key or one of no use here, is
             encrypted and the password is missing or wrong.
     """
-    return _pkcs8(_private_key(read_file(path), path, password, signs=signs))
+    return _pkcs8(_private_key(read_file(path), path, password, popo))
 
 
 def _private_key(
-    data: bytes, path: Path, password: Secret | None, *, signs: bool = True
+    data: bytes, path: Path, password: Secret | None, popo: Popo = Popo.SIGNATURE
 ) -> PrivateKey:
     load = load_pem_private_key if _labels(data) else load_der_private_key
     where = Where(str(path))
@@ -136,7 +147,7 @@ def _private_key(
         raise _not_a("private key", data, path) from None
     except UnsupportedAlgorithm:
         raise InputError("the private key is of an unknown type", where=where) from None
-    return _usable(key, where, signs=signs)
+    return _usable(key, where, popo)
 
 
 def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, where: Where) -> T:
@@ -146,20 +157,21 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
         raise InputError("wrong passphrase for the private key", where=where) from None
 
 
-def _usable(key: object, where: Where, *, signs: bool = True) -> PrivateKey:
-    if isinstance(key, SigningKey) or (isinstance(key, PrivateKey) and not signs):
+def _usable(key: object, where: Where, popo: Popo = Popo.SIGNATURE) -> PrivateKey:
+    proves = any(
+        isinstance(key, kind) and family.proves_by(popo) for family, kind in _FAMILIES.items()
+    )
+    if isinstance(key, PrivateKey) and proves:
         return key
-    usable = "RSA, EC, Ed25519, Ed448 and ML-DSA keys"
-    if signs:
-        raise InputError(
-            "the private key is of a type that can't sign requests",
-            where=where,
-            hint=f"usable are {usable}",
-        )
+    usable = ", ".join(family for family in KeyFamily if family.proves_by(popo))
     raise InputError(
-        "the private key is of a type that is not certified here",
+        "the private key is of a type that can't sign requests"
+        if popo is Popo.SIGNATURE
+        else "the private key is of a type that is not certified here"
+        if not isinstance(key, PrivateKey)
+        else f"the private key is of a type that can't prove possession by {popo}",
         where=where,
-        hint=f"usable are {usable}, and ML-KEM-768 and -1024",
+        hint=f"usable are keys of {usable}",
     )
 
 

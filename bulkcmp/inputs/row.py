@@ -245,9 +245,9 @@ class RowReader:
             if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
         if self._newkey.constant is not None:
-            signs = self._popo.constant is Popo.SIGNATURE and "popo" not in self._columns
+            popo = None if "popo" in self._columns else self._popo.constant
             with blaming("newkey"):
-                self._new_key(self._newkey.constant, signs=signs)
+                self._new_key(self._newkey.constant, popo or Popo.NONE)
         if self._csr.constant is not None:
             with blaming("csr"):
                 self._files.csr(self._csr.constant)
@@ -403,8 +403,7 @@ class RowReader:
         newkey, popo = self._newkey.get(row), self._popo.get(row)
         key: KeySpec | bytes | None = None
         if newkey is not None:
-            judge = partial(self._new_key, signs=popo is Popo.SIGNATURE)
-            key = row.attempt("newkey", judge, newkey)
+            key = row.attempt("newkey", self._new_key, newkey, popo or Popo.NONE)
         elif not self._keys_supplied and not row.failed("newkey"):
             row.add("newkey", "no key: needs newkey")
         has_san = SUBJECT_ALT_NAME in extensions
@@ -445,18 +444,19 @@ class RowReader:
             reg_info=self._reg_info.get(row),
         )
 
-    def _new_key(self, newkey: KeySpec | Path, *, signs: bool) -> KeySpec | bytes:
+    def _new_key(self, newkey: KeySpec | Path, popo: Popo) -> KeySpec | bytes:
         """The key to make, or the one that a file has.
 
-        Args:
-            signs: the key must be able to sign.
+        Raises:
+            InputError: the file can't be used, or the key can't prove itself so.
         """
         if isinstance(newkey, Path):
-            return self._files.private_key(newkey, self._newkeypass, signs=signs)
-        if signs and not newkey.can_sign:
+            return self._files.private_key(newkey, self._newkeypass, popo)
+        if not newkey.family.proves_by(popo):
+            methods = [one for one in Popo if newkey.family.proves_by(one)]
             raise InputError(
-                f"{newkey} keys can't sign, and proof of possession is by signature",
-                hint="choose another with --popo, or in column popo",
+                f"{newkey} keys can't prove possession by {popo}",
+                hint=f"--popo, or column popo, may be {', '.join(methods)} for them",
             )
         return newkey
 

@@ -17,7 +17,7 @@ from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
-from bulkcmp.model import RequestedExtension
+from bulkcmp.model import Popo, RequestedExtension
 from bulkcmp.testca.enrollment import Enrollment
 from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign
 from bulkcmp.testca.refusal import rejected
@@ -102,6 +102,7 @@ class Issuer:
         self._distribution = None if crl_url is None else _distribution_points(crl_url)
         self._signing = key_usage(digital_signature=True)
         self._signing_and_transport = key_usage(digital_signature=True, key_encipherment=True)
+        self._signing_and_agreement = key_usage(digital_signature=True, key_agreement=True)
         # the one that a certificate of a KEM key may have (RFC 9935, 5)
         self._transport = key_usage(digital_signature=False, key_encipherment=True)
 
@@ -161,12 +162,13 @@ class Issuer:
                 critical=critical,
             )
         if _KEY_USAGE.dotted_string not in asked:
-            builder = builder.add_extension(self._usage(public_key), critical=True)
+            usage = self._usage(public_key, enrollment.popo)
+            builder = builder.add_extension(usage, critical=True)
         if self._distribution is not None:
             builder = builder.add_extension(self._distribution, critical=False)
         certificate = sign(builder, self._key)
         if asked:
-            self._check_certified(certificate, public_key)
+            self._check_certified(certificate, enrollment.popo)
         return Issued(
             serial,
             certificate.public_bytes(serialization.Encoding.DER),
@@ -174,25 +176,29 @@ class Issuer:
             clamped or dropped,
         )
 
-    def _usage(self, public_key: CertificatePublicKeyTypes) -> x509.KeyUsage:
+    def _usage(self, public_key: CertificatePublicKeyTypes, popo: Popo) -> x509.KeyUsage:
         """All that a key of its type is good for."""
         if isinstance(public_key, _KEM_KEYS):
             return self._transport
         if isinstance(public_key, rsa.RSAPublicKey):
             return self._signing_and_transport
-        return self._signing
+        return self._signing_and_agreement if popo is Popo.KEY_AGREEMENT else self._signing
 
-    def _check_certified(
-        self, certificate: x509.Certificate, public_key: CertificatePublicKeyTypes
-    ) -> None:
+    def _check_certified(self, certificate: x509.Certificate, popo: Popo) -> None:
         try:
             usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         except EXTENSION_ERRORS as error:
             raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
         if usage.key_cert_sign or usage.crl_sign:
             raise rejected("unacceptedExtension", "CA certificates are not issued here")
-        if isinstance(public_key, _KEM_KEYS) and usage != self._transport:
+        if isinstance(certificate.public_key(), _KEM_KEYS) and usage != self._transport:
             raise rejected("unacceptedExtension", "a KEM key is for keyEncipherment alone")
+        allowed = {
+            Popo.KEY_ENCIPHERMENT: usage.key_encipherment,
+            Popo.KEY_AGREEMENT: usage.key_agreement,
+        }
+        if not allowed.get(popo, True):
+            raise rejected("badPOP", f"proof by {popo}, and the keyUsage does not allow that")
 
     def _validity(
         self, enrollment: Enrollment, now: dt.datetime

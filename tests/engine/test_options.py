@@ -428,7 +428,7 @@ def test_weakened_checks_are_told() -> None:
             "--unprotected-requests and --sign-requests exclude each other",
         ),
         ({"popo": "x"}, "--popo: 'x' is no proof of possession (methods are signature,"),
-        ({"newkey": "ml-kem-768"}, "--newkey: ml-kem-768 keys can't sign, and proof of possession"),
+        ({"newkey": "ml-kem-768"}, "--newkey: ml-kem-768 keys can't prove possession by signature"),
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
         ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),

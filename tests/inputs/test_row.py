@@ -320,7 +320,7 @@ def test_keys_that_can_not_sign_need_another_proof_of_possession(
     (row,) = read("id,newkey\na,ml-kem-1024\n")
     assert isinstance(row, BadRow)
     (problem,) = row.problems
-    assert problem.what == "ml-kem-1024 keys can't sign, and proof of possession is by signature"
+    assert problem.what == "ml-kem-1024 keys can't prove possession by signature"
     assert "--popo" in str(problem.hint)
     ((column, what),) = problems(read("id,newkey\na,kem.pem\n"))
     assert (column, "can't sign requests" in what) == ("newkey", True)
@@ -328,7 +328,7 @@ def test_keys_that_can_not_sign_need_another_proof_of_possession(
     assert (column, what) == ("popo", "'magic' is no proof of possession")
 
     # what the command line says of all rows is refused before they are read
-    with pytest.raises(InputError, match="--newkey: ml-kem-768 keys can't sign"):
+    with pytest.raises(InputError, match="--newkey: ml-kem-768 keys can't prove"):
         read("id\na\n", replace(PBM, newkey="ml-kem-768"))
     assert good(read("id\na\n", replace(PBM, newkey="ml-kem-768", popo="none"))).popo is Popo.NONE
     mixed = replace(PBM, newkey="ml-kem-768")

@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.model import EndEntity, Operation, PasswordMac, Profile, RsaPadding, Secret
+from bulkcmp.model import EndEntity, Operation, PasswordMac, Popo, Profile, RsaPadding, Secret
 from tests.testca.conftest import USER_SECRET
 from tests.testca.matrix import BY_SERIAL, PSS, UNPROTECTED, Cell
 
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 SUBJECT: Final = parse_name("/CN=dev1/O=Acme/C=SE")
 
 
-def pkcs8(key: SigningKey) -> bytes:
+def pkcs8(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def csr(key: SigningKey) -> bytes:
+def csr(key: PrivateKey) -> bytes:
     """DER of a PKCS#10 request."""
+    assert isinstance(key, SigningKey), "it is signed by its own key"
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name.from_bytes(SUBJECT))
     hashed = isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     return builder.sign(key, hashes.SHA256() if hashed else None).public_bytes(Encoding.DER)
@@ -56,7 +57,7 @@ def transaction(
     ca: "Ca",
     cell: Cell,
     credential: Credential,
-    keys: Sequence[SigningKey],
+    keys: Sequence[PrivateKey],
     old: Sequence[bytes] = (),
 ) -> Transaction:
     """A transaction of a cell, one request for each key.
@@ -77,6 +78,7 @@ def transaction(
             subject=SUBJECT,
             cert=credential.chain if isinstance(credential, SignatureCredential) else (),
             csr=csr(key) if operation is Operation.P10CR else None,
+            popo=Popo(cell.popo),
             old_cert=None if by_serial else revoked,
             issuer=ca.root.name if by_serial else None,
             serial=x509.load_der_x509_certificate(revoked).serial_number

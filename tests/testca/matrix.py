@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from bulkcmp.model import PasswordMac
+from bulkcmp.model import KeySpec, PasswordMac, Popo
 
 MACS: Final = tuple(mac.value for mac in PasswordMac)
 PSS: Final = "rsa-pss"
@@ -20,6 +20,7 @@ KEYS: Final = (
     "rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65",
     "ml-dsa-87",
 )  # fmt: skip
+KEM_KEYS: Final = ("ml-kem-768", "ml-kem-1024")
 BY_SERIAL: Final = "rr by serial"
 REVOCATIONS: Final = ("rr", BY_SERIAL)
 NOT_GRANTED: Final = "implicit, not granted"
@@ -35,6 +36,7 @@ class Cell(NamedTuple):
         key: the type of the key to certify.
         requests: in a message.
         layers: what RAs put around the message.
+        popo: how possession of the key to certify is proven.
     """
 
     operation: str
@@ -43,6 +45,7 @@ class Cell(NamedTuple):
     key: str
     requests: int
     layers: str
+    popo: str
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -53,17 +56,19 @@ class Cell(NamedTuple):
 
     @property
     def confirms(self) -> bool:
-        """Whether a certConf is sent."""
-        return self.certifies and self.confirm in ("explicit", NOT_GRANTED)
+        """Whether a certConf is sent: always where it is the proof, unless none is to be sent."""
+        implicit = self.confirm == "implicit" and not Popo(self.popo).is_indirect
+        return self.certifies and not implicit and self.confirm != "disabled"
 
 
 AXES: Final[Mapping[str, Sequence[object]]] = {
     "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS),
     "protection": (*MACS, PSS, *KEYS, UNPROTECTED),
     "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
-    "key": KEYS,
+    "key": (*KEYS, *KEM_KEYS),
     "requests": (1, 3),
     "layers": ("no layer", "a signature", "a MAC", "a MAC and a signature"),
+    "popo": tuple(popo.value for popo in Popo if popo is not Popo.NONE),
 }
 """The values of each field of a cell, in their order."""
 
@@ -80,8 +85,18 @@ IMPOSSIBLE: Final[Rules] = {
     "where nothing protects requests, a regToken does, which only ir and cr have": lambda cell: (
         cell.protection == UNPROTECTED and cell.operation not in ("ir", "cr")
     ),
-    "a rr certifies and confirms nothing": lambda cell: (
-        cell.operation in REVOCATIONS and (cell.confirm, cell.key) != ("explicit", "ec:P-256")
+    "a rr certifies, confirms and proves nothing": lambda cell: (
+        cell.operation in REVOCATIONS
+        and (cell.confirm, cell.key, cell.popo) != ("explicit", "ec:P-256", Popo.SIGNATURE)
+    ),
+    "the key of a p10cr signs it": lambda cell: (
+        cell.operation == "p10cr" and cell.popo != Popo.SIGNATURE
+    ),
+    "the key has no such proof": lambda cell: (
+        not KeySpec.parse(cell.key).family.proves_by(Popo(cell.popo))
+    ),
+    "raVerified is for RAs to say, which have a MAC here": lambda cell: (
+        cell.popo == Popo.RA_VERIFIED and cell.protection not in MACS
     ),
 }
 
@@ -90,6 +105,8 @@ _OPENSSL: Final[Rules] = {
     "OpenSSL 3.0 has no ML-DSA": lambda cell: (
         cell.protection.startswith("ml-dsa") or cell.key.startswith("ml-dsa")
     ),
+    "OpenSSL 3.0 has no ML-KEM": lambda cell: cell.key in KEM_KEYS,
+    "OpenSSL 3.0 has no proof by key agreement": lambda cell: cell.popo == Popo.KEY_AGREEMENT,
     "OpenSSL 3.0 has no nested messages": lambda cell: cell.layers != "no layer",
     "OpenSSL 3.0 has one request in a message": lambda cell: cell.requests > 1,
 }
@@ -109,6 +126,7 @@ OPENSSL_SERVER: Final[Rules] = _OPENSSL | {
     "OpenSSL's mock server returns the certificate to update, with its key": lambda cell: (
         cell.operation == "kur" and cell.key != cell.protection
     ),
+    "OpenSSL's mock server encrypts no certificate": lambda cell: Popo(cell.popo).is_indirect,
 }
 """What OpenSSL's mock server can't answer."""
 

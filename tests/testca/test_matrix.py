@@ -11,7 +11,7 @@ from bulkcmp.model import OutcomeClass
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus
 from tests.testca import asking, matrix
-from tests.testca.conftest import converse, shared_key
+from tests.testca.conftest import converse, shared_new_key
 from tests.testca.matrix import Cell
 from tests.testca.nesting import exchange, macced, signing
 
@@ -44,7 +44,7 @@ def test_client_and_ca_agree(ca: "Ca", cell: Cell) -> None:
     alias, credential = place(ca, cell)
     around = layers(ca, cell)
     ca.behave(Behaviour(implicit_confirm=cell.confirm != matrix.NOT_GRANTED))
-    keys = [shared_key(cell.key, number) for number in range(cell.requests)]
+    keys = [shared_new_key(cell.key, number) for number in range(cell.requests)]
     old = [] if cell.certifies else [ca.certify() for _ in keys]
     known = {one.serial for one in ca.store.certificates()}
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.request import Credential, NoCredential
-from bulkcmp.model import OutcomeClass, Secret
+from bulkcmp.model import OutcomeClass, Popo, Secret
 from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.state import Folder
@@ -84,6 +84,7 @@ def test_openssl_and_the_embedded_ca_agree(
         words += ["-csr", "csr.der"]
     elif cell.certifies:
         words += ["-newkey", write_key(tmp_path / "new.key", key), "-subject", SUBJECT]
+        words += ["-popo", {"raVerified": "0", "signature": "1", "keyEncipherment": "2"}[cell.popo]]
     else:
         old = ca.certify(cell.key)
         words += ["-oldcert", write_certificate(tmp_path / "old.pem", old), "-revreason", "4"]
@@ -135,6 +136,8 @@ def test_our_client_and_openssl_agree(tmp_path: Path, cell: Cell) -> None:
         own = credential.chain[0]
         options += ["-srv_trusted", Folder(ca.folder).ca_certificate]
     kept = own if cell.operation == "kur" else ca.certify(cell.key)
+    if cell.popo == Popo.RA_VERIFIED:
+        options += ["-accept_raverified"]
     if cell.confirm == "implicit":
         options += ["-grant_implicitconf"]
     options += ["-srv_cert", Folder(ca.folder).ca_certificate, "-srv_key", Folder(ca.folder).ca_key]

@@ -244,6 +244,17 @@ def test_an_ra_with_its_certificate_and_all_commands(start: Start) -> None:
     assert "certRevoked" in said
 
 
+def test_possession_proven_by_decrypting_the_certificate(start: Start) -> None:
+    """OpenSSL 3.0 speaks cmp2000, which has an EncryptedValue for it."""
+    client = start()
+    key = client.key("k1.pem", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    client.cmp(
+        "ir", "ra-hmac", *client.ra(), "-newkey", key, "-subject", NAME, "-popo", "2",
+        "-implicit_confirm", "-certout", "c1.pem",
+    )  # fmt: skip
+    assert client.check("c1.pem", key, NAME).status is CertificateStatus.CONFIRMED
+
+
 def test_p10cr_answered_with_id_0(start: Start) -> None:
     client = start(Behaviour(p10cr_cert_req_id=0))
     key = client.key("k1.pem")
