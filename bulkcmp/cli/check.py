@@ -54,7 +54,7 @@ def check(
     not bad here: `enroll` may have it. Exit codes: 0 all rows are good, 2 some are bad.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    options = Options.read(config, given)
+    options = Options.read(config or (), given)
     if options.secret is None and options.cert is None:
         options = replace(options, secret="pass:-")  # noqa: S106  # no secret
     rows = bad = 0

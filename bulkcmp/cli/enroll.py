@@ -117,7 +117,7 @@ def enroll(
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given |= {"out": out, "save_messages": save_messages, "skip_bad_rows": skip_bad_rows}
-    options = Options.read(config, given)
+    options = Options.read(config or (), given)
     plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
     with journal:
         code = run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)

@@ -86,7 +86,7 @@ def probe(
     Example: bulkcmp probe --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac --ref ra1
     --secret env:RA_SECRET --trusted ca/ca.pem --subject /CN=try
     """
-    options = Options.read(config, given)
+    options = Options.read(config or (), given)
     passphrase = options.key_passphrase(os.environ)
     if newkeyout is not None and passphrase is None and not options.plain_keys:
         raise InputError(

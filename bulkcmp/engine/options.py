@@ -25,6 +25,7 @@ from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
+from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
 from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
@@ -186,34 +187,45 @@ class Options:
         return types
 
     @classmethod
-    def read(cls, config: Path | None, given: Mapping[str, Any]) -> Self:
-        """Options from the command line, and from a settings file what is not given there.
+    def read(cls, configs: Iterable[str], given: Mapping[str, Any]) -> Self:
+        """Options from the command line, and from connection profiles what is not given there.
 
-        Relative paths in the file are relative to its folder.
+        Relative paths in a profile are relative to its folder.
+
+        Args:
+            configs: names of shipped profiles, or paths; later ones win.
 
         Raises:
-            InputError: the file can't be read, or something in it is no setting.
+            InputError: a profile can't be read, or something in it is no setting.
         """
-        settings: dict[str, Any] = {}
-        if config is not None:
-            settings.update(read_settings(config, cls.known()))
-            folder = config.parent
-            for name in settings.keys() & set(_PATH_LISTS):
-                settings[name] = [str(folder / path) for path in settings[name]]
-            for name in settings.keys() & set(_SECRETS):
-                settings[name] = _source_in(folder, settings[name])
-            if "newkey" in settings:
-                settings["newkey"] = _newkey_in(folder, settings["newkey"])
-            if "key" in settings:
-                settings["key"] = _key_in(folder, settings["key"])
+        profiles = [cls._settings(find_profile(config)) for config in configs]
         stated = frozenset(name for name, value in given.items() if _is_given(value))
-        return replace(cls.merge(settings, given), stated=stated)
+        return replace(cls.merge(*profiles, given), stated=stated)
+
+    @classmethod
+    def _settings(cls, profile: Path) -> dict[str, Any]:
+        settings: dict[str, Any] = read_settings(profile, cls.known())
+        folder = profile.parent
+        for name in settings.keys() & set(_PATH_LISTS):
+            settings[name] = [str(folder / path) for path in settings[name]]
+        for name in settings.keys() & set(_SECRETS):
+            settings[name] = _source_in(folder, settings[name])
+        if "newkey" in settings:
+            settings["newkey"] = _newkey_in(folder, settings["newkey"])
+        if "key" in settings:
+            settings["key"] = _key_in(folder, settings["key"])
+        return settings
 
     @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
-        """Options from layers of settings, later ones first in rank; None means not given."""
+        """Options from layers of settings, later ones first in rank; None means not given.
+
+        A server with a path is a place as a whole: no `path` of an earlier layer goes with it.
+        """
         merged: dict[str, Any] = {}
         for layer in layers:
+            if _has_path(layer.get("server") or ""):
+                merged.pop("path", None)
             for name, value in layer.items():
                 if not _is_given(value):
                     continue
@@ -727,6 +739,10 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
         return False
     return "csr" not in population.columns and options.csr is None
+
+
+def _has_path(server: str) -> bool:
+    return server.rpartition("://")[2].partition("/")[2] != ""
 
 
 def _is_given(value: Any) -> bool:

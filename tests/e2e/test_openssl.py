@@ -90,6 +90,16 @@ def test_mac_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools")
     assert row["confirm_s"] != ""
 
 
+def test_the_shipped_profile(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
+    with serving(pki) as url:
+        server = url.removesuffix("/pkix/")
+        cli(
+            "enroll", "devices.csv", "--config", "openssl-mock", "--server", server, "--trusted",
+            pki / "ca.pem", "--out", run.path, *MAC,
+        )  # fmt: skip
+    assert run.outcomes() == {("issued", "")}
+
+
 def test_signature_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
     with serving(pki, "-srv_trusted", "ca.pem") as url:
         credential = ("--cert", pki / "cl.pem", "--key", pki / "cl.key")
