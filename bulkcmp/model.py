@@ -68,12 +68,44 @@ class RevocationReason(Enum):
     AA_COMPROMISE = 10
 
 
+class Popo(StrEnum):
+    """Proof-of-possession methods (RFC 4211, 4; RFC 9810, 5.2.8)."""
+
+    SIGNATURE = "signature"
+    KEY_ENCIPHERMENT = "keyEncipherment"
+    """By the hash of a certificate that comes encrypted to its key (encrCert)."""
+    KEY_AGREEMENT = "keyAgreement"
+    """The same, of a key that agrees on a secret."""
+    RA_VERIFIED = "raVerified"
+    NONE = "none"
+    """No proof at all, where the RA or CA has its own."""
+
+    @property
+    def is_indirect(self) -> bool:
+        """Whether the certificate comes encrypted."""
+        return self in (Popo.KEY_ENCIPHERMENT, Popo.KEY_AGREEMENT)
+
+
 class KeyFamily(StrEnum):
     RSA = "rsa"
     EC = "ec"
     ED25519 = "ed25519"
     ED448 = "ed448"
     ML_DSA = "ml-dsa"
+    ML_KEM = "ml-kem"
+
+    def proves_by(self, popo: Popo) -> bool:
+        """Whether keys of this family prove by that method that we have them."""
+        return popo in _PROOFS.get(self, (Popo.SIGNATURE,)) or popo in _NO_PROOFS
+
+
+_PROOFS: dict[KeyFamily, tuple[Popo, ...]] = {
+    KeyFamily.RSA: (Popo.SIGNATURE, Popo.KEY_ENCIPHERMENT),
+    KeyFamily.EC: (Popo.SIGNATURE, Popo.KEY_AGREEMENT),
+    KeyFamily.ML_KEM: (Popo.KEY_ENCIPHERMENT,),
+}
+_NO_PROOFS = (Popo.RA_VERIFIED, Popo.NONE)
+"""What is said of a key, and takes none."""
 
 
 _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
@@ -82,9 +114,15 @@ _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
     KeyFamily.ED25519: ("",),
     KeyFamily.ED448: ("",),
     KeyFamily.ML_DSA: ("44", "65", "87"),
+    KeyFamily.ML_KEM: ("768", "1024"),
 }
 
-KEY_SPECS = "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
+_DASHED = (KeyFamily.ML_DSA, KeyFamily.ML_KEM)
+"""Families whose parameter follows a dash, as in FIPS 203 and 204."""
+
+KEY_SPECS = (
+    "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87, ml-kem-768|1024"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +141,9 @@ class KeySpec:
         """
         name, _, parameter = text.strip().partition(":")
         name = name.lower()
-        if name.startswith("ml-dsa-") and not parameter:
-            name, parameter = "ml-dsa", name.removeprefix("ml-dsa-")
+        for family in _DASHED:
+            if name.startswith(f"{family}-") and not parameter:
+                name, parameter = family.value, name.removeprefix(f"{family}-")
         parameter = parameter.upper()
         for family, parameters in _KEY_PARAMETERS.items():
             if family == name and parameter in parameters:
@@ -112,18 +151,9 @@ class KeySpec:
         raise InputError(f"{text!r} is not a key spec", hint=f"key specs are {KEY_SPECS}")
 
     def __str__(self) -> str:
-        if self.family is KeyFamily.ML_DSA:
+        if self.family in _DASHED:
             return f"{self.family}-{self.parameter}"
         return f"{self.family}:{self.parameter}" if self.parameter else self.family.value
-
-
-class Popo(StrEnum):
-    """Proof-of-possession methods (RFC 4211, 4)."""
-
-    SIGNATURE = "signature"
-    RA_VERIFIED = "raVerified"
-    NONE = "none"
-    """No proof at all, where the RA or CA has its own."""
 
 
 class PasswordMac(StrEnum):
@@ -278,6 +308,7 @@ class EndEntity:
         csr: DER of the PKCS#10 request, for p10cr.
         cert: DER of the credential's certificate, and the chain that its file held after it.
         key: PKCS#8 DER of the credential's key, or where that is.
+        popo: proof of possession, for ir, cr and kur.
         old_cert: DER of the certificate to update or revoke.
         serial: of the certificate to revoke, which `issuer` issued, where `old_cert` is None.
         revocation_reason: for rr.
@@ -305,6 +336,7 @@ class EndEntity:
     csr: bytes | None = None
     cert: tuple[bytes, ...] = ()
     key: bytes | TokenKey | None = field(default=None, repr=False)
+    popo: Popo = Popo.SIGNATURE
     old_cert: bytes | None = None
     serial: int | None = None
     revocation_reason: RevocationReason | None = None
@@ -404,7 +436,6 @@ class Profile:
         mac: the HMAC of the password-based MAC.
         pbm_iterations: iteration count of our own MACs.
         max_pbm_iterations: above it a response's MAC is refused, PBM or PBMAC1.
-        popo: proof of possession.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         disable_confirm: send no certConf, whatever the CA awaits.
         unprotected_requests: send messages without protection.
@@ -433,7 +464,6 @@ class Profile:
     mac: str = "hmac-sha256"
     pbm_iterations: int = 1024
     max_pbm_iterations: int = 100_000
-    popo: Popo = Popo.SIGNATURE
     implicit_confirm: bool = False
     disable_confirm: bool = False
     unprotected_requests: bool = False

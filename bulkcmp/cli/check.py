@@ -8,7 +8,7 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_BAD_INPUT
-from bulkcmp.model import BadRow
+from bulkcmp.model import BadRow, Operation
 from bulkcmp.outputs.text import visible
 
 
@@ -32,6 +32,7 @@ def check(
     extensions_from: option.ExtensionsFrom = None,
     newkey: option.Newkey = None,
     newkeypass: option.Newkeypass = None,
+    popo: option.Popo_ = None,
     issuer: option.Issuer = None,
     days: option.Days = None,
     not_before: option.NotBefore = None,
@@ -53,10 +54,11 @@ def check(
     not bad here: `enroll` may have it. Exit codes: 0 all rows are good, 2 some are bad.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    options = Options.read(config, given)
+    options = Options.read(config or (), given)
     if options.secret is None and options.cert is None:
         options = replace(options, secret="pass:-")  # noqa: S106  # no secret
     rows = bad = 0
+    operations: set[Operation] = set()
     for row in options.rows(population, os.environ):
         rows += 1
         if isinstance(row, BadRow):
@@ -64,6 +66,9 @@ def check(
             for problem in row.problems:
                 hint = f" ({problem.hint})" if problem.hint else ""
                 typer.echo(visible(f"{problem}{hint}"))
+        else:
+            operations.add(row.cmd)
     typer.echo(f"{population}: {rows:,} {'row' if rows == 1 else 'rows'}, {bad:,} bad", err=True)
     if bad:
         raise typer.Exit(EXIT_BAD_INPUT)
+    options.refuse_unused(operations)

@@ -20,7 +20,6 @@ def enroll(
     certs_per_message: option.CertsPerMessage = None,
     implicit_confirm: option.ImplicitConfirm = None,
     disable_confirm: option.DisableConfirm = None,
-    popo: option.Popo_ = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,
@@ -66,6 +65,7 @@ def enroll(
     extensions_from: option.ExtensionsFrom = None,
     newkey: option.Newkey = None,
     newkeypass: option.Newkeypass = None,
+    popo: option.Popo_ = None,
     issuer: option.Issuer = None,
     days: option.Days = None,
     not_before: option.NotBefore = None,
@@ -84,6 +84,7 @@ def enroll(
     keys_pass: option.KeysPass = None,
     out: option.Out = None,
     out_format: option.OutFormat_ = None,
+    save_messages: option.SaveMessages = None,
     skip_bad_rows: option.SkipBadRows = None,
     lint: option.Lint = None,
     lint_profile: option.LintProfile = None,
@@ -115,8 +116,8 @@ def enroll(
     --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --key-pass env:KEY_PASS --out runs/17
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    given |= {"out": out, "skip_bad_rows": skip_bad_rows}
-    options = Options.read(config, given)
+    given |= {"out": out, "save_messages": save_messages, "skip_bad_rows": skip_bad_rows}
+    options = Options.read(config or (), given)
     plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
     with journal:
         code = run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)

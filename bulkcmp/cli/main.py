@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from bulkcmp.cli import ca, check, demo, enroll, inspect, keys, outcomes, probe, resume
+from bulkcmp.cli import ca, check, demo, enroll, inspect, keys, outcomes, probe, profiles, resume
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
@@ -49,6 +49,7 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
 app.add_typer(keys.app, name="keys")
+app.add_typer(profiles.app, name="profiles")
 app.add_typer(ca.app, name="ca")
 
 

@@ -72,6 +72,11 @@ def _flag(panel: str, text: str, name: str) -> typer.models.OptionInfo:
     return _option(panel, text, name, metavar="")
 
 
+def _switch(panel: str, text: str, name: str) -> typer.models.OptionInfo:
+    """A flag that a profile may have set, and that `--no-...` takes back."""
+    return _flag(panel, text, f"{name}/--no-{name.removeprefix('--')}")
+
+
 PopulationFile = Annotated[
     str,
     typer.Argument(metavar="POPULATION", help="CSV file of end entities.", show_default=False),
@@ -81,11 +86,13 @@ RunFolder = Annotated[
 ]
 
 Config = Annotated[
-    Path | None,
+    list[str] | None,
     _option(
         _SERVER,
-        "TOML file of settings, named as the options with underscores; options given here win.",
-        metavar="FILE",
+        "Connection profile: the name of a shipped one (bulkcmp profiles list), or a TOML file of"
+        " settings, named as the options with underscores. May be repeated: later ones win, and"
+        " options given here win over all.",
+        metavar="NAME|FILE",
     ),
 ]
 Server = Annotated[
@@ -114,11 +121,11 @@ Recipient = Annotated[
 ]
 ImplicitConfirm = Annotated[
     bool | None,
-    _flag(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm"),
+    _switch(_SERVER, "Ask for implicit confirmation.", "--implicit-confirm"),
 ]
 DisableConfirm = Annotated[
     bool | None,
-    _flag(
+    _switch(
         _SERVER,
         "Send no certConf, though the CA awaits one: for servers that can't take it.",
         "--disable-confirm",
@@ -130,15 +137,6 @@ CertsPerMessage = Annotated[
         _SERVER,
         "Requests in one message, at most, for rows that share their credential. Default: 1.",
         metavar="N",
-    ),
-]
-Popo_ = Annotated[
-    str | None,
-    _option(
-        _SERVER,
-        f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
-        "--popo",
-        metavar="METHOD",
     ),
 ]
 
@@ -178,7 +176,7 @@ Keypass = Annotated[
 ]
 SignRequests = Annotated[
     bool | None,
-    _flag(
+    _switch(
         _AUTH,
         "Sign with --cert although --secret is given too, which then checks MAC'd answers.",
         "--sign-requests",
@@ -186,7 +184,7 @@ SignRequests = Annotated[
 ]
 UnprotectedRequests = Annotated[
     bool | None,
-    _flag(_AUTH, "Send requests without CMP protection.", "--unprotected-requests"),
+    _switch(_AUTH, "Send requests without CMP protection.", "--unprotected-requests"),
 ]
 Extracerts = Annotated[
     list[str] | None,
@@ -194,7 +192,7 @@ Extracerts = Annotated[
 ]
 SendRoot = Annotated[
     bool | None,
-    _flag(_AUTH, "Send the root in --cert's file too; else it is left out.", "--send-root"),
+    _switch(_AUTH, "Send the root in --cert's file too; else it is left out.", "--send-root"),
 ]
 Digest = Annotated[
     str | None,
@@ -288,7 +286,7 @@ Trusted = Annotated[
 ]
 TrustFirstCaCert = Annotated[
     bool | None,
-    _flag(
+    _switch(
         _TRUST,
         "Trust the root certificate that the first ip brings, for the whole run, instead of"
         " --trusted. Whoever answers first is believed: see docs/3gpp.md.",
@@ -312,7 +310,7 @@ ExpectSender = Annotated[
 ]
 IgnoreKeyusage = Annotated[
     bool | None,
-    _flag(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
+    _switch(_TRUST, "Accept a signer without keyUsage digitalSignature.", "--ignore-keyusage"),
 ]
 AcceptProtection_ = Annotated[
     str | None,
@@ -328,11 +326,11 @@ AcceptProtection_ = Annotated[
 ]
 UnprotectedErrors = Annotated[
     bool | None,
-    _flag(_TRUST, "Believe refusals that nobody signed.", "--unprotected-errors"),
+    _switch(_TRUST, "Believe refusals that nobody signed.", "--unprotected-errors"),
 ]
 ToleratePkiconf = Annotated[
     bool | None,
-    _flag(_TRUST, "Believe a pkiconf without good protection.", "--tolerate-pkiconf"),
+    _switch(_TRUST, "Believe a pkiconf without good protection.", "--tolerate-pkiconf"),
 ]
 SubjectCheck_ = Annotated[
     str | None,
@@ -362,7 +360,7 @@ Sans = Annotated[
 ]
 SanNodefault = Annotated[
     bool | None,
-    _flag(_ROWS, "Take no subject alternative names from --oldcert.", "--san-nodefault"),
+    _switch(_ROWS, "Take no subject alternative names from --oldcert.", "--san-nodefault"),
 ]
 Keyusage = Annotated[
     str | None, _option(_ROWS, "keyUsage, as critical,digitalSignature.", metavar="LIST")
@@ -400,6 +398,15 @@ Newkey = Annotated[
 ]
 Newkeypass = Annotated[
     str | None, _option(_ROWS, f"Passphrase of a --newkey file: {_SOURCE}.", metavar="SOURCE")
+]
+Popo_ = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
+        "--popo",
+        metavar="METHOD",
+    ),
 ]
 Issuer = Annotated[
     str | None, _option(_ROWS, "Issuer to name in the certificate template.", metavar="DN")
@@ -451,7 +458,9 @@ KeyPass = Annotated[
         metavar="SOURCE",
     ),
 ]
-PlainKeys = Annotated[bool | None, _flag(_KEYS, "Store private keys unencrypted.", "--plain-keys")]
+PlainKeys = Annotated[
+    bool | None, _switch(_KEYS, "Store private keys unencrypted.", "--plain-keys")
+]
 Keys = Annotated[
     str | None,
     _option(_KEYS, "Take keys from a file of `bulkcmp keys generate`.", metavar="FILE"),
@@ -473,9 +482,18 @@ OutFormat_ = Annotated[
         metavar="FORMAT",
     ),
 ]
+SaveMessages = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Keep every message as DER in this folder, named by row, step and type; bulkcmp inspect DIR"
+        " shows them.",
+        metavar="DIR",
+    ),
+]
 Lint = Annotated[
     bool | None,
-    _flag(_LINT, "Lint issued certificates, by pkilint (the extra `lint`).", "--lint"),
+    _switch(_LINT, "Lint issued certificates, by pkilint (the extra `lint`).", "--lint"),
 ]
 LintProfile = Annotated[
     str | None,
@@ -491,7 +509,7 @@ LintEvery = Annotated[
 ]
 LintFail = Annotated[
     bool | None,
-    _flag(_LINT, "A row whose certificate breaks a rule (error, fatal) fails.", "--lint-fail"),
+    _switch(_LINT, "A row whose certificate breaks a rule (error, fatal) fails.", "--lint-fail"),
 ]
 SkipBadRows = Annotated[
     bool | None,
@@ -563,7 +581,7 @@ RetryFailInfo = Annotated[
 ]
 RetryReused = Annotated[
     bool | None,
-    _flag(
+    _switch(
         _PACE,
         "Send once more when a reused connection ends without one byte of an answer.",
         "--retry-reused",

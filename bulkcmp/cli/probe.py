@@ -64,16 +64,6 @@ def probe(
     ] = None,
     cacertsout: Annotated[Path | None, _file("Keep the caPubs that came with it.")] = None,
     extracertsout: Annotated[Path | None, _file("Keep the extraCerts that came with it.")] = None,
-    save_messages: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep every message as DER in this folder, numbered and named by its type;"
-            " bulkcmp inspect DIR shows them.",
-            metavar="DIR",
-            rich_help_panel="Output of a probe",
-            show_default=False,
-        ),
-    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -96,16 +86,15 @@ def probe(
     Example: bulkcmp probe --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac --ref ra1
     --secret env:RA_SECRET --trusted ca/ca.pem --subject /CN=try
     """
-    options = Options.read(config, given)
+    options = Options.read(config or (), given)
     passphrase = options.key_passphrase(os.environ)
     if newkeyout is not None and passphrase is None and not options.plain_keys:
         raise InputError(
             "how shall --newkeyout be stored?",
             hint="give --key-pass SOURCE to encrypt it, or --plain-keys",
         )
-    outputs = Outputs(
-        certout, chainout, newkeyout, cacertsout, extracertsout, save_messages, passphrase
-    )
+    messages = None if options.save_messages is None else Path(options.save_messages)
+    outputs = Outputs(certout, chainout, newkeyout, cacertsout, extracertsout, messages, passphrase)
     setup, row = options.single(population, row_id, os.environ)
     outputs.check(row)
     try:

@@ -24,6 +24,7 @@ def resume(
     ra_keypass: option.RaKeypass = None,
     key_pass: option.KeyPass = None,
     keys_pass: option.KeysPass = None,
+    save_messages: option.SaveMessages = None,
     tls_keypass: option.TlsKeypass = None,
     proxy: option.Proxy = None,
     retry_unknown: option.RetryUnknown = False,
@@ -42,6 +43,7 @@ def resume(
     Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
+    given["save_messages"] = save_messages
     plan, journal = go_on(
         run, given, os.environ, retry_unknown=retry_unknown, retry_failed=retry_failed
     )

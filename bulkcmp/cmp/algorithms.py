@@ -1,4 +1,5 @@
-"""AlgorithmIdentifiers and what they mean (RFC 9481; RFC 5754; RFC 8410; RFC 9881 for ML-DSA).
+"""AlgorithmIdentifiers and what they mean (RFC 9481; RFC 5754; RFC 8410; RFC 9881 for ML-DSA),
+and the keys that they are for.
 
 Identifiers are compared by their DER bytes: a table look-up instead of a parse. The one exception
 is RSASSA-PSS (RFC 4055; RFC 8017, A.2.3), whose digest and salt length are parameters.
@@ -14,7 +15,15 @@ from typing import Annotated, Final, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    padding,
+    rsa,
+)
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
@@ -63,6 +72,11 @@ SigningKey: TypeAlias = (
     | mldsa.MLDSA65PrivateKey
     | mldsa.MLDSA87PrivateKey
 )
+
+KemKey: TypeAlias = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+
+PrivateKey: TypeAlias = SigningKey | KemKey
+"""What can be certified."""
 
 Signer: TypeAlias = SigningKey | OpaqueKey
 
@@ -213,6 +227,20 @@ _PURE_KEYS: Final = (
     (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, "ML-DSA-87"),
 )
 
+_KEMS: Final = {
+    mlkem.MLKEM768PublicKey: _identifier("2.16.840.1.101.3.4.4.2"),
+    mlkem.MLKEM1024PublicKey: _identifier("2.16.840.1.101.3.4.4.3"),
+}
+
+HKDF_IDENTIFIERS: Final = {
+    "sha256": _identifier("1.2.840.113549.1.9.16.3.28"),
+    "sha384": _identifier("1.2.840.113549.1.9.16.3.29"),
+    "sha512": _identifier("1.2.840.113549.1.9.16.3.30"),
+}
+"""DER AlgorithmIdentifier of HKDF by its digest, parameters absent (RFC 8619)."""
+
+_HKDF_BY_IDENTIFIER: Final = {identifier: name for name, identifier in HKDF_IDENTIFIERS.items()}
+
 _SIGNATURES: Final = (
     {_identifier(oid, p): ("RSA", name) for name, oid in _RSA_OIDS.items() for p in (_NULL, b"")}
     | {_identifier(oid): ("ECDSA", name) for name, oid in _ECDSA_OIDS.items()}
@@ -238,7 +266,7 @@ class _PssParams:
 
 _RSASSA_PSS: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.10"))
 _MGF1: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.8"))
-_PSS_DEFAULT_DIGEST: Final = "sha1"
+_RSA_DEFAULT_DIGEST: Final = "sha1"
 _PSS_DEFAULT_SALT: Final = 20
 _TRAILER_BC: Final = 1
 
@@ -259,15 +287,10 @@ class Pss:
 
     def identifier(self) -> bytes:
         """DER AlgorithmIdentifier; digests with NULL, as the RFC's defaults have it."""
-        digest = _identifier(_DIGEST_OIDS[self.digest], _NULL)
-        mask = _identifier(_DIGEST_OIDS[self.mask_digest], _NULL)
         salt = self.salt_length
         parameters = wrap(
             0x30,
-            b"" if self.digest == _PSS_DEFAULT_DIGEST else explicit(0, digest),
-            b""
-            if self.mask_digest == _PSS_DEFAULT_DIGEST
-            else explicit(1, wrap(0x30, _MGF1, mask)),
+            *_hash_and_mask(self.digest, self.mask_digest),
             b"" if salt == _PSS_DEFAULT_SALT else explicit(2, encode(salt)),
         )
         return wrap(0x30, _RSASSA_PSS, parameters)
@@ -291,20 +314,96 @@ def _pss_of(identifier: bytes) -> Pss | None:
         params = decode(_PssParams, elements[1])
     except RemoteCmpError as error:
         raise AlgorithmError(f"RSASSA-PSS with malformed parameters: {error}") from error
-    digest = mask_digest = _PSS_DEFAULT_DIGEST
-    if params.hashAlgorithm is not None:
-        digest = _digest_name(_der(params.hashAlgorithm))
-    if params.maskGenAlgorithm is not None:
-        mask = params.maskGenAlgorithm
-        if len(mask) != 2 or encode(mask[0]) != _MGF1:
-            raise AlgorithmError(f"unknown mask generation function {_der(mask).hex()}")
-        mask_digest = _digest_name(encode(mask[1]))
+    digest, mask_digest = _digests(params.hashAlgorithm, params.maskGenAlgorithm)
     salt_length = _PSS_DEFAULT_SALT if params.saltLength is None else params.saltLength
     if not 0 <= salt_length <= _MAX_PSS_SALT:
         raise AlgorithmError(f"RSASSA-PSS with a salt of {salt_length} octets")
     if params.trailerField not in (None, _TRAILER_BC):
         raise AlgorithmError(f"RSASSA-PSS with trailerField {params.trailerField}")
     return Pss(digest, mask_digest, salt_length)
+
+
+# RSAES-OAEP-params ::= SEQUENCE {
+#     hashAlgorithm     [0] HashAlgorithm     DEFAULT sha1,
+#     maskGenAlgorithm  [1] MaskGenAlgorithm  DEFAULT mgf1SHA1,
+#     pSourceAlgorithm  [2] PSourceAlgorithm  DEFAULT pSpecifiedEmpty }
+@sequence
+class _OaepParams:
+    hashAlgorithm: Annotated[AlgorithmIdentifier | None, Explicit(0)] = None
+    maskGenAlgorithm: Annotated[AlgorithmIdentifier | None, Explicit(1)] = None
+    pSourceAlgorithm: Annotated[AlgorithmIdentifier | None, Explicit(2)] = None
+
+
+_RSAES_OAEP: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.7"))
+_NO_LABEL: Final = _identifier("1.2.840.113549.1.1.9", encode(b""))
+"""pSpecifiedEmpty, the default, which not all leave out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oaep:
+    """Parameters of RSAES-OAEP (RFC 8017, A.2.1): names of digests; the label is empty."""
+
+    digest: str
+    mask_digest: str
+
+    def padding(self) -> padding.OAEP:
+        mask = padding.MGF1(DIGESTS[self.mask_digest]())
+        return padding.OAEP(mask, DIGESTS[self.digest](), None)
+
+    def identifier(self) -> bytes:
+        """DER AlgorithmIdentifier; digests with NULL, as the RFC's defaults have it."""
+        return wrap(
+            0x30,
+            _RSAES_OAEP,
+            wrap(0x30, *_hash_and_mask(self.digest, self.mask_digest)),
+        )
+
+
+def oaep_of(identifier: bytes) -> Oaep | None:
+    """The parameters of an AlgorithmIdentifier (DER); None where it is not id-RSAES-OAEP.
+
+    Raises:
+        AlgorithmError: parameters that can't be used, such as a label.
+    """
+    elements = decode_sequence_of(identifier)
+    if not elements or encode(elements[0]) != _RSAES_OAEP:
+        return None
+    try:
+        # RFC 4055, 4.1: absent, all have their default
+        params = decode(_OaepParams, elements[1] if len(elements) > 1 else b"\x30\x00")
+    except RemoteCmpError as error:
+        raise AlgorithmError(f"RSAES-OAEP with malformed parameters: {error}") from error
+    if params.pSourceAlgorithm is not None and _der(params.pSourceAlgorithm) != _NO_LABEL:
+        raise AlgorithmError("RSAES-OAEP with a label")
+    return Oaep(*_digests(params.hashAlgorithm, params.maskGenAlgorithm))
+
+
+def _hash_and_mask(digest: str, mask_digest: str) -> tuple[bytes, bytes]:
+    """The first two parameters of RSASSA-PSS and RSAES-OAEP; DER leaves a DEFAULT out."""
+    hash_identifier = _identifier(_DIGEST_OIDS[digest], _NULL)
+    mask_identifier = wrap(0x30, _MGF1, _identifier(_DIGEST_OIDS[mask_digest], _NULL))
+    return (
+        b"" if digest == _RSA_DEFAULT_DIGEST else explicit(0, hash_identifier),
+        b"" if mask_digest == _RSA_DEFAULT_DIGEST else explicit(1, mask_identifier),
+    )
+
+
+def _digests(
+    hash_algorithm: AlgorithmIdentifier | None, mask: AlgorithmIdentifier | None
+) -> tuple[str, str]:
+    """What those two parameters say."""
+    digest = mask_digest = _RSA_DEFAULT_DIGEST
+    if hash_algorithm is not None:
+        digest = _digest_name(_der(hash_algorithm))
+    if mask is not None:
+        mask_digest = _mask_digest(mask)
+    return digest, mask_digest
+
+
+def _mask_digest(mask: AlgorithmIdentifier) -> str:
+    if len(mask) != 2 or encode(mask[0]) != _MGF1:
+        raise AlgorithmError(f"unknown mask generation function {_der(mask).hex()}")
+    return _digest_name(encode(mask[1]))
 
 
 def _der(identifier: list[TLV]) -> bytes:
@@ -365,24 +464,52 @@ def check_key_use(key_identifier: bytes, identifier: bytes) -> None:
         )
 
 
-def load_signing_key(pkcs8: bytes) -> SigningKey:
+def kem_identifier(public_key: object) -> bytes | None:
+    """DER AlgorithmIdentifier of a public key's KEM (RFC 9936, 3); None for keys of other kinds."""
+    return next((der for kind, der in _KEMS.items() if isinstance(public_key, kind)), None)
+
+
+def hkdf_digest_of(identifier: bytes) -> str:
+    """The digest of an HKDF's AlgorithmIdentifier (DER), a name in `DIGESTS`.
+
+    Raises:
+        AlgorithmError: it is another key derivation function.
+    """
+    try:
+        return _HKDF_BY_IDENTIFIER[identifier]
+    except KeyError:
+        raise AlgorithmError(f"unknown key derivation function {identifier.hex()}") from None
+
+
+def load_private_key(pkcs8: bytes) -> PrivateKey:
     """The private key of an unencrypted PKCS#8 DER.
 
     Raises:
-        LocalCmpError: not a private key, or of a type that can't sign.
+        LocalCmpError: not a private key, or of a type that is not certified here.
     """
     try:
         key = serialization.load_der_private_key(pkcs8, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # the codec's own text may quote key bytes
         raise LocalCmpError("not an unencrypted PKCS#8 private key") from None
-    kinds = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, *(kind for kind, _, _ in _PURE_KEYS))
-    if not isinstance(key, kinds):
+    if not isinstance(key, PrivateKey):
+        raise LocalCmpError(f"{type(key).__name__} is no key for CMP")
+    return key
+
+
+def load_signing_key(pkcs8: bytes) -> SigningKey:
+    """As `load_private_key`, of a key that must sign.
+
+    Raises:
+        LocalCmpError: not a private key, or of a type that can't sign.
+    """
+    key = load_private_key(pkcs8)
+    if isinstance(key, KemKey):
         raise LocalCmpError(f"{type(key).__name__} can't sign")
     return key
 
 
-def public_key_info(key: SigningKey) -> bytes:
+def public_key_info(key: PrivateKey) -> bytes:
     """DER SubjectPublicKeyInfo of a private key's public half."""
     return public_bytes(key.public_key())
 

@@ -44,6 +44,8 @@ __all__ = [
     "explicit",
     "list_of",
     "sequence",
+    "set_elements",
+    "set_of",
     "tag",
     "wrap",
 ]
@@ -54,6 +56,7 @@ Any_ = TLV
 T = TypeVar("T")
 
 SEQUENCE = 0x30
+SET = 0x31
 
 
 def decode(kind: type[T], der: bytes | TLV) -> T:
@@ -134,3 +137,17 @@ def decode_sequence_of(der: bytes | TLV) -> list[TLV]:
         RemoteCmpError: `der` is not a DER SEQUENCE.
     """
     return cast(list[TLV], _elements(der))
+
+
+def set_elements(element: TLV) -> list[TLV]:
+    """The elements of any SET OF, each an ANY; in whatever order, which not all encoders sort.
+
+    Raises:
+        RemoteCmpError: `element` does not consist of whole DER elements.
+    """
+    return decode_sequence_of(wrap(SEQUENCE, content(element)))
+
+
+def set_of(*parts: bytes) -> bytes:
+    """A SET OF, its elements in the order of DER (X.690, 11.6)."""
+    return wrap(SET, *sorted(parts))

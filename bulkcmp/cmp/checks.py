@@ -46,6 +46,7 @@ class Reason(StrEnum):
     CHECK_AFTER = "negative checkAfter"
     STATUS = "unknown PKIStatus"
     CERTIFICATE_MISSING = "no certificate"
+    CERTIFICATE_SEALED = "certificate can't be decrypted"
     CERTIFICATE_MALFORMED = "malformed certificate"
     PUBLIC_KEY = "another public key"
     SUBJECT = "another subject"

@@ -109,7 +109,7 @@ class Phase(StrEnum):
 
     REQUESTED = "requested"
     WAITING = "waiting"
-    ISSUED = "issued"
+    GRANTED = "granted"
 
 
 @dataclass(frozen=True, slots=True)

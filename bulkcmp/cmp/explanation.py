@@ -206,6 +206,10 @@ CHECKS: Final[dict[Reason, Explanation]] = {
     Reason.CERTIFICATE_MISSING: Explanation(
         "PKIStatus accepted without a certificate, or with an encrypted one that was not asked for"
     ),
+    Reason.CERTIFICATE_SEALED: Explanation(
+        "the certificate came encrypted, and the key that was to be certified does not open it",
+        "the CA revokes what is not confirmed; --popo signature or raVerified need no encryption",
+    ),
     Reason.CERTIFICATE_MALFORMED: Explanation(
         "the certificate can't be read", "bulkcmp inspect shows what is in it"
     ),
@@ -247,6 +251,7 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.CHECK_AFTER: "checkAfter",
     Reason.STATUS: "PKIStatus",
     Reason.CERTIFICATE_MISSING: "certificate present",
+    Reason.CERTIFICATE_SEALED: "certificate decrypted",
     Reason.CERTIFICATE_MALFORMED: "certificate",
     Reason.PUBLIC_KEY: "public key",
     Reason.SUBJECT: "subject",
@@ -271,14 +276,18 @@ LOSSES: Final[dict[Loss, Explanation]] = {
         "no TCP connection, or the proxy makes none", "check host, port, firewall and --proxy"
     ),
     Loss.TLS: Explanation(
-        "the TLS handshake failed", "check --tls-trusted, --tls-cert, and the name in --server"
+        "the TLS handshake failed, or the server refused our part of it",
+        "check --tls-trusted, the name in --server, and that --tls-cert is what the server wants",
     ),
     Loss.NOT_SENT: Explanation("the connection ended before the whole request was handed over"),
     Loss.REUSED: Explanation(
         "a kept connection ended without one byte of an answer",
         "a server that closes kept connections in silence: --retry-reused sends once more",
     ),
-    Loss.CUT: Explanation("the connection ended before the whole answer was there"),
+    Loss.CUT: Explanation(
+        "the connection ended before the whole answer was there",
+        "where each one over TLS does: does the server want a client certificate (--tls-cert)?",
+    ),
     Loss.TIMEOUT: Explanation(
         "no whole answer within --msg-timeout", "lower --concurrency, or raise --msg-timeout"
     ),
@@ -337,7 +346,8 @@ FAIL_INFOS: Final[dict[str, Explanation]] = {
     "missingTimeStamp": Explanation("a time stamp is missing, and the CA's policy wants it"),
     "badPOP": Explanation(
         "the proof of possession failed",
-        "raVerified only where the alias allows it: try --popo signature",
+        "raVerified only where the alias allows it: try --popo signature, or keyEncipherment for"
+        " keys that can't sign",
     ),
     "certRevoked": Explanation(
         "the certificate is revoked already", "for an rr that is what was asked for"

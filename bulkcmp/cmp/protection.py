@@ -195,24 +195,12 @@ class MacParameters:
 
     @classmethod
     def _choose_pbmac1(cls, salt: bytes, prf: str, iterations: int, mac: str) -> "MacParameters":
-        prf_identifier = algorithms.PKCS5_MAC_IDENTIFIERS[prf]
         mac_identifier = algorithms.PKCS5_MAC_IDENTIFIERS[mac]
         mac_digest = algorithms.mac_digest_of(mac_identifier)
         key_length = _digest_size(mac_digest)
-        derivation = wrap(
-            0x30,
-            encode(salt),
-            encode(iterations),
-            encode(key_length),
-            # DER leaves a DEFAULT out
-            b"" if prf == _DEFAULT_PRF else prf_identifier,
-        )
-        identifier = wrap(
-            0x30,
-            _PBMAC1_DER,
-            wrap(0x30, wrap(0x30, _PBKDF2_DER, derivation), mac_identifier),
-        )
-        prf_digest = algorithms.mac_digest_of(prf_identifier)
+        kdf = pbkdf2_identifier(salt, prf, iterations, key_length)
+        identifier = wrap(0x30, _PBMAC1_DER, wrap(0x30, kdf, mac_identifier))
+        prf_digest = algorithms.mac_digest_of(algorithms.PKCS5_MAC_IDENTIFIERS[prf])
         return cls(
             salt, prf_digest, iterations, mac_digest, identifier, PasswordMac.PBMAC1, key_length
         )
@@ -321,48 +309,113 @@ def _pbm_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacP
 
 def _pbmac1_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacParameters:
     params = decode(_PBMAC1Params, algorithm[1])
-    kdf = params.keyDerivationFunc
-    if len(kdf) != 2 or encode(kdf[0]) != _PBKDF2_DER:
-        raise algorithms.AlgorithmError(f"unknown key derivation function {_der(kdf).hex()}")
-    pbkdf2 = decode(_PBKDF2Params, kdf[1])
-    iterations = pbkdf2.iterationCount
-    _check_derivation(pbkdf2.salt, iterations, min(max_iterations, _PBKDF2_ITERATIONS))
     mac_digest = algorithms.mac_digest_of(_der(params.messageAuthScheme))
-    prf = algorithms.PKCS5_MAC_IDENTIFIERS[_DEFAULT_PRF] if pbkdf2.prf is None else _der(pbkdf2.prf)
-    prf_digest = algorithms.mac_digest_of(prf)
-    # absent, it is what the MAC has of its own
-    key_length = _digest_size(mac_digest) if pbkdf2.keyLength is None else pbkdf2.keyLength
-    if not 1 <= key_length <= MAX_KEY_LENGTH:
-        raise RemoteCmpError(
-            f"the MAC wants a key of {key_length} octets, accepted are 1 to {MAX_KEY_LENGTH}"
-        )
-    cost, ceiling = _pbkdf2_cost(prf_digest, iterations, key_length), max(MAX_COST, max_iterations)
-    if cost > ceiling:
-        raise RemoteCmpError(
-            f"the MAC wants {iterations} iterations for a key of {key_length} octets, which are"
-            f" {cost} HMACs; accepted are {ceiling}",
-            hint=f"if you trust this peer, raise --max-pbm-iterations to {cost}",
-        )
+    pbkdf2 = Pbkdf2.of(
+        params.keyDerivationFunc,
+        # absent, it is what the MAC has of its own
+        key_length=_digest_size(mac_digest),
+        max_iterations=max_iterations,
+    )
     return MacParameters(
         salt=pbkdf2.salt,
-        digest=prf_digest,
-        iterations=iterations,
+        digest=pbkdf2.digest,
+        iterations=pbkdf2.iterations,
         mac=mac_digest,
         identifier=_der(algorithm),
         kind=PasswordMac.PBMAC1,
-        key_length=key_length,
+        key_length=pbkdf2.key_length,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Pbkdf2:
+    """Parameters of PBKDF2 (RFC 8018, A.2).
+
+    Attributes:
+        salt: octets.
+        digest: `hashlib` name of the digest in the PRF, an HMAC.
+        iterations: iteration count.
+        key_length: octets of the key.
+    """
+
+    salt: bytes
+    digest: str
+    iterations: int
+    key_length: int
+
+    @classmethod
+    def of(
+        cls, kdf: AlgorithmIdentifier, *, key_length: int, max_iterations: int = MAX_ITERATIONS
+    ) -> "Pbkdf2":
+        """The parameters of a key derivation function that a peer chose.
+
+        Args:
+            key_length: octets of the key where the parameters do not say.
+
+        Raises:
+            RemoteCmpError: not PBKDF2, malformed parameters, an unknown PRF, or a derivation that
+                costs more than `max_iterations`, MAX_COST, MAX_KEY_LENGTH and MAX_SALT allow.
+        """
+        if len(kdf) != 2 or encode(kdf[0]) != _PBKDF2_DER:
+            raise algorithms.AlgorithmError(f"unknown key derivation function {_der(kdf).hex()}")
+        params = decode(_PBKDF2Params, kdf[1])
+        iterations = params.iterationCount
+        _check_derivation(params.salt, iterations, min(max_iterations, _PBKDF2_ITERATIONS))
+        prf = (
+            algorithms.PKCS5_MAC_IDENTIFIERS[_DEFAULT_PRF]
+            if params.prf is None
+            else _der(params.prf)
+        )
+        digest = algorithms.mac_digest_of(prf)
+        length = key_length if params.keyLength is None else params.keyLength
+        if not 1 <= length <= MAX_KEY_LENGTH:
+            raise RemoteCmpError(
+                f"the key derivation wants a key of {length} octets, accepted are 1 to"
+                f" {MAX_KEY_LENGTH}"
+            )
+        cost, ceiling = _pbkdf2_cost(digest, iterations, length), max(MAX_COST, max_iterations)
+        if cost > ceiling:
+            raise RemoteCmpError(
+                f"the key derivation wants {iterations} iterations for a key of {length} octets,"
+                f" which are {cost} HMACs; accepted are {ceiling}",
+                hint=f"if you trust this peer, raise --max-pbm-iterations to {cost}",
+            )
+        return cls(params.salt, digest, iterations, length)
+
+    def derivation(self, secret: Secret) -> Derivation:
+        """How the key is derived from a secret."""
+        return Derivation(
+            secret, self.salt, self.digest, self.iterations, PasswordMac.PBMAC1, self.key_length
+        )
+
+
+def pbkdf2_identifier(salt: bytes, prf: str, iterations: int, key_length: int) -> bytes:
+    """DER AlgorithmIdentifier of a PBKDF2 of our own.
+
+    Raises:
+        KeyError: `prf` is not in `algorithms.MACS`.
+    """
+    prf_identifier = algorithms.PKCS5_MAC_IDENTIFIERS[prf]
+    params = wrap(
+        0x30,
+        encode(salt),
+        encode(iterations),
+        encode(key_length),
+        # DER leaves a DEFAULT out
+        b"" if prf == _DEFAULT_PRF else prf_identifier,
+    )
+    return wrap(0x30, _PBKDF2_DER, params)
 
 
 def _check_derivation(salt: bytes, iterations: int, max_iterations: int) -> None:
     if not MIN_ITERATIONS <= iterations <= max_iterations:
         raise RemoteCmpError(
-            f"the MAC wants {iterations} iterations, accepted are"
+            f"the key derivation wants {iterations} iterations, accepted are"
             f" {MIN_ITERATIONS} to {max_iterations}",
             hint="if you trust this peer, raise --max-pbm-iterations",
         )
     if len(salt) > MAX_SALT:
-        raise RemoteCmpError(f"the MAC's salt has {len(salt)} octets")
+        raise RemoteCmpError(f"the key derivation's salt has {len(salt)} octets")
 
 
 def _der(algorithm: AlgorithmIdentifier) -> bytes:

@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import OpaqueKey, RsaScheme, Signer
+from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
     DIRECTORY_NAME,
@@ -23,6 +23,7 @@ from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     NULL_DN,
     PVNO_CMP2000,
+    PVNO_CMP2021,
     BodyType,
     encode_message,
     protected_part,
@@ -267,11 +268,13 @@ class Asked:
         cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
         public_key: DER SubjectPublicKeyInfo that was asked for; None for rr.
         subject: DER of the Name that was asked for; None where the CA is to choose.
+        decrypting_key: opens the certificate, which comes encrypted; None where it does not.
     """
 
     cert_req_ids: tuple[int, ...]
     public_key: bytes | None = None
     subject: bytes | None = None
+    decrypting_key: PrivateKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +291,12 @@ class Request:
     body: bytes
     general_info: bytes
     asked: tuple[Asked, ...]
+
+    @property
+    def pvno(self) -> int:
+        """Of its messages: an EnvelopedData, as cmp2021 has it, is expected (RFC 9810, 7)."""
+        encrypted = any(one.decrypting_key is not None for one in self.asked)
+        return PVNO_CMP2021 if encrypted else PVNO_CMP2000
 
 
 def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Request:
@@ -326,7 +335,7 @@ def _cert_req_msg(
     entity = applicant.entity
     if applicant.key is None:
         raise LocalCmpError(f"{entity.cmd} without a key to certify")
-    key = algorithms.load_signing_key(applicant.key)
+    key = algorithms.load_private_key(applicant.key)
     public_key = algorithms.public_key_info(key)
     subject, old = entity.subject, None
     if entity.cmd is Operation.KUR:
@@ -341,9 +350,10 @@ def _cert_req_msg(
         cert_template(entity, subject, public_key, now),
         controls(entity, old),
     )
-    proof = popo.prove(cert_request, key, profile.digest, profile.popo, profile.rsa_padding)
+    proof = popo.prove(cert_request, key, profile.digest, entity.popo, profile.rsa_padding)
     message = wrap(0x30, cert_request, proof, reg_info(entity))
-    return message, Asked((cert_req_id,), public_key, subject)
+    decrypting_key = key if entity.popo.is_indirect else None
+    return message, Asked((cert_req_id,), public_key, subject, decrypting_key)
 
 
 def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:

@@ -20,9 +20,9 @@ from enum import Enum
 from itertools import chain
 from typing import Final
 
-from bulkcmp.cmp import algorithms, checks, outcomes, protection
+from bulkcmp.cmp import algorithms, checks, outcomes, popo, protection
 from bulkcmp.cmp import request as requests
-from bulkcmp.cmp.asn1 import content, decode, decode_sequence_of, encode, tag, wrap
+from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
 from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
 from bulkcmp.cmp.events import (
     Checkpoint,
@@ -679,7 +679,7 @@ class Transaction:
             if status.status not in outcomes.GRANTED:
                 raise CheckError(Reason.STATUS, f"a response with PKIStatus {status.status}")
             self._passed(Reason.STATUS)
-            certificate = _certificate_in(response)
+            certificate = self._certificate_in(response, asked)
         except CheckError as error:
             self._failed(error)
             return replace(
@@ -709,7 +709,7 @@ class Transaction:
             )
         return replace(
             part,
-            phase=Phase.ISSUED,
+            phase=Phase.GRANTED,
             certificate=certificate,
             chain=issuers,
             granted=granted,
@@ -718,6 +718,33 @@ class Transaction:
             # what can't be parsed has no certHash to confirm or reject
             and granted.reason != Reason.CERTIFICATE_MALFORMED,
         )
+
+    def _certificate_in(self, response: CertResponse, asked: Asked) -> bytes:
+        """DER of the certificate in a CertResponse.
+
+        Raises:
+            CheckError: there is none, it can't be decrypted, or is encrypted without need.
+        """
+        pair = response.certifiedKeyPair
+        if not pair:
+            raise CheckError(Reason.CERTIFICATE_MISSING, "PKIStatus accepted without a certificate")
+        if tag(pair[0]) == _CERTIFICATE:
+            return content(pair[0])
+        if asked.decrypting_key is None:
+            raise CheckError(
+                Reason.CERTIFICATE_MISSING, "an encrypted certificate was not asked for"
+            )
+        try:
+            encrypted = decode(TLV, content(pair[0]))
+            certificate = popo.decrypt(encrypted, asked.decrypting_key)
+            # nothing else may be revealed by its hash (RFC 9810, 8.2)
+            load_certificate(certificate)
+        except RemoteCmpError as error:
+            raise CheckError(
+                Reason.CERTIFICATE_SEALED, f"the encrypted certificate: {error.what}"
+            ) from error
+        self._passed(Reason.CERTIFICATE_SEALED, "by the key that it is for")
+        return certificate
 
     # --- polling and confirmation ---------------------------------------------------------------
 
@@ -896,7 +923,7 @@ class Transaction:
                 return part.outcome
             if part.is_unconfirmed and unconfirmed is not None:
                 return unconfirmed(part)
-            if part.phase is Phase.ISSUED:
+            if part.phase is Phase.GRANTED:
                 return _granted_to(part)
             assert outcome is not None, "what is open has an outcome when a transaction ends"
             return outcome
@@ -950,7 +977,7 @@ class Transaction:
             sender_nonce=nonce,
             recip_nonce=self._last.received_nonce,
             general_info=general_info,
-            pvno=pvno,
+            pvno=max(pvno, self._asked.pvno),
         )
 
     def _transmit(self, state: State, send: Send) -> list[Instruction]:
@@ -1007,6 +1034,9 @@ _REFUSAL_BITS: Final = {
 """failInfo of a certConf that rejects a certificate, by our reason."""
 
 
+_CERTIFICATE: Final = 0xA0
+"""Tag of certificate in the CertOrEncCert CHOICE."""
+
 _REVOKED_BEFORE: Final = "certRevoked"
 
 _UNANSWERED: Final = Outcome(
@@ -1018,7 +1048,7 @@ _UNANSWERED: Final = Outcome(
 
 def _is_open(part: Part) -> bool:
     """Whether an answer to its request is awaited."""
-    return part.outcome is None and part.phase is not Phase.ISSUED
+    return part.outcome is None and part.phase is not Phase.GRANTED
 
 
 def _is_refused(part: Part) -> bool:
@@ -1091,20 +1121,6 @@ def _granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:
         fail_info=fail_info_names(status.failInfo),
         status_text=text,
     )
-
-
-def _certificate_in(response: CertResponse) -> bytes:
-    """DER of the certificate in a CertResponse.
-
-    Raises:
-        CheckError: there is none, or an encrypted one, which nothing asked for.
-    """
-    pair = response.certifiedKeyPair
-    if not pair:
-        raise CheckError(Reason.CERTIFICATE_MISSING, "PKIStatus accepted without a certificate")
-    if tag(pair[0]) != 0xA0:
-        raise CheckError(Reason.CERTIFICATE_MISSING, "an encrypted certificate was not asked for")
-    return content(pair[0])
 
 
 def _refusal(message: PKIMessage) -> tuple[PKIStatusInfo, list[str]] | None:

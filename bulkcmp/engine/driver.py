@@ -33,18 +33,16 @@ from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import Reply
 from bulkcmp.io.pacer import Pacer
 
+Exchanged = Reply | TransportError | NestingError
+"""What came of a message."""
+
 
 class Observer(Protocol):
-    """Looks on at transactions; enrollments have none. Instants are Unix times, seconds."""
+    """Looks on at a transaction. Instants are Unix times, seconds."""
 
-    def exchanged(
-        self,
-        send: Send,
-        answer: Reply | TransportError | NestingError,
-        began: float,
-        ended: float,
-    ) -> None:
-        """A message was handed to the client at `began`, and this came of it at `ended`."""
+    async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
+        """A message was handed to the client at `began`, and this came of it at `ended`; the
+        transaction goes on when this returns."""
         ...
 
     def worked(self, seconds: float) -> None:
@@ -68,7 +66,6 @@ class Surroundings:
         pacer: holds new transactions back; None where there is no ceiling.
         derive: makes a MAC key.
         stopping: set when the run stops.
-        observer: is told of each exchange.
     """
 
     client: Client
@@ -76,7 +73,6 @@ class Surroundings:
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
     stopping: anyio.Event
-    observer: Observer | None = None
 
 
 class UnreachableError(Exception):
@@ -93,6 +89,7 @@ async def drive(
     store: Callable[[Checkpoint], Awaitable[None]],
     around: Surroundings,
     *,
+    observer: Observer | None = None,
     first: bool = False,
     aside: anyio.CapacityLimiter | None = None,
 ) -> Finish:
@@ -100,6 +97,7 @@ async def drive(
 
     Args:
         store: returns when the checkpoint is durable.
+        observer: is told of each exchange.
         first: nothing was heard of the server yet, so that not reaching it is no matter of this
             transaction alone.
         aside: of the threads in which the transaction thinks, where it signs by a key that takes
@@ -110,6 +108,7 @@ async def drive(
         UnreachableError: `first`, and no connection could be made.
     """
     clock = around.clock
+    worked = _unseen if observer is None else observer.worked
     event: Event = Start(clock.now())
     while True:
         began = clock.now()
@@ -119,18 +118,18 @@ async def drive(
             (instruction,) = await anyio.to_thread.run_sync(
                 transaction.handle, event, limiter=aside
             )
-        _worked(around, began)
+        worked(clock.now() - began)
         match instruction:
             case DeriveKey(derivation):
                 began = clock.now()
                 key = await around.derive(derivation)
-                _worked(around, began)
+                worked(clock.now() - began)
                 event = KeyDerived(key=key, now=clock.now())
             case Store(checkpoint):
                 await store(checkpoint)
                 event = Stored(clock.now())
             case Send():
-                event = await _exchange(instruction, around, first=first)
+                event = await _exchange(instruction, around, observer, first=first)
                 # whatever came of it, there is a server
                 first = False
             case WakeAt(when):
@@ -141,23 +140,20 @@ async def drive(
                 assert_never(instruction)
 
 
-def _worked(around: Surroundings, began: float) -> None:
-    if around.observer is not None:
-        around.observer.worked(around.clock.now() - began)
+def _unseen(seconds: float) -> None:
+    """Nobody looks on."""
 
 
-async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Received | Refused | Lost:
+async def _exchange(
+    send: Send, around: Surroundings, observer: Observer | None, *, first: bool
+) -> Received | Refused | Lost:
     if send.opens and not await _admitted(around):
         raise StoppedError
     clock = around.clock
     began = clock.now()
-    answer: Reply | TransportError | NestingError
-    try:
-        answer = await around.client.post(send.message)
-    except (TransportError, NestingError) as error:
-        answer = error
-    if around.observer is not None:
-        around.observer.exchanged(send, answer, began, clock.now())
+    answer = await _answer(send, around.client)
+    if observer is not None:
+        await observer.exchanged(send, answer, began, clock.now())
     match answer:
         case TransportError(loss=loss, what=what):
             if first and loss in (Loss.CONNECT, Loss.TLS):
@@ -170,10 +166,17 @@ async def _exchange(send: Send, around: Surroundings, *, first: bool) -> Receive
                 sent=clock.unix(times.started),
                 proven=refusal.proven,
             )
-        case Reply(body=body, times=times):
+        case Reply(times=times, body=body):
             return Received(clock.unix(times.finished), body, sent=clock.unix(times.started))
         case _:
             assert_never(answer)
+
+
+async def _answer(send: Send, client: Client) -> Exchanged:
+    try:
+        return await client.post(send.message)
+    except (TransportError, NestingError) as error:
+        return error
 
 
 async def _admitted(around: Surroundings) -> bool:

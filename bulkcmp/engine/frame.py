@@ -44,6 +44,7 @@ class Setup:
         layers: of RAs around each message (RFC 9810, 5.1.3.4), the innermost first.
         batch: messages in one `nested`, at most; batch_wait: seconds that one waits to be full.
         rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
+        save_messages: a folder for the DER of every message; empty for none.
     """
 
     url: str
@@ -63,6 +64,7 @@ class Setup:
     batch_wait: float = 0.0
     rate: float = 0.0
     pace_file: str = ""
+    save_messages: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,13 @@ class Unreachable:
     number: int
     loss: Loss
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """Messages could not be saved; the run goes on."""
+
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +288,7 @@ Frame = (
     | Done
     | Returned
     | Unreachable
+    | Unsaved
     | Failed
     | Drain
     | Assignment

@@ -61,6 +61,29 @@ class NestingError(Exception):
         self.answer = answer
 
 
+class NestingLossError(TransportError):
+    """No CMP answer to a `nested` came, or none in it to one of its messages.
+
+    Attributes:
+        envelope: as of `NestedReply`; answer: the same, or None.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        what: str,
+        envelope: bytes,
+        answer: bytes | None = None,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(loss, what, retry_after=retry_after, status=status, hint=hint)
+        self.envelope = envelope
+        self.answer = answer
+
+
 @dataclass(slots=True)
 class _Batch:
     """Messages that leave together.
@@ -168,7 +191,7 @@ class NestingClient:
         try:
             reply = await self._client.post(envelope.message)
         except TransportError as error:
-            return [_copy(error) for _ in messages]
+            return [_copy(error, envelope.message) for _ in messages]
         opening = nested.unseal(
             envelope,
             reply.body,
@@ -199,19 +222,21 @@ class NestingClient:
 
 def _result(
     answer: nested.Answer, envelope: bytes, reply: Reply
-) -> NestedReply | NestingError | TransportError:
+) -> NestedReply | NestingError | NestingLossError:
     if isinstance(answer, Refusal):
         return NestingError(answer, reply.times, envelope, reply.body)
     if answer is None:
-        return TransportError(Loss.NOT_IN_BATCH, "the answer to the batch has none to this message")
+        what = "the answer to the batch has none to this message"
+        return NestingLossError(Loss.NOT_IN_BATCH, what, envelope, reply.body)
     return NestedReply(answer, reply.times, reply.repeated, envelope, reply.body)
 
 
-def _copy(error: TransportError) -> TransportError:
+def _copy(error: TransportError, envelope: bytes) -> NestingLossError:
     """An error for one of several tasks: each raises its own."""
-    return TransportError(
+    return NestingLossError(
         error.loss,
         error.what,
+        envelope,
         retry_after=error.retry_after,
         status=error.status,
         hint=error.hint,

@@ -6,8 +6,8 @@ from, never what they are.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,6 +25,9 @@ from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
+from bulkcmp.inputs.profile import find_profile
+from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
+from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import Kind, key_in, newkey_in, read_settings, source_in
@@ -36,6 +39,7 @@ from bulkcmp.model import (
     BadRow,
     EndEntity,
     KeySpec,
+    Operation,
     PasswordMac,
     Popo,
     Profile,
@@ -54,7 +58,7 @@ _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
     "tls_keypass", "ra_keypass", "ra_secret",
 )  # fmt: skip
-_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out")
+_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages")
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
@@ -169,6 +173,9 @@ class Options:
     skip_bad_rows: bool = False
     out: str | None = None
     out_format: str = OutFormat.PEM.value
+    save_messages: str | None = None
+    stated: frozenset[str] = field(default=frozenset(), compare=False)
+    """Names of what the command line says: a file's settings are for runs of any kind."""
 
     @classmethod
     def known(cls) -> dict[str, Kind]:
@@ -184,27 +191,37 @@ class Options:
         return {
             one.name: kinds.get(one.name) or _KINDS[type(one.default)]
             for one in fields(cls)
-            if one.name not in ("out", "skip_bad_rows")
+            if one.name not in ("out", "save_messages", "skip_bad_rows", "stated")
         }
 
     @classmethod
-    def read(cls, config: Path | None, given: Mapping[str, Any]) -> Self:
-        """Options from the command line, and from a settings file what is not given there.
+    def read(cls, configs: Iterable[str], given: Mapping[str, Any]) -> Self:
+        """Options from the command line, and from connection profiles what is not given there.
 
-        Relative paths in the file are relative to its folder.
+        Relative paths in a profile are relative to its folder.
+
+        Args:
+            configs: names of shipped profiles, or paths; later ones win.
 
         Raises:
-            InputError: the file can't be read, or something in it is no setting.
+            InputError: a profile can't be read, or something in it is no setting.
         """
-        return cls.merge({} if config is None else read_settings(config, cls.known()), given)
+        profiles = [read_settings(find_profile(config), cls.known()) for config in configs]
+        stated = frozenset(name for name, value in given.items() if _is_given(value))
+        return replace(cls.merge(*profiles, given), stated=stated)
 
     @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
-        """Options from layers of settings, later ones first in rank; None means not given."""
+        """Options from layers of settings, later ones first in rank; None means not given.
+
+        A server with a path is a place as a whole: no `path` of an earlier layer goes with it.
+        """
         merged: dict[str, Any] = {}
         for layer in layers:
+            if _has_path(layer.get("server") or ""):
+                merged.pop("path", None)
             for name, value in layer.items():
-                if value is None or value == () or value == []:
+                if not _is_given(value):
                     continue
                 merged[name] = (
                     tuple(str(item) for item in value)
@@ -224,6 +241,7 @@ class Options:
     def facts(self) -> dict[str, Any]:
         """JSON-able, with absolute paths, and with sources in place of secrets."""
         facts = asdict(self)
+        del facts["stated"]
         here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
@@ -281,6 +299,7 @@ class Options:
             extensions_from=self.extensions_from,
             newkey=self.newkey or self._default_newkey(),
             newkeypass=_secret("newkeypass", self.newkeypass, environ),
+            popo=self.popo,
             ref=self.ref,
             secret=_secret("secret", self.secret, environ),
             days=None if self.days is None else str(self.days),
@@ -342,8 +361,10 @@ class Options:
         population = rows.population
         self._refuse_without_credential(population.columns)
         census = None
-        if not self.skip_bad_rows or population.has_priorities:
+        if not self.skip_bad_rows or population.has_priorities or self._is_doubtful(population):
             census = Census.take(rows)
+            if self.skip_bad_rows or not census.bad:
+                self.refuse_unused(census.operations)
         may_make_keys = _may_make_keys(self, population) if census is None else census.makes_keys
         if may_make_keys and key_pass is None and not self.plain_keys:
             raise InputError(
@@ -356,7 +377,7 @@ class Options:
             population=population,
             population_file=population_file,
             census=census,
-            setup=setup,
+            setup=replace(setup, save_messages=self.save_messages or ""),
             workers=workers,
             out_format=rows.out_format,
             key_file=None if self.keys is None else Path(self.keys),
@@ -369,6 +390,17 @@ class Options:
             lint=self._lint(),
             notes=tuple(self._notes()),
         )
+
+    def _is_doubtful(self, population: Population) -> bool:
+        """Whether the rows must be asked if they use all that the user says of them."""
+        return population.operation is None and not self.stated.isdisjoint(RESTRICTED)
+
+    def refuse_unused(self, operations: Collection[Operation]) -> None:
+        """
+        Raises:
+            InputError: none of the rows, which are of these operations, uses an option.
+        """
+        refuse_unused(self.stated, operations)
 
     def _lint(self) -> LintPlan | None:
         given = {
@@ -430,6 +462,8 @@ class Options:
                 raise InputErrors("the row can't be used", row.problems)
             problem = row.problems[0]
             raise InputError(problem.what, hint=problem.hint)
+        if population_file is None:
+            self.refuse_unused((row.cmd,))
         return setup, row
 
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
@@ -440,6 +474,8 @@ class Options:
         """
         out_format = _choice("--out-format", self.out_format, OutFormat)
         population = Population(Path(population_file), self.defaults(environ), environ)
+        if population.operation is not None:
+            self.refuse_unused((population.operation,))
         spec = None if self.newkey is None else _key_spec(self.newkey)
         if spec is not None and "newkey" not in population.columns:
             try:
@@ -644,7 +680,6 @@ class Options:
             rsa_padding=_choice("--rsa-padding", self.rsa_padding, RsaPadding),
             pbm_iterations=_at_least("--pbm-iterations", self.pbm_iterations, 1),
             max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
-            popo=_choice("--popo", self.popo, Popo),
             implicit_confirm=self.implicit_confirm,
             disable_confirm=self.disable_confirm,
             unprotected_requests=self.unprotected_requests,
@@ -703,6 +738,14 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
         return False
     return "csr" not in population.columns and options.csr is None
+
+
+def _has_path(server: str) -> bool:
+    return server.rpartition("://")[2].partition("/")[2] != ""
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value not in ((), [])
 
 
 def _key_spec(text: str) -> KeySpec | None:

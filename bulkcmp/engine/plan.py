@@ -48,12 +48,14 @@ class Census:
 
     Attributes:
         rows: all of them; bad: those that can't be used.
+        operations: of the good ones.
         keys: how many keys of which type the rows want.
         priorities: the distinct ones, first to last; rows without one, and bad rows, are None.
     """
 
     rows: int
     bad: int
+    operations: frozenset[Operation]
     keys: dict[KeySpec, int]
     priorities: tuple[int | None, ...]
     problems: tuple[InputError, ...] = ()
@@ -66,6 +68,7 @@ class Census:
     def take(cls, rows: Rows) -> Self:
         """Read every row."""
         count = bad = 0
+        operations: set[Operation] = set()
         keys: Counter[KeySpec] = Counter()
         priorities: set[int | None] = set()
         problems: list[InputError] = []
@@ -77,12 +80,14 @@ class Census:
                 if len(problems) < _SHOWN:
                     problems.extend(row.problems)
                 continue
+            operations.add(row.cmd)
             priorities.add(row.priority)
             if row.new_key_spec is not None:
                 keys[row.new_key_spec] += 1
         known = sorted(priority for priority in priorities if priority is not None)
         order = (*known, *((None,) if None in priorities else ()))
-        return cls(count, bad, dict(keys), order, tuple(problems[:_SHOWN]))
+        problems = problems[:_SHOWN]
+        return cls(count, bad, frozenset(operations), dict(keys), order, tuple(problems))
 
     def refuse_bad_rows(self, file: str) -> None:
         """

@@ -17,7 +17,9 @@ from bulkcmp.cmp.asn1 import decode, encode
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Part, Send
 from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
+from bulkcmp.engine.archive import label_of, on_the_wire
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
+from bulkcmp.engine.driver import Exchanged
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -31,9 +33,9 @@ from bulkcmp.engine.frame import (
     Task,
 )
 from bulkcmp.engine.keys import with_key
-from bulkcmp.engine.nesting import NestedReply, NestingError
+from bulkcmp.engine.nesting import NestingError
 from bulkcmp.engine.worker import Worker
-from bulkcmp.errors import BulkcmpError, InputError, RemoteCmpError, TransportError, Where
+from bulkcmp.errors import BulkcmpError, InputError, TransportError, Where
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.http import Reply
 from bulkcmp.io.keyworker import make_keys
@@ -41,10 +43,8 @@ from bulkcmp.io.times import ExchangeTimes
 from bulkcmp.journal.entry import Advanced, Begun, Ended
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Secret, Timings
 from bulkcmp.outputs.credentials import pem_certificates, pem_key
-from bulkcmp.outputs.files import make_private_folder, replacing
-
-_UNREADABLE: Final = "answer"
-"""What an answer is called that is no PKIMessage."""
+from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.messages import refuse_full_folder, save_message
 
 _CERTIFICATES: Final = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
 
@@ -106,17 +106,8 @@ class Outputs:
                 where=Where(str(self.newkeyout)),
                 hint="choose another --newkeyout",
             )
-        folder = self.save_messages
-        if (
-            folder is not None
-            and folder.exists()
-            and (not folder.is_dir() or any(folder.iterdir()))
-        ):
-            raise InputError(
-                "is not an empty folder",
-                where=Where(str(folder)),
-                hint="choose a new one, so that no message of another transaction is among these",
-            )
+        if self.save_messages is not None:
+            refuse_full_folder(self.save_messages)
 
     def key(self, pkcs8: bytes) -> None:
         """Write the private key, durably."""
@@ -141,11 +132,7 @@ class Outputs:
     def message(self, number: int, label: str, der: bytes) -> None:
         """Write a message; numbers count from 1."""
         if self.save_messages is not None:
-            make_private_folder(self.save_messages)
-            with replacing(
-                self.save_messages / f"{number:02}-{label}.der", 0o644, durable=False
-            ) as file:
-                file.write(der)
+            save_message(self.save_messages, f"{number:02}-{label}", der)
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
@@ -237,7 +224,7 @@ async def probe(setup: Setup, row: EndEntity, outputs: Outputs) -> Probed:
     probing = _Probing(member, outputs)
     began_at = dt.datetime.now(dt.UTC)
     ours, theirs = memory_channels()
-    worker = Worker(theirs, SystemClock(), observer=probing)
+    worker = Worker(theirs, SystemClock(), observe=lambda *_: probing)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(worker.run)
@@ -322,23 +309,11 @@ class _Probing:
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 
-    def exchanged(
-        self,
-        send: Send,
-        answer: Reply | TransportError | NestingError,
-        began: float,
-        ended: float,
-    ) -> None:
-        label, sent, received = send.label, send.message, None
-        if isinstance(answer, NestedReply | NestingError):
-            # shown is what was on the wire, and in it what it is about
-            sent, received = answer.envelope, answer.answer
-            label = _label(sent)
-        elif isinstance(answer, Reply):
-            received = answer.body
-        step = Step(label, sent)
+    async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
+        sent, received = on_the_wire(send, answer)
+        step = Step(label_of(sent), sent)
         self.steps.append(step)
-        self._save(label, sent)
+        self._save(step.sent_label, sent)
         match answer:
             case TransportError():
                 step.missing = Missing(answer.loss, answer.what, answer.hint or "")
@@ -349,7 +324,7 @@ class _Probing:
                 step.times = answer.times
                 self._answer = answer.body
         if received is not None:
-            step.received, step.received_label = received, _label(received)
+            step.received, step.received_label = received, label_of(received)
             self._save(step.received_label, received)
 
     def worked(self, seconds: float) -> None:
@@ -361,10 +336,3 @@ class _Probing:
     def _save(self, label: str, der: bytes) -> None:
         self._messages += 1
         self._outputs.message(self._messages, label, der)
-
-
-def _label(message: bytes) -> str:
-    try:
-        return decode_message(message).body_type.label
-    except RemoteCmpError:
-        return _UNREADABLE

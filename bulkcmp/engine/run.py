@@ -40,6 +40,7 @@ from bulkcmp.engine.frame import (
     Started,
     Task,
     Unreachable,
+    Unsaved,
 )
 from bulkcmp.engine.gathering import Gathering, Reunion
 from bulkcmp.engine.keys import KeySource, with_key
@@ -140,6 +141,7 @@ class Run:
         self._scope = anyio.CancelScope()
         self.operations: set[Operation] = set()
         self.unreachable: TransportError | None = None
+        self.unsaved = ""
 
     @property
     def stopping(self) -> bool:
@@ -383,6 +385,8 @@ class Run:
                 self._release(colleague, number)
                 self.unreachable = TransportError(loss, detail)
                 self.stop()
+            case Unsaved(what):
+                self.unsaved = self.unsaved or what
             case Failed(what, hint, exit_code):
                 error = WorkerError(what, hint=hint)
                 error.exit_code = exit_code

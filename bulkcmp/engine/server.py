@@ -174,8 +174,14 @@ class Server:
             checkpoint=checkpoint,
             witness=None if observer is None else observer.judged,
         )
-        around = self._around if observer is None else replace(self._around, observer=observer)
-        return await drive(transaction, store, around, first=first, aside=self._aside(credential))
+        return await drive(
+            transaction,
+            store,
+            self._around,
+            observer=observer,
+            first=first,
+            aside=self._aside(credential),
+        )
 
     def credential(self, entities: Sequence[EndEntity]) -> Credential:
         """What protects the messages of end entities, all of which have the same.

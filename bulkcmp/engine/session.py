@@ -223,6 +223,8 @@ def _summary(
             f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent:"
             " check --server, the network and the proxy"
         )
+    if run.unsaved:
+        notes.append(f"not all messages were saved (--save-messages): {run.unsaved}")
     if snapshot.keys_waiting > 1.0:
         notes.append(f"rows waited {snapshot.keys_waiting:.1f} s for keys to be made")
     if not written:

@@ -14,6 +14,7 @@ from bulkcmp.inputs.population import digest_of
 from bulkcmp.io.proxy import proxy_for
 from bulkcmp.journal.journal import FILE_NAME, Journal
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
+from bulkcmp.outputs.messages import make_message_folder
 
 
 def begin(
@@ -30,6 +31,8 @@ def begin(
         plan.census.refuse_bad_rows(plan.population_file)
     _try(plan, environ)
     _count_filed_keys(plan)
+    if plan.setup.save_messages:
+        make_message_folder(Path(plan.setup.save_messages))
     facts = {
         "population": str(Path(population).absolute()),
         "sha256": plan.population.digest(),

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import anyio
 
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
+from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
 from bulkcmp.engine.failure import first_error
@@ -31,6 +33,7 @@ from bulkcmp.engine.frame import (
     Started,
     Task,
     Unreachable,
+    Unsaved,
 )
 from bulkcmp.engine.server import Server, connect, jitter, opened, pacer
 from bulkcmp.errors import BulkcmpError, LocalCmpError
@@ -50,7 +53,7 @@ class Worker:
         clock: of all times.
         make_client: the HTTP client for a setup; tests give one without a network.
         make_pacer: the rate ceiling for a setup.
-        observer: looks on at its transactions.
+        observe: gives what looks on at a transaction, by its task and transactionID.
     """
 
     def __init__(
@@ -60,13 +63,13 @@ class Worker:
         *,
         make_client: Callable[[Setup], CmpHttpClient] = connect,
         make_pacer: Callable[[Setup], Pacer | None] = pacer,
-        observer: Observer | None = None,
+        observe: Callable[[Task, bytes], Observer] | None = None,
     ) -> None:
         self._channel = channel
         self._clock = clock
         self._make_client = make_client
         self._make_pacer = make_pacer
-        self._observer = observer
+        self._observe = observe
         self._outbox = Outbox(channel)
         self._tickets: dict[int, anyio.Event] = {}
         self._ticket = itertools.count()
@@ -110,6 +113,12 @@ class Worker:
         setup, *tasks = await self._channel.receive()
         assert isinstance(setup, Setup)
         self._setup = setup
+        if setup.save_messages:
+            self._observe = Archive(
+                Path(setup.save_messages),
+                self._clock,
+                lambda what: self._outbox.put(Unsaved(what)),
+            ).observe
         return setup, tasks
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
@@ -213,6 +222,7 @@ class Worker:
             numbers = tuple(part.number for part in checkpoint.parts)
             await self._record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
+        observer = None if self._observe is None else self._observe(task, transaction_id)
 
         async def store(checkpoint: Checkpoint) -> None:
             advanced = Advanced(checkpoint)
@@ -226,7 +236,7 @@ class Worker:
                 transaction_id=transaction_id,
                 checkpoint=checkpoint,
                 first=task.first,
-                observer=self._observer,
+                observer=observer,
             )
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")

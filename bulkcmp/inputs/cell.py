@@ -1,4 +1,4 @@
-"""Cells of a population that are one value by themselves: operation, number, time, reason, key."""
+"""Cells of a population that are one value: operation, number, time, reason, POPO, key."""
 
 import datetime as dt
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bulkcmp.errors import InputError
-from bulkcmp.model import KEY_SPECS, KeySpec, Operation, RevocationReason
+from bulkcmp.model import KEY_SPECS, KeySpec, Operation, Popo, RevocationReason
 
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
 
@@ -66,6 +66,15 @@ def read_reason(text: str) -> RevocationReason:
             "numbers: 0 to 6 and 8 to 10",
         )
     return reason
+
+
+def read_popo(text: str) -> Popo:
+    try:
+        return Popo(text)
+    except ValueError:
+        raise InputError(
+            f"{text!r} is no proof of possession", hint=f"methods are {', '.join(Popo)}"
+        ) from None
 
 
 def read_serial(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -26,9 +26,9 @@ from cryptography.x509.oid import ExtensionOID
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
-from bulkcmp.model import RequestedExtension, Secret
+from bulkcmp.model import KeyFamily, Popo, RequestedExtension, Secret
 
-PrivateKey = (
+SigningKey = (
     rsa.RSAPrivateKey
     | ec.EllipticCurvePrivateKey
     | ed25519.Ed25519PrivateKey
@@ -38,6 +38,18 @@ PrivateKey = (
     | mldsa.MLDSA87PrivateKey
 )
 """The keys that can sign a request."""
+
+PrivateKey = SigningKey | mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+"""The keys that can be certified."""
+
+_FAMILIES: Final = {
+    KeyFamily.RSA: rsa.RSAPrivateKey,
+    KeyFamily.EC: ec.EllipticCurvePrivateKey,
+    KeyFamily.ED25519: ed25519.Ed25519PrivateKey,
+    KeyFamily.ED448: ed448.Ed448PrivateKey,
+    KeyFamily.ML_DSA: (mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey),
+    KeyFamily.ML_KEM: mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey,
+}
 
 _OF_CA: Final = frozenset(
     oid.dotted_string
@@ -100,19 +112,26 @@ def _certificates(data: bytes, path: Path) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
-def read_private_key(path: Path, password: Secret | None = None) -> bytes:
+def read_private_key(
+    path: Path, password: Secret | None = None, popo: Popo = Popo.SIGNATURE
+) -> bytes:
     """A private key as PKCS#8 DER, not encrypted; the file may be PEM or DER, encrypted or not.
 
     A password for a key that is not encrypted is ignored, as OpenSSL does.
 
+    Args:
+        popo: how the key must be able to prove itself.
+
     Raises:
-        InputError: the file can't be read, holds no private key or one that can't sign, is
+        InputError: the file can't be read, holds no private key or one of no use here, is
             encrypted and the password is missing or wrong.
     """
-    return _pkcs8(_private_key(read_file(path), path, password))
+    return _pkcs8(_private_key(read_file(path), path, password, popo))
 
 
-def _private_key(data: bytes, path: Path, password: Secret | None) -> PrivateKey:
+def _private_key(
+    data: bytes, path: Path, password: Secret | None, popo: Popo = Popo.SIGNATURE
+) -> PrivateKey:
     load = load_pem_private_key if _labels(data) else load_der_private_key
     where = Where(str(path))
     try:
@@ -128,7 +147,7 @@ def _private_key(data: bytes, path: Path, password: Secret | None) -> PrivateKey
         raise _not_a("private key", data, path) from None
     except UnsupportedAlgorithm:
         raise InputError("the private key is of an unknown type", where=where) from None
-    return _usable(key, where)
+    return _usable(key, where, popo)
 
 
 def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, where: Where) -> T:
@@ -138,14 +157,22 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
         raise InputError("wrong passphrase for the private key", where=where) from None
 
 
-def _usable(key: object, where: Where) -> PrivateKey:
-    if not isinstance(key, PrivateKey):
-        raise InputError(
-            "the private key is of a type that can't sign requests",
-            where=where,
-            hint="usable are RSA, EC, Ed25519, Ed448 and ML-DSA keys",
-        )
-    return key
+def _usable(key: object, where: Where, popo: Popo = Popo.SIGNATURE) -> PrivateKey:
+    proves = any(
+        isinstance(key, kind) and family.proves_by(popo) for family, kind in _FAMILIES.items()
+    )
+    if isinstance(key, PrivateKey) and proves:
+        return key
+    usable = ", ".join(family for family in KeyFamily if family.proves_by(popo))
+    raise InputError(
+        "the private key is of a type that can't sign requests"
+        if popo is Popo.SIGNATURE
+        else "the private key is of a type that is not certified here"
+        if not isinstance(key, PrivateKey)
+        else f"the private key is of a type that can't prove possession by {popo}",
+        where=where,
+        hint=f"usable are keys of {usable}",
+    )
 
 
 def _pkcs8(key: PrivateKey) -> bytes:

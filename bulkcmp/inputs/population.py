@@ -71,6 +71,11 @@ class Population:
         """Whether the file has a column `priority`."""
         return "priority" in self.columns
 
+    @property
+    def operation(self) -> Operation | None:
+        """That of every row, where it can be told without reading them."""
+        return self._reader.operation
+
     def rows(
         self, begins: Callable[[int], Operation | None] = lambda _: None
     ) -> Iterator[EndEntity | BadRow]:

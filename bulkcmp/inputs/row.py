@@ -12,6 +12,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
     read_new_key,
     read_operation,
+    read_popo,
     read_reason,
     read_serial,
     read_time,
@@ -35,9 +36,10 @@ from bulkcmp.inputs.extension import (
     parse_key_usage,
     parse_policies,
 )
-from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
+from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
+from bulkcmp.inputs.restriction import CELLS, listed
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
@@ -46,6 +48,7 @@ from bulkcmp.model import (
     EndEntity,
     KeySpec,
     Operation,
+    Popo,
     RequestedExtension,
     RevocationReason,
     Secret,
@@ -55,7 +58,7 @@ from bulkcmp.token.uri import Pkcs11Uri, is_uri
 COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
-    "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
+    "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
     "regtoken", "authenticator", "reginfo", "priority",
 )  # fmt: skip
 
@@ -66,22 +69,6 @@ _SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator")
 
 _CACHED: Final = 256
 """Files of each kind that are kept read: some rows share them, most have their own."""
-
-_BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
-"""The operations that ask by a CertTemplate."""
-
-_IN_TEMPLATE: Final = (
-    "keyusage", "extkeyusage", "policy_oids", "extensions", "extensions_from", "not_before",
-    "not_after", "regtoken", "authenticator", "reginfo",
-)  # fmt: skip
-
-_ONLY_FOR: Final = {
-    "csr": (Operation.P10CR,),
-    "revreason": (Operation.RR,),
-    "serial": (Operation.RR,),
-    **dict.fromkeys(_IN_TEMPLATE, _BY_TEMPLATE),
-}
-"""Columns that no other operation has."""
 
 _NAMING: Final = ("sans", "extensions", "extensions_from")
 """Columns that may give a subjectAltName."""
@@ -122,6 +109,7 @@ class Defaults:
     extensions_from: str | None = None
     newkey: str | None = None
     newkeypass: str | Secret | None = field(default=None, repr=False)
+    popo: str | None = Popo.SIGNATURE.value
     ref: str | None = None
     secret: str | Secret | None = field(default=None, repr=False)
     days: str | None = None
@@ -164,7 +152,7 @@ class RowReader:
         self._columns = tuple(columns)
         self._id_at = columns.index("id") if "id" in columns else None
         self._secret_at = [(n, columns.index(n)) for n in _SECRET_COLUMNS if n in columns]
-        self._restricted = [(n, only) for n, only in _ONLY_FOR.items() if n in columns]
+        self._restricted = [(n, only) for n, only in CELLS.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
         self._san_nodefault = defaults.san_nodefault
@@ -230,6 +218,7 @@ class RowReader:
         self._reg_info = own_template("reginfo", parse_reg_info, RegInfoTemplate)
         self._newkey = path("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
+        self._popo = text("popo", read_popo)
         self._secret = secret("secret")
         self._csr = path("csr", Path.joinpath)
         self._cert = path("cert", Path.joinpath)
@@ -246,12 +235,6 @@ class RowReader:
 
     def _check_defaults(self, defaults: Defaults) -> None:
         """Find what would be wrong in every row: files that can't be read, and contradictions."""
-        cmd = self._cmd.constant
-        if cmd is not None and "cmd" not in self._columns:
-            for name, only in _ONLY_FOR.items():
-                if getattr(defaults, name) is not None and cmd not in only:
-                    what = f"{option_name(name)} is for {_listed(only)}, and --cmd is {cmd}"
-                    raise InputError(what)
         if defaults.oldcert is not None and defaults.serial is not None:
             raise InputError("--oldcert and --serial exclude each other: both say what to revoke")
         if defaults.days is not None and defaults.not_after is not None:
@@ -261,9 +244,10 @@ class RowReader:
             given = getattr(defaults, option) and not on_token
             if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
-        if isinstance(self._newkey.constant, Path):
+        if self._newkey.constant is not None:
+            popo = None if "popo" in self._columns else self._popo.constant
             with blaming("newkey"):
-                self._files.private_key(self._newkey.constant, self._newkeypass)
+                self._new_key(self._newkey.constant, popo or Popo.NONE)
         if self._csr.constant is not None:
             with blaming("csr"):
                 self._files.csr(self._csr.constant)
@@ -283,6 +267,17 @@ class RowReader:
         elif cert is not None:
             with blaming("cert"):
                 self._files.credential(cert, key, self._keypass.constant)
+
+    @property
+    def operation(self) -> Operation | None:
+        """That of every row; None where rows may differ."""
+        if "cmd" in self._columns or self._cmd.varies:
+            return None
+        if self._cmd.constant is not None:
+            return self._cmd.constant
+        if self._csr.constant is not None or self._csr.varies:
+            return Operation.P10CR
+        return None if "csr" in self._columns else Operation.IR
 
     def forget_files(self) -> None:
         """Read files anew from here on: they may have changed since the last pass."""
@@ -347,7 +342,7 @@ class RowReader:
             request = self._read_template(row, cmd, chain)
         for column, only in self._restricted:
             if column in row.cells and cmd not in only:
-                row.add(column, f"{column} is for {_listed(only)}, and this row is {cmd}")
+                row.add(column, f"{column} is for {listed(only)}, and this row is {cmd}")
         entity = EndEntity(
             number=number,
             line=line,
@@ -367,6 +362,7 @@ class RowReader:
             csr=request.csr,
             cert=chain,
             key=None if credential is None else credential.key,
+            popo=request.popo,
             old_cert=request.old_cert,
             serial=request.serial,
             revocation_reason=request.reason,
@@ -410,11 +406,11 @@ class RowReader:
     def _read_template(self, row: Row, cmd: Operation, chain: tuple[bytes, ...]) -> "_Request":
         """What the CertReqMsg of an ir, cr or kur takes from the row."""
         subject, extensions = self._subject.get(row), self._read_extensions(row)
-        newkey = self._newkey.get(row)
-        key = None
-        if isinstance(newkey, Path):
-            key = row.attempt("newkey", self._files.private_key, newkey, self._newkeypass)
-        elif newkey is None and not self._keys_supplied and not row.failed("newkey"):
+        newkey, popo = self._newkey.get(row), self._popo.get(row)
+        key: KeySpec | bytes | None = None
+        if newkey is not None:
+            key = row.attempt("newkey", self._new_key, newkey, popo or Popo.NONE)
+        elif not self._keys_supplied and not row.failed("newkey"):
             row.add("newkey", "no key: needs newkey")
         has_san = SUBJECT_ALT_NAME in extensions
         unnamed = subject is None and not has_san and not row.failed("subject", *_NAMING)
@@ -445,13 +441,30 @@ class RowReader:
             days=days,
             not_before=not_before,
             not_after=not_after,
-            new_key_spec=newkey if isinstance(newkey, KeySpec) else None,
-            new_key=key,
+            new_key_spec=key if isinstance(key, KeySpec) else None,
+            new_key=key if isinstance(key, bytes) else None,
+            popo=popo or Popo.SIGNATURE,
             old_cert=old_cert if cmd is Operation.KUR else None,
             reg_token=_utf8(row, "regtoken", self._reg_token.get(row)),
             authenticator=_utf8(row, "authenticator", self._authenticator.get(row)),
             reg_info=self._reg_info.get(row),
         )
+
+    def _new_key(self, newkey: KeySpec | Path, popo: Popo) -> KeySpec | bytes:
+        """The key to make, or the one that a file has.
+
+        Raises:
+            InputError: the file can't be used, or the key can't prove itself so.
+        """
+        if isinstance(newkey, Path):
+            return self._files.private_key(newkey, self._newkeypass, popo)
+        if not newkey.family.proves_by(popo):
+            methods = [one for one in Popo if newkey.family.proves_by(one)]
+            raise InputError(
+                f"{newkey} keys can't prove possession by {popo}",
+                hint=f"--popo, or column popo, may be {', '.join(methods)} for them",
+            )
+        return newkey
 
     def _read_extensions(self, row: Row) -> dict[str, RequestedExtension]:
         """The extensions that the row asks for, by extnID."""
@@ -538,6 +551,7 @@ class _Request(NamedTuple):
     not_after: dt.datetime | None = None
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = None
+    popo: Popo = Popo.SIGNATURE
     csr: bytes | None = None
     old_cert: bytes | None = None
     serial: int | None = None
@@ -568,11 +582,6 @@ def _utf8(row: Row, column: str, secret: Secret | None) -> Secret | None:
         row.add(column, f"{column} is not valid UTF-8 text")
         return None
     return secret
-
-
-def _listed(operations: Sequence[Operation]) -> str:
-    *others, last = operations
-    return f"{', '.join(others)} and {last}" if others else last.value
 
 
 def _read_id(row: Row, seen: dict[str, int]) -> str:

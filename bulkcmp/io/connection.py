@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import NoReturn, cast
+from typing import Final, NoReturn, cast
 
 import httptools
 
@@ -14,6 +14,10 @@ from bulkcmp.io.limits import Limits
 from bulkcmp.io.tls import refuses_handshake
 
 Headers = list[tuple[bytes, bytes]]
+
+_CLIENT_CERTIFICATE: Final = (
+    "does the server want a client certificate (--tls-cert, --tls-key), or another one?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_complete",
         "_deadline",
+        "_end",
         "_error",
         "_first_byte",
         "_header_bytes",
@@ -95,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._socket: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
+        self._end: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline = 0.0
@@ -146,7 +152,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(request)
         self._sent = monotonic()
         if self._socket.is_closing():
-            self._fail(Loss.NOT_SENT, "ended before the request was sent")
+            # why it ends, the loop says, or has said
+            self._unsent = True
+        if self.is_lost:
+            self._lose(self._end)
         else:
             self._arm(min(self._sent + self._limits.read, deadline))
         try:
@@ -245,6 +254,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self.is_lost = True
+        self._end = exc
         self._lose(exc)
         self._on_close(self)
 
@@ -334,20 +344,20 @@ class Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             return
         how = cause(error)
-        if self._unsent:
+        if not self.used and not self._received and refuses_handshake(error):
+            self._fail(
+                Loss.TLS, f"was refused in the TLS handshake: {how}", hint=_CLIENT_CERTIFICATE
+            )
+        elif self._unsent:
             self._fail(Loss.NOT_SENT, f"ended before the whole request was sent: {how}")
         elif self._received:
             self._fail(Loss.CUT, f"ended in the middle of the answer: {how}")
         elif self.used:
             self._fail(Loss.REUSED, f"was used before and ended without an answer: {how}")
-        elif refuses_handshake(error):
-            self._fail(
-                Loss.TLS,
-                f"was refused in the TLS handshake: {how}",
-                hint="does the server want a client certificate (--tls-cert, --tls-key)?",
-            )
         else:
-            self._fail(Loss.CUT, f"ended without an answer: {how}")
+            # some servers say nothing to a client without a certificate: that proves nothing
+            hint = None if self._transport is self._socket else _CLIENT_CERTIFICATE
+            self._fail(Loss.CUT, f"ended without an answer: {how}", hint=hint)
 
     # -- time limit --------------------------------------------------------------------------
 

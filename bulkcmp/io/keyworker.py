@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -33,6 +33,10 @@ _ML_DSA: Final[dict[str, Callable[[], PrivateKeyTypes]]] = {
     "65": mldsa.MLDSA65PrivateKey.generate,
     "87": mldsa.MLDSA87PrivateKey.generate,
 }
+_ML_KEM: Final[dict[str, Callable[[], PrivateKeyTypes]]] = {
+    "768": mlkem.MLKEM768PrivateKey.generate,
+    "1024": mlkem.MLKEM1024PrivateKey.generate,
+}
 # FIPS 186-5, A.1.1: e is odd and greater than 2**16
 _RSA_EXPONENT: Final = 65537
 
@@ -41,7 +45,8 @@ def make_keys(spec: KeySpec, count: int) -> list[bytes]:
     """Make `count` private keys.
 
     Returns:
-        Each key as an unencrypted PKCS#8 DER (RFC 5958); ML-DSA in the seed form (RFC 9881, 6).
+        Each key as an unencrypted PKCS#8 DER (RFC 5958); ML-DSA and ML-KEM in the seed form
+        (RFC 9881, 6; RFC 9935, 6).
 
     Raises:
         UnsupportedAlgorithm: the OpenSSL under `cryptography` can't make such keys.
@@ -67,6 +72,8 @@ def _maker(spec: KeySpec) -> Callable[[], PrivateKeyTypes]:
             return ed448.Ed448PrivateKey.generate
         case KeyFamily.ML_DSA:
             return _ML_DSA[spec.parameter]
+        case KeyFamily.ML_KEM:
+            return _ML_KEM[spec.parameter]
 
 
 def pack(keys: list[bytes]) -> bytes:

@@ -87,7 +87,7 @@ def check_format(out_format: OutFormat, spec: KeySpec | None) -> None:
         return
     if spec is None:
         raise _no_key()
-    if spec.family is KeyFamily.ML_DSA:
+    if spec.family in (KeyFamily.ML_DSA, KeyFamily.ML_KEM):
         raise InputError(f"p12 files can't hold {spec} keys", hint="use --out-format pem or der")
 
 

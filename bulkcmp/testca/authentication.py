@@ -247,6 +247,10 @@ class Authenticator:
             raise RefusedError("badDataFormat", f"the signer's subject: {error}") from error
         if message.sender != subject:
             raise RefusedError("badMessageCheck", "the sender is not the signer's subject")
+        identifier = _subject_key_identifier(certificate)
+        # a vendor's certificate may have none (RFC 9483, 3.1)
+        if identifier is not None and message.header.senderKID != identifier:
+            raise RefusedError("badMessageCheck", "senderKID is not that of the signer's key")
         if user is None:
             raise RefusedError("notAuthorized", "the vendor's certificate has no CN")
         return Requester(b"vendor:" + hashlib.sha256(der).digest(), user)
@@ -300,3 +304,11 @@ def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
     except EXTENSION_ERRORS as error:
         raise RemoteCmpError(f"the signer's extensions can't be read: {error}") from error
     return certificate, usage.digital_signature
+
+
+def _subject_key_identifier(certificate: x509.Certificate) -> bytes | None:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return None
+    return found.value.digest

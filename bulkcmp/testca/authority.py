@@ -13,6 +13,7 @@ from bulkcmp.testca.aliases import RA_HMAC, Alias, Behaviour
 from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.authentication import Authenticator, Requester
 from bulkcmp.testca.confirmation import Confirmation
+from bulkcmp.testca.encryption import Encryption
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.header import FOLLOWING, check_header
@@ -64,7 +65,9 @@ class Authority(Answering):
         entitlement = Entitlement(store, root.name)
         rejections = Rejections()
         issuer = Issuer(root, crl_url)
-        issuance = Issuance(store, entitlement, issuer, self._responder, rejections)
+        issuance = Issuance(
+            store, entitlement, issuer, Encryption(token_bytes), self._responder, rejections
+        )
         self._polling = Polling(store, issuance, self._answer_deferred)
         revocation = Revocation(store, root.name, entitlement, rejections)
         self._operations: dict[BodyType, Operation] = {

@@ -27,7 +27,7 @@ from bulkcmp.cmp.messages import (
 )
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
-from bulkcmp.model import RequestedExtension
+from bulkcmp.model import Popo, RequestedExtension
 from bulkcmp.testca import attributes
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
@@ -58,14 +58,15 @@ class Enrollment:
         cert_req_id: to be repeated in the answer.
         subject: DER Name, or None where it is left to the CA; an empty Name counts as that.
         issuer: DER Name of the CA that is asked, or None.
-        ra_verified: there is no proof: an RA says that it had one.
+        popo: how possession of the key is proven: what is signed was checked, raVerified is the
+            word of an RA, and what is indirect is yet to be proven.
         old_certificate: the one to update, if it is named.
     """
 
     cert_req_id: int
     subject: bytes | None
     public_key: PublicKeyTypes
-    ra_verified: bool
+    popo: Popo
     issuer: bytes | None = None
     not_before: dt.datetime | None = None
     not_after: dt.datetime | None = None
@@ -84,6 +85,13 @@ class Request:
 
     cert_req_id: int
     asked: CertReqMsg | bytes
+
+    @property
+    def is_indirect(self) -> bool:
+        """Whether possession of the key is to be proven by a certificate that goes encrypted."""
+        if isinstance(self.asked, bytes) or self.asked.popo is None:
+            return False
+        return self.asked.popo.tag in (Popo.KEY_ENCIPHERMENT, Popo.KEY_AGREEMENT)
 
 
 def requests_in(message: PKIMessage, p10cr_id: int) -> list[Request]:
@@ -126,7 +134,7 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
         raise rejected("badCertTemplate", "no public key, and keys are not made here")
     public_key = _public_key(encode(template.publicKey))
     try:
-        proven = popo.check(request, encode(sender))
+        method = popo.check(request, encode(sender))
     except RemoteCmpError as error:
         raise rejected("badPOP", error.what) from error
     if any(
@@ -151,7 +159,7 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
         cert_req_id=cert_request.certReqId,
         subject=requested_name(template),
         public_key=public_key,
-        ra_verified=not proven,
+        popo=method,
         issuer=None if template.issuer is None else name_of(template.issuer),
         not_before=not_before,
         not_after=not_after,
@@ -190,7 +198,7 @@ def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
         cert_req_id=cert_req_id,
         subject=_subject(encode(info[1])),
         public_key=_public_key(encode(info[2])),
-        ra_verified=False,
+        popo=Popo.SIGNATURE,
         extensions=extensions,
     )
 

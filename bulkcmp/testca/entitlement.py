@@ -5,6 +5,7 @@ from cryptography import x509
 from bulkcmp.cmp.algorithms import public_bytes
 from bulkcmp.cmp.asn1 import encode
 from bulkcmp.cmp.messages import BodyType, CertTemplate, RevDetails, name_of
+from bulkcmp.model import Popo
 from bulkcmp.testca.aliases import Mode
 from bulkcmp.testca.enrollment import V3, Enrollment, common_name
 from bulkcmp.testca.exchange import Exchange
@@ -69,7 +70,7 @@ class Entitlement:
     def _of_client(
         self, exchange: Exchange, enrollment: Enrollment
     ) -> tuple[str | None, bytes | None]:
-        if enrollment.ra_verified:
+        if enrollment.popo is Popo.RA_VERIFIED:
             raise rejected("notAuthorized", "raVerified is for RAs to say")
         if exchange.message.body_type is BodyType.KUR:
             self._certificate_to_update(exchange, enrollment)

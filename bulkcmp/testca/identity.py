@@ -169,7 +169,11 @@ def _certified(
 
 
 def key_usage(
-    *, digital_signature: bool, key_encipherment: bool = False, ca: bool = False
+    *,
+    digital_signature: bool,
+    key_encipherment: bool = False,
+    key_agreement: bool = False,
+    ca: bool = False,
 ) -> x509.KeyUsage:
     """A keyUsage with these bits and no others; `ca` sets keyCertSign and cRLSign."""
     return x509.KeyUsage(
@@ -177,7 +181,7 @@ def key_usage(
         content_commitment=False,
         key_encipherment=key_encipherment,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=key_agreement,
         key_cert_sign=ca,
         crl_sign=ca,
         encipher_only=False,

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from cryptography import x509
+
 from bulkcmp.cmp.messages import IT_IMPLICIT_CONFIRM, NULL_DN, CertResponse
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca import response
+from bulkcmp.testca.encryption import Encryption
 from bulkcmp.testca.enrollment import Enrollment, Request
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
@@ -39,12 +42,14 @@ class Issuance:
         store: Store,
         entitlement: Entitlement,
         issuer: Issuer,
+        encryption: Encryption,
         responder: Responder,
         rejections: Rejections,
     ) -> None:
         self._store = store
         self._entitlement = entitlement
         self._issuer = issuer
+        self._encryption = encryption
         self._responder = responder
         self._rejections = rejections
 
@@ -67,9 +72,10 @@ class Issuance:
             raise RefusedError("badRequest", "a certReqId is there twice")
         responses: list[CertResponse] = []
         states: list[CertRequestState] = []
+        implicit = _confirms_implicitly(exchange, requests)
         for index, request in enumerate(requests):
             try:
-                one, state = self._first_answer(exchange, request, index)
+                one, state = self._first_answer(exchange, request, index, implicit=implicit)
             except RefusedError as refusal:
                 if len(requests) == 1 and not refusal.as_response:
                     raise
@@ -88,7 +94,7 @@ class Issuance:
                     exchange.request if _waits(states) else None,
                 )
             )
-        return self._answer(exchange, responses, states)
+        return self._answer(exchange, responses, states, implicit=implicit)
 
     def deliver(
         self, exchange: Exchange, transaction: Transaction, cert_req_ids: frozenset[int]
@@ -102,27 +108,30 @@ class Issuance:
         responses: list[CertResponse] = []
         states: list[CertRequestState] = []
         p10cr_id = transaction.requests[0].cert_req_id
-        for request in enrollments.requests_in(exchange.message, p10cr_id):
+        requests = enrollments.requests_in(exchange.message, p10cr_id)
+        implicit = _confirms_implicitly(exchange, requests)
+        for request in requests:
             if request.cert_req_id not in cert_req_ids:
                 continue
             try:
-                one, state = self._issue(exchange, self._grant(exchange, request))
+                grant = self._grant(exchange, request)
+                one, state = self._issue(exchange, grant, implicit=implicit)
             except RefusedError as refusal:
                 # good when it came, not any more: its validity is over, the user enrolled meanwhile
                 one, state = _reject(request, refusal)
             responses.append(one)
             states.append(state)
         changed = {state.cert_req_id: state for state in states}
-        requests = tuple(changed.get(one.cert_req_id, one) for one in transaction.requests)
+        all_states = tuple(changed.get(one.cert_req_id, one) for one in transaction.requests)
         transaction = replace(
             transaction,
-            requests=requests,
-            message=transaction.message if _waits(requests) else None,
+            requests=all_states,
+            message=transaction.message if _waits(all_states) else None,
         )
-        return self._answer(exchange, responses, states), transaction
+        return self._answer(exchange, responses, states, implicit=implicit), transaction
 
     def _first_answer(
-        self, exchange: Exchange, request: Request, index: int
+        self, exchange: Exchange, request: Request, index: int, *, implicit: bool
     ) -> tuple[CertResponse, CertRequestState]:
         grant = self._grant(exchange, request)
         self._rejections.check(exchange.alias, exchange.behaviour)
@@ -131,7 +140,7 @@ class Issuance:
             return response.waiting(request.cert_req_id), CertRequestState(
                 request.cert_req_id, RequestState.WAITING, polls_left=behaviour.poll_count
             )
-        return self._issue(exchange, grant)
+        return self._issue(exchange, grant, implicit=implicit)
 
     def _grant(self, exchange: Exchange, request: Request) -> _Grant:
         enrollment = enrollments.read(request, exchange.message.header.sender)
@@ -141,15 +150,22 @@ class Issuance:
         user, subject = self._entitlement.end_entity(exchange, enrollment)
         return _Grant(enrollment, user, subject)
 
-    def _issue(self, exchange: Exchange, grant: _Grant) -> tuple[CertResponse, CertRequestState]:
+    def _issue(
+        self, exchange: Exchange, grant: _Grant, *, implicit: bool
+    ) -> tuple[CertResponse, CertRequestState]:
         """Issue a certificate.
 
         Raises:
-            RefusedError: the validity that is asked for is over, or empty.
+            RefusedError: the validity that is asked for is over, or empty; or the certificate can't
+                be encrypted.
         """
         cert_req_id = grant.enrollment.cert_req_id
         issued = self._issuer.issue(grant.enrollment, grant.subject, exchange.now)
-        implicit = _confirms_implicitly(exchange)
+        encrypted: bytes | None = None
+        if grant.enrollment.popo.is_indirect:
+            certificate = x509.load_der_x509_certificate(issued.der)
+            pvno = exchange.message.header.pvno
+            encrypted = self._encryption.encrypt(issued.der, certificate, pvno)
         name = grant.subject or NULL_DN
         self._store.add_certificate(
             IssuedCertificate(
@@ -168,7 +184,7 @@ class Issuance:
         if grant.user is not None:
             self._store.record_enrolled(grant.user, exchange.alias.name, name)
         return (
-            response.issued(cert_req_id, issued.der, changed=issued.changed),
+            response.issued(cert_req_id, issued.der, encrypted, changed=issued.changed),
             CertRequestState(
                 cert_req_id,
                 RequestState.CONFIRMED if implicit else RequestState.UNCONFIRMED,
@@ -181,10 +197,12 @@ class Issuance:
         exchange: Exchange,
         responses: list[CertResponse],
         states: list[CertRequestState],
+        *,
+        implicit: bool,
     ) -> Answer:
         answer = self._responder.certificates(exchange.message.body_type, responses)
         confirmed = any(state.state is RequestState.CONFIRMED for state in states)
-        return replace(answer, implicit_confirm=confirmed and _confirms_implicitly(exchange))
+        return replace(answer, implicit_confirm=confirmed and implicit)
 
 
 def _check_profile(enrollment: Enrollment) -> None:
@@ -195,9 +213,12 @@ def _check_profile(enrollment: Enrollment) -> None:
         raise rejected("badCertTemplate", "no subject")
 
 
-def _confirms_implicitly(exchange: Exchange) -> bool:
+def _confirms_implicitly(exchange: Exchange, requests: Iterable[Request]) -> bool:
+    """Whether the requests of a message need no certConf; where it is the proof of possession, all
+    of them do."""
     asked = exchange.message.info(IT_IMPLICIT_CONFIRM) is not None
-    return asked and exchange.behaviour.implicit_confirm
+    unproven = any(request.is_indirect for request in requests)
+    return asked and exchange.behaviour.implicit_confirm and not unproven
 
 
 def _waits(states: Iterable[CertRequestState]) -> bool:

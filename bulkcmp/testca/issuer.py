@@ -6,7 +6,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificatePublicKeyTypes,
     PublicKeyTypes,
@@ -17,7 +17,7 @@ from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
-from bulkcmp.model import RequestedExtension
+from bulkcmp.model import Popo, RequestedExtension
 from bulkcmp.testca.enrollment import Enrollment
 from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign
 from bulkcmp.testca.refusal import rejected
@@ -62,6 +62,7 @@ _SIGNING_KEYS: Final = (
     mldsa.MLDSA65PublicKey,
     mldsa.MLDSA87PublicKey,
 )
+_KEM_KEYS: Final = (mlkem.MLKEM768PublicKey, mlkem.MLKEM1024PublicKey)
 
 
 def key_identifier(public_key: PublicKeyTypes) -> bytes:
@@ -101,6 +102,9 @@ class Issuer:
         self._distribution = None if crl_url is None else _distribution_points(crl_url)
         self._signing = key_usage(digital_signature=True)
         self._signing_and_transport = key_usage(digital_signature=True, key_encipherment=True)
+        self._signing_and_agreement = key_usage(digital_signature=True, key_agreement=True)
+        # the one that a certificate of a KEM key may have (RFC 9935, 5)
+        self._transport = key_usage(digital_signature=False, key_encipherment=True)
 
     def check(self, enrollment: Enrollment) -> None:
         """Check what does not depend on the time and the end entity.
@@ -158,20 +162,43 @@ class Issuer:
                 critical=critical,
             )
         if _KEY_USAGE.dotted_string not in asked:
-            rsa_key = isinstance(public_key, rsa.RSAPublicKey)
-            usage = self._signing_and_transport if rsa_key else self._signing
+            usage = self._usage(public_key, enrollment.popo)
             builder = builder.add_extension(usage, critical=True)
         if self._distribution is not None:
             builder = builder.add_extension(self._distribution, critical=False)
         certificate = sign(builder, self._key)
         if asked:
-            _check_certified(certificate)
+            self._check_certified(certificate, enrollment.popo)
         return Issued(
             serial,
             certificate.public_bytes(serialization.Encoding.DER),
             key_identifier.digest,
             clamped or dropped,
         )
+
+    def _usage(self, public_key: CertificatePublicKeyTypes, popo: Popo) -> x509.KeyUsage:
+        """All that a key of its type is good for."""
+        if isinstance(public_key, _KEM_KEYS):
+            return self._transport
+        if isinstance(public_key, rsa.RSAPublicKey):
+            return self._signing_and_transport
+        return self._signing_and_agreement if popo is Popo.KEY_AGREEMENT else self._signing
+
+    def _check_certified(self, certificate: x509.Certificate, popo: Popo) -> None:
+        try:
+            usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        except EXTENSION_ERRORS as error:
+            raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
+        if usage.key_cert_sign or usage.crl_sign:
+            raise rejected("unacceptedExtension", "CA certificates are not issued here")
+        if isinstance(certificate.public_key(), _KEM_KEYS) and usage != self._transport:
+            raise rejected("unacceptedExtension", "a KEM key is for keyEncipherment alone")
+        allowed = {
+            Popo.KEY_ENCIPHERMENT: usage.key_encipherment,
+            Popo.KEY_AGREEMENT: usage.key_agreement,
+        }
+        if not allowed.get(popo, True):
+            raise rejected("badPOP", f"proof by {popo}, and the keyUsage does not allow that")
 
     def _validity(
         self, enrollment: Enrollment, now: dt.datetime
@@ -198,8 +225,8 @@ def has_subject_alt_name(enrollment: Enrollment) -> bool:
 
 
 def _certifiable(key: PublicKeyTypes) -> CertificatePublicKeyTypes:
-    if not isinstance(key, _SIGNING_KEYS):
-        raise rejected("badCertTemplate", f"{type(key).__name__} is no key for signatures")
+    if not isinstance(key, (*_SIGNING_KEYS, *_KEM_KEYS)):
+        raise rejected("badCertTemplate", f"keys of type {type(key).__name__} are not certified")
     if isinstance(key, rsa.RSAPublicKey) and not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
         raise rejected(
             "badCertTemplate",
@@ -225,12 +252,3 @@ def _names_ca(value: bytes) -> bool:
     except RemoteCmpError as error:
         raise rejected("badCertTemplate", f"basicConstraints: {error.what}") from error
     return bool(elements) and tag(elements[0]) == _BOOLEAN and content(elements[0]) != b"\0"
-
-
-def _check_certified(certificate: x509.Certificate) -> None:
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except EXTENSION_ERRORS as error:
-        raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
-    if usage.key_cert_sign or usage.crl_sign:
-        raise rejected("unacceptedExtension", "CA certificates are not issued here")

@@ -108,18 +108,22 @@ def waiting(cert_req_id: int) -> CertResponse:
     return CertResponse(certReqId=cert_req_id, status=PKIStatusInfo(status=PKIStatus.WAITING))
 
 
-def issued(cert_req_id: int, certificate: bytes, *, changed: bool) -> CertResponse:
+def issued(
+    cert_req_id: int, certificate: bytes, encrypted: bytes | None = None, *, changed: bool
+) -> CertResponse:
     """A CertResponse with a certificate.
 
     Args:
         certificate: DER.
+        encrypted: DER EncryptedKey that goes in its place.
         changed: it is not in all what was asked for.
     """
     status = PKIStatus.GRANTED_WITH_MODS if changed else PKIStatus.ACCEPTED
+    cert_or_enc_cert = explicit(0, certificate) if encrypted is None else explicit(1, encrypted)
     return CertResponse(
         certReqId=cert_req_id,
         status=PKIStatusInfo(status=status),
-        certifiedKeyPair=[any_from(explicit(0, certificate))],
+        certifiedKeyPair=[any_from(cert_or_enc_cert)],
     )
 
 

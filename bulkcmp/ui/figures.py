@@ -28,8 +28,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}"
 
 
-def per_second(rate: float) -> str:
-    return f"{rate:,.1f}/s"
+def per_second(rate: float, what: str) -> str:
+    """`12,345.7 rows/s`: rows and transactions go at rates of their own."""
+    return f"{rate:,.1f} {what}/s"
 
 
 def share(part: int, whole: int) -> str:

@@ -80,8 +80,8 @@ class SilentView:
 class PlainView:
     """A line at the first update, then one every `interval` seconds of the run, and a last one.
 
-    `12:00:05 done 1200/10000 (12%) 240.1/s in flight 100 p95 31.0 ms eta 0:00:37 issued 1198
-    rejected 2`, all on one line; a failure that is newer than the last line gets a second one.
+    `12:00:05 done 1200/10000 (12%) 240.1 rows/s in flight 100 p95 31.0 ms eta 0:00:37 issued
+    1198 rejected 2`, all on one line; a failure that is newer than the last line gets a second one.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ def plain_line(snapshot: Snapshot) -> str:
     else:
         portion = share(snapshot.done, snapshot.total)
         parts.append(f"done {snapshot.done}/{snapshot.total} ({portion})")
-    parts.append(f"{snapshot.rate_now:.1f}/s in flight {snapshot.in_flight}")
+    parts.append(f"{snapshot.rate_now:.1f} rows/s in flight {snapshot.in_flight}")
     if snapshot.success.service.p95 is not None:
         parts.append(f"p95 {duration(snapshot.success.service.p95)}")
     if snapshot.eta is not None:
@@ -216,8 +216,8 @@ def _bar(total: int, done: int) -> Table:
 
 def _rates(snapshot: Snapshot, width: int) -> RenderableType:
     figures = [
-        f"{per_second(snapshot.rate_now)} now",
-        f"{per_second(snapshot.rate_average)} average",
+        f"{per_second(snapshot.rate_now, 'rows')} now",
+        f"{per_second(snapshot.rate_average, 'rows')} average",
         f"{snapshot.in_flight:,} in flight",
         f"elapsed {clock(snapshot.elapsed)}",
         f"ETA {'-' if snapshot.eta is None else clock(snapshot.eta)}",

@@ -55,7 +55,7 @@ def _headline(console: Console, summary: RunSummary) -> Text:
     text.append(f" ({clean(population.file, console)}; {operations}; {summary.key_mode})")
     plural = "" if summary.transactions == 1 else "s"
     text.append(f"\n{summary.transactions:,} transaction{plural} in {duration(summary.elapsed)}")
-    return text.append(f", {per_second(summary.rate)}")
+    return text.append(f", {per_second(summary.rate, 'transactions')}")
 
 
 def _print_outcomes(console: Console, classes: list[ClassCount]) -> None:

@@ -82,3 +82,9 @@ def test_every_column_of_the_template_is_checked() -> None:
     lines, _ = check("a.csv", "--subject", "/CN={id}", code=2)
     assert sorted(line.split("column ")[1].split(":")[0] for line in lines) == sorted(columns)
     assert "hunter2" not in "".join(lines)
+
+
+def test_an_option_that_no_row_uses_is_refused() -> None:
+    Path("a.csv").write_text("id,cmd,subject\na,ir,/CN=a\nb,cr,/CN=b\n")
+    error = refused("a.csv", "--serial", "7")
+    assert error.what == "--serial is for rr, and the rows are ir and cr"

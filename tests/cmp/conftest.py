@@ -4,15 +4,16 @@ import datetime as dt
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp import algorithms, messages, protection
-from bulkcmp.cmp.algorithms import OpaqueKey, Pss, RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import KemKey, OpaqueKey, PrivateKey, Pss, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
@@ -49,6 +50,10 @@ KEY_MAKERS: dict[str, Callable[[], SigningKey]] = {
     "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
     "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
     "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
+}
+KEM_KEY_MAKERS: dict[str, Callable[[], KemKey]] = {
+    "ml-kem-768": mlkem.MLKEM768PrivateKey.generate,
+    "ml-kem-1024": mlkem.MLKEM1024PrivateKey.generate,
 }
 
 
@@ -92,7 +97,7 @@ class Opaque(OpaqueKey):
         return algorithms.sign(self._key, digest, data, pss or RsaPadding.PKCS1)
 
 
-def pkcs8(key: SigningKey) -> bytes:
+def pkcs8(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,
@@ -101,9 +106,16 @@ def pkcs8(key: SigningKey) -> bytes:
 
 
 def certify(
+    subject: str | x509.Name, key: SigningKey, issuer: Party | None = None, **options: Any
+) -> Party:
+    """A certificate by `issuer`, or by itself; `options` are those of `certificate`."""
+    return Party(key, certificate(subject, key, issuer or key, **options))
+
+
+def certificate(
     subject: str | x509.Name,
-    key: SigningKey,
-    issuer: Party | None = None,
+    key: PrivateKey,
+    issuer: Party | SigningKey,
     *,
     ca: bool = False,
     sign: bool | None = True,
@@ -111,22 +123,23 @@ def certify(
     age: float = 10,
     days: float = 3650,
     identified: bool = True,
-) -> Party:
-    """A certificate by `issuer`, or by itself.
+) -> bytes:
+    """DER of a certificate.
 
     Args:
+        issuer: who signs; a key alone signs its own.
         sign: keyUsage digitalSignature or not; None for no keyUsage at all.
         age: days since its validity began.
         days: from the beginning to the end of its validity.
         identified: with a subjectKeyIdentifier.
     """
     begin = dt.datetime.fromtimestamp(NOW, dt.UTC) - age * DAY
-    signer = key if issuer is None else issuer.key
+    signer = issuer.key if isinstance(issuer, Party) else issuer
     subject = name(subject) if isinstance(subject, str) else subject
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject if issuer is None else x509.Name.from_bytes(issuer.subject))
+        .issuer_name(x509.Name.from_bytes(issuer.subject) if isinstance(issuer, Party) else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
@@ -152,7 +165,7 @@ def certify(
         builder = builder.add_extension(usage, critical=True)
     hashed = isinstance(signer, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     algorithm = (digest or hashes.SHA256()) if hashed else None
-    return Party(key, builder.sign(signer, algorithm).public_bytes(serialization.Encoding.DER))
+    return builder.sign(signer, algorithm).public_bytes(serialization.Encoding.DER)
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,7 @@ class Pki:
     """Keys of every type, and who is who."""
 
     keys: dict[str, SigningKey]
+    kem_keys: dict[str, KemKey]
     root: Party
     signer: Party
     device: Party
@@ -171,6 +185,7 @@ class Pki:
         return "Pki()"
 
     certify = staticmethod(certify)
+    certificate = staticmethod(certificate)
     name = staticmethod(name)
     pkcs8 = staticmethod(pkcs8)
     now = NOW
@@ -181,7 +196,7 @@ class Pki:
 
     def issue(self, subject: str | x509.Name = "device", **changes: float) -> bytes:
         """What the device asks for: a certificate for its new key."""
-        return certify(subject, self.keys["ec"], self.root, **changes).certificate  # type: ignore[arg-type]
+        return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +206,7 @@ def pki() -> Pki:
     foreign = certify("root", KEY_MAKERS["ec"](), ca=True)
     return Pki(
         keys,
+        {kind: make() for kind, make in KEM_KEY_MAKERS.items()},
         root,
         certify("signer", KEY_MAKERS["ec"](), root),
         certify("device", KEY_MAKERS["ec"](), root),

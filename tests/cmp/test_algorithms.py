@@ -93,8 +93,12 @@ def test_keys_that_are_of_no_use(pki: "Pki") -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    with pytest.raises(LocalCmpError, match=r"^X25519PrivateKey can't sign$"):
+    with pytest.raises(LocalCmpError, match=r"^X25519PrivateKey is no key for CMP$"):
         algorithms.load_signing_key(exchange)
+    kem = pki.pkcs8(pki.kem_keys["ml-kem-768"])
+    assert isinstance(algorithms.load_private_key(kem), algorithms.KemKey)
+    with pytest.raises(LocalCmpError, match=r"^MLKEM768PrivateKey can't sign$"):
+        algorithms.load_signing_key(kem)
     encrypted = pki.keys["ec"].private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,

@@ -25,7 +25,7 @@ def test_an_http_error_is_told_by_its_status(loss: Loss, status: int | None, rea
 def test_the_parts_of_a_checkpoint() -> None:
     asked = Part(7, Phase.REQUESTED, 0)
     waits = Part(5, Phase.WAITING, 1)
-    issued = Part(6, Phase.ISSUED, 2, certificate=b"der", confirm=True)
+    issued = Part(6, Phase.GRANTED, 2, certificate=b"der", confirm=True)
     checkpoint = Checkpoint(b"id", b"nonce", b"nonce", None, b"", 0.0, (asked, waits, issued))
     assert checkpoint.part(5) is waits
     assert checkpoint.is_answered

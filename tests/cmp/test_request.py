@@ -67,7 +67,7 @@ def _csr(pki: "Pki", key: SigningKey) -> bytes:
 
 def _cert_request(asked: Request) -> CertRequest:
     (message,) = messages.decode_cert_req_messages(asked.body)
-    assert popo.check(message, None) is True
+    assert popo.check(message, None) is Popo.SIGNATURE
     return decode(CertRequest, message.certReq)
 
 
@@ -82,7 +82,7 @@ def test_several_requests_in_one_message(pki: "Pki") -> None:
     request = build([Applicant(entity, key) for entity in entities], Profile(), pki.now)
     found = messages.decode_cert_req_messages(request.body)
     for number, message in enumerate(found):
-        assert popo.check(message, None) is True
+        assert popo.check(message, None) is Popo.SIGNATURE
         cert_request = decode(CertRequest, message.certReq)
         assert cert_request.certReqId == number
         assert messages.name_of(cert_request.certTemplate.subject or []) == names[number]
@@ -192,7 +192,7 @@ def test_controls_and_reg_info(pki: "Pki") -> None:
         reg_info="version?1%",
     )
     (message,) = messages.decode_cert_req_messages(asked.body)
-    assert popo.check(message, None) is True, "the proof covers the controls"
+    assert popo.check(message, None) is Popo.SIGNATURE, "the proof covers the controls"
     found = decode(CertRequest, message.certReq).controls or []
     assert [one.type for one in found] == [
         messages.CONTROL_REG_TOKEN,
@@ -209,7 +209,7 @@ def test_controls_and_reg_info(pki: "Pki") -> None:
 
 
 def test_a_request_without_proof_of_possession(pki: "Pki") -> None:
-    asked = _build(pki, Operation.IR, Profile(popo=Popo.NONE))
+    asked = _build(pki, Operation.IR, popo=Popo.NONE)
     (message,) = messages.decode_cert_req_messages(asked.body)
     assert message.popo is None
     with pytest.raises(RemoteCmpError, match="no proof of possession"):
@@ -293,9 +293,9 @@ def test_an_rr_by_serial_number(pki: "Pki", subject: bytes | None) -> None:
 
 
 def test_ra_verified_is_said_in_place_of_a_signature(pki: "Pki") -> None:
-    asked = _build(pki, Operation.IR, Profile(popo=Popo.RA_VERIFIED))
+    asked = _build(pki, Operation.IR, popo=Popo.RA_VERIFIED)
     (message,) = messages.decode_cert_req_messages(asked.body)
-    assert popo.check(message, None) is False
+    assert popo.check(message, None) is Popo.RA_VERIFIED
 
 
 def test_general_info(pki: "Pki") -> None:
@@ -528,7 +528,7 @@ def test_possession_is_proven_by_pss_where_it_is_asked_for(pki: "Pki") -> None:
     for profile, wanted in ((Profile(), "1.2.840.113549.1.1.11"), (PSS, PSS_OID.dotted_string)):
         asked = build([Applicant(_entity(Operation.IR), key)], profile, pki.now)
         (request,) = messages.decode_cert_req_messages(asked.body)
-        assert popo.check(request, None) is True
+        assert popo.check(request, None) is Popo.SIGNATURE
         assert request.popo is not None
         proof = request.popo.value
         assert isinstance(proof, messages.POPOSigningKey)

@@ -94,7 +94,7 @@ def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki")
         parts=(
             Part(
                 1,
-                Phase.ISSUED,
+                Phase.GRANTED,
                 0,
                 certificate=certificate,
                 chain=(pki.root.certificate,),

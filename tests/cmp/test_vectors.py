@@ -22,7 +22,7 @@ from bulkcmp.cmp.messages import (
 )
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import Secret
+from bulkcmp.model import Popo, Secret
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "openssl"
 VECTORS = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*-r[es][qp].der"))}
@@ -139,7 +139,9 @@ def test_its_proof_of_possession_is_good(name: str) -> None:
     message = decode_message(VECTORS[name])
     (request,) = messages.decode_cert_req_messages(message.body)
     sender = encode(message.header.sender)
-    assert popo.check(request, sender) == (name != "ir-raverified-1-req")
+    assert popo.check(request, sender) is (
+        Popo.RA_VERIFIED if name == "ir-raverified-1-req" else Popo.SIGNATURE
+    )
     cert_request = decode(CertRequest, request.certReq)
     assert encode(cert_request) == encode(request.certReq)
     assert cert_request.certReqId == 0

@@ -3,14 +3,13 @@
 The row asks with that certificate's key and subject. The server has one transaction at a time.
 """
 
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.openssl import missing, mock_server
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Cli, RunFolder, Tools, WritePopulation
@@ -25,10 +24,7 @@ def pki(tmp_path: Path, tools: "Tools") -> Path:
     """A folder with a CA (ca.pem, ca.key), its device (ee.*) and a client of its (cl.*)."""
     folder = tmp_path / "pki"
     folder.mkdir()
-    listed = subprocess.run(
-        [tools.program("openssl"), "cmp", "-help"], capture_output=True, check=False
-    )
-    tools.need(listed.returncode == 0, "this machine's openssl has no cmp")
+    tools.need(missing() is None, str(missing()))
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     ca = (folder / "ca.pem", folder / "ca.key")
     tools.openssl(
@@ -55,43 +51,12 @@ def _extensions(folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def serving(pki: Path, tools: "Tools", *options: object) -> Iterator[str]:
+def serving(pki: Path, *options: object) -> AbstractContextManager[str]:
     """OpenSSL's server; gives its URL."""
-    port = tools.free_port()
-    command = [
-        "openssl", "cmp", "-config", "", "-port", port, "-srv_ref", "ref",
-        "-srv_secret", "pass:pw", "-srv_cert", "ca.pem", "-srv_key", "ca.key",
-        "-rsp_cert", "ee.pem", "-rsp_capubs", "ca.pem", *options,
-    ]  # fmt: skip
-    log = pki / "server.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=pki, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-        )
-    try:
-        # a probe of the port would be taken for a client
-        listening = f"0100007F:{port:04X}", f"00000000:{port:04X}", f"{'0' * 32}:{port:04X}"
-        end = time.monotonic() + 10
-        while not any(place in _listeners() for place in listening):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}/pkix/"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _listeners() -> set[str]:
-    """Local addresses of listening TCP sockets, as the kernel writes them."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                found.add(fields[1])
-    return found
+    return mock_server(
+        pki, "-srv_ref", "ref", "-srv_secret", "pass:pw", "-srv_cert", "ca.pem",
+        "-srv_key", "ca.key", "-rsp_cert", "ee.pem", "-rsp_capubs", "ca.pem", *options,
+    )  # fmt: skip
 
 
 def enroll(
@@ -116,7 +81,7 @@ MAC = ("--ref", "ref", "--secret", "pass:pw")
 
 
 def test_mac_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(cli, pki, run, url, *MAC)
     assert (row["outcome"], row["pki_status"]) == ("issued", "accepted")
     tools.verify(pki / "ca.pem", [run.path / row["cert_file"]])
@@ -125,8 +90,18 @@ def test_mac_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools")
     assert row["confirm_s"] != ""
 
 
+def test_the_shipped_profile(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
+    with serving(pki) as url:
+        server = url.removesuffix("/pkix/")
+        cli(
+            "enroll", "devices.csv", "--config", "openssl-mock", "--server", server, "--trusted",
+            pki / "ca.pem", "--out", run.path, *MAC,
+        )  # fmt: skip
+    assert run.outcomes() == {("issued", "")}
+
+
 def test_signature_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
-    with serving(pki, tools, "-srv_trusted", "ca.pem") as url:
+    with serving(pki, "-srv_trusted", "ca.pem") as url:
         credential = ("--cert", pki / "cl.pem", "--key", pki / "cl.key")
         row = enroll(cli, pki, run, url, *credential)
     assert row["outcome"] == "issued"
@@ -134,14 +109,14 @@ def test_signature_protection(cli: "Cli", pki: Path, run: "RunFolder", tools: "T
 
 
 def test_polling(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
-    with serving(pki, tools, "-poll_count", "2", "-check_after", "1") as url:
+    with serving(pki, "-poll_count", "2", "-check_after", "1") as url:
         row = enroll(cli, pki, run, url, *MAC)
     assert row["outcome"] == "issued"
     assert float(row["polling_s"]) >= 1
 
 
 def test_implicit_confirmation(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
-    with serving(pki, tools, "-grant_implicitconf") as url:
+    with serving(pki, "-grant_implicitconf") as url:
         row = enroll(cli, pki, run, url, *MAC, "--implicit-confirm")
     assert row["outcome"] == "issued"
     assert row["confirm_s"] == ""
@@ -150,7 +125,7 @@ def test_implicit_confirmation(cli: "Cli", pki: Path, run: "RunFolder", tools: "
 def test_implicit_confirmation_that_is_not_granted(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools"
 ) -> None:
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(cli, pki, run, url, *MAC, "--implicit-confirm")
     assert row["outcome"] == "issued"
     assert row["confirm_s"] != ""
@@ -158,14 +133,14 @@ def test_implicit_confirmation_that_is_not_granted(
 
 def test_rejection(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
     answer = ("-pkistatus", "2", "-failure", "9", "-statusstring", "not today")
-    with serving(pki, tools, *answer) as url:
+    with serving(pki, *answer) as url:
         row = enroll(cli, pki, run, url, *MAC, code=1)
     assert (row["outcome"], row["pki_status"]) == ("rejected", "rejection")
     assert (row["fail_info"], row["status_text"]) == ("badPOP", "not today")
 
 
 def test_wrong_secret(cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools") -> None:
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(cli, pki, run, url, "--ref", "ref", "--secret", "pass:wrong", code=1)
     assert row["outcome"] in ("credentials refused", "rejected, unauthenticated")
     assert row["cert_file"] == ""
@@ -175,7 +150,7 @@ def test_update_of_the_device(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools", write_population: "WritePopulation"
 ) -> None:
     write_population(lines=["id,cmd,newkey", f"ee,kur,{pki / 'ee.key'}"])
-    with serving(pki, tools, "-srv_trusted", "ca.pem") as url:
+    with serving(pki, "-srv_trusted", "ca.pem") as url:
         credential = ("--cert", pki / "ee.pem", "--key", pki / "ee.key")
         row = enroll(cli, pki, run, url, *credential)
     assert row["outcome"] == "issued"
@@ -185,7 +160,7 @@ def test_csr(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools", write_population: "WritePopulation"
 ) -> None:
     write_population(lines=["id,csr", f"ee,{pki / 'ee.csr'}"])
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(cli, pki, run, url, *MAC)
     assert (row["cmd"], row["outcome"]) == ("p10cr", "issued")
 
@@ -194,7 +169,7 @@ def test_csr(
 def test_unprotected_requests(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools", secret: tuple[str, ...]
 ) -> None:
-    with serving(pki, tools, "-accept_unprotected") as url:
+    with serving(pki, "-accept_unprotected") as url:
         row = enroll(cli, pki, run, url, "--unprotected-requests", *secret)
     assert row["outcome"] == "issued"
     assert row["confirm_s"] != ""
@@ -203,7 +178,7 @@ def test_unprotected_requests(
 def test_unprotected_requests_are_refused_where_they_are_not_taken(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools"
 ) -> None:
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(cli, pki, run, url, "--unprotected-requests", code=1)
     assert row["outcome"] != "issued"
     assert row["cert_file"] == ""
@@ -212,7 +187,7 @@ def test_unprotected_requests_are_refused_where_they_are_not_taken(
 def test_all_that_a_template_may_have(
     cli: "Cli", pki: Path, run: "RunFolder", tools: "Tools"
 ) -> None:
-    with serving(pki, tools) as url:
+    with serving(pki) as url:
         row = enroll(
             cli, pki, run, url, *MAC,
             "--issuer", "/CN=Peer CA",

@@ -8,11 +8,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus
+from tests.e2e.conftest import PASSPHRASE
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
@@ -101,6 +102,34 @@ def test_ra_certificate(
     cli("enroll", population, *alias(ca, "ra-cert"), *ra, "--out", run.path)
     assert run.outcomes() == {("issued", "")}
     tools.verify(ca.anchor, [run.path / row["cert_file"] for row in run.results()])
+
+
+def test_keys_that_prove_themselves_by_opening_their_certificate(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    methods = {
+        "ml-kem-768": "keyEncipherment",
+        "ml-kem-1024": "keyEncipherment",
+        "rsa:2048": "keyEncipherment",
+        "ec:P-256": "keyAgreement",
+        "ed25519": "",
+    }
+    rows = [f"open{n},{spec},{popo}" for n, (spec, popo) in enumerate(methods.items())]
+    population = write_population(lines=["id,newkey,popo", *rows])
+    options = (*ca.options(), "--subject", "/CN={id}", "--certs-per-message", "2")
+    cli("check", population, "--subject", "/CN={id}")
+    cli("enroll", population, *options, "--implicit-confirm", "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    for row in run.results():
+        key = load_pem_private_key((run.path / row["key_file"]).read_bytes(), PASSPHRASE.encode())
+        assert certificate_of(run, row).public_key() == key.public_key()
+
+    # a key that can't, is told before anything is sent
+    population = write_population(lines=["id,newkey,popo", "a,ed25519,keyEncipherment"])
+    refused = type(run)(cli.folder / "refused")
+    told = cli("enroll", population, *options, "--out", refused.path, code=2)
+    assert "column newkey: ed25519 keys can't prove possession by keyEncipherment" in told.err
+    assert not refused.path.exists()
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])

@@ -388,7 +388,7 @@ class Scene:
                 assert certificates[part] == "confirmed"
             if outcome.is_issued:
                 assert row.certificate is not None
-                assert parts[part].phase == "issued"
+                assert parts[part].phase == "granted"
             if outcome in (OutcomeClass.TO_DO, OutcomeClass.NOT_SENT):
                 assert part not in certificates
         # a row has one transaction that is not given up at most

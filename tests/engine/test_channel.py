@@ -72,7 +72,7 @@ CHECKPOINT = Checkpoint(
     b"c",
     b"p",
     9.5,
-    (Part(7, Phase.ISSUED, -1, 8.5, b"der", (b"ca",), OUTCOME, True, OUTCOME),),
+    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), OUTCOME, True, OUTCOME),),
     True,
 )
 ENTITY = EndEntity(

@@ -28,8 +28,14 @@ from bulkcmp.cmp.events import (
     WakeAt,
 )
 from bulkcmp.cmp.protection import Derivation
-from bulkcmp.engine.driver import Observer, StoppedError, Surroundings, UnreachableError, drive
-from bulkcmp.engine.nesting import NestingError
+from bulkcmp.engine.driver import (
+    Exchanged,
+    Observer,
+    StoppedError,
+    Surroundings,
+    UnreachableError,
+    drive,
+)
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import CmpHttpClient, Reply
@@ -105,7 +111,7 @@ class World:
             if pacer is not None:
                 await pacer.wait()
             client = CmpHttpClient("http://ca.test/", httpx.MockTransport(self._answer))
-            around = Surroundings(client, LoopClock(), pacer, self._derive, stopping, self.observer)
+            around = Surroundings(client, LoopClock(), pacer, self._derive, stopping)
             async with client, anyio.create_task_group() as group:
 
                 async def stop() -> None:
@@ -118,7 +124,9 @@ class World:
                 group.start_soon(stop)
                 driven: Any = transaction
                 try:
-                    return await drive(driven, self._store, around, first=first)
+                    return await drive(
+                        driven, self._store, around, observer=self.observer, first=first
+                    )
                 finally:
                     group.cancel_scope.cancel()
             raise AssertionError
@@ -154,9 +162,7 @@ class Looking(Observer):
     def __init__(self) -> None:
         self.seen: list[object] = []
 
-    def exchanged(
-        self, send: Send, answer: Reply | TransportError | NestingError, began: float, ended: float
-    ) -> None:
+    async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
         self.seen.append((send.label, type(answer), began, ended))
 
     def worked(self, seconds: float) -> None:

@@ -367,7 +367,7 @@ def test_p10cr_is_answered_with_certreqid_0(site: Site) -> None:
 
 
 def test_ra_verified_in_client_mode(site: Site) -> None:
-    ended = site.run("client-hmac", [site.client_row()], popo=Popo.RA_VERIFIED)
+    ended = site.run("client-hmac", [site.client_row(popo=Popo.RA_VERIFIED)])
     assert (ended.what, ended.outcome.fail_info) == (OutcomeClass.REJECTED, ("badPOP",))
     assert ended.outcome.status_text == "POPO verification failed."
     assert "--popo" in ended.hint

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import load_certificate
@@ -13,6 +17,7 @@ from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.profile import shipped_profiles
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import EndEntity, KeySpec, Popo, Secret, SubjectCheck
@@ -78,7 +83,7 @@ def test_paths_in_a_settings_file_are_relative_to_it(folder: Path) -> None:
         retry_reused = true
         """
     )
-    read = Options.read(Path("p/s.toml"), {"key_pass": "stdin", "ref": "r"})
+    read = Options.read(["p/s.toml"], {"key_pass": "stdin", "ref": "r"})
     assert read == Options(
         trusted=("p/ca.pem", "/abs.pem"),
         srvcert="p/srv.pem",
@@ -90,7 +95,45 @@ def test_paths_in_a_settings_file_are_relative_to_it(folder: Path) -> None:
         ref="r",
     )
     (folder / "p" / "s.toml").write_text('newkey = "ec:P-384"\n')
-    assert Options.read(Path("p/s.toml"), {}).newkey == "ec:P-384"
+    assert Options.read(["p/s.toml"], {}).newkey == "ec:P-384"
+
+
+def test_later_profiles_win_and_the_command_line_over_all(folder: Path) -> None:
+    for name, rate in (("a", 1), ("b", 2)):
+        (folder / f"{name}.toml").write_text(f'rate = {rate}\nref = "{name}"\nretries = 7\n')
+    (folder / "c.toml").write_text("lint = false\n")
+    configs = ["a.toml", "b.toml", "c.toml"]
+    assert Options.read(configs, {"ref": "r"}) == Options(rate=2.0, ref="r", retries=7)
+
+
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("ca.test", "http://ca.test/.well-known/cmp"),
+        ("http://ca.test/", "http://ca.test/.well-known/cmp"),
+        ("http://ca.test/other", "http://ca.test/other"),
+        ("ca.test:80/other", "http://ca.test:80/other"),
+    ],
+)
+def test_a_server_with_a_path_needs_none_of_an_earlier_profile(server: str, url: str) -> None:
+    given = {key: value for key, value in GOOD.items() if key != "server"}
+    read = Options.read(["rfc9483"], given | {"server": server})
+    assert read.plan("a.csv", ENVIRON).setup.url == url
+    # a path is what it says where it is given beside it, or after it
+    for layers in ({"server": server, "path": "p"},), ({"server": server}, {"path": "p"}):
+        assert Options.merge(given, *layers).plan("a.csv", ENVIRON).setup.url.endswith("/p")
+
+
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_a_run_can_begin_with_each_shipped_profile(name: str) -> None:
+    given = GOOD | {"srvcert": "ca/ca.pem"}
+    if name == "ejbca-nested":
+        given |= RA
+    options = Options.read([name], given)
+    made = options.plan("a.csv", ENVIRON)
+    assert made.setup.profile.accept_protection.value == options.accept_protection
+    assert made.census is not None
+    assert not made.census.bad
 
 
 def test_nothing_shows_a_secret() -> None:
@@ -100,6 +143,64 @@ def test_nothing_shows_a_secret() -> None:
     for number in range(1, 9):
         assert f"x{number}" not in repr(options)
         assert f"x{number}" not in json.dumps(options.facts())
+
+
+# --- options that no row uses ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("population", "given", "said"),
+    [
+        ("id,subject\na,/CN=a\n", {"serial": "7"}, "--serial is for rr, and the rows are ir"),
+        ("id\na\n", {"revreason": "1", "cmd": "{id}r"}, None),
+        ("id,subject\na,/CN=a\n", {"popo": "none", "cmd": "cr"}, None),
+        ("id,csr\na,a.pem\n", {"popo": "none"}, "--popo is for ir, cr and kur, and the rows are p"),
+        ("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,cr\n", {"serial": "7"}, "the rows are ir and cr"),
+        ("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rr\n", {"serial": "7"}, None),
+    ],
+)
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_an_option_that_no_row_uses_is_refused(
+    folder: Path, population: str, given: dict[str, str], said: str | None, skip_bad_rows: bool
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    pem = csr.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (folder / "a.pem").write_bytes(pem)
+    (folder / "b.csv").write_text(population)
+    stated = GOOD | given | {"issuer": "/CN=CA", "skip_bad_rows": skip_bad_rows}
+    options = Options.read([], stated)
+    if said is None:
+        options.plan("b.csv", ENVIRON)
+        return
+    with pytest.raises(InputError, match=said):
+        options.plan("b.csv", ENVIRON)
+
+
+def test_a_probe_without_a_file_is_judged_too() -> None:
+    options = Options.read([], GOOD | {"subject": "/CN=a", "serial": "7"})
+    with pytest.raises(InputError, match="--serial is for rr, and the rows are ir"):
+        options.single(None, None, ENVIRON)
+    # one row of a file is told what all of them are
+    Path("b.csv").write_text("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rr\n")
+    assert options.single("b.csv", "a", ENVIRON)[1].cmd == "ir"
+
+
+def test_a_bad_row_may_be_the_one_that_uses_an_option(folder: Path) -> None:
+    """What is wrong with it is what the user must hear first."""
+    (folder / "b.csv").write_text("id,subject,cmd\na,/CN=a,ir\nb,/CN=b,rx\n")
+    census = Options.read([], GOOD | {"serial": "7"}).plan("b.csv", ENVIRON).census
+    assert census is not None
+    assert census.bad == 1
+
+
+def test_settings_of_a_file_are_for_runs_of_any_kind(folder: Path) -> None:
+    (folder / "s.toml").write_text('popo = "none"\nserial = "7"\n')
+    options = Options.read(["s.toml"], GOOD)
+    (row, *_) = options.plan("a.csv", ENVIRON).rows
+    assert isinstance(row, EndEntity)
+    assert row.popo is Popo.NONE
+    assert "stated" not in options.facts()
 
 
 # --- nested messages ------------------------------------------------------------------------------
@@ -211,11 +312,11 @@ def test_a_key_in_a_settings_file(folder: Path) -> None:
     (folder / "sub").mkdir()
     config = folder / "sub" / "profile.toml"
     config.write_text('key = "pkcs11:object=ra"\npkcs11_module = "m.so"\n')
-    options = Options.read(config, {})
+    options = Options.read([str(config)], {})
     assert options.key == "pkcs11:object=ra"
     assert options.pkcs11_module == f"{folder}/sub/m.so"
     config.write_text('key = "ra.key"\n')
-    assert Options.read(config, {}).key == f"{folder}/sub/ra.key"
+    assert Options.read([str(config)], {}).key == f"{folder}/sub/ra.key"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +356,6 @@ def test_plan(folder: Path) -> None:
     assert made.setup.url == "http://ca.test:8080/cmp/ra"
     # the only trust anchor is the CA to address
     assert made.setup.profile.recipient == anchor.subject.public_bytes()
-    assert made.setup.profile.popo is Popo.SIGNATURE
     assert made.setup.profile.subject_check is SubjectCheck.EXACT
     assert (made.setup.tls, made.setup.proxy, made.setup.srvcert) == (None, None, None)
     assert made.setup.limits.total == 70
@@ -366,7 +466,8 @@ def test_weakened_checks_are_told() -> None:
             {"sign_requests": True, "unprotected_requests": True},
             "--unprotected-requests and --sign-requests exclude each other",
         ),
-        ({"popo": "x"}, "--popo: 'x' is not known (one of signature, raVerified, none)"),
+        ({"popo": "x"}, "--popo: 'x' is no proof of possession (methods are signature,"),
+        ({"newkey": "ml-kem-768"}, "--newkey: ml-kem-768 keys can't prove possession by signature"),
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
         ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),

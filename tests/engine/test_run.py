@@ -1045,7 +1045,7 @@ def test_a_request_is_recorded_before_it_leaves(scene: "Scene") -> None:
         if body_type is BodyType.IR:
             assert (phase, certificate) == ("requested", None)
         else:
-            assert phase == "issued"
+            assert phase == "granted"
             assert certificate
 
 

@@ -98,6 +98,19 @@ def test_bad_rows_are_refused_unless_they_are_skipped() -> None:
     assert plan.skip_bad_rows
 
 
+def test_messages_are_saved_into_a_folder_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ca: is not an empty folder"):
+        begin("a.csv", options(save_messages="ca"), RUN, ENVIRON)
+    assert not RUN.exists()
+    plan, journal = begin("a.csv", options(save_messages="messages"), RUN, ENVIRON)
+    journal.close()
+    assert plan.setup.save_messages == "messages"
+    Path("messages/of-the-first-session.der").touch()
+    plan, journal = resume()
+    journal.close()
+    assert plan.setup.save_messages == str(tmp_path / "messages")
+
+
 def test_a_folder_that_is_in_use() -> None:
     refuse_used(RUN)
     RUN.mkdir()

@@ -264,12 +264,12 @@ REFUSED = Outcome(OutcomeClass.ISSUED_REFUSED, "another subject")
         (checkpoint(Phase.WAITING), False, (OutcomeClass.STILL_WAITING, "local error")),
         (checkpoint(Phase.WAITING), True, (OutcomeClass.STILL_WAITING, "interrupted")),
         (
-            checkpoint(Phase.ISSUED, Outcome(OutcomeClass.ISSUED)),
+            checkpoint(Phase.GRANTED, Outcome(OutcomeClass.ISSUED)),
             False,
             (OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, "local error"),
         ),
         (
-            checkpoint(Phase.ISSUED, REFUSED),
+            checkpoint(Phase.GRANTED, REFUSED),
             False,
             (OutcomeClass.ISSUED_REFUSED, "another subject"),
         ),

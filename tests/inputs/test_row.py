@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mlkem
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +24,7 @@ from bulkcmp.model import (
     EndEntity,
     KeySpec,
     Operation,
+    Popo,
     RequestedExtension,
     RevocationReason,
     Secret,
@@ -298,6 +301,40 @@ def test_a_key_file_as_new_key(read: Read, pki: "Pki") -> None:
     assert good(read("id,newkey\na,sealed.pem\n", sealed)).new_key == pki.key
 
 
+def test_keys_that_can_not_sign_need_another_proof_of_possession(
+    read: Read, tmp_path: Path
+) -> None:
+    file = tmp_path / "kem.pem"
+    made = mlkem.MLKEM768PrivateKey.generate()
+    file.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    both = "id,newkey,popo\na,ml-kem-768,raVerified\nb,kem.pem,none\nc,ed25519,\n"
+    specified, filed, signing = read(both)
+    assert isinstance(specified, EndEntity)
+    assert (str(specified.new_key_spec), specified.popo) == ("ml-kem-768", Popo.RA_VERIFIED)
+    assert isinstance(filed, EndEntity)
+    der = made.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert filed.new_key == der
+    assert isinstance(signing, EndEntity)
+    assert signing.popo is Popo.SIGNATURE
+
+    (row,) = read("id,newkey\na,ml-kem-1024\n")
+    assert isinstance(row, BadRow)
+    (problem,) = row.problems
+    assert problem.what == "ml-kem-1024 keys can't prove possession by signature"
+    assert "--popo" in str(problem.hint)
+    ((column, what),) = problems(read("id,newkey\na,kem.pem\n"))
+    assert (column, "can't sign requests" in what) == ("newkey", True)
+    ((column, what),) = problems(read("id,popo\na,magic\n"))
+    assert (column, what) == ("popo", "'magic' is no proof of possession")
+
+    # what the command line says of all rows is refused before they are read
+    with pytest.raises(InputError, match="--newkey: ml-kem-768 keys can't prove"):
+        read("id\na\n", replace(PBM, newkey="ml-kem-768"))
+    assert good(read("id\na\n", replace(PBM, newkey="ml-kem-768", popo="none"))).popo is Popo.NONE
+    mixed = replace(PBM, newkey="ml-kem-768")
+    assert good(read("id,popo\na,none\n", mixed)).new_key_spec == KeySpec.parse("ml-kem-768")
+
+
 def test_a_credential_of_cells(read: Read, pki: "Pki") -> None:
     rows = read(
         "id,subject,cert,key,keypass\na,/CN=a,cert.pem,sealed.pem,env:KEYPW\n",
@@ -442,10 +479,7 @@ def test_a_default_that_another_operation_needs_is_left_aside(read: Read, pki: "
         ({"cert": "nope.pem"}, "--cert: nope.pem: no such file"),
         ({"key": "k.pem"}, "--key needs --cert"),
         ({"keypass": "pass:x"}, "--keypass needs --cert"),
-        ({"csr": "{id}.pem", "cmd": "ir"}, "--csr is for p10cr, and --cmd is ir"),
         ({"oldcert": "cert.pem", "serial": "1"}, "--oldcert and --serial exclude each other"),
-        ({"revreason": "1", "cmd": "ir"}, "--revreason is for rr, and --cmd is ir"),
-        ({"policy_oids": "1.2.3", "cmd": "rr"}, "--policy-oids is for ir, cr and kur, and"),
         ({"policy_oids": "x"}, "--policy-oids: 'x' is no policy"),
         ({"extensions": "1.2.3=UTF8:{x}"}, "--extensions: unknown placeholder"),
         ({"extensions_from": "nope.pem"}, "--extensions-from: nope.pem: no such file"),
@@ -491,8 +525,8 @@ def test_files_are_read_again_in_the_next_pass(
 def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
         "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
-        "extensions_from, days, not_before, not_after, profile, newkey, ref, secret, csr, cert, "
-        "key, keypass, oldcert, serial, revreason, regtoken, authenticator, reginfo, priority"
+        "extensions_from, days, not_before, not_after, profile, newkey, popo, ref, secret, csr, "
+        "cert, key, keypass, oldcert, serial, revreason, regtoken, authenticator, reginfo, priority"
     )
 
 

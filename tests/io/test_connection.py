@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import ssl
 from time import monotonic
 
 import pytest
@@ -30,7 +31,8 @@ class Wire(asyncio.Transport):
     def write(self, data: object) -> None:
         assert not self.closing
         self.written.append(data)
-        self.closing = self.fails
+        if self.fails:
+            self.abort()
 
     def is_closing(self) -> bool:
         return self.closing
@@ -145,17 +147,22 @@ async def connect(read: float) -> tuple[Connection, Wire]:
     return connection, wire
 
 
-@pytest.mark.parametrize("when", ["before", "in write"])
+@pytest.mark.parametrize("when", ["long before", "just before", "in write"])
 def test_connection_that_ends_before_the_request_is_written(when: str) -> None:
     async def run() -> None:
-        connection, wire = await connect(10)
-        wire.closing = when == "before"
-        wire.fails = when == "in write"
+        connection, wire = await connect(100)
+        if when == "in write":
+            wire.fails = True
+        else:
+            wire.abort()
+        if when == "long before":
+            await asyncio.sleep(0)
+            assert connection.is_lost
         with pytest.raises(TransportError) as caught:
-            await connection.exchange(b"request", monotonic() + 10)
+            await connection.exchange(b"request", monotonic() + 100)
         assert caught.value.loss is Loss.NOT_SENT
         assert not connection.is_usable
-        assert wire.written == ([] if when == "before" else [b"request"])
+        assert wire.written == ([b"request"] if when == "in write" else [])
 
     asyncio.run(run())
 
@@ -212,6 +219,58 @@ def test_below_tls_a_request_counts_as_sent() -> None:
             await connection.exchange(b"request", monotonic() + 10)
         assert caught.value.loss is Loss.CUT
         connection.resume_writing()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("when", "used", "loss"),
+    [
+        # the handshake was over for us, and nothing was asked yet
+        ("before", False, Loss.TLS),
+        ("after", False, Loss.TLS),
+        ("before", True, Loss.NOT_SENT),
+        ("after", True, Loss.REUSED),
+    ],
+)
+def test_an_alert_proves_that_a_new_connection_took_no_request(
+    when: str, used: bool, loss: Loss
+) -> None:
+    alert = ssl.SSLError(1, "[SSL] tlsv13 alert certificate required (_ssl.c:1)")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+
+    async def run() -> None:
+        connection, wire = await connect(100)
+        below = Wire(connection)
+        connection.attach(wire, below)
+        loop = asyncio.get_running_loop()
+        if used:
+            loop.call_soon(connection.data_received, ANSWER)
+            await connection.exchange(b"request", monotonic() + 100)
+        if when == "before":
+            below.closing = True
+            connection.connection_lost(alert)
+        else:
+            loop.call_soon(connection.connection_lost, alert)
+        with pytest.raises(TransportError) as caught:
+            await connection.exchange(b"request", monotonic() + 100)
+        assert caught.value.loss is loss
+        if not used:
+            assert "certificate required" in caught.value.what
+            assert "--tls-cert" in str(caught.value.hint)
+
+    asyncio.run(run())
+
+
+def test_an_end_without_an_alert_proves_nothing() -> None:
+    async def run() -> None:
+        connection, wire = await connect(100)
+        connection.attach(wire, Wire(connection))
+        asyncio.get_running_loop().call_soon(connection.connection_lost, None)
+        with pytest.raises(TransportError) as caught:
+            await connection.exchange(b"request", monotonic() + 100)
+        assert caught.value.loss is Loss.CUT
+        assert "--tls-cert" in str(caught.value.hint)
 
     asyncio.run(run())
 

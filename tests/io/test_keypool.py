@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
+from anyio.abc import Process
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from hypothesis import given
@@ -226,6 +227,25 @@ async def test_processes_that_only_die_are_given_up(monkeypatch: pytest.MonkeyPa
         for _ in range(2):
             with pytest.raises(KeyPoolError, match=r"exit status 1, ModuleNotFoundError: No mod"):
                 await pool.take(ED25519)
+
+
+@every_loop
+@pytest.mark.anyio
+async def test_a_process_that_ended_before_it_was_told_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = anyio.open_process
+
+    async def started_and_ended(*args: Any, **options: Any) -> Process:
+        process = await start(*args, **options)
+        await process.wait()
+        return process
+
+    monkeypatch.setattr(keypool, "_BOOTSTRAP", "import nothing_of_that_name")
+    monkeypatch.setattr(anyio, "open_process", started_and_ended)
+    async with KeyPool(ahead=10, processes=2) as pool:
+        with pytest.raises(KeyPoolError, match=r"exit status 1, ModuleNotFoundError: No mod"):
+            await pool.take(ED25519)
 
 
 @one_loop

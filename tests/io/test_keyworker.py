@@ -28,6 +28,8 @@ SPECS = [
     "ml-dsa-44",
     "ml-dsa-65",
     "ml-dsa-87",
+    "ml-kem-768",
+    "ml-kem-1024",
 ]
 
 
@@ -39,7 +41,7 @@ def kind_of(der: bytes) -> str:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return f"ec:P-{key.curve.key_size}"
     name = type(key).__name__.lower().removesuffix("privatekey")
-    return name.replace("mldsa", "ml-dsa-")
+    return name.replace("mldsa", "ml-dsa-").replace("mlkem", "ml-kem-")
 
 
 @pytest.mark.parametrize("text", SPECS)

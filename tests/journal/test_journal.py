@@ -89,7 +89,7 @@ def waits(number: int, **changes: Any) -> Checkpoint:
 
 def issued(number: int, **changes: Any) -> Checkpoint:
     values: dict[str, Any] = {
-        "phase": Phase.ISSUED,
+        "phase": Phase.GRANTED,
         "sent_nonce": b"another nonce...",
         "received_nonce": b"nonce of the CA",
         "certificate": b"certificate",

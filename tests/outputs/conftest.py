@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bulkcmp.outputs.credentials import Credential
@@ -20,7 +20,7 @@ def _name(text: str) -> x509.Name:
 
 def _certify(
     subject: str,
-    key: CertificateIssuerPrivateKeyTypes,
+    key: PrivateKeyTypes,
     issuer: str,
     signer: ec.EllipticCurvePrivateKey,
 ) -> bytes:
@@ -29,7 +29,7 @@ def _certify(
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(_name(issuer))
-        .public_key(key.public_key())
+        .public_key(key.public_key())  # type: ignore[arg-type]  # one that is certified
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + dt.timedelta(days=3650))
@@ -43,12 +43,13 @@ def issued() -> dict[str, Credential]:
     """One credential for each key spec, under one intermediate CA; the spec is its id."""
     root, middle = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     chain = (_certify("sub", middle, "root", root), _certify("root", root, "root", root))
-    keys: dict[str, CertificateIssuerPrivateKeyTypes] = {
+    keys: dict[str, PrivateKeyTypes] = {
         "rsa:2048": rsa.generate_private_key(65537, 2048),
         "ec:P-256": ec.generate_private_key(ec.SECP256R1()),
         "ed25519": ed25519.Ed25519PrivateKey.generate(),
         "ed448": ed448.Ed448PrivateKey.generate(),
         "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate(),
+        "ml-kem-768": mlkem.MLKEM768PrivateKey.generate(),
     }
     return {
         spec: Credential(

@@ -3,6 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.cmp import algorithms, popo, protection
-from bulkcmp.cmp.algorithms import RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import PrivateKey, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import (
     TLV,
     GeneralizedTime,
@@ -90,9 +91,20 @@ USER_SECRET = Secret(b"pw1")
 
 
 @cache
+def _made(spec: str, _number: int) -> PrivateKey:
+    return algorithms.load_private_key(make_keys(KeySpec.parse(spec), 1)[0])
+
+
+def shared_new_key(spec: str, number: int = 0) -> PrivateKey:
+    """A key of that type to certify; the same one for the same number."""
+    return _made(spec, number)
+
+
 def shared_key(spec: str, number: int = 0) -> SigningKey:
-    """A key of that type; the same one for the same number."""
-    return algorithms.load_signing_key(make_keys(KeySpec.parse(spec), 1)[0])
+    """As `shared_new_key`, of a type that signs."""
+    key = shared_new_key(spec, number)
+    assert isinstance(key, SigningKey)
+    return key
 
 
 @dataclass(frozen=True)
@@ -234,8 +246,9 @@ class Peer:
             algorithm = algorithms.signature_identifier(self.key, "sha256", self.scheme)
             certificate = x509.load_der_x509_certificate(self.cert)
             sender = directory_name(certificate.subject.public_bytes())
-            ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-            kid = ski.value.digest
+            with suppress(x509.ExtensionNotFound):
+                ski = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+                kid = ski.value.digest
         fields: dict[str, Any] = {
             "pvno": 2,
             "sender": sender,
@@ -288,7 +301,7 @@ class Peer:
         **crmf: Any,
     ) -> Reply:
         """Ask for a certificate by CRMF."""
-        der = self.ca.crmf(shared_key(spec), subject, **crmf)
+        der = self.ca.crmf(shared_new_key(spec), subject, **crmf)
         return self.send(body_type, der, implicit=implicit, now=now)
 
     def confirm(self, reply: Reply, *, pvno: int | None = None, **fields: Any) -> Reply:
@@ -342,12 +355,7 @@ class Ca:
         self, alias: str, request: bytes, secret: Secret | None = None, now: dt.datetime = NOW
     ) -> Reply:
         """Answer of the CA, decoded, its protection verified."""
-        if self.url is None:
-            answer = self.authority.handle(ALIASES[alias], request, now)
-        else:
-            url = f"{self.url}{paths(ALIASES[alias])[0]}"
-            answer = httpx.post(url, content=request).content
-        message = decode_message(answer)
+        message = decode_message(self.answer(alias, request, now))
         if message.protection is None:
             assert message.header.protectionAlg is None
             return Reply(message, "none")
@@ -360,6 +368,13 @@ class Ca:
         assert secret is not None
         protection.check_mac(message, parameters, protection.derive(parameters.derivation(secret)))
         return Reply(message, "mac")
+
+    def answer(self, alias: str, request: bytes, now: dt.datetime | None = None) -> bytes:
+        """Answer of the CA, as it is."""
+        if self.url is None:
+            return self.authority.handle(ALIASES[alias], request, now or self.now)
+        url = f"{self.url}{paths(ALIASES[alias])[0]}"
+        return httpx.post(url, content=request).content
 
     def ra_secret(self) -> Secret:
         secret = self.store.alias_secret("ra-hmac")
@@ -388,12 +403,15 @@ class Ca:
 
     def client_cert(self, user: str = "dev1", spec: str = "ec:P-256", **crmf: Any) -> Peer:
         """An end entity with a confirmed certificate."""
-        der = (
-            self.ra_hmac()
-            .enroll(BodyType.IR, f"/CN={user}/O=Acme/C=SE", spec, implicit=True, **crmf)
-            .der
-        )
+        der = self.certify(spec, user, **crmf)
         return Peer(self, "client-cert", key=shared_key(spec), cert=der)
+
+    def certify(self, spec: str = "ec:P-256", user: str = "dev1", **crmf: Any) -> bytes:
+        """A confirmed certificate, DER, for the shared key of that type."""
+        ra = self.ra_hmac()
+        reply = ra.enroll(BodyType.IR, f"/CN={user}/O=Acme/C=SE", spec, **crmf)
+        assert ra.confirm(reply).type is BodyType.PKICONF
+        return reply.der
 
     def station(self, subject: str = "/CN=dev1/O=Vendor", vendor: Identity | None = None) -> Peer:
         """A device with the certificate that its vendor gave it."""
@@ -414,7 +432,7 @@ class Ca:
 
     def crmf(
         self,
-        key: SigningKey,
+        key: PrivateKey,
         subject: str | list[TLV] | None = "/CN=dev1/O=Acme/C=SE",
         *,
         prove: bytes | Popo | None = Popo.SIGNATURE,
@@ -502,9 +520,13 @@ def ca(make_ca: Callable[..., Ca]) -> Ca:
     return make_ca("ec:P-256")
 
 
-def converse(ca: Ca, alias: str, transaction: Transaction) -> Finish:
-    """The end of a transaction of bulkcmp's own client, in no time."""
-    now = ca.now.timestamp()
+def converse(transaction: Transaction, at: dt.datetime, post: Callable[[bytes], bytes]) -> Finish:
+    """The end of a transaction of bulkcmp's own client, in no time.
+
+    Args:
+        post: brings a message to the server, and its answer back.
+    """
+    now = at.timestamp()
     event: Event = Start(now)
     while True:
         (instruction,) = transaction.handle(event)
@@ -514,7 +536,7 @@ def converse(ca: Ca, alias: str, transaction: Transaction) -> Finish:
             case Store():
                 event = Stored(now)
             case Send(message):
-                event = Received(now, ca.authority.handle(ALIASES[alias], message, ca.now), now)
+                event = Received(now, post(message), now)
             case Finish():
                 return instruction
             case _:

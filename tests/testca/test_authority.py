@@ -5,6 +5,7 @@ import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
@@ -49,8 +50,9 @@ from bulkcmp.model import (
     Secret,
 )
 from bulkcmp.testca.aliases import ALIASES, Behaviour, PollingNonce
+from bulkcmp.testca.identity import key_usage
 from bulkcmp.testca.store import CertificateStatus, EndEntityStatus, IssuedCertificate
-from tests.testca.conftest import cert_status, converse, poll_req, rev_req
+from tests.testca.conftest import cert_status, converse, poll_req, rev_req, shared_new_key
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply
@@ -228,7 +230,7 @@ def transact(
         nonces=iter(lambda: secrets.token_bytes(16), None),
         jitter=itertools.repeat(0.0),
     )
-    return converse(ca, alias, transaction).outcome
+    return converse(transaction, ca.now, partial(ca.answer, alias)).outcome
 
 
 def test_our_client_and_the_ca_agree_on_pbmac1(ca: "Ca", key: Callable[..., SigningKey]) -> None:
@@ -283,6 +285,19 @@ def test_the_certificate_is_for_the_key_asked_for(
     # and that key may sign the next request
     renewed = ca.client_cert(spec=spec).enroll(BodyType.KUR, spec=spec)
     assert renewed.status[0] == PKIStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("spec", ["ml-kem-768", "ml-kem-1024"])
+def test_a_kem_key_is_certified_for_key_encipherment_alone(ca: "Ca", spec: str) -> None:
+    certificate = ca.ra_hmac().enroll(spec=spec, prove=Popo.RA_VERIFIED).certificate
+    public_key = algorithms.public_bytes(certificate.public_key())
+    assert public_key == algorithms.public_key_info(shared_new_key(spec))
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert usage == key_usage(digital_signature=False, key_encipherment=True)
+    signing = key_usage(digital_signature=True, key_encipherment=True).public_bytes()
+    extensions = [("2.5.29.15", True, signing)]
+    refused = ca.ra_hmac().enroll(spec=spec, prove=Popo.RA_VERIFIED, extensions=extensions)
+    assert refused.status == (2, ("unacceptedExtension",), "a KEM key is for keyEncipherment alone")
 
 
 @pytest.mark.parametrize(

@@ -364,6 +364,10 @@ def test_no_recipient_is_this_ca(ca: "Ca") -> None:
     assert ask(ca.ra_cert(), recipient=directory_name(NULL_DN)).type is IP
 
 
+def test_another_recipient_is_no_fault_without_strict(ca: "Ca") -> None:
+    assert ask(ca.ra_cert(), recipient=directory_name(OTHER_CA)).type is IP
+
+
 def test_a_body_of_no_known_type(ca: "Ca") -> None:
     peer = ca.ra_hmac()
     reply = peer.send(27, b"\x30\x00")  # type: ignore[arg-type] # there is no such type

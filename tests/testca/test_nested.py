@@ -1,57 +1,34 @@
 """Nested messages: an RA's layers around what end entities protected themselves."""
 
 import secrets
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bulkcmp.cmp import nested
-from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.asn1 import decode, wrap
 from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
     ErrorMsgContent,
-    PKIMessage,
     decode_message,
     decode_nested,
     fail_info_names,
 )
-from bulkcmp.cmp.protection import MacParameters, derive
-from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
-from bulkcmp.cmp.trust import Trust, TrustStore
-from bulkcmp.model import Outcome, OutcomeClass, Profile, Secret
+from bulkcmp.cmp.request import Credential, SignatureCredential
+from bulkcmp.model import Outcome, OutcomeClass, Secret
 from bulkcmp.testca.aliases import ALIASES
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 from tests.testca.conftest import USER_SECRET, shared_key
+from tests.testca.nesting import exchange, macced, protector, signing
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca
-
-SALT = b"sixteen of salt."
-
-
-def macced(ref: str, secret: Secret) -> MacCredential:
-    return MacCredential(ref, secret, MacParameters.choose(SALT, iterations=10))
-
-
-def protector(ca: "Ca", credential: Credential) -> Protector:
-    key = derive(credential.derivation) if isinstance(credential, MacCredential) else None
-    return Protector(credential, Profile(recipient=ca.root.name), key)
 
 
 def ra(ca: "Ca") -> SignatureCredential:
     peer = ca.ra_cert()
     return signing(peer.key, peer.cert)
-
-
-def signing(key: SigningKey | None, cert: bytes | None) -> SignatureCredential:
-    assert key is not None
-    assert cert is not None
-    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return SignatureCredential(pkcs8, (cert,))
 
 
 def request(ca: "Ca", credential: Credential, user: str = "dev1") -> bytes:
@@ -70,30 +47,6 @@ def device(ca: "Ca", user: str = "dev1", secret: Secret = USER_SECRET) -> bytes:
     """An ir of a registered end entity, MAC'd with its own secret."""
     ca.register(user)
     return request(ca, macced(user, secret), user)
-
-
-def exchange(
-    ca: "Ca", messages: Sequence[bytes], *layers: Credential, alias: str = "nested"
-) -> tuple[PKIMessage, tuple[nested.Answer, ...]]:
-    """What the CA says to a `nested`: as it is, and opened."""
-    envelope = nested.seal(
-        messages,
-        [protector(ca, layer) for layer in layers],
-        now=ca.now.timestamp(),
-        transaction_id=b"of the batch....",
-        nonce=b"nonce of a batch",
-    )
-    reply = ca.authority.handle(ALIASES[alias], envelope.message, ca.now)
-    store = TrustStore([ca.root.der])
-    opening = nested.unseal(
-        envelope, reply, layers, Profile(), Trust(store, store), ca.now.timestamp()
-    )
-    try:
-        derivation = next(opening)
-        while True:
-            derivation = opening.send(derive(derivation))
-    except StopIteration as end:
-        return decode_message(reply), end.value
 
 
 def status(answer: nested.Answer) -> tuple[BodyType, int, tuple[str, ...]]:

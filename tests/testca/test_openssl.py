@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import httpx
@@ -19,23 +18,11 @@ from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.recipes import recipes
 from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Registration, Store
-
-
-@cache
-def missing() -> str | None:
-    """Why there is no `openssl cmp` here, if there is none."""
-    try:
-        done = subprocess.run(
-            ["openssl", "cmp", "-help"], capture_output=True, check=False, timeout=20
-        )
-    except OSError as error:
-        return f"no openssl: {error}"
-    return None if done.returncode == 0 else "this openssl has no cmp"
-
+from tests import openssl
 
 pytestmark = [
     pytest.mark.peer,
-    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    pytest.mark.skipif(openssl.missing() is not None, reason=str(openssl.missing())),
 ]
 
 NAME = "/CN=dev1/O=My Organization/C=SE"
@@ -255,6 +242,17 @@ def test_an_ra_with_its_certificate_and_all_commands(start: Start) -> None:
     assert revoked.reason is RevocationReason.KEY_COMPROMISE
     said = client.cmp("rr", "ra-cert", *ra, "-oldcert", "c1.pem", ok=False)
     assert "certRevoked" in said
+
+
+def test_possession_proven_by_decrypting_the_certificate(start: Start) -> None:
+    """OpenSSL 3.0 speaks cmp2000, which has an EncryptedValue for it."""
+    client = start()
+    key = client.key("k1.pem", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    client.cmp(
+        "ir", "ra-hmac", *client.ra(), "-newkey", key, "-subject", NAME, "-popo", "2",
+        "-implicit_confirm", "-certout", "c1.pem",
+    )  # fmt: skip
+    assert client.check("c1.pem", key, NAME).status is CertificateStatus.CONFIRMED
 
 
 def test_p10cr_answered_with_id_0(start: Start) -> None:

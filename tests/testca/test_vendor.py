@@ -6,6 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.messages import BodyType, directory_name
@@ -13,7 +17,9 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 from bulkcmp.testca.identity import make_vendor
+from bulkcmp.testca.state import load_vendor
 from bulkcmp.testca.store import CertificateStatus, Registration
+from tests.testca.conftest import Peer
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply
@@ -99,6 +105,35 @@ def test_the_sender_is_the_station(ca: "Ca", key: MakeKey) -> None:
     other = directory_name(parse_name("/CN=dev2/O=Vendor"))
     reply = ca.station().send(BodyType.IR, ca.crmf(key("ec:P-256"), STATION), sender=other)
     assert refusal(reply) == (("badMessageCheck",), "the sender is not the signer's subject")
+
+
+@pytest.mark.parametrize("kid", [None, b"of another key"])
+def test_the_station_s_key_is_the_one_that_it_names(
+    ca: "Ca", key: MakeKey, kid: bytes | None
+) -> None:
+    reply = ca.station().send(BodyType.IR, ca.crmf(key("ec:P-256"), STATION), senderKID=kid)
+    assert refusal(reply) == (("badMessageCheck",), "senderKID is not that of the signer's key")
+
+
+@pytest.mark.parametrize("kid", [None, b"of any key"])
+def test_a_vendor_certificate_without_a_key_identifier(
+    ca: "Ca", key: MakeKey, kid: bytes | None
+) -> None:
+    vendor, device_key = load_vendor(ca.folder), ec.generate_private_key(ec.SECP256R1())
+    assert isinstance(vendor.key, ec.EllipticCurvePrivateKey)
+    builder = x509.CertificateBuilder(
+        vendor.certificate.subject,
+        x509.Name.from_bytes(parse_name("/CN=dev1/O=Vendor")),
+        device_key.public_key(),
+        7,
+        ca.now - dt.timedelta(days=1),
+        ca.now + dt.timedelta(days=1),
+    )
+    device = builder.sign(vendor.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    station = Peer(ca, "3gpp", key=device_key, cert=device, chain=(vendor.der,))
+    reply = station.send(BodyType.IR, ca.crmf(key("ec:P-256"), STATION), senderKID=kid)
+    assert reply.type is BodyType.IP
+    assert reply.status[0] == 0
 
 
 def test_ejbca_s_vendor_mode(ca: "Ca") -> None:

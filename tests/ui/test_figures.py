@@ -47,7 +47,7 @@ def test_a_duration_is_short_whatever_it_is(seconds: float) -> None:
 
 def test_clock_rates_and_shares() -> None:
     assert [clock(0.4), clock(59.6), clock(90_000)] == ["0:00:00", "0:01:00", "25:00:00"]
-    assert per_second(12345.678) == "12,345.7/s"
+    assert per_second(12345.678, "rows") == "12,345.7 rows/s"
     assert [share(0, 7), share(9_999, 10_000), share(7, 7), share(0, 0)] == [
         "0%",
         "99%",

@@ -45,8 +45,8 @@ def test_a_frame_shows_all_that_matters(
     text = " ".join(" ".join(draw(make_console, snapshot, width, height)).split())
     for part in (
         "1,300 of 10,000 rows done (13%), 100 of them before",
-        "240.0/s now",
-        "240.0/s average",
+        "240.0 rows/s now",
+        "240.0 rows/s average",
         "100 in flight",
         "elapsed 0:00:05",
         "ETA 0:00:36",
@@ -112,7 +112,7 @@ def test_a_run_that_just_began(make_console: MakeConsole) -> None:
     lines = draw(make_console, Snapshot(), 80, 24)
     assert [line.rstrip() for line in lines] == [
         "0 rows done",
-        "0.0/s now   0.0/s average   0 in flight   elapsed 0:00:00   ETA -",
+        "0.0 rows/s now   0.0 rows/s average   0 in flight   elapsed 0:00:00   ETA -",
     ]
 
 
@@ -178,14 +178,14 @@ def test_a_plain_line_says_it_all(snapshot: Snapshot) -> None:
         OutcomeCount(OutcomeClass.REJECTED, "badRequest", 1),
     )
     assert plain_line(dataclasses.replace(snapshot, done=1200, counts=counts)) == (
-        "done 1200/10000 (12%) 240.0/s in flight 100 p95 "
+        "done 1200/10000 (12%) 240.0 rows/s in flight 100 p95 "
         + plain_line(snapshot).split(" p95 ")[1].split(" eta ")[0]
         + " eta 0:00:36 issued 1198 rejected 2"
     )
 
 
 def test_a_plain_line_leaves_out_what_is_not_known() -> None:
-    assert plain_line(Snapshot(done=3)) == "done 3 0.0/s in flight 0"
+    assert plain_line(Snapshot(done=3)) == "done 3 0.0 rows/s in flight 0"
 
 
 def test_plain_lines_come_at_once_then_at_intervals_then_at_the_end(
@@ -196,7 +196,7 @@ def test_plain_lines_come_at_once_then_at_intervals_then_at_the_end(
         for tenth in range(256):
             view.update(Snapshot(elapsed=tenth / 10, done=tenth))
     assert stream.getvalue().splitlines() == [
-        f"12:00:05 done {done} 0.0/s in flight 0" for done in (0, 100, 200, 255)
+        f"12:00:05 done {done} 0.0 rows/s in flight 0" for done in (0, 100, 200, 255)
     ]
 
 
@@ -262,7 +262,7 @@ def test_the_interval_is_passed_on(make_console: MakeConsole) -> None:
     with make_view(console, interval=2.0) as view:
         for elapsed in (0.0, 1.0, 2.0):
             view.update(Snapshot(elapsed=elapsed))
-    assert re.fullmatch(r"(\d\d:\d\d:\d\d done 0 0\.0/s in flight 0\n){2}", stream.getvalue())
+    assert re.fullmatch(r"(\d\d:\d\d:\d\d done 0 0\.0 rows/s in flight 0\n){2}", stream.getvalue())
 
 
 def test_quiet_shows_nothing(make_console: MakeConsole, snapshot: Snapshot) -> None:

@@ -65,7 +65,7 @@ def test_it_says_all_that_matters(
     text = " ".join(" ".join(lines).split())
     for part in (
         "interrupted: 1,275 of 10,000 rows done (devices.csv; ir; new ec:P-256 key per row)",
-        "1,200 transactions in 5.00 s, 240.0/s",
+        "1,200 transactions in 5.00 s, 240.0 transactions/s",
         "1,275 issued",
         "7 rejected: badPOP 4, badRequest 3 " + CLASSES[OutcomeClass.REJECTED].hint,
         "8,700 to do " + CLASSES[OutcomeClass.TO_DO].hint,
@@ -104,7 +104,7 @@ def test_a_run_without_trouble(make_console: MakeConsole, summary: RunSummary) -
     lines = render(make_console, good)
     assert lines[:5] == [
         "1,000 of 1,000 rows done (devices.csv; ir; new ec:P-256 key per row)",
-        "1,200 transactions in 5.00 s, 240.0/s",
+        "1,200 transactions in 5.00 s, 240.0 transactions/s",
         "",
         "1,000  issued",
         "",

@@ -3,6 +3,7 @@
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Send
 from bulkcmp.cmp.messages import decode_message
+from bulkcmp.engine.driver import Exchanged
 from bulkcmp.engine.nesting import NestingError
 from bulkcmp.errors import RemoteCmpError, TransportError
 from bulkcmp.io.clock import Clock
@@ -28,13 +29,7 @@ class Observation:
         self.exchanges: list[Exchange] = []
         self.crypto = 0.0
 
-    def exchanged(
-        self,
-        send: Send,
-        answer: Reply | TransportError | NestingError,
-        began: float,
-        ended: float,
-    ) -> None:
+    async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
         octets = len(send.message)
         began, ended = began - self._epoch, ended - self._epoch
         match answer:

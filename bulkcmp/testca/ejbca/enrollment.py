@@ -7,6 +7,7 @@ from bulkcmp.cmp.messages import (
     BodyType,
     PKIMessage,
 )
+from bulkcmp.model import Popo
 from bulkcmp.testca import enrollment as enrollments
 from bulkcmp.testca.aliases import Authentication, Mode
 from bulkcmp.testca.ejbca.authentication import Authenticator, Requester, check_status
@@ -150,15 +151,18 @@ def _read(message: PKIMessage) -> Enrollment:
     if not requests:
         raise RefusedError("badRequest", "Error during CMP processing. .")
     try:
-        return enrollments.read(requests[0], message.header.sender)
+        enrollment = enrollments.read(requests[0], message.header.sender)
     except RefusedError as refusal:
         if refusal.fail_info == "badPOP":
             raise _unproven() from refusal
         raise
+    if enrollment.popo.is_indirect:
+        raise _unproven()
+    return enrollment
 
 
 def _require_proof(enrollment: Enrollment) -> None:
-    if enrollment.ra_verified:
+    if enrollment.popo is Popo.RA_VERIFIED:
         raise _unproven()
 
 

@@ -18,6 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from bulkcmp.cmp import algorithms, messages, protection
 from bulkcmp.cmp.asn1 import content, decode_sequence_of, encode, explicit, tag, wrap
@@ -140,7 +141,7 @@ class Ca:
     def certify(
         self,
         subject: str,
-        key: ec.EllipticCurvePublicKey,
+        key: CertificatePublicKeyTypes,
         *,
         issuer: Identity | None = None,
         ca: bool = False,
@@ -203,10 +204,15 @@ class Exchange:
     signer: Identity
 
     @property
+    def issued(self) -> x509.Certificate:
+        """The certificate in the answer."""
+        (der,) = [one.der for one in self.ca.books.certificates() if one.transaction_id == self.id]
+        return x509.load_der_x509_certificate(der)
+
+    @property
     def wanted(self) -> ec.EllipticCurvePublicKey:
         """The key that the last answer's certificate is for."""
-        (der,) = [one.der for one in self.ca.books.certificates() if one.transaction_id == self.id]
-        key = x509.load_der_x509_certificate(der).public_key()
+        key = self.issued.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         return key
 
@@ -379,6 +385,7 @@ class Stage:
         behaviour: Behaviour | None = None,
         profile: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
+        row: dict[str, Any] | None = None,
         srvcert: bytes | None = None,
     ) -> Ended:
         """One run.
@@ -389,7 +396,7 @@ class Stage:
             spoils: the kind of request whose answer is wrong; by default the first.
             signed: answers to MAC'd requests are signed.
             signed_requests: requests are signed by the RA.
-            profile, limits: fields that are not as by default.
+            profile, limits, row: fields that are not as by default.
             srvcert: DER of the only certificate that may sign answers.
         """
         first = BodyType.IR if cmd is Operation.IR else BodyType[cmd.name]
@@ -404,7 +411,8 @@ class Stage:
             http,
             signed_requests,
         )
-        row = self._row(cmd, signed_requests=signed_requests)
+        entity = self._row(cmd, signed_requests=signed_requests)
+        entity = dataclasses.replace(entity, **(row or {}))
         settings = {"pbm_iterations": 1, "retries": 0, "backoff_first": 0.1, **(profile or {})}
         setup = Setup(
             url="",
@@ -419,7 +427,7 @@ class Stage:
             pbm_salt=b"sixteen octets..",
             concurrency=1,
         )
-        return Ended(anyio.run(self._run, server, row, setup), server.seen)
+        return Ended(anyio.run(self._run, server, entity, setup), server.seen)
 
     def _row(self, cmd: Operation, *, signed_requests: bool) -> EndEntity:
         signer = self.ca.ra

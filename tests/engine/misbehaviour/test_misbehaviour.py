@@ -5,6 +5,7 @@ Nothing of it hangs, nothing is accepted, and each has its outcome and reason.
 
 import asyncio
 import datetime as dt
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bulkcmp.cmp import explanation
-from bulkcmp.cmp.asn1 import any_from, decode, encode, explicit, wrap
+from bulkcmp.cmp import envelope, explanation
+from bulkcmp.cmp.asn1 import (
+    TLV,
+    any_from,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    wrap,
+)
 from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
@@ -30,8 +40,10 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import Loss
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.model import Operation, OutcomeClass, PasswordMac, SubjectCheck
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.model import KeySpec, Operation, OutcomeClass, PasswordMac, Popo, SubjectCheck
 from bulkcmp.testca.aliases import Behaviour
+from bulkcmp.testca.encryption import Encryption
 
 if TYPE_CHECKING:
     from tests.engine.misbehaviour.conftest import Exchange, Fault, HttpFault, Stage, Wire
@@ -532,6 +544,86 @@ wrong(BAD, "no certificate", "encrypted certificate that was not asked for")(
     )
 )
 
+# --- encrypted certificates ---------------------------------------------------------------------
+
+INDIRECT = {
+    "ml-kem-768": Popo.KEY_ENCIPHERMENT,
+    "rsa:2048": Popo.KEY_ENCIPHERMENT,
+    "ec:P-384": Popo.KEY_AGREEMENT,
+}
+
+
+def encrypted_cert(change: Callable[["Exchange"], bytes]) -> "Fault":
+    """Another EncryptedKey (DER) in its place."""
+
+    def fault(exchange: "Exchange") -> None:
+        reply = decode(CertRepMessage, exchange.answer.body)
+        pair = [any_from(explicit(1, change(exchange)))]
+        response = changed(reply.response[0], certifiedKeyPair=pair)
+        exchange.answer.body = encode(CertRepMessage(caPubs=reply.caPubs, response=[response]))
+
+    return fault
+
+
+def encrypted(exchange: "Exchange", octets: bytes, holder: x509.Certificate | None = None) -> bytes:
+    return Encryption(secrets.token_bytes).encrypt(octets, holder or exchange.issued, 3)
+
+
+def of_another_key(exchange: "Exchange", spec: str) -> x509.Certificate:
+    """A certificate of the CA for another key of that type."""
+    other = serialization.load_der_private_key(make_keys(KeySpec.parse(spec), 1)[0], None)
+    return exchange.ca.certify(SUBJECT, other.public_key())  # type: ignore[arg-type]  # one that is certified
+
+
+def sealed_envelope(exchange: "Exchange") -> bytes:
+    """DER EnvelopedData of the answer."""
+    (response,) = decode(CertRepMessage, exchange.answer.body).response
+    assert response.certifiedKeyPair is not None
+    return envelope.enveloped_data(decode(TLV, content(response.certifiedKeyPair[0])))
+
+
+def key_changed(exchange: "Exchange") -> bytes:
+    """The wrapped or transported content-encryption key, at the end of its RecipientInfo."""
+    sealed = sealed_envelope(exchange)
+    (info,) = map(encode, envelope.recipient_infos(sealed))
+    return envelope.encrypted_key(sealed.replace(info, info[:-1] + bytes((info[-1] ^ 1,))))
+
+
+def content_cut(exchange: "Exchange") -> bytes:
+    """The content without its last octet: no whole number of blocks."""
+    version, infos, sealed = map(encode, decode_sequence_of(sealed_envelope(exchange)))
+    kind, algorithm, octets = decode_sequence_of(sealed)
+    cut = wrap(0x30, encode(kind), encode(algorithm), wrap(0x80, content(octets)[:-1]))
+    return envelope.encrypted_key(wrap(0x30, version, infos, cut))
+
+
+def put_into_the_table(spec: str, popo: Popo) -> None:
+    options: dict[str, Any] = {"row": {"new_key_spec": KeySpec.parse(spec), "popo": popo}}
+    faults: dict[str, Callable[[Exchange], bytes]] = {
+        "certificate encrypted for another key": lambda exchange: encrypted(
+            exchange, der(exchange.issued), of_another_key(exchange, spec)
+        ),
+        "encrypted key changed": key_changed,
+        "encrypted content cut": content_cut,
+        "encrypted thing that is no certificate": lambda exchange: encrypted(
+            exchange, b"a secret of another protocol"
+        ),
+        "encrypted nothing": lambda exchange: encrypted(exchange, b""),
+        "envelope for nobody": lambda _: envelope.encrypted_key(wrap(0x30, wrap(0x31))),
+        "neither EncryptedValue nor EnvelopedData": lambda _: NULL,
+    }
+    for title, change in faults.items():
+        wrong(BAD, "certificate can't be decrypted", f"{title} ({spec})", **options)(
+            encrypted_cert(change)
+        )
+    wrong(
+        REFUSED, "another public key", f"encrypted certificate for another key ({spec})", **options
+    )(encrypted_cert(lambda exchange: encrypted(exchange, der(of_another_key(exchange, spec)))))
+
+
+for spec, popo in INDIRECT.items():
+    put_into_the_table(spec, popo)
+
 # --- the encoding ---------------------------------------------------------------------------------
 
 
@@ -915,6 +1007,18 @@ def test_another_subject_may_be_recorded_and_accepted(stage: "Stage") -> None:
     )
     assert ended.outcome is OutcomeClass.ISSUED_SUBJECT_CHANGED
     assert ended.result.subject == "CN=dev2"
+
+
+@pytest.mark.parametrize("spec", INDIRECT)
+def test_the_same_encrypted_certificate_without_a_fault_is_believed(
+    stage: "Stage", spec: str
+) -> None:
+    row = {"new_key_spec": KeySpec.parse(spec), "popo": INDIRECT[spec]}
+    ended = stage.play(
+        encrypted_cert(lambda exchange: encrypted(exchange, der(exchange.issued))), row=row
+    )
+    assert ended.outcome.is_done, ended.result.outcome
+    assert ended.kinds == [BodyType.IR, BodyType.CERT_CONF]
 
 
 @pytest.mark.parametrize("signed", [False, True])

@@ -1,0 +1,64 @@
+"""Which cells and options mean something for which operations only."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.field import option_name
+from bulkcmp.model import Operation
+
+_BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
+"""The operations that ask by a CertTemplate."""
+
+CELLS: Final = {
+    "csr": (Operation.P10CR,),
+    "revreason": (Operation.RR,),
+    "serial": (Operation.RR,),
+    "keyusage": _BY_TEMPLATE,
+    "extkeyusage": _BY_TEMPLATE,
+    "policy_oids": _BY_TEMPLATE,
+    "extensions": _BY_TEMPLATE,
+    "extensions_from": _BY_TEMPLATE,
+    "not_before": _BY_TEMPLATE,
+    "not_after": _BY_TEMPLATE,
+    "regtoken": _BY_TEMPLATE,
+    "authenticator": _BY_TEMPLATE,
+    "reginfo": _BY_TEMPLATE,
+}
+"""Columns that a row of another operation must leave empty."""
+
+OPTIONS: Final = CELLS | {
+    "oldcert": (*_BY_TEMPLATE, Operation.RR),
+    "sans": _BY_TEMPLATE,
+    "san_nodefault": _BY_TEMPLATE,
+    "days": _BY_TEMPLATE,
+    "newkey": _BY_TEMPLATE,
+    "newkeypass": _BY_TEMPLATE,
+    "popo": _BY_TEMPLATE,
+}
+"""Options, by the names of their settings, that no row of another operation uses."""
+
+
+def refuse_unused(stated: Collection[str], operations: Collection[Operation]) -> None:
+    """Make sure that what the user says of the rows is used by some of them.
+
+    Args:
+        stated: names of settings.
+        operations: of the rows.
+
+    Raises:
+        InputError: an option would be passed over in every row.
+    """
+    for name, only in OPTIONS.items():
+        if name in stated and operations and not set(only) & set(operations):
+            option = option_name(name)
+            there = listed([one for one in Operation if one in operations])
+            raise InputError(
+                f"{option} is for {listed(only)}, and the rows are {there}",
+                hint=f"leave {option} away, or say with --cmd what the rows shall be",
+            )
+
+
+def listed(operations: Sequence[Operation]) -> str:
+    *others, last = operations
+    return f"{', '.join(others)} and {last}" if others else last.value

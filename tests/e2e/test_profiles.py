@@ -1,0 +1,163 @@
+"""Shipped profiles, each against the kind of server that it is for."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.profile import shipped_profiles
+from bulkcmp.model import Secret
+from bulkcmp.testca import state
+from bulkcmp.testca.personality import Personality
+from bulkcmp.testca.server import ServerSettings, serving
+from bulkcmp.testca.store import Registration
+from tests.e2e.conftest import RA_SECRET, Ca
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Cli, RunFolder, WritePopulation
+
+RA = ("--ref", "ra1", "--secret", f"env:{RA_SECRET}")
+
+
+@pytest.fixture(scope="module")
+def module_ejbca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca]:
+    folder = tmp_path_factory.mktemp("ca") / "state"
+    state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    with serving(ServerSettings(folder, port=0, like=Personality.EJBCA)) as process:
+        yield Ca(folder, process.url)
+
+
+@pytest.fixture
+def ejbca(module_ejbca: Ca, cli: "Cli") -> Ca:
+    cli.environ[RA_SECRET] = module_ejbca.secret
+    return module_ejbca
+
+
+def register(ca: Ca, alias: str, *users: str) -> None:
+    with closing(state.open_books(ca.folder)) as books:
+        books.register(
+            Registration(user, alias, parse_name(f"/CN={user}/O=Acme/C=SE"), Secret(b"pw"))
+            for user in users
+        )
+
+
+def enroll(
+    cli: "Cli",
+    ca: Ca,
+    run: "RunFolder",
+    profile: str,
+    server: str,
+    *more: object,
+    population: str = "devices.csv",
+) -> None:
+    """Enroll a population with a profile; all rows must come out with a certificate."""
+    cli(
+        "enroll", population, "--config", profile, "--server", server, "--trusted", ca.anchor,
+        "--plain-keys", "--workers", "1", "--out", run.path, *more,
+    )  # fmt: skip
+    assert run.outcomes() == {("issued", "")}
+
+
+def test_ejbca_client_hmac_and_client_cert(
+    cli: "Cli", ejbca: Ca, run: "RunFolder", write_population: "WritePopulation", tmp_path: Path
+) -> None:
+    users = ("hmac1", "hmac2")
+    register(ejbca, "client-hmac", *users)
+    rows = [f"{user},{user},pass:pw,/CN={user}/O=Acme/C=SE" for user in users]
+    write_population(lines=["id,ref,secret,subject", *rows])
+    enroll(cli, ejbca, run, "ejbca-client-hmac", ejbca.url("client-hmac"))
+    assert {row["confirm_s"] for row in run.results()} == {""}
+    # with what they got
+    rows = [
+        f"{row['id']},kur,{run.path / row['cert_file']},{run.path / row['key_file']}"
+        for row in run.results()
+    ]
+    write_population(lines=["id,cmd,cert,key", *rows])
+    again = type(run)(tmp_path / "again")
+    enroll(cli, ejbca, again, "ejbca-client-cert", ejbca.url("client-cert"))
+
+
+def test_ejbca_ra_hmac(
+    cli: "Cli", ejbca: Ca, run: "RunFolder", write_population: "WritePopulation"
+) -> None:
+    write_population(2)
+    enroll(cli, ejbca, run, "ejbca-ra-hmac", ejbca.url("ra-hmac"), *RA)
+
+
+def test_ejbca_ra_cert(
+    cli: "Cli", ejbca: Ca, run: "RunFolder", write_population: "WritePopulation"
+) -> None:
+    write_population(2, stem="cert")
+    key = ("--cert", ejbca.folder / "ra.pem", "--key", ejbca.folder / "ra.key")
+    enroll(cli, ejbca, run, "ejbca-ra-cert", ejbca.url("ra-cert"), *key)
+
+
+def test_ejbca_nested(
+    cli: "Cli", ejbca: Ca, run: "RunFolder", write_population: "WritePopulation"
+) -> None:
+    register(ejbca, "nested", "in1", "in2")
+    rows = [f"{user},{user},pass:pw,/CN={user}/O=Acme/C=SE" for user in ("in1", "in2")]
+    write_population(lines=["id,ref,secret,subject", *rows])
+    layer = ("--ra-cert", ejbca.folder / "ra.pem", "--ra-key", ejbca.folder / "ra.key")
+    enroll(cli, ejbca, run, "ejbca-nested", ejbca.url("nested"), *layer)
+
+
+def test_3gpp(
+    cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation", tmp_path: Path
+) -> None:
+    stations = write_population(
+        lines=["id,subject", "s1,/CN=s1/O=Acme/C=SE", "s2,/CN=s2/O=Acme/C=SE"], name="s.csv"
+    )
+    cli("ca", "vendor-cert", "--state", ca.folder, "--csv", stations, "--out", tmp_path / "made")
+    enroll(cli, ca, run, "3gpp", ca.url("3gpp"), population="made/devices.csv")
+    assert "" not in {row["confirm_s"] for row in run.results()}
+
+
+@pytest.mark.parametrize("path", ["", "/.well-known/cmp/p/ra-hmac"])
+def test_rfc9483(
+    cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation", path: str
+) -> None:
+    write_population(2)
+    enroll(cli, ca, run, "rfc9483", ca.base + path, *RA)
+
+
+def test_xipki(cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation") -> None:
+    write_population(2)
+    more = ("--srvcert", ca.anchor, "--profile", "tls", *RA)
+    enroll(cli, ca, run, "xipki", ca.url("ra-hmac"), *more)
+
+
+@pytest.mark.parametrize("profile", ["insta", "siemens-lra"])
+def test_other_servers(
+    cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation", profile: str
+) -> None:
+    """Another path is all that we have of theirs."""
+    write_population(1)
+    enroll(cli, ca, run, profile, ca.url("ra-hmac"), *RA)
+
+
+def test_options_and_later_profiles_win(
+    cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation", tmp_path: Path
+) -> None:
+    write_population(1)
+    (tmp_path / "site.toml").write_text(
+        f'server = "{ca.url("ra-hmac")}"\ntrusted = ["{ca.anchor}"]\nref = "ra1"\n'
+        f'secret = "env:{RA_SECRET}"\nplain_keys = true\naccept_protection = "mac"\n'
+    )
+    both = ("--config", "ejbca-ra-hmac", "--config", "site.toml", "--no-implicit-confirm")
+    cli("enroll", "devices.csv", *both, "--out", run.path)
+    (row,) = run.results()
+    assert (row["outcome"], row["confirm_s"] != "") == ("issued", True)
+
+
+def test_each_profile_is_listed_and_shown(cli: "Cli") -> None:
+    listed = cli("profiles", "list").out.splitlines()
+    assert [line.split()[0] for line in listed] == sorted(shipped_profiles())
+    for name, file in shipped_profiles().items():
+        assert cli("profiles", "show", name).out == file.read_text()
+    said = cli("profiles", "show", "ejbca_ra_hmc", code=2).err
+    assert "did you mean 'ejbca-ra-hmac'?" in said

@@ -1,0 +1,106 @@
+"""What bulkcmp's client asks for in a cell of the matrix."""
+
+import itertools
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
+from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.model import EndEntity, Operation, PasswordMac, Popo, Profile, RsaPadding, Secret
+from tests.testca.conftest import USER_SECRET
+from tests.testca.matrix import BY_SERIAL, PSS, UNPROTECTED, Cell
+
+if TYPE_CHECKING:
+    from tests.testca.conftest import Ca
+
+SUBJECT: Final = parse_name("/CN=dev1/O=Acme/C=SE")
+
+
+def pkcs8(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def csr(key: PrivateKey) -> bytes:
+    """DER of a PKCS#10 request."""
+    assert isinstance(key, SigningKey), "it is signed by its own key"
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name.from_bytes(SUBJECT))
+    hashed = isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    return builder.sign(key, hashes.SHA256() if hashed else None).public_bytes(Encoding.DER)
+
+
+def mac(kind: str, ref: str, secret: Secret) -> MacCredential:
+    salt = secrets.token_bytes(16)
+    return MacCredential(
+        ref, secret, MacParameters.choose(salt, kind=PasswordMac(kind), iterations=100)
+    )
+
+
+def signature(ca: "Ca", protection: str) -> SignatureCredential:
+    """The key of an end entity that the CA has certified."""
+    holder = ca.client_cert(spec="rsa:2048" if protection == PSS else protection)
+    assert holder.key is not None
+    assert holder.cert is not None
+    return SignatureCredential(pkcs8(holder.key), (holder.cert,))
+
+
+def transaction(
+    ca: "Ca",
+    cell: Cell,
+    credential: Credential,
+    keys: Sequence[PrivateKey],
+    old: Sequence[bytes] = (),
+) -> Transaction:
+    """A transaction of a cell, one request for each key.
+
+    Args:
+        old: the certificates to revoke.
+    """
+    by_serial = cell.operation == BY_SERIAL
+    operation = Operation("rr" if by_serial else cell.operation)
+    applicants = []
+    for number, key in enumerate(keys):
+        revoked = old[number] if operation is Operation.RR else None
+        entity = EndEntity(
+            number,
+            number + 1,
+            str(number),
+            operation,
+            subject=SUBJECT,
+            cert=credential.chain if isinstance(credential, SignatureCredential) else (),
+            csr=csr(key) if operation is Operation.P10CR else None,
+            popo=Popo(cell.popo),
+            old_cert=None if by_serial else revoked,
+            issuer=ca.root.name if by_serial else None,
+            serial=x509.load_der_x509_certificate(revoked).serial_number
+            if by_serial and revoked is not None
+            else None,
+            reg_token=USER_SECRET if cell.protection == UNPROTECTED else None,
+        )
+        asks = operation not in (Operation.P10CR, Operation.RR)
+        applicants.append(Applicant(entity, pkcs8(key) if asks else None))
+    profile = Profile(
+        rsa_padding=RsaPadding.PSS if cell.protection == PSS else RsaPadding.PKCS1,
+        implicit_confirm=cell.confirm.startswith("implicit"),
+        disable_confirm=cell.confirm == "disabled",
+        unprotected_requests=cell.protection == UNPROTECTED,
+    )
+    store = TrustStore([ca.root.der])
+    return Transaction(
+        applicants,
+        credential,
+        profile,
+        Trust(store, store),
+        transaction_id=secrets.token_bytes(16),
+        nonces=iter(lambda: secrets.token_bytes(16), None),
+        jitter=itertools.repeat(0.0),
+    )

@@ -1,0 +1,195 @@
+"""The matrix: what a transaction can be, and which of it a peer can't do.
+
+`python -m tests.testca.matrix` prints it. A value is added to an axis in AXES; where it does not
+go with values of other axes, by a rule in IMPOSSIBLE, and where a peer lacks it, by one in that
+peer's rules.
+"""
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from bulkcmp.model import KeySpec, PasswordMac, Popo
+
+MACS: Final = tuple(mac.value for mac in PasswordMac)
+PSS: Final = "rsa-pss"
+UNPROTECTED: Final = "none"
+KEYS: Final = (
+    "rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65",
+    "ml-dsa-87",
+)  # fmt: skip
+KEM_KEYS: Final = ("ml-kem-768", "ml-kem-1024")
+BY_SERIAL: Final = "rr by serial"
+REVOCATIONS: Final = ("rr", BY_SERIAL)
+NOT_GRANTED: Final = "implicit, not granted"
+
+
+class Cell(NamedTuple):
+    """One kind of transaction.
+
+    Attributes:
+        operation: as `--cmd` has it; rr names the certificate by itself, or by its serial number.
+        protection: a MAC, a type of key that signs, or none.
+        confirm: implicit confirmation may be asked for and not granted.
+        key: the type of the key to certify.
+        requests: in a message.
+        layers: what RAs put around the message.
+        popo: how possession of the key to certify is proven.
+    """
+
+    operation: str
+    protection: str
+    confirm: str
+    key: str
+    requests: int
+    layers: str
+    popo: str
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+    @property
+    def certifies(self) -> bool:
+        return self.operation not in REVOCATIONS
+
+    @property
+    def confirms(self) -> bool:
+        """Whether a certConf is sent: always where it is the proof, unless none is to be sent."""
+        implicit = self.confirm == "implicit" and not Popo(self.popo).is_indirect
+        return self.certifies and not implicit and self.confirm != "disabled"
+
+
+AXES: Final[Mapping[str, Sequence[object]]] = {
+    "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS),
+    "protection": (*MACS, PSS, *KEYS, UNPROTECTED),
+    "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
+    "key": (*KEYS, *KEM_KEYS),
+    "requests": (1, 3),
+    "layers": ("no layer", "a signature", "a MAC", "a MAC and a signature"),
+    "popo": tuple(popo.value for popo in Popo if popo is not Popo.NONE),
+}
+"""The values of each field of a cell, in their order."""
+
+Rules = dict[str, Callable[[Cell], bool]]
+"""Which cells are left out, by the reason."""
+
+IMPOSSIBLE: Final[Rules] = {
+    "a kur is signed with the certificate that it updates": lambda cell: (
+        cell.operation == "kur" and cell.protection in (*MACS, UNPROTECTED)
+    ),
+    "the body of a p10cr is one PKCS#10 request": lambda cell: (
+        cell.operation == "p10cr" and cell.requests > 1
+    ),
+    "where nothing protects requests, a regToken does, which only ir and cr have": lambda cell: (
+        cell.protection == UNPROTECTED and cell.operation not in ("ir", "cr")
+    ),
+    "a rr certifies, confirms and proves nothing": lambda cell: (
+        cell.operation in REVOCATIONS
+        and (cell.confirm, cell.key, cell.popo) != ("explicit", "ec:P-256", Popo.SIGNATURE)
+    ),
+    "the key of a p10cr signs it": lambda cell: (
+        cell.operation == "p10cr" and cell.popo != Popo.SIGNATURE
+    ),
+    "the key has no such proof": lambda cell: (
+        not KeySpec.parse(cell.key).family.proves_by(Popo(cell.popo))
+    ),
+    "raVerified is for RAs to say, which have a MAC here": lambda cell: (
+        cell.popo == Popo.RA_VERIFIED and cell.protection not in MACS
+    ),
+}
+
+_OPENSSL: Final[Rules] = {
+    "OpenSSL 3.0 has no PBMAC1": lambda cell: cell.protection == PasswordMac.PBMAC1,
+    "OpenSSL 3.0 has no ML-DSA": lambda cell: (
+        cell.protection.startswith("ml-dsa") or cell.key.startswith("ml-dsa")
+    ),
+    "OpenSSL 3.0 has no ML-KEM": lambda cell: cell.key in KEM_KEYS,
+    "OpenSSL 3.0 has no proof by key agreement": lambda cell: cell.popo == Popo.KEY_AGREEMENT,
+    "OpenSSL 3.0 has no nested messages": lambda cell: cell.layers != "no layer",
+    "OpenSSL 3.0 has one request in a message": lambda cell: cell.requests > 1,
+}
+
+OPENSSL_CLIENT: Final[Rules] = _OPENSSL | {
+    "OpenSSL 3.0 signs messages by ECDSA and RSA PKCS#1 only": lambda cell: (
+        cell.protection in (PSS, "ed25519", "ed448")
+    ),
+    "OpenSSL 3.0 sends no regToken": lambda cell: cell.protection == UNPROTECTED,
+    "OpenSSL 3.0 names what to revoke by a certificate only": lambda cell: (
+        cell.operation == BY_SERIAL
+    ),
+}
+"""What `openssl cmp` can't ask for."""
+
+OPENSSL_SERVER: Final[Rules] = _OPENSSL | {
+    "OpenSSL's mock server returns the certificate to update, with its key": lambda cell: (
+        cell.operation == "kur" and cell.key != cell.protection
+    ),
+    "OpenSSL's mock server encrypts no certificate": lambda cell: Popo(cell.popo).is_indirect,
+}
+"""What OpenSSL's mock server can't answer."""
+
+
+def product() -> Iterator[Cell]:
+    return map(Cell._make, itertools.product(*AXES.values()))
+
+
+def possible() -> list[Cell]:
+    """Every transaction that there is."""
+    return [cell for cell in product() if reason(cell, IMPOSSIBLE) is None]
+
+
+def reason(cell: Cell, rules: Rules) -> str | None:
+    """Why a cell is left out; None where it is not."""
+    return next((why for why, applies in rules.items() if applies(cell)), None)
+
+
+def cells(rules: Rules | None = None) -> list[Cell]:
+    """The cells to try with a peer, which lacks what the rules say.
+
+    They have every pair of values that can occur; with BULKCMP_SCALE=full, they are all.
+    """
+    every = [cell for cell in possible() if reason(cell, rules or {}) is None]
+    return every if os.environ.get("BULKCMP_SCALE") == "full" else _pairwise(every)
+
+
+def _pairwise(every: list[Cell]) -> list[Cell]:
+    # allpairspy 2.5 leaves out many pairs, since many whole cells make no sense
+    numbers: dict[tuple[tuple[int, object], ...], int] = {}
+    pairs = []
+    for cell in every:
+        bits = 0
+        for pair in itertools.combinations(enumerate(cell), 2):
+            bits |= 1 << numbers.setdefault(pair, len(numbers))
+        pairs.append(bits)
+    left = (1 << len(numbers)) - 1
+    chosen = []
+    while left:
+        best = max(range(len(every)), key=lambda place: (pairs[place] & left).bit_count())
+        chosen.append(every[best])
+        left &= ~pairs[best]
+    return chosen
+
+
+def _print() -> None:
+    for axis, values in AXES.items():
+        print(f"{axis}: {', '.join(map(str, values))}")
+    left_out = Counter(reason(cell, IMPOSSIBLE) for cell in product())
+    _print_counts("the embedded CA and bulkcmp's client", left_out, len(cells()))
+    for peer, rules in (
+        ("OpenSSL's client", OPENSSL_CLIENT),
+        ("OpenSSL's mock server", OPENSSL_SERVER),
+    ):
+        left_out = Counter(reason(cell, rules) for cell in possible())
+        _print_counts(peer, left_out, len(cells(rules)))
+
+
+def _print_counts(peer: str, left_out: Counter[str | None], pairwise: int) -> None:
+    print(f"\n{peer}: {left_out.pop(None)} cells, {pairwise} of them pairwise; left out:")
+    for why, count in left_out.most_common():
+        print(f"{count:>7}  {why}")
+
+
+if __name__ == "__main__":
+    _print()
