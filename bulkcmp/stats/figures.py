@@ -291,6 +291,8 @@ class Figures:
             since = self.elapsed - (newest + 1) * max(part.seconds for part in parts)
         for part in parts:
             both.merge(part, since)
+        # a server that answers nothing more is seen by what is not there
+        both.reach(self.elapsed)
         return both.intervals(newest)
 
 

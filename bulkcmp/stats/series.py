@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import floor, inf
+from math import ceil, floor, inf
 from typing import Final
 
 from bulkcmp.model import OutcomeClass
@@ -147,6 +147,12 @@ class Series:
             if place * other._seconds >= since:
                 into.add_latencies(slot)
                 into.pack()
+
+    def reach(self, at: float) -> None:
+        """Let there be intervals up to this instant, whether something happened or not."""
+        place = ceil(at / self._seconds) - 1
+        if place >= 0:
+            self._slot(place * self._seconds)
 
     @property
     def seconds(self) -> float:

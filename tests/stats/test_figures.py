@@ -112,7 +112,7 @@ def test_the_warm_up_counts_for_nothing_else() -> None:
     assert figures.warm_up.all_operations().ok.service.max == 9
     assert (figures.warm_up.dropped, figures.measured.dropped) == (1, 1)
     assert (figures.warm_up_seconds, figures.seconds, figures.elapsed) == (5, 10, 15)
-    assert figures.timeline()[-1].at == 9
+    assert [one.at for one in figures.timeline()] == list(range(15))
 
 
 def test_runs_side_by_side_count_their_time_once() -> None:
@@ -186,3 +186,9 @@ def test_the_newest_intervals_are_the_last_of_all() -> None:
     )
     assert figures.timeline(5) == figures.timeline()[-5:]
     assert figures.timeline(500) == figures.timeline()
+
+
+def test_intervals_go_on_where_nothing_happens() -> None:
+    figures = figures_of(transaction(0, 0, 1), Level("worker 1", 6.5, 3))
+    assert [(one.at, one.ok) for one in figures.timeline(3)] == [(4, 0), (5, 0), (6, 0)]
+    assert [one.at for one in figures_of(End(2)).timeline()] == [1]
