@@ -11,6 +11,10 @@ from typing import Final
 EXIT_OK: Final = 0
 EXIT_SOME_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
+EXIT_THRESHOLD: Final = 3
+"""A threshold did not hold."""
+EXIT_BOTTLENECK: Final = 4
+"""The load generator, not the server, set the pace: the figures say little of the server."""
 EXIT_INTERRUPTED: Final = 130
 
 

@@ -12,7 +12,19 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from bulkcmp.cli import ca, check, demo, enroll, inspect, keys, outcomes, probe, profiles, resume
+from bulkcmp.cli import (
+    ca,
+    check,
+    demo,
+    enroll,
+    inspect,
+    keys,
+    outcomes,
+    probe,
+    profiles,
+    report,
+    resume,
+)
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
@@ -47,6 +59,7 @@ app = typer.Typer(
 for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.demo):
     app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
+app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
 app.add_typer(keys.app, name="keys")
 app.add_typer(profiles.app, name="profiles")

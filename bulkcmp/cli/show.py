@@ -1,18 +1,16 @@
 """How a run is shown while it goes on, and what is printed of it in the end."""
 
-import os
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import NoReturn
 
 import typer
 from rich.console import Console
 
+from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
-from bulkcmp.errors import EXIT_OK, BulkcmpError, Interrupted, Where
+from bulkcmp.errors import EXIT_OK, Interrupted
 from bulkcmp.io.loop import run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.outputs.summary import RunSummary, summary_json
@@ -59,13 +57,7 @@ def run_and_show(
     return summary.exit_code
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> NoReturn:
-        """Called where a BrokenPipeError is handled; rich itself would end the program."""
-        raise BrokenPipeError
-
-
-class _Errors(_Console):
+class _Errors(PipedConsole):
     """Standard error, whose loss must not end a run: a closed pager, a terminal that is gone."""
 
     def __init__(self) -> None:
@@ -83,20 +75,11 @@ class _Errors(_Console):
 
 
 def _print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:
-    try:
+    with printing("the summary", f"it stands in {summary.run_folder}/summary.json"):
         if json:
             typer.echo(summary_json(summary), nl=False)
         elif not quiet:
-            render_summary(_Console(highlight=False), summary)
-    except BrokenPipeError:
-        # whoever read our output has left; the interpreter must not try to flush it again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        raise BulkcmpError(
-            f"the summary can't be printed: {error.strerror or error}",
-            where=Where("standard output"),
-            hint=f"it stands in {summary.run_folder}/summary.json",
-        ) from None
+            render_summary(PipedConsole(highlight=False), summary)
 
 
 def _print_failure(console: Console, summary: RunSummary) -> None:

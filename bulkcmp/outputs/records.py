@@ -8,7 +8,7 @@ line may be cut off, but is read all the same.
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,8 +16,11 @@ from typing import Final, Self
 import msgspec
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run, TransactionRecord
+from bulkcmp.stats.report import Report
+from bulkcmp.stats.threshold import Threshold
 
 SCHEMA: Final = "bulkcmp/records/1"
 RECORDS: Final = "records.jsonl.gz"
@@ -205,3 +208,33 @@ class RecordFile:
             where=Where(str(self.path)),
             hint="name the run folder of a load test, which --out gave",
         )
+
+
+def figures_of(files: Sequence[RecordFile]) -> Figures:
+    """The figures of one run, or of several together, by their wall clocks on one time line.
+
+    Raises:
+        InputError: what stands in a file is no record.
+    """
+    figures = Figures()
+    first = min(file.run.began_at for file in files)
+    for file in files:
+        figures.begin(file.run.warm_up, (file.run.began_at - first).total_seconds())
+        try:
+            figures.feed(file.records())
+        except (ValueError, OverflowError) as error:
+            raise InputError(
+                f"a figure in it can't be: {error}", where=Where(str(file.path))
+            ) from error
+    return figures
+
+
+def report_of(files: Sequence[RecordFile]) -> Report:
+    """The report of one run, or of several together, with the thresholds of all.
+
+    Raises:
+        InputError: what stands in a file is no record, or no threshold.
+    """
+    texts = dict.fromkeys(text for file in files for text in file.run.thresholds)
+    thresholds = [Threshold.parse(text) for text in texts]
+    return Report.of([file.run for file in files], figures_of(files), thresholds)

@@ -98,21 +98,21 @@ def _cells(row: RowResult, files: CredentialFiles) -> tuple[str, ...]:
     outcome = row.outcome
     timings = row.timings
     return (
-        _text(row.id),
-        _text(outcome.outcome),
-        _text(_status(outcome.pki_status)),
-        _text("|".join(outcome.fail_info)),
-        _text(outcome.status_text),
-        _text(_serial(row.serial)),
-        _text(row.subject),
+        cell(row.id),
+        cell(outcome.outcome),
+        cell(_status(outcome.pki_status)),
+        cell("|".join(outcome.fail_info)),
+        cell(outcome.status_text),
+        cell(_serial(row.serial)),
+        cell(row.subject),
         _instant(row.not_after, "seconds"),
-        _text(outcome.reason),
-        _text(outcome.detail),
-        _text(row.cmd or ""),
-        _text(row.requested_subject),
-        _text(row.transaction_id),
-        _text(files.certificate),
-        _text(files.key),
+        cell(outcome.reason),
+        cell(outcome.detail),
+        cell(row.cmd or ""),
+        cell(row.requested_subject),
+        cell(row.transaction_id),
+        cell(files.certificate),
+        cell(files.key),
         str(row.attempts),
         str(row.sends),
         _seconds(timings.service),
@@ -125,7 +125,8 @@ def _cells(row: RowResult, files: CredentialFiles) -> tuple[str, ...]:
     )
 
 
-def _text(text: str) -> str:
+def cell(text: str) -> str:
+    """A text of others as a cell: on one line, and no formula."""
     shown = visible(text)
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 

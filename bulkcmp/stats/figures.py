@@ -6,6 +6,7 @@ length of a run beyond what `Series` and `Histogram` are bounded to.
 
 from collections import Counter
 from collections.abc import Iterable
+from math import inf
 from typing import Final, TypeAlias
 
 from bulkcmp.errors import Loss
@@ -21,7 +22,7 @@ from bulkcmp.stats.record import (
     Record,
     TransactionRecord,
 )
-from bulkcmp.stats.series import Series
+from bulkcmp.stats.series import Interval, Series
 from bulkcmp.stats.tally import Tally
 
 TRANSACTION_METRICS: Final = ("response", "service", "lag", "crypto", "network")
@@ -58,7 +59,7 @@ class Latencies:
         self.service.record(record.service)
         self.lag.record(record.lag)
         self.crypto.record(record.crypto)
-        self.network.record(sum(max(0.0, one.finished - one.started) for one in record.exchanges))
+        self.network.record(record.network)
 
     def merge(self, other: "Latencies") -> None:
         for metric in TRANSACTION_METRICS:
@@ -277,12 +278,22 @@ class Figures:
         """Arrivals that are due and not begun, as the workers last told."""
         return sum(level.waiting for level in self._levels.values())
 
-    def timeline(self) -> Series:
-        """Warm-up and measured part on one line."""
+    def timeline(self, newest: int | None = None) -> tuple[Interval, ...]:
+        """Warm-up and measured part on one line.
+
+        Args:
+            newest: so many intervals at most, the last ones.
+        """
+        parts = self.warm_up.series, self.measured.series
         both = Series()
-        both.merge(self.warm_up.series)
-        both.merge(self.measured.series)
-        return both
+        since = -inf
+        if newest is not None:
+            since = self.elapsed - (newest + 1) * max(part.seconds for part in parts)
+        for part in parts:
+            both.merge(part, since)
+        # a server that answers nothing more is seen by what is not there
+        both.reach(self.elapsed)
+        return both.intervals(newest)
 
 
 class _Span:

@@ -161,6 +161,11 @@ class TransactionRecord:
         """Seconds from its planned beginning: what a user of that plan waits."""
         return max(0.0, self.finished - self.planned)
 
+    @property
+    def network(self) -> float:
+        """Seconds that its exchanges took, summed."""
+        return sum(max(0.0, one.finished - one.started) for one in self.exchanges)
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:

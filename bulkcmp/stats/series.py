@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor, inf
 from typing import Final
 
 from bulkcmp.model import OutcomeClass
@@ -83,13 +83,17 @@ class Slot:
             service, response = self._open
             self._packed, self._open = (service.pack(), response.pack()), None
 
-    def merge(self, other: "Slot") -> None:
+    def add_counts(self, other: "Slot") -> None:
+        """Add what `other` counted, but no latencies."""
         self.planned += other.planned
         self.started += other.started
         self.ok += other.ok
         self.failed += other.failed
         self.dropped += other.dropped
         self.failures.update(other.failures)
+
+    def add_latencies(self, other: "Slot") -> None:
+        """Add the latencies of `other`."""
         for mine, theirs in zip(self.open(), other.latencies(), strict=True):
             mine.merge(theirs)
 
@@ -129,14 +133,26 @@ class Series:
         self._slot(offset + record.planned).planned += 1
         self._slot(offset + record.at).dropped += 1
 
-    def merge(self, other: "Series") -> None:
-        """Add all that `other` counted, whose intervals become as long as the longer ones."""
+    def merge(self, other: "Series", since: float = -inf) -> None:
+        """Add all that `other` counted; intervals become as long as the longer ones.
+
+        Args:
+            since: seconds on the time line; of intervals before it the latencies are left out.
+        """
         while self._seconds < other._seconds:
             self._double()
         for place, slot in other._slots.items():
             into = self._slot(place * other._seconds)
-            into.merge(slot)
-            into.pack()
+            into.add_counts(slot)
+            if place * other._seconds >= since:
+                into.add_latencies(slot)
+                into.pack()
+
+    def reach(self, at: float) -> None:
+        """Let there be intervals up to this instant, whether something happened or not."""
+        place = ceil(at / self._seconds) - 1
+        if place >= 0:
+            self._slot(place * self._seconds)
 
     @property
     def seconds(self) -> float:
@@ -202,7 +218,8 @@ class Series:
         for place, slot in slots.items():
             into = self._slots.setdefault(place // 2, slot)
             if into is not slot:
-                into.merge(slot)
+                into.add_counts(slot)
+                into.add_latencies(slot)
         for slot in self._slots.values():
             slot.pack()
         if self._first is not None:

@@ -124,14 +124,16 @@ class Threshold:
         )
 
     @property
-    def is_latency(self) -> bool:
-        """Its figure is in seconds."""
-        return self.function in _LATENCY_FUNCTIONS
+    def unit(self) -> str:
+        """Of its limit and its figure: `s`, `/s`, `share` (of 1) or `count`."""
+        if self.function in _LATENCY_FUNCTIONS:
+            return "s"
+        return "/s" if self.function == "rate" else self.function
 
     def value(self, figures: Figures) -> float | None:
         """What it is compared with; None where there is nothing to take it from."""
-        if self.is_latency:
-            histogram = _latencies(self.what, figures)
+        if self.unit == "s":
+            histogram = latencies(self.what, figures)
             if self.function == "p":
                 return histogram.percentile(self.q)
             figure: float | None = getattr(histogram, self.function)
@@ -179,6 +181,15 @@ _UNITS: Final[dict[str, dict[str, float]]] = {
 }
 
 
+def check_latency(text: str) -> None:
+    """Check that a text is a LATENCY of the grammar.
+
+    Raises:
+        InputError: it is none.
+    """
+    _check_what(text, "p", text)
+
+
 def _check_what(text: str, function: str, what: str) -> None:
     *before, last = what.split(".")
     if function in _LATENCY_FUNCTIONS:
@@ -205,7 +216,8 @@ def _operation(what: list[str], figures: Figures) -> OperationFigures:
     return figures.measured.all_operations()
 
 
-def _latencies(what: str, figures: Figures) -> Histogram:
+def latencies(what: str, figures: Figures) -> Histogram:
+    """The histogram of a LATENCY of the grammar; an empty one where there were none."""
     *before, metric = what.split(".")
     if before and "/" in before[0]:
         for pair, exchanges in figures.measured.pairs.items():

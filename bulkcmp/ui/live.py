@@ -1,17 +1,9 @@
-"""The view of a run while it goes on: a live panel on a terminal, plain lines elsewhere.
+"""A run while it goes on: one picture of it for a terminal, and the plain lines for elsewhere."""
 
-Views hold no timer and start no thread; they draw when `update` is called (4 to 10 times a second
-is meant). They write to the console they get, which is standard error, so that standard output is
-free for the summary.
-"""
-
-import datetime as dt
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Protocol, Self
+from functools import partial
+from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,108 +12,23 @@ from bulkcmp.stats.progress import NewestError, Snapshot
 from bulkcmp.ui.figures import clean, clock, describe, duration, per_second, share
 from bulkcmp.ui.latencies import latency_table
 from bulkcmp.ui.outcomes import by_class, commonest
-
-PLAIN_INTERVAL: Final = 10.0
-"""Seconds between two lines of the plain view."""
+from bulkcmp.ui.view import view_for
 
 _FEWEST_CLASSES: Final = 3
 _ERROR_LINES: Final = 2
 
 
-class View(Protocol):
-    """Shows snapshots of a run; use it as a context manager around the run."""
-
-    def update(self, snapshot: Snapshot) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-def make_view(
-    console: Console,
-    *,
-    quiet: bool = False,
-    json: bool = False,
-    interval: float = PLAIN_INTERVAL,
-) -> View:
-    """The view that fits: none if `quiet`, live on a terminal, otherwise plain lines.
+def plain_lines(snapshot: Snapshot, before: Snapshot | None) -> list[str]:
+    """One line, and a second one where a failure is newer than the last lines.
 
     Args:
-        console: on standard error.
-        json: the summary goes to standard output as JSON; then there are no plain lines either.
-        interval: seconds between two plain lines.
+        before: what the last lines were about.
     """
-    if quiet:
-        return SilentView()
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveView(console)
-    return SilentView() if json else PlainView(console, interval)
-
-
-class SilentView:
-    """Shows nothing."""
-
-    def update(self, snapshot: Snapshot) -> None:
-        """Nothing is shown."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is to be undone."""
-
-
-class PlainView:
-    """A line at the first update, then one every `interval` seconds of the run, and a last one.
-
-    `12:00:05 done 1200/10000 (12%) 240.1 rows/s in flight 100 p95 31.0 ms eta 0:00:37 issued
-    1198 rejected 2`, all on one line; a failure that is newer than the last line gets a second one.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        interval: float = PLAIN_INTERVAL,
-        wall_clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC).astimezone(),
-    ) -> None:
-        self._console = console
-        self._interval = interval
-        self._wall_clock = wall_clock
-        self._due = 0.0
-        self._newest: Snapshot | None = None
-        self._printed: Snapshot | None = None
-
-    def update(self, snapshot: Snapshot) -> None:
-        self._newest = snapshot
-        if snapshot.elapsed >= self._due:
-            # counted on from this line: after a stall there is no burst of lines
-            self._due = snapshot.elapsed + self._interval
-            self._print(snapshot)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._newest is not None and self._newest is not self._printed:
-            self._print(self._newest)
-
-    def _print(self, snapshot: Snapshot) -> None:
-        before = self._printed.newest_error if self._printed else None
-        self._printed = snapshot
-        time = self._wall_clock().strftime("%H:%M:%S")
-        lines = [f"{time} {plain_line(snapshot)}"]
-        error = snapshot.newest_error
-        if error is not None and error != before:
-            lines.append(f"{time} newest error {describe(error)}")
-        for line in lines:
-            text = clean(line, self._console)
-            self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    lines = [plain_line(snapshot)]
+    error = snapshot.newest_error
+    if error is not None and error != (before.newest_error if before else None):
+        lines.append(f"newest error {describe(error)}")
+    return lines
 
 
 def plain_line(snapshot: Snapshot) -> str:
@@ -139,29 +46,6 @@ def plain_line(snapshot: Snapshot) -> str:
         parts.append(f"eta {clock(snapshot.eta)}")
     parts += [f"{one.outcome.value} {one.rows}" for one in by_class(snapshot.counts)]
     return " ".join(parts)
-
-
-class LiveView:
-    """A panel that is redrawn in place, and is gone when the run is over."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(
-            console=console,
-            auto_refresh=False,
-            transient=True,
-            # standard output may be a pipe that waits for the summary
-            redirect_stdout=False,
-        )
-
-    def update(self, snapshot: Snapshot) -> None:
-        self._live.update(Frame(snapshot), refresh=True)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
 
 
 class Frame:
@@ -264,3 +148,7 @@ def _newest_error(
 
 def _fit(text: Text, cells: int, options: ConsoleOptions) -> None:
     text.truncate(cells, overflow="crop" if options.ascii_only else "ellipsis")
+
+
+make_view = partial(view_for, picture=Frame, lines=plain_lines)
+"""The view of a run that fits a console."""

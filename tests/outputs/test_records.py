@@ -136,6 +136,7 @@ FIRST = {
         (compressed(FIRST)[:-8] + b"12345678", "its compression is damaged"),
         (gzip.compress(bytes(1 << 25), mtime=0), "a line of it has no end"),
     ],
+    ids=range(13),
 )
 def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told: str) -> None:
     path = tmp_path / "records"

@@ -112,7 +112,7 @@ def test_the_warm_up_counts_for_nothing_else() -> None:
     assert figures.warm_up.all_operations().ok.service.max == 9
     assert (figures.warm_up.dropped, figures.measured.dropped) == (1, 1)
     assert (figures.warm_up_seconds, figures.seconds, figures.elapsed) == (5, 10, 15)
-    assert figures.timeline().intervals()[-1].at == 9
+    assert [one.at for one in figures.timeline()] == list(range(15))
 
 
 def test_runs_side_by_side_count_their_time_once() -> None:
@@ -123,7 +123,7 @@ def test_runs_side_by_side_count_their_time_once() -> None:
     assert figures.measured.all_operations().finished == 3
     # 2 to 15, and 102 to 110
     assert figures.seconds == 13 + 8
-    assert [one.at for one in figures.timeline().intervals() if one.ok] == [4, 9, 104]
+    assert [one.at for one in figures.timeline() if one.ok] == [4, 9, 104]
 
 
 def test_a_run_is_over_when_it_says_so() -> None:
@@ -158,7 +158,7 @@ def test_the_order_of_records_does_not_matter(order: list[int]) -> None:
     ]
     shuffled = figures_of(*(records[place] for place in order))
     straight = figures_of(*records)
-    assert shuffled.timeline().intervals() == straight.timeline().intervals()
+    assert shuffled.timeline() == straight.timeline()
     assert (
         shuffled.measured.all_operations().ok.response
         == straight.measured.all_operations().ok.response
@@ -178,3 +178,17 @@ def test_an_ending_of_two_bits_counts_for_both() -> None:
     both = Ending(OutcomeClass.REJECTED, "badAlg, badPOP", ("badAlg", "badPOP"))
     operation = figures_of(transaction(0, 0, 1, both)).measured.all_operations()
     assert operation.fail_info == {"badAlg": 1, "badPOP": 1}
+
+
+def test_the_newest_intervals_are_the_last_of_all() -> None:
+    figures = figures_of(
+        *(transaction(at, at, at + 2.5, warm_up=at < 20) for at in range(60)), warm_up=20
+    )
+    assert figures.timeline(5) == figures.timeline()[-5:]
+    assert figures.timeline(500) == figures.timeline()
+
+
+def test_intervals_go_on_where_nothing_happens() -> None:
+    figures = figures_of(transaction(0, 0, 1), Level("worker 1", 6.5, 3))
+    assert [(one.at, one.ok) for one in figures.timeline(3)] == [(4, 0), (5, 0), (6, 0)]
+    assert [one.at for one in figures_of(End(2)).timeline()] == [1]

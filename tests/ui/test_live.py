@@ -13,7 +13,8 @@ from rich.console import Console
 from bulkcmp.model import Outcome, OutcomeClass
 from bulkcmp.stats.progress import NewestError, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
-from bulkcmp.ui.live import Frame, LiveView, PlainView, SilentView, View, make_view, plain_line
+from bulkcmp.ui.live import Frame, make_view, plain_line, plain_lines
+from bulkcmp.ui.view import LiveView, PlainView, SilentView, View
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 NOON = dt.datetime(2026, 1, 2, 12, 0, 5, tzinfo=dt.UTC)
@@ -131,7 +132,7 @@ def test_the_live_view_draws_each_update_and_clears_itself(
     make_console: MakeConsole, snapshot: Snapshot
 ) -> None:
     console, stream = make_console()
-    with LiveView(console) as view:
+    with LiveView(console, Frame) as view:
         before = len(stream.getvalue())
         view.update(Snapshot(done=7))
         assert "7 rows done" in stream.getvalue()[before:]
@@ -149,7 +150,7 @@ def test_the_live_view_leaves_standard_output_alone(
     make_console: MakeConsole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console, stream = make_console()
-    with LiveView(console) as view:
+    with LiveView(console, Frame) as view:
         view.update(Snapshot())
         print("{}")
     assert capsys.readouterr().out == "{}\n"
@@ -158,7 +159,7 @@ def test_the_live_view_leaves_standard_output_alone(
 
 def test_the_live_view_starts_no_thread(make_console: MakeConsole) -> None:
     before = threading.active_count()
-    with LiveView(make_console()[0]) as view:
+    with LiveView(make_console()[0], Frame) as view:
         view.update(Snapshot())
         assert threading.active_count() == before
 
@@ -166,9 +167,11 @@ def test_the_live_view_starts_no_thread(make_console: MakeConsole) -> None:
 # --- plain lines -----------------------------------------------------------------------------
 
 
-def plain(make_console: MakeConsole, interval: float = 10.0) -> tuple[PlainView, io.StringIO]:
+def plain(
+    make_console: MakeConsole, interval: float = 10.0
+) -> tuple[PlainView[Snapshot], io.StringIO]:
     console, stream = make_console(terminal=False)
-    return PlainView(console, interval, lambda: NOON), stream
+    return PlainView(console, plain_lines, interval, lambda: NOON), stream
 
 
 def test_a_plain_line_says_it_all(snapshot: Snapshot) -> None:
@@ -246,7 +249,7 @@ def test_a_new_failure_gets_a_line_of_its_own_once(make_console: MakeConsole, ho
     ],
 )
 def test_the_view_fits_the_options(
-    make_console: MakeConsole, terminal: bool, quiet: bool, json: bool, kind: type[View]
+    make_console: MakeConsole, terminal: bool, quiet: bool, json: bool, kind: type[View[Snapshot]]
 ) -> None:
     console, _ = make_console(terminal=terminal)
     assert type(make_view(console, quiet=quiet, json=json)) is kind
@@ -254,7 +257,7 @@ def test_the_view_fits_the_options(
 
 def test_a_dumb_terminal_gets_plain_lines(make_console: MakeConsole) -> None:
     console, _ = make_console(term="dumb")
-    assert type(make_view(console)) is PlainView
+    assert isinstance(make_view(console), PlainView)
 
 
 def test_the_interval_is_passed_on(make_console: MakeConsole) -> None:

@@ -1,0 +1,105 @@
+"""`bulkcmp report`: the figures of load tests, made again from their records."""
+
+import io
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.hgrm import hgrm
+from bulkcmp.outputs.records import RecordFile, figures_of, report_of
+from bulkcmp.outputs.report import report_json, report_junit
+from bulkcmp.outputs.samples import samples_csv, samples_jsonl
+from bulkcmp.stats.threshold import check_latency, latencies
+from bulkcmp.ui.report import markdown, render_report
+
+_WIDTH: Final = 120
+"""Columns of a text report that goes to a file."""
+
+
+class Format(StrEnum):
+    """What a report can be."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "md"
+    JUNIT = "junit"
+    CSV = "csv"
+    JSONL = "jsonl"
+    HGRM = "hgrm"
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders of load tests; several give one report of all of them together.",
+            show_default=False,
+        ),
+    ],
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text; json: all figures; md: Markdown; junit: JUnit XML, the thresholds are its"
+            " test cases; csv and jsonl: every transaction; hgrm: the percentile distribution of"
+            " one latency, as HdrHistogram's plotters read it.",
+        ),
+    ] = Format.TEXT,
+    latency: Annotated[
+        str,
+        typer.Option(
+            metavar="LATENCY",
+            help="Of hgrm: which one, as in a threshold: service, ir.response, ir/ip.total …",
+        ),
+    ] = "response",
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write to this file.", show_default=False),
+    ] = None,
+) -> None:
+    """Report on load tests, from the records in their run folders.
+
+    Example: bulkcmp report runs/load-1 runs/load-2 --format md -o summary.md
+    """
+    check_latency(latency)
+    files = [RecordFile(run) for run in runs]
+    if out is not None:
+        console = Console(file=io.StringIO(), width=_WIDTH, no_color=True, highlight=False)
+        with replacing(out, 0o600, durable=False) as file:
+            for text in _texts(files, format_, latency, console):
+                file.write(text.encode())
+        return
+    console = PipedConsole(highlight=False)
+    with printing("the report", "-o writes it to a file"):
+        for text in _texts(files, format_, latency, console):
+            sys.stdout.write(text)
+
+
+def _texts(
+    files: list[RecordFile], format_: Format, latency: str, console: Console
+) -> Iterable[str]:
+    match format_:
+        case Format.TEXT:
+            with console.capture() as captured:
+                render_report(console, report_of(files))
+            return [captured.get()]
+        case Format.JSON:
+            return [report_json(report_of(files))]
+        case Format.MARKDOWN:
+            return [markdown(report_of(files))]
+        case Format.JUNIT:
+            return [report_junit(report_of(files))]
+        case Format.CSV:
+            return samples_csv(file.records() for file in files)
+        case Format.JSONL:
+            return samples_jsonl(file.records() for file in files)
+        case Format.HGRM:
+            return hgrm(latencies(latency, figures_of(files)))

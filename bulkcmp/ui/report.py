@@ -1,0 +1,245 @@
+"""The report of a load test as text for a terminal, and as Markdown for a pull request."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bulkcmp.outputs.text import visible
+from bulkcmp.stats.histogram import LatencySummary
+from bulkcmp.stats.report import ExchangeReport, Report, TransactionReport
+from bulkcmp.stats.threshold import Verdict
+from bulkcmp.ui.figures import clean, duration, per_second
+
+_MOST_FAILURES: Final = 8
+_HEADS: Final = ("mean", "p50", "p95", "p99", "p99.9", "max")
+_PHASES: Final = (("connect", "connect"), ("tls", "TLS"), ("first_byte", "first byte"))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table of the report; its first column is text, the others are figures.
+
+    Attributes:
+        title: head of the first column.
+        rows: as many cells each as `heads` and the title have; a first cell that begins with
+            blanks is about the row before.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def headlines(report: Report) -> Iterator[str]:
+    """What must be known before any figure, a line each; texts of files are in it."""
+    for bottleneck in report.bottlenecks:
+        yield f"the load generator was the bottleneck: {bottleneck}"
+    if not report.ended:
+        yield "the records stop before the run's end: it goes on, or was killed"
+    if report.interrupted:
+        yield "interrupted by a signal"
+    if report.aborted:
+        yield "ended early by a threshold"
+
+
+def facts(report: Report) -> Iterator[str]:
+    """What was run, a line for each run, and how long it was measured."""
+    for run in report.runs:
+        yield f"{run.scenario}: {run.shape}; {run.keys}; {run.server}"
+    warm_up = ""
+    if report.warm_up_seconds:
+        warm_up = f", after a warm-up of {duration(report.warm_up_seconds)} that does not count"
+    yield f"measured for {duration(report.seconds)}{warm_up}"
+    lost = ""
+    if report.dropped:
+        lost += f", {report.dropped:,} dropped"
+    if report.abandoned:
+        lost += f"; transactions abandoned: {report.abandoned:,}"
+    mix = ""
+    if len(report.lifecycles) > 1:
+        mix = " (" + ", ".join(f"{name} {count:,}" for name, count in report.lifecycles) + ")"
+    yield f"{report.begun:,} lifecycles begun{mix}{lost}"
+
+
+def sections(report: Report) -> Iterator[Section]:
+    """All tables, in their order."""
+    rows: tuple[tuple[str, ...], ...]
+    if report.verdicts:
+        rows = tuple(
+            (one.threshold.text, verdict_text(one), "held" if one.held else "CROSSED")
+            for one in report.verdicts
+        )
+        yield Section("threshold", ("value", "verdict"), rows)
+    kinds = (report.total, *(report.operations if len(report.operations) > 1 else ()))
+    with_warm_up = (*kinds, *((report.warm_up,) if report.warm_up.finished else ()))
+    yield Section(
+        "transactions",
+        ("ok", "failed", "failed %", "ok/s", "certificates/s"),
+        tuple(map(_counts, with_warm_up)),
+    )
+    rows = tuple(row for one in kinds for row in _latencies(one))
+    if rows:
+        yield Section("latency", _HEADS, rows)
+    if report.exchanges:
+        yield Section(
+            "exchanges", ("count", *_HEADS), tuple(r for e in report.exchanges for r in _phases(e))
+        )
+    if report.total.failures:
+        yield Section(
+            "failed requests", ("count", "the first of them"), tuple(_failures(report.total))
+        )
+    if report.total.fail_info:
+        rows = tuple((name, f"{count:,}") for name, count in report.total.fail_info)
+        yield Section("failInfo", ("requests",), rows)
+    if report.processes:
+        rows = tuple(
+            (
+                one.process,
+                f"{one.cpu:.0%}",
+                f"{one.cpu_max:.0%}",
+                duration(one.late_p99),
+                duration(one.starved),
+                "-" if one.open_files is None else f"{one.open_files:,}",
+            )
+            for one in report.processes
+        )
+        heads = ("CPU", "CPU max", "late p99", "without keys", "open files")
+        yield Section("generator", heads, rows)
+
+
+NOTE: Final = (
+    "response counts from the planned beginning, service from the real one, lag between the two;"
+    " all but the failed ones are of transactions that reached what was asked for"
+)
+
+
+def render_report(console: Console, report: Report) -> None:
+    """Print it on `console`."""
+    for line in headlines(report):
+        console.print(Text(clean(line, console), style="bold red"))
+    for line in facts(report):
+        console.print(clean(line, console), markup=False, soft_wrap=True)
+    for section in sections(report):
+        console.print()
+        console.print(_table(console, section))
+    console.print()
+    console.print(Text(NOTE, style="dim"))
+
+
+def markdown(report: Report) -> str:
+    """The same as GitHub's Markdown."""
+    lines = [f"## Load test {_escaped(report.runs[0].scenario)}", ""]
+    for line in headlines(report):
+        lines += [f"**{_escaped(line)}**", ""]
+    lines += [f"- {_escaped(line)}" for line in facts(report)]
+    for section in sections(report):
+        lines += ["", *_markdown_table(section)]
+    return "\n".join([*lines, "", NOTE, ""])
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """The figure that a threshold was compared with."""
+    if verdict.value is None:
+        return "nothing measured"
+    match verdict.threshold.unit:
+        case "s":
+            return duration(verdict.value)
+        case "/s":
+            return per_second(verdict.value)
+        case "share":
+            return percent(verdict.value)
+        case _:
+            return f"{verdict.value:,.0f}"
+
+
+def percent(part: float | None) -> str:
+    """Three significant digits: `0.125 %`; `-` for None."""
+    return "-" if part is None else f"{100 * part:.3g} %"
+
+
+def _counts(report: TransactionReport) -> tuple[str, ...]:
+    return (
+        report.name,
+        f"{report.ok:,}",
+        f"{report.failed:,}",
+        percent(report.failed_share),
+        _per_second(report.ok_rate),
+        _per_second(report.certificate_rate),
+    )
+
+
+def _per_second(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:,.1f}"
+
+
+def _latencies(report: TransactionReport) -> Iterator[tuple[str, ...]]:
+    for metric, summary in report.latencies.items():
+        if summary.count:
+            yield f"{report.name} {metric}", *_figures(summary)
+    failed = report.failed_latencies["response"]
+    if failed.count:
+        yield f"{report.name} failed response", *_figures(failed)
+
+
+def _phases(report: ExchangeReport) -> Iterator[tuple[str, ...]]:
+    yield report.name, f"{report.count:,}", *_figures(report.latencies["total"])
+    for metric, name in _PHASES:
+        summary = report.latencies[metric]
+        if summary.count:
+            yield f"  {name}", f"{summary.count:,}", *_figures(summary)
+
+
+def _figures(summary: LatencySummary) -> tuple[str, ...]:
+    figures = (
+        summary.mean, summary.p50, summary.p95, summary.p99, summary.p999, summary.max,
+    )  # fmt: skip
+    return tuple(duration(figure) for figure in figures)
+
+
+def _failures(report: TransactionReport) -> Iterator[tuple[str, ...]]:
+    for one in report.failures[:_MOST_FAILURES]:
+        kind = ": ".join(part for part in (one.outcome.value, one.reason) if part)
+        yield kind, f"{one.count:,}", one.detail
+    rest = report.failures[_MOST_FAILURES:]
+    if rest:
+        yield f"{len(rest)} other kinds", f"{sum(one.count for one in rest):,}", ""
+
+
+def _table(console: Console, section: Section) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    wordy = section.title == "failed requests"
+    table.add_column(overflow="fold")
+    for head in section.heads:
+        text = wordy and head != "count"
+        table.add_column(justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    table.add_row(section.title, *section.heads, style="dim")
+    for row in section.rows:
+        cells = [Text(clean(cell, console)) for cell in row]
+        if row[-1] == "CROSSED":
+            cells[-1].stylize("red")
+        table.add_row(*cells)
+    return table
+
+
+def _markdown_table(section: Section) -> Iterator[str]:
+    yield _markdown_row((section.title, *section.heads))
+    yield _markdown_row(("---", *("---:" for _ in section.heads)))
+    for row in section.rows:
+        first = ("&emsp;" if row[0].startswith(" ") else "") + _escaped(row[0])
+        yield _markdown_row((first, *map(_escaped, row[1:])))
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """No markup of Markdown or HTML, and no cell's end."""
+    shown = visible(text).strip()
+    for character in "\\`*_[]<>|#&":
+        shown = shown.replace(character, f"\\{character}")
+    return shown

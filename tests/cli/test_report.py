@@ -1,0 +1,180 @@
+"""`bulkcmp report`, and that all its views print the same numbers."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from bulkcmp.cli import report as module
+from bulkcmp.errors import InputError
+from bulkcmp.outputs.records import RECORDS, RecordWriter
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import Record, TransactionRecord
+from bulkcmp.stats.report import Report
+from bulkcmp.stats.threshold import Threshold
+from bulkcmp.ui.figures import duration
+from bulkcmp.ui.report import percent
+from tests.stats.records import RUN, trouble
+
+app = typer.Typer()
+app.command()(module.report)
+
+
+def write(folder: Path, records: list[Record], later: float = 0.0) -> Path:
+    folder.mkdir()
+    run = replace(RUN, began_at=RUN.began_at + timedelta(seconds=later))
+    with RecordWriter(folder / RECORDS, run) as writer:
+        writer.write(records)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write(tmp_path / "run", trouble())
+
+
+def ok(*arguments: object) -> str:
+    done = CliRunner(env={"COLUMNS": "120"}).invoke(app, [str(one) for one in arguments])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def document(*runs: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ok(*runs, "--format", "json"))
+    return found
+
+
+def row(name: str, text: str) -> str:
+    """The figures of a row of the text, or of Markdown."""
+    (found,) = re.findall(rf"^(?:\| )?{name} +(?:\| )?([\d-].*?)(?: \|)? *$", text, re.MULTILINE)
+    return re.sub(r" \| |  +", "  ", found)
+
+
+def test_all_views_print_the_same_numbers(run: Path) -> None:
+    told = document(run)
+    text = ok(run)
+    written = ok(run, "--format", "md")
+    suite = ET.fromstring(ok(run, "--format", "junit"))
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    samples = list(csv.DictReader(io.StringIO(ok(run, "--format", "csv"))))
+    assert set(told["transactions"]) == {"all", "ir", "kur"}
+    for name, figures in told["transactions"].items():
+        counts = "  ".join(
+            (
+                f"{figures['ok']:,}",
+                f"{figures['failed']:,}",
+                percent(figures["failed_share"]),
+                f"{figures['ok_rate']:,.1f}",
+                f"{figures['certificate_rate']:,.1f}",
+            )
+        )
+        assert row(name, text) == row(name, written) == counts
+        assert properties[f"{name}.ok"] == str(figures["ok"])
+        assert properties[f"{name}.failed"] == str(figures["failed"])
+        assert properties[f"{name}.ok_rate"] == f"{figures['ok_rate']:.9g}"
+        measured = [
+            one
+            for one in samples
+            if one["warm_up"] == "false" and name in ("all", one["operation"])
+        ]
+        assert sum(one["ok"] == "true" for one in measured) == figures["ok"]
+        assert sum(one["ok"] == "false" for one in measured) == figures["failed"]
+        for metric in ("response", "service"):
+            latency = figures["latencies"][metric]
+            shown = "  ".join(
+                duration(latency[one]) for one in ("mean", "p50", "p95", "p99", "p999", "max")
+            )
+            assert row(f"{name} {metric}", text) == row(f"{name} {metric}", written) == shown
+            for one in ("p50", "p95", "p99", "p999", "max"):
+                assert properties[f"{name}.{metric}.{one}"] == f"{latency[one]:.9f}"
+            true = sorted(float(one[f"{metric}_s"]) for one in measured if one["ok"] == "true")
+            assert latency["max"] == pytest.approx(true[-1], abs=1e-6)
+            median = true[(len(true) + 1) // 2 - 1]
+            assert latency["p50"] == pytest.approx(median, rel=0.004)
+    for exchange in told["exchanges"]:
+        latency = exchange["latencies"]["total"]
+        shown = "  ".join(
+            [f"{exchange['count']:,}"]
+            + [duration(latency[one]) for one in ("mean", "p50", "p95", "p99", "p999", "max")]
+        )
+        assert row(re.escape(exchange["name"]), text) == shown
+    seconds = told["measured_s"]
+    assert told["transactions"]["all"]["ok_rate"] == pytest.approx(
+        told["transactions"]["all"]["ok"] / seconds
+    )
+    intervals = told["intervals"]
+    of_warm_up = told["warm_up"]["ok"]
+    assert sum(one["ok"] for one in intervals) == told["transactions"]["all"]["ok"] + of_warm_up
+
+
+def test_hgrm_ends_with_the_maximum(run: Path) -> None:
+    lines = ok(run, "--format", "hgrm", "--latency", "kur.service").splitlines()
+    latency = document(run)["transactions"]["kur"]["latencies"]["service"]
+    assert float(lines[-4].split()[0]) == pytest.approx(latency["max"] * 1e3, abs=1e-3)
+    assert int(lines[-4].split()[2]) == latency["count"]
+
+
+def test_live_figures_are_those_of_the_file(run: Path) -> None:
+    figures = Figures()
+    figures.begin(RUN.warm_up)
+    figures.feed(trouble())
+    live = Report.of([RUN], figures, [Threshold.parse(text) for text in RUN.thresholds])
+    told = document(run)
+    assert told["transactions"]["all"]["ok"] == live.total.ok
+    for metric, summary in live.total.latencies.items():
+        assert told["transactions"]["all"]["latencies"][metric]["p99"] == round(summary.p99 or 0, 9)
+
+
+def test_runs_merge(tmp_path: Path) -> None:
+    records = trouble()
+    halves: list[list[Record]] = [[], []]
+    for number, record in enumerate(records):
+        # what ends a run ends both
+        if isinstance(record, TransactionRecord):
+            halves[number % 2].append(record)
+        else:
+            halves[0].append(record)
+    halves[1].append(records[-1])
+    runs = [write(tmp_path / str(number), half) for number, half in enumerate(halves)]
+    whole = document(write(tmp_path / "whole", records))
+    both = document(*runs)
+    assert len(both["runs"]) == 2
+    for part in ("transactions", "exchanges", "intervals", "measured_s", "thresholds"):
+        assert both[part] == whole[part]
+
+
+def test_runs_one_after_the_other_have_their_own_places_in_time(tmp_path: Path) -> None:
+    first = write(tmp_path / "first", trouble())
+    second = write(tmp_path / "second", trouble(), later=100.0)
+    both, one = document(second, first), document(first)
+    assert both["measured_s"] == 2 * one["measured_s"]
+    assert both["transactions"]["all"]["ok_rate"] == one["transactions"]["all"]["ok_rate"]
+    assert both["elapsed_s"] == 100 + one["elapsed_s"]
+
+
+def test_a_report_can_go_to_a_file(run: Path, tmp_path: Path) -> None:
+    for kind in ("text", "md", "json", "junit", "csv", "jsonl", "hgrm"):
+        out = tmp_path / f"report.{kind}"
+        assert ok(run, "--format", kind, "-o", out) == ""
+        assert out.read_text() == ok(run, "--format", kind)
+        assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [str(tmp_path)])
+    assert isinstance(done.exception, InputError)
+    assert "records.jsonl.gz" in str(done.exception)
+
+
+def test_what_is_no_latency_is_told(run: Path) -> None:
+    done = CliRunner().invoke(app, [str(run), "--format", "hgrm", "--latency", "ok"])
+    assert isinstance(done.exception, InputError)

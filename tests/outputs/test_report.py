@@ -1,0 +1,75 @@
+import json
+from xml.etree import ElementTree as ET
+
+from bulkcmp.model import OutcomeClass
+from bulkcmp.outputs.report import SCHEMA, report_json, report_junit
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import End, Ending, Record
+from bulkcmp.stats.report import Report
+from bulkcmp.stats.threshold import Threshold
+from tests.stats.records import RUN, transaction, trouble
+
+
+def report_of(records: list[Record]) -> Report:
+    figures = Figures()
+    figures.begin(RUN.warm_up)
+    figures.feed(records)
+    return Report.of([RUN], figures, [Threshold.parse(text) for text in RUN.thresholds])
+
+
+def test_json_has_all_figures() -> None:
+    report = report_of(trouble())
+    found = json.loads(report_json(report))
+    assert found["schema"] == SCHEMA
+    assert found["runs"][0]["began_at"] == "2026-11-27T12:00:00.000Z"
+    assert found["exit_code"] == 3
+    total = found["transactions"]["all"]
+    assert total["ok"] + total["failed"] == total["finished"] == report.total.finished
+    assert total["latencies"]["response"]["count"] == total["ok"]
+    assert total["outcomes"][0] == {"outcome": "issued", "reason": "", "count": total["ok"]}
+    assert total["fail_info"]["badPOP"] == total["failures"][0]["count"]
+    assert {one["name"] for one in found["exchanges"]} >= {
+        "ir/ip", "kur/kup", "pollReq/pollRep", "certConf/pkiconf", "ir: no answer in time",
+    }  # fmt: skip
+    assert found["thresholds"][1] == {
+        "threshold": "rate(ok) > 1000",
+        "held": False,
+        "value": round(report.total.ok_rate or 0, 9),
+        "limit": 1000.0,
+        "unit": "/s",
+    }
+    assert len(found["intervals"]) == len(report.intervals)
+    assert found["generator"][0]["process"] == "worker 1"
+
+
+def test_junit_fails_where_something_did() -> None:
+    suite = ET.fromstring(report_junit(report_of(trouble())))
+    failed = {
+        case.get("name"): case.find("failure").get("message")  # type: ignore[union-attr]  # found
+        for case in suite.iter("testcase")
+        if case.find("failure") is not None
+    }
+    assert set(failed) == {"rate(ok) > 1000", "ir", "kur", "the plan was kept"}
+    assert failed["the plan was kept"] == "lifecycles dropped: 6; transactions abandoned: 1"
+    assert suite.get("tests") == str(len(list(suite.iter("testcase")))) == "7"
+    assert suite.get("failures") == "4"
+
+
+def test_junit_of_a_good_run_has_no_failure() -> None:
+    figures = Figures()
+    figures.begin(0)
+    figures.feed([transaction(0, 0, 1), End(2)])
+    suite = ET.fromstring(report_junit(Report.of([RUN], figures, [])))
+    assert suite.get("failures") == "0"
+    assert list(suite.iter("failure")) == []
+
+
+def test_junit_is_xml_whatever_the_server_says() -> None:
+    hostile = Ending(OutcomeClass.REJECTED, "\x00\x1b]]>&<\ud800", detail="\x00")
+    suite = ET.fromstring(report_junit(report_of([transaction(9, 9, 9.5, hostile)])))
+    assert r"\x00\x1b]]>&<" in "".join(str(one.get("message")) for one in suite.iter("failure"))
+
+
+def test_a_run_that_was_killed_fails() -> None:
+    text = report_junit(report_of([transaction(9, 9, 9.5)]))
+    assert "the records stop before the run's end" in text
