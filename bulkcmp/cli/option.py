@@ -258,10 +258,20 @@ RaCert = Annotated[
     ),
 ]
 RaKey = Annotated[
-    list[str] | None, _option(_RA, "Its private key; one for each --ra-cert.", metavar="FILE")
+    list[str] | None,
+    _option(
+        _RA,
+        "Its private key, one for each --ra-cert: a file, or a PKCS#11 URI as in --key.",
+        metavar="FILE|URI",
+    ),
 ]
 RaKeypass = Annotated[
-    str | None, _option(_RA, f"Passphrase of the --ra-key files: {_SOURCE}.", metavar="SOURCE")
+    str | None,
+    _option(
+        _RA,
+        f"Passphrase of the --ra-key files, or PIN of their token: {_SOURCE}.",
+        metavar="SOURCE",
+    ),
 ]
 Batch = Annotated[
     int | None,

@@ -280,6 +280,9 @@ LOSSES: Final[dict[Loss, Explanation]] = {
         "check --tls-trusted, the name in --server, and that --tls-cert is what the server wants",
     ),
     Loss.NOT_SENT: Explanation("the connection ended before the whole request was handed over"),
+    Loss.NO_LAYER: Explanation(
+        "the RA's key on a token did not sign the nested message", "check the token of --ra-key"
+    ),
     Loss.REUSED: Explanation(
         "a kept connection ended without one byte of an answer",
         "a server that closes kept connections in silence: --retry-reused sends once more",

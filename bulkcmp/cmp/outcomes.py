@@ -16,7 +16,9 @@ _CREDENTIAL_TEXTS: Final = (
     "user with invalid password",
 )
 
-_NEVER_PROCESSED: Final = frozenset({Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY})
+_NEVER_PROCESSED: Final = frozenset(
+    {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY}
+)
 """Losses after which the server has certainly not acted on the request."""
 
 _LOSS_CLASSES: Final = {

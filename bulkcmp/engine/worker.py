@@ -51,6 +51,7 @@ from bulkcmp.engine.frame import (
 )
 from bulkcmp.engine.nesting import NestingClient
 from bulkcmp.errors import BulkcmpError, LocalCmpError
+from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
@@ -179,9 +180,10 @@ class Worker:
     def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
         setup = self._setup
         assert self._trust is not None, "nested messages go with anchors that are given"
+        on_token = any(isinstance(layer, TokenCredential) for layer in setup.layers)
         return NestingClient(
             client,
-            setup.layers,
+            [self._opened(layer) for layer in setup.layers],
             setup.profile,
             self._trust,
             self._clock,
@@ -190,7 +192,13 @@ class Worker:
             # more are never in flight
             size=min(setup.batch, setup.concurrency),
             wait=setup.batch_wait,
+            aside=self._token_thread if on_token else None,
         )
+
+    def _opened(self, layer: Credential | TokenCredential) -> Credential:
+        if not isinstance(layer, TokenCredential):
+            return layer
+        return SignatureCredential(self._on_token(layer.key, layer.chain[0]), layer.chain)
 
     async def _work_off(self, concurrency: int, frames: Sequence[Frame]) -> None:
         async with anyio.create_task_group() as group:

@@ -11,6 +11,7 @@ LOST = {
     Loss.CONNECT: OutcomeClass.NOT_SENT,
     Loss.TLS: OutcomeClass.NOT_SENT,
     Loss.NOT_SENT: OutcomeClass.NOT_SENT,
+    Loss.NO_LAYER: OutcomeClass.NOT_SENT,
     Loss.BUSY: OutcomeClass.NOT_SENT,
     Loss.REUSED: OutcomeClass.UNKNOWN,
     Loss.CUT: OutcomeClass.UNKNOWN,
