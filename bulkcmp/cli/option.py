@@ -447,6 +447,27 @@ Serial = Annotated[
 Revreason = Annotated[
     str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
 ]
+Infotype = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "What a genm asks for: caCerts, rootCaCert, certReqTemplate, crlStatusList, currentCRL,"
+        " signKeyPairTypes ... or an OID, perhaps with =VALUE; several with commas.",
+        metavar="NAME",
+    ),
+]
+Oldwithold = Annotated[
+    str | None,
+    _option(_ROWS, "Root certificate whose update rootCaCert asks for.", metavar="FILE"),
+]
+Crlcert = Annotated[
+    str | None,
+    _option(_ROWS, "Certificate whose CRL crlStatusList asks for.", metavar="FILE"),
+]
+Oldcrl = Annotated[
+    str | None,
+    _option(_ROWS, "CRL than which crlStatusList wants a newer one.", metavar="FILE"),
+]
 
 Regtoken = Annotated[
     str | None, _option(_ROWS, f"regToken control (RFC 4211, 6.1): {_SOURCE}.", metavar="SOURCE")

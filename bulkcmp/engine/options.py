@@ -63,7 +63,9 @@ _PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
-_ROW_PATHS: Final = ("csr", "cert", "oldcert", "extensions_from")
+_ROW_PATHS: Final = (
+    "csr", "cert", "oldcert", "extensions_from", "oldwithold", "crlcert", "oldcrl",
+)  # fmt: skip
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 
@@ -132,6 +134,10 @@ class Options:
     oldcert: str | None = None
     serial: str | None = None
     revreason: str | None = None
+    infotype: str | None = None
+    oldwithold: str | None = None
+    crlcert: str | None = None
+    oldcrl: str | None = None
     regtoken: str | None = field(default=None, repr=False)
     authenticator: str | None = field(default=None, repr=False)
     reginfo: str | None = None
@@ -324,6 +330,10 @@ class Options:
             oldcert=self.oldcert,
             serial=self.serial,
             revreason=self.revreason,
+            infotype=self.infotype,
+            oldwithold=self.oldwithold,
+            crlcert=self.crlcert,
+            oldcrl=self.oldcrl,
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
@@ -756,7 +766,7 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     """Whether keys may have to be stored, as far as it can be told without reading the rows."""
     if options.keys is not None or options.newkey is not None or "newkey" in population.columns:
         return True
-    if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
+    if "cmd" not in population.columns and options.cmd in ("p10cr", "rr", "genm"):
         return False
     return "csr" not in population.columns and options.csr is None
 

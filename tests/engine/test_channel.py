@@ -34,6 +34,7 @@ from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resum
 from bulkcmp.model import (
     BadRow,
     EndEntity,
+    Itav,
     KeySpec,
     Operation,
     Outcome,
@@ -60,7 +61,7 @@ CHECKPOINT = Checkpoint(
     b"c",
     b"p",
     9.5,
-    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), OUTCOME, True, OUTCOME),),
+    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), (Itav("1.2"),), OUTCOME, True, OUTCOME),),
     True,
 )
 ENTITY = EndEntity(
