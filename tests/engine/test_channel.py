@@ -26,6 +26,7 @@ from bulkcmp.engine.frame import (
     Task,
     TlsFiles,
     Unreachable,
+    Unsaved,
 )
 from bulkcmp.errors import InputError, Loss
 from bulkcmp.io import loop
@@ -117,6 +118,7 @@ FRAMES: list[Frame] = [
     Done(7, (ENDED,)),
     Returned(7),
     Unreachable(7, Loss.TLS, "handshake"),
+    Unsaved("disk full"),
     Failed("no", "hint", 2),
     Drain(),
 ]

@@ -201,7 +201,7 @@ def test_each_loss_of_a_request_has_its_outcome(scene: "Scene", lose: "Lose", lo
     scene.peer.before = reached
     scene.play([scene.row(7)])
     result = scene.results()[7]
-    repeated = loss in (Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY)
+    repeated = loss in (Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY)
     expected = {
         Loss.HTTP_STATUS: OutcomeClass.HTTP_ERROR,
         Loss.NOT_CMP: OutcomeClass.NOT_CMP,
