@@ -97,6 +97,8 @@ class Loss(StrEnum):
     TLS = "TLS failed"
     NOT_SENT = "connection ended before the request was sent"
     REUSED = "reused connection ended without one byte of an answer"
+    NO_LAYER = "no RA's layer around the message"
+    """The RA's key, on a token, did not sign."""
     CUT = "connection lost"
     TIMEOUT = "no answer in time"
     BUSY = "server busy"

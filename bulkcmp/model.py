@@ -51,6 +51,12 @@ class Operation(StrEnum):
     KUR = "kur"
     P10CR = "p10cr"
     RR = "rr"
+    GENM = "genm"
+
+    @property
+    def certifies(self) -> bool:
+        """Whether it asks for a certificate."""
+        return self not in (Operation.RR, Operation.GENM)
 
 
 class RevocationReason(Enum):
@@ -209,8 +215,10 @@ class OutcomeClass(StrEnum):
     ISSUED_FLAWED = "issued, breaks a lint rule"
     """Confirmed and stored; --lint-fail makes a failure of what --lint found."""
     REVOKED = "revoked"
+    ANSWERED = "answered"
+    """A genm got what it asked for, or that there is none."""
     REJECTED = "rejected"
-    """The CA said no: PKIStatus rejection, or an error message."""
+    """The CA said no: PKIStatus rejection, an error message, or unsupportedOIDs."""
     REJECTED_UNAUTHENTICATED = "rejected, unauthenticated"
     """A no that nobody proved to come from the CA."""
     CREDENTIALS_REFUSED = "credentials refused"
@@ -219,6 +227,8 @@ class OutcomeClass(StrEnum):
     """A response that fails a check before any certificate was taken from it."""
     UNKNOWN = "unknown outcome"
     """The request left and no usable answer came: the CA may have issued."""
+    UNANSWERED = "unanswered"
+    """A genm left and no usable answer came: nothing can have been issued by it."""
     STILL_WAITING = "still waiting"
     """The CA said `waiting` and the time limit passed; `resume` polls on."""
     NOT_SENT = "not sent"
@@ -243,7 +253,14 @@ class OutcomeClass(StrEnum):
         return self.value.startswith("issued")
 
 
-_DONE = frozenset({OutcomeClass.ISSUED, OutcomeClass.ISSUED_SUBJECT_CHANGED, OutcomeClass.REVOKED})
+_DONE = frozenset(
+    {
+        OutcomeClass.ISSUED,
+        OutcomeClass.ISSUED_SUBJECT_CHANGED,
+        OutcomeClass.REVOKED,
+        OutcomeClass.ANSWERED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +301,19 @@ class RequestedExtension:
 
 
 @dataclass(frozen=True, slots=True)
+class Itav:
+    """An InfoTypeAndValue of a general message (RFC 9810, 5.3.19).
+
+    Attributes:
+        oid: its infoType, dotted.
+        value: DER of its infoValue, or None.
+    """
+
+    oid: str
+    value: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EndEntity:
     """One row of a population, read, checked and completed from the command line's defaults.
 
@@ -312,6 +342,7 @@ class EndEntity:
         old_cert: DER of the certificate to update or revoke.
         serial: of the certificate to revoke, which `issuer` issued, where `old_cert` is None.
         revocation_reason: for rr.
+        infos: what a genm asks for, no two of one infoType.
         reg_token: regToken (RFC 4211, 6.1), UTF-8: one-time, made known to us by the CA.
         authenticator: authenticator (RFC 4211, 6.2), UTF-8: known to us and the CA for good.
         reg_info: the text of utf8Pairs (RFC 4211, 7.1).
@@ -340,6 +371,7 @@ class EndEntity:
     old_cert: bytes | None = None
     serial: int | None = None
     revocation_reason: RevocationReason | None = None
+    infos: tuple[Itav, ...] = ()
     reg_token: Secret | None = None
     authenticator: Secret | None = None
     reg_info: str | None = None
@@ -379,8 +411,8 @@ class Sample:
 class Timings:
     """How long a transaction took, seconds; a step that did not happen is None.
 
-    `request` is ir/cr/kur/p10cr/rr to its first answer, `polling` from the first `waiting` to the
-    final answer, `confirm` certConf to pkiconf.
+    `request` is ir/cr/kur/p10cr/rr/genm to its first answer, `polling` from the first `waiting` to
+    the final answer, `confirm` certConf to pkiconf.
     """
 
     service: float | None = None
@@ -397,6 +429,7 @@ class RowResult:
         transaction_id: hex, of the row's last transaction.
         certificate: DER of the issued certificate; chain: DER of its issuers, nearest first,
             trust anchor last.
+        infos: what a genm was told and passed its checks.
         has_key: the run holds the row's private key.
         requested_subject, subject: RFC 4514 texts of the asked and the issued name.
         attempts: transactions started for the row; sends: requests sent over all of them,
@@ -412,6 +445,7 @@ class RowResult:
     transaction_id: str = ""
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
+    infos: tuple[Itav, ...] = ()
     serial: int | None = None
     requested_subject: str = ""
     subject: str = ""

@@ -258,10 +258,20 @@ RaCert = Annotated[
     ),
 ]
 RaKey = Annotated[
-    list[str] | None, _option(_RA, "Its private key; one for each --ra-cert.", metavar="FILE")
+    list[str] | None,
+    _option(
+        _RA,
+        "Its private key, one for each --ra-cert: a file, or a PKCS#11 URI as in --key.",
+        metavar="FILE|URI",
+    ),
 ]
 RaKeypass = Annotated[
-    str | None, _option(_RA, f"Passphrase of the --ra-key files: {_SOURCE}.", metavar="SOURCE")
+    str | None,
+    _option(
+        _RA,
+        f"Passphrase of the --ra-key files, or PIN of their token: {_SOURCE}.",
+        metavar="SOURCE",
+    ),
 ]
 Batch = Annotated[
     int | None,
@@ -436,6 +446,27 @@ Serial = Annotated[
 ]
 Revreason = Annotated[
     str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
+]
+Infotype = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "What a genm asks for: caCerts, rootCaCert, certReqTemplate, crlStatusList, currentCRL,"
+        " signKeyPairTypes ... or an OID, perhaps with =VALUE; several with commas.",
+        metavar="NAME",
+    ),
+]
+Oldwithold = Annotated[
+    str | None,
+    _option(_ROWS, "Root certificate whose update rootCaCert asks for.", metavar="FILE"),
+]
+Crlcert = Annotated[
+    str | None,
+    _option(_ROWS, "Certificate whose CRL crlStatusList asks for.", metavar="FILE"),
+]
+Oldcrl = Annotated[
+    str | None,
+    _option(_ROWS, "CRL than which crlStatusList wants a newer one.", metavar="FILE"),
 ]
 
 Regtoken = Annotated[

@@ -62,8 +62,25 @@ def probe(
             " Needs --key-pass or --plain-keys."
         ),
     ] = None,
-    cacertsout: Annotated[Path | None, _file("Keep the caPubs that came with it.")] = None,
+    cacertsout: Annotated[
+        Path | None,
+        _file("Keep the caPubs that came with it, or the caCerts that a genm asked for."),
+    ] = None,
     extracertsout: Annotated[Path | None, _file("Keep the extraCerts that came with it.")] = None,
+    newwithnew: Annotated[
+        Path | None, _file("Keep the new root that a genm for rootCaCert brings.")
+    ] = None,
+    newwithold: Annotated[Path | None, _file("Keep it as the old root has signed it.")] = None,
+    oldwithnew: Annotated[
+        Path | None, _file("Keep the old root as the new one has signed it.")
+    ] = None,
+    crlout: Annotated[
+        Path | None, _file("Keep the CRL that a genm for crlStatusList or currentCRL brings.")
+    ] = None,
+    template: Annotated[
+        Path | None, _file("Keep the certTemplate (DER) that a genm for certReqTemplate brings.")
+    ] = None,
+    keyspec: Annotated[Path | None, _file("Keep its keySpec (DER).")] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -94,7 +111,21 @@ def probe(
             hint="give --key-pass SOURCE to encrypt it, or --plain-keys",
         )
     messages = None if options.save_messages is None else Path(options.save_messages)
-    outputs = Outputs(certout, chainout, newkeyout, cacertsout, extracertsout, messages, passphrase)
+    outputs = Outputs(
+        certout=certout,
+        chainout=chainout,
+        newkeyout=newkeyout,
+        cacertsout=cacertsout,
+        extracertsout=extracertsout,
+        newwithnew=newwithnew,
+        newwithold=newwithold,
+        oldwithnew=oldwithnew,
+        crlout=crlout,
+        template=template,
+        keyspec=keyspec,
+        save_messages=messages,
+        passphrase=passphrase,
+    )
     setup, row = options.single(population, row_id, os.environ)
     outputs.check(row)
     try:

@@ -21,6 +21,7 @@ def resume(
     regtoken: option.Regtoken = None,
     authenticator: option.Authenticator = None,
     ra_secret: option.RaSecret = None,
+    ra_key: option.RaKey = None,
     ra_keypass: option.RaKeypass = None,
     key_pass: option.KeyPass = None,
     keys_pass: option.KeysPass = None,

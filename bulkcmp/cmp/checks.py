@@ -52,6 +52,13 @@ class Reason(StrEnum):
     SUBJECT = "another subject"
     EXPIRED = "certificate expired"
     CHAIN = "certificate does not chain to a trust anchor"
+    INFO_MISSING = "no answer of this infoType"
+    INFO_UNSUPPORTED = "infoType not supported"
+    INFO_MALFORMED = "malformed infoValue"
+    INFO_CERTIFICATE = "unusable CA certificate"
+    ROOT_UPDATE = "root CA update not proven"
+    CRL = "CRL not proven"
+    CRL_OUT_OF_DATE = "CRL out of date"
 
 
 class CheckError(RemoteCmpError):
@@ -128,7 +135,7 @@ def header(
         )
     if witness is not None:
         witness(passed(Reason.RECIP_NONCE, _hex(message.header.recipNonce)))
-    if expect_sender is not None and not _same_name(message.sender, expect_sender):
+    if expect_sender is not None and not same_name(message.sender, expect_sender):
         raise CheckError(
             Reason.SENDER,
             f"the response's sender is {_name(message.sender)}, expected is {_name(expect_sender)}",
@@ -254,7 +261,7 @@ def _candidates(message: PKIMessage, trust: Trust) -> list[bytes]:
         return [trust.srvcert]
     pools = (message.extra_certs, trust.signers.untrusted, trust.signers.anchors)
     known = [der for pool in pools for der in pool]
-    named = [der for der in known if _same_name(_subject(der), message.sender)]
+    named = [der for der in known if same_name(_subject(der), message.sender)]
     # a certificate of another name is tried too: then it is the sender that is wrong, not the
     # signature
     return list(dict.fromkeys([*named, *message.extra_certs[:1]]))
@@ -300,7 +307,7 @@ def _check_signer(
                 "a keyUsage without digitalSignature (--ignore-keyusage)",
             )
         )
-    if not _same_name(_subject(der), message.sender):
+    if not same_name(_subject(der), message.sender):
         raise CheckError(
             Reason.SENDER,
             f"the response's sender is {_name(message.sender)}, but {_name(_subject(der))}"
@@ -367,7 +374,7 @@ def issued(
         raise CheckError(Reason.PUBLIC_KEY, "the certificate is for a public key that is not ours")
     if witness is not None and public_key is not None:
         witness(passed(Reason.PUBLIC_KEY, "the one that was asked for"))
-    changed = subject is not None and not _same_name(got.public_bytes(), subject)
+    changed = subject is not None and not same_name(got.public_bytes(), subject)
     if changed and subject_check is SubjectCheck.EXACT:
         raise CheckError(
             Reason.SUBJECT,
@@ -406,7 +413,7 @@ def _subject(der: bytes) -> bytes | None:
         return None
 
 
-def _same_name(one: bytes | None, other: bytes | None) -> bool:
+def same_name(one: bytes | None, other: bytes | None) -> bool:
     """Whether two DER Names are equal: same RDNs, same values, whatever their string types."""
     if one == other:
         return one is not None

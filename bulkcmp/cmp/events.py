@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bulkcmp.cmp.protection import Derivation
 from bulkcmp.errors import Loss
-from bulkcmp.model import Outcome, Timings
+from bulkcmp.model import Itav, Outcome, Timings
 
 # --- events -----------------------------------------------------------------------------------
 
@@ -120,6 +120,7 @@ class Part:
         number: of the row.
         check_at: Unix time of the next poll.
         certificate: DER of the issued certificate; chain: its issuers.
+        infos: what a genm was told, and passed its checks.
         granted: the outcome if the confirmation succeeds.
         confirm: a certConf is due.
         outcome: set where the row is over while others of the transaction go on.
@@ -131,6 +132,7 @@ class Part:
     check_at: float = 0.0
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
+    infos: tuple[Itav, ...] = ()
     granted: Outcome | None = None
     confirm: bool = False
     outcome: Outcome | None = None

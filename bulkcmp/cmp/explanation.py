@@ -12,7 +12,7 @@ from bulkcmp.cmp import outcomes
 from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.messages import FAIL_INFO, PKIStatus, PKIStatusInfo, fail_info
 from bulkcmp.errors import Loss
-from bulkcmp.model import Outcome, OutcomeClass
+from bulkcmp.model import Operation, Outcome, OutcomeClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
         " requested_subject and subject have both names"
     ),
     OutcomeClass.REVOKED: ClassExplanation("rr: the CA revoked the certificate"),
+    OutcomeClass.ANSWERED: ClassExplanation(
+        "genm: the CA told what it was asked for, or that there is none; it passed every check and"
+        " is stored"
+    ),
     OutcomeClass.ISSUED_UNPROVEN: ClassExplanation(
         "the certificate is stored and a pkiconf came, but its protection is missing or wrong, or"
         " it fails another check",
@@ -68,7 +72,8 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
         "kept; mend the CA's certificate profile, or the row, and issue anew",
     ),
     OutcomeClass.REJECTED: ClassExplanation(
-        "the CA said no, by PKIStatus rejection or by an error message",
+        "the CA said no, by PKIStatus rejection, by an error message, or to a genm by"
+        " unsupportedOIDs",
         "the CA said no: see fail_info and status_text, mend row or CA",
         _ANEW,
     ),
@@ -93,6 +98,11 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
         "the request left, and no usable answer came; the CA may have issued",
         "the CA may have issued: look there, or resume --retry-unknown",
         "polls on for what was being polled for; with --retry-unknown all others begin anew",
+    ),
+    OutcomeClass.UNANSWERED: ClassExplanation(
+        "genm: the question left, and no usable answer came; nothing can have been issued",
+        "no usable answer came: resume asks again",
+        "asks anew",
     ),
     OutcomeClass.STILL_WAITING: ClassExplanation(
         "the CA said waiting, and the time limit passed or the run was stopped",
@@ -226,6 +236,33 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         "the certificate has no valid path to a trust anchor",
         "is --trusted (or --out-trusted) the root of this CA, and --untrusted its sub-CA?",
     ),
+    Reason.INFO_MISSING: Explanation(
+        "the genp has no InfoTypeAndValue of the type that answers what was asked for",
+        "OpenSSL's mock server repeats the question: it knows no answers",
+    ),
+    Reason.INFO_UNSUPPORTED: Explanation(
+        "the CA names the infoType among its unsupportedOIDs", "ask for something else"
+    ),
+    Reason.INFO_MALFORMED: Explanation(
+        "the infoValue is not of its infoType",
+        "look at it with bulkcmp probe, which shows the whole answer",
+    ),
+    Reason.INFO_CERTIFICATE: Explanation(
+        "a certificate among the answers is no CA's, has expired, or has no path to a trust anchor"
+    ),
+    Reason.ROOT_UPDATE: Explanation(
+        "the new root certificate is not signed by itself, or the old root does not stand behind it"
+        " by newWithOld",
+        "is --oldwithold (or --trusted) the root that is to be replaced? Take no new root unproven",
+    ),
+    Reason.CRL: Explanation(
+        "the CRL is not signed by an issuer that is trusted, or is another CA's",
+        "give the certificate of the CRL's issuer with --untrusted",
+    ),
+    Reason.CRL_OUT_OF_DATE: Explanation(
+        "nextUpdate of the CRL has passed, or it is not newer than the one that we have",
+        "compare the clocks; does the CA make its CRLs anew?",
+    ),
 }
 
 TITLES: Final[dict[Reason, str]] = {
@@ -257,6 +294,13 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.SUBJECT: "subject",
     Reason.EXPIRED: "validity",
     Reason.CHAIN: "chain",
+    Reason.INFO_MISSING: "infoType of the answer",
+    Reason.INFO_UNSUPPORTED: "infoType supported",
+    Reason.INFO_MALFORMED: "infoValue",
+    Reason.INFO_CERTIFICATE: "CA certificate",
+    Reason.ROOT_UPDATE: "root CA update",
+    Reason.CRL: "CRL",
+    Reason.CRL_OUT_OF_DATE: "CRL up to date",
 }
 """What a check is called where it may have passed."""
 
@@ -269,7 +313,20 @@ OF_CERTIFICATE: Final = frozenset(
         Reason.CHAIN,
     }
 )
-"""Checks of an issued certificate; all others are of messages."""
+"""Checks of an issued certificate."""
+
+OF_INFORMATION: Final = frozenset(
+    {
+        Reason.INFO_MISSING,
+        Reason.INFO_UNSUPPORTED,
+        Reason.INFO_MALFORMED,
+        Reason.INFO_CERTIFICATE,
+        Reason.ROOT_UPDATE,
+        Reason.CRL,
+        Reason.CRL_OUT_OF_DATE,
+    }
+)
+"""Checks of what a genm is told; all others are of messages."""
 
 LOSSES: Final[dict[Loss, Explanation]] = {
     Loss.CONNECT: Explanation(
@@ -280,6 +337,9 @@ LOSSES: Final[dict[Loss, Explanation]] = {
         "check --tls-trusted, the name in --server, and that --tls-cert is what the server wants",
     ),
     Loss.NOT_SENT: Explanation("the connection ended before the whole request was handed over"),
+    Loss.NO_LAYER: Explanation(
+        "the RA's key on a token did not sign the nested message", "check the token of --ra-key"
+    ),
     Loss.REUSED: Explanation(
         "a kept connection ended without one byte of an answer",
         "a server that closes kept connections in silence: --retry-reused sends once more",
@@ -509,7 +569,7 @@ def _of_reason(reason: str) -> Iterator[Explanation]:
 
 def classes_of_loss(loss: Loss) -> tuple[OutcomeClass, OutcomeClass, OutcomeClass]:
     """What a loss makes of a request, of a pollReq and of a certConf, when it is not repeated."""
-    request = outcomes.lost(loss, "", "").outcome
+    request = outcomes.lost(Operation.IR, loss, "", "").outcome
     poll = OutcomeClass.UNKNOWN if outcomes.was_processed(loss) else OutcomeClass.STILL_WAITING
     return request, poll, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
 
@@ -518,6 +578,10 @@ def classes_of_check(reason: Reason) -> tuple[OutcomeClass, ...]:
     """What a failed check makes of a row: by the answer to a request, and that to a certConf."""
     if reason in OF_CERTIFICATE:
         return (OutcomeClass.ISSUED_REFUSED,)
+    if reason is Reason.INFO_UNSUPPORTED:
+        return (OutcomeClass.REJECTED,)
+    if reason in OF_INFORMATION:
+        return (OutcomeClass.BAD_RESPONSE,)
     return OutcomeClass.BAD_RESPONSE, OutcomeClass.ISSUED_UNPROVEN
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from bulkcmp.cmp.messages import PKIStatus, PKIStatusInfo, fail_info_names
 from bulkcmp.errors import Loss
-from bulkcmp.model import Outcome, OutcomeClass
+from bulkcmp.model import Operation, Outcome, OutcomeClass
 
 UNAUTHENTICATED: Final = "(unauthenticated) "
 
@@ -16,7 +16,9 @@ _CREDENTIAL_TEXTS: Final = (
     "user with invalid password",
 )
 
-_NEVER_PROCESSED: Final = frozenset({Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY})
+_NEVER_PROCESSED: Final = frozenset(
+    {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY}
+)
 """Losses after which the server has certainly not acted on the request."""
 
 _LOSS_CLASSES: Final = {
@@ -30,11 +32,17 @@ def was_processed(loss: Loss) -> bool:
     return loss not in _NEVER_PROCESSED
 
 
-def lost(loss: Loss, reason: str, detail: str) -> Outcome:
+def unknown(operation: Operation) -> OutcomeClass:
+    """What becomes of a request that left, and whose answer is not known."""
+    # a question changes nothing at the CA
+    return OutcomeClass.UNANSWERED if operation is Operation.GENM else OutcomeClass.UNKNOWN
+
+
+def lost(operation: Operation, loss: Loss, reason: str, detail: str) -> Outcome:
     """The outcome of a first request that got no CMP answer."""
     if not was_processed(loss):
         return Outcome(OutcomeClass.NOT_SENT, reason, detail)
-    return Outcome(_LOSS_CLASSES.get(loss, OutcomeClass.UNKNOWN), reason, detail)
+    return Outcome(_LOSS_CLASSES.get(loss) or unknown(operation), reason, detail)
 
 
 def refused(status: PKIStatusInfo, *, authenticated: bool, details: list[str]) -> Outcome:

@@ -1,4 +1,5 @@
-"""The requests of end entities: bodies of ir, cr, kur, p10cr and rr, and the message around them.
+"""The requests of end entities: bodies of ir, cr, kur, p10cr, rr and genm, and the message around
+them.
 
 A request is built from end entities and their credential; header and protection are made anew for
 each message of the transaction, the body once.
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
-from bulkcmp.cmp import algorithms, popo, protection
+from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.messages import (
@@ -50,6 +51,7 @@ BODY_TYPES: Final = {
     Operation.KUR: (BodyType.KUR, BodyType.KUP),
     Operation.P10CR: (BodyType.P10CR, BodyType.CP),
     Operation.RR: (BodyType.RR, BodyType.RP),
+    Operation.GENM: (BodyType.GENM, BodyType.GENP),
 }
 """The request's and the response's body of each operation (RFC 9810, 5.3)."""
 
@@ -248,7 +250,7 @@ class Applicant(NamedTuple):
 
     Attributes:
         entity: its row.
-        key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm.
         repeats: the same was asked for before, and the CA may have done it.
     """
 
@@ -266,7 +268,7 @@ class Asked:
 
     Attributes:
         cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
-        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr.
+        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr and genm.
         subject: DER of the Name that was asked for; None where the CA is to choose.
         decrypting_key: opens the certificate, which comes encrypted; None where it does not.
     """
@@ -303,7 +305,7 @@ def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Requ
     """The request that end entities' rows ask for, all in one message.
 
     Args:
-        applicants: one or more, all with the same operation; a p10cr has one.
+        applicants: one or more, all with the same operation; a p10cr or genm has one.
         now: Unix time, seconds; the requested validity begins there.
 
     Raises:
@@ -320,6 +322,11 @@ def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Requ
         body = wrap(0x30, *map(_rev_details, entities))
         asked_ids = tuple(Asked((place,)) for place in range(len(entities)))
         return Request(operation, body, general_info, asked_ids)
+    if operation is Operation.GENM:
+        (entity,) = entities
+        # not a request for a certificate: the certReqId stands in no message
+        asked_infos = (Asked((CERT_REQ_ID_WHOLE,)),)
+        return Request(operation, general.encode_infos(entity.infos), general_info, asked_infos)
     parts = [
         _cert_req_msg(applicant, cert_req_id, profile, now)
         for cert_req_id, applicant in enumerate(applicants, CERT_REQ_ID)
@@ -406,7 +413,7 @@ def _old_certificate(entity: EndEntity) -> x509.Certificate:
 
 def _general_info(entities: Sequence[EndEntity], profile: Profile) -> bytes:
     infos = []
-    if profile.implicit_confirm and entities[0].cmd is not Operation.RR:
+    if profile.implicit_confirm and entities[0].cmd.certifies:
         infos.append(_IMPLICIT_CONFIRM)
     # one for each CertReqMsg, in their order (RFC 9810, 5.1.1.4)
     profiles = [entity.profile for entity in entities if entity.profile is not None]

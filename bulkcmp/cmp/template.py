@@ -6,7 +6,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import TLV, ObjectIdentifier, content, encode, explicit, tag, wrap
 from bulkcmp.cmp.messages import (
     CONTROL_AUTHENTICATOR,
     CONTROL_OLD_CERT_ID,
@@ -21,6 +21,8 @@ from bulkcmp.model import EndEntity, RequestedExtension
 _SUBJECT_ALT_NAME: Final = ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string
 _TRUE: Final = b"\x01\x01\xff"
 _UTF8_STRING: Final = 0x0C
+_UTC_TIME: Final = 0x17
+_GENERALIZED_TIME: Final = 0x18
 
 
 def cert_template(entity: EndEntity, subject: bytes | None, public_key: bytes, now: float) -> bytes:
@@ -90,19 +92,36 @@ def _validity(entity: EndEntity, now: float) -> bytes:
         except OverflowError as error:
             raise LocalCmpError(f"{entity.days} days from {begin:%Y-%m-%d} is no date") from error
     times = [
-        explicit(number, _time(instant))
+        explicit(number, time(instant))
         for number, instant in enumerate((begin, end))
         if instant is not None
     ]
     return wrap(0xA4, *times) if times else b""
 
 
-def _time(instant: dt.datetime) -> bytes:
+def time(instant: dt.datetime) -> bytes:
     """DER Time: UTCTime from 1950 to 2049, else GeneralizedTime (RFC 5280, 4.1.2.5)."""
     instant = instant.astimezone(dt.UTC)
     if 1950 <= instant.year < 2050:
-        return wrap(0x17, instant.strftime("%y%m%d%H%M%SZ").encode())
-    return wrap(0x18, f"{instant.year:04}{instant:%m%d%H%M%S}Z".encode())
+        return wrap(_UTC_TIME, instant.strftime("%y%m%d%H%M%SZ").encode())
+    return wrap(_GENERALIZED_TIME, f"{instant.year:04}{instant:%m%d%H%M%S}Z".encode())
+
+
+def time_of(element: TLV) -> dt.datetime:
+    """The time of a DER Time (RFC 5280, 4.1), aware.
+
+    Raises:
+        ValueError: it is neither a UTCTime nor a GeneralizedTime of UTC.
+    """
+    form = {_UTC_TIME: "%y%m%d%H%M%S%z", _GENERALIZED_TIME: "%Y%m%d%H%M%S%z"}.get(tag(element))
+    text = content(element).decode("ascii")
+    if form is None or not text.endswith("Z"):
+        raise ValueError("neither UTCTime nor GeneralizedTime")
+    instant = dt.datetime.strptime(text, form)  # noqa: DTZ007 # both forms end in %z
+    # two-digit years stand for 1950 to 2049 (RFC 5280, 4.1.2.5.1), strptime's for 1969 to 2068
+    if tag(element) == _UTC_TIME and instant.year >= 2050:
+        instant = instant.replace(year=instant.year - 100)
+    return instant
 
 
 def _extensions(extensions: tuple[RequestedExtension, ...], subject: bytes | None) -> bytes:

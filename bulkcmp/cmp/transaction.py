@@ -20,7 +20,7 @@ from enum import Enum
 from itertools import chain
 from typing import Final
 
-from bulkcmp.cmp import algorithms, checks, outcomes, popo, protection
+from bulkcmp.cmp import algorithms, checks, general, information, outcomes, popo, protection
 from bulkcmp.cmp import request as requests
 from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
 from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
@@ -66,7 +66,7 @@ from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import AcceptProtection, Outcome, OutcomeClass, Profile, Timings
+from bulkcmp.model import AcceptProtection, Itav, Operation, Outcome, OutcomeClass, Profile, Timings
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Transaction:
                 return self._finish(
                     event.now,
                     Outcome(
-                        OutcomeClass.UNKNOWN,
+                        outcomes.unknown(self._operation),
                         "interrupted before the answer",
                         "the run ended between sending the request and storing its answer",
                     ),
@@ -284,7 +284,7 @@ class Transaction:
         return [Store(self._checkpoint)]
 
     def _send_request(self, event: Stored) -> list[Instruction]:
-        body_type = requests.BODY_TYPES[self._asked.operation][0]
+        body_type = requests.BODY_TYPES[self._operation][0]
         self._built_at = event.now
         message = self._make(
             body_type,
@@ -471,6 +471,8 @@ class Transaction:
                 return self._take_poll_rep(now, message)
             case BodyType.RP:
                 return self._take_revocations(now, message)
+            case BodyType.GENP:
+                return self._take_information(now, message)
             case _:
                 return self._take_certificates(now, message)
 
@@ -479,7 +481,7 @@ class Transaction:
         """What may answer the message that was sent last."""
         if self._awaiting is State.CONFIRMING:
             return BodyType.PKICONF, BodyType.ERROR
-        answer = requests.BODY_TYPES[self._asked.operation][1]
+        answer = requests.BODY_TYPES[self._operation][1]
         if self._awaiting is State.POLLED:
             return answer, BodyType.POLL_REP, BodyType.ERROR
         return answer, BodyType.ERROR
@@ -598,6 +600,33 @@ class Transaction:
         ]
         left = [replace(part, outcome=_UNANSWERED) for part in parts[len(statuses) :]]
         return self._finish(now, parts=[*answered, *left])
+
+    def _take_information(self, now: float, message: PKIMessage) -> list[Instruction]:
+        told = general.decode_infos(message.body)
+        (applicant,) = self._applicants
+        (part,) = self._last.parts
+        assert self._trust is not None, "the answer was proven"
+        evidence = information.Evidence(self._trust, message.extra_certs, _utc(now))
+        good: list[Itav] = []
+        found: list[str] = []
+        bad: CheckError | None = None
+        for asked in applicant.entity.infos:
+            try:
+                answer = information.answer_to(asked, told)
+                self._passed(Reason.INFO_MISSING, general.name_of(answer.oid))
+                found.append(information.check(asked, answer, evidence))
+                self._passed(Reason.INFO_MALFORMED, found[-1])
+                good.append(answer)
+            except CheckError as error:
+                self._failed(error)
+                bad = bad or error
+        granted = Outcome(OutcomeClass.ANSWERED, detail="; ".join(found))
+        if bad is not None:
+            unsupported = bad.reason is Reason.INFO_UNSUPPORTED
+            kind = OutcomeClass.REJECTED if unsupported else OutcomeClass.BAD_RESPONSE
+            granted = Outcome(kind, bad.reason.value, bad.what)
+        part = replace(part, phase=Phase.GRANTED, infos=tuple(good), granted=granted)
+        return self._store(now, message, (part,))
 
     def _take_certificates(self, now: float, message: PKIMessage) -> list[Instruction]:
         reply = decode(CertRepMessage, message.body)
@@ -792,14 +821,16 @@ class Transaction:
     def _lose_request(self, event: Lost) -> list[Instruction]:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
             return self._back_off(event)
-        return self._finish(event.now, outcomes.lost(event.loss, event.reason, event.detail))
+        return self._finish(
+            event.now, outcomes.lost(self._operation, event.loss, event.reason, event.detail)
+        )
 
     def _lose_poll(self, event: Lost) -> list[Instruction]:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
             return self._back_off(event)
         # the answer to a pollReq may have been the certificate
         seen = outcomes.was_processed(event.loss)
-        kind = OutcomeClass.UNKNOWN if seen else OutcomeClass.STILL_WAITING
+        kind = outcomes.unknown(self._operation) if seen else OutcomeClass.STILL_WAITING
         return self._finish(event.now, Outcome(kind, event.reason, event.detail))
 
     def _lose_confirm(self, event: Lost) -> list[Instruction]:
@@ -1005,6 +1036,10 @@ class Transaction:
             polling=_span(self._polling_since, self._polled_until),
             confirm=_span(self._confirm_sent, self._confirmed),
         )
+
+    @property
+    def _operation(self) -> Operation:
+        return self._applicants[0].entity.cmd
 
     @property
     def _asked(self) -> requests.Request:

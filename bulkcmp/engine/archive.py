@@ -28,7 +28,8 @@ from bulkcmp.outputs.messages import save_message
 _UNREADABLE: Final = "answer"
 """What an answer is called that is no PKIMessage."""
 
-_UNSENT: Final = frozenset({Loss.CONNECT, Loss.TLS, Loss.NOT_SENT})
+_UNSENT: Final = frozenset({Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER})
+"""Losses of messages that did not leave."""
 
 _REMEMBERED: Final = 1024
 """Nested messages that are known to be saved; each stands for all messages in it."""
@@ -128,4 +129,4 @@ class _Saving:
 
     def _name(self, label: str) -> str:
         self._steps += 1
-        return f"{self._prefix}-{self._steps:02}-{label}"
+        return f"{self._prefix}-{self._steps:04}-{label}"

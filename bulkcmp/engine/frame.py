@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.cmp.request import Credential
 from bulkcmp.errors import Loss
+from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
 from bulkcmp.load.scenario import Lifecycle, Shape
@@ -41,7 +42,8 @@ class Setup:
             derived once.
         concurrency: transactions of this worker in flight at the same time.
         certs_per_message: requests in one message, at most.
-        layers: of RAs around each message (RFC 9810, 5.1.3.4), the innermost first.
+        layers: of RAs around each message (RFC 9810, 5.1.3.4), the innermost first; their keys may
+            be on tokens, which a worker opens itself.
         batch: messages in one `nested`, at most; batch_wait: seconds that one waits to be full.
         rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
         save_messages: a folder for the DER of every message; empty for none.
@@ -59,7 +61,7 @@ class Setup:
     pbm_salt: bytes
     concurrency: int
     certs_per_message: int = 1
-    layers: tuple[Credential, ...] = ()
+    layers: tuple[Credential | TokenCredential, ...] = ()
     batch: int = 1
     batch_wait: float = 0.0
     rate: float = 0.0
@@ -72,7 +74,7 @@ class Member:
     """A row of a task.
 
     Attributes:
-        key: PKCS#8 DER of the key to certify; None for p10cr and rr.
+        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
         repeats: an earlier transaction asked for the same, and the CA may have done it.

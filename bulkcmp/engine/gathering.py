@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.engine.frame import Member, Task
 from bulkcmp.journal.entry import RowState
 from bulkcmp.model import Operation
 
+_ALONE: Final = (Operation.P10CR, Operation.GENM)
+
 
 class Gathering:
     """Gathers rows that follow each other and can go in one message.
 
     These have the same operation and credential; a p10cr goes alone, since its body is one PKCS#10
-    request.
+    request, and a genm, whose answer is one for the whole message.
 
     Args:
         size: requests in a message, at most.
@@ -28,7 +31,7 @@ class Gathering:
         if self._members and _message_key(member) != _message_key(self._members[0]):
             yield from self.rest()
         self._members.append(member)
-        if len(self._members) >= self._size or member.entity.cmd is Operation.P10CR:
+        if len(self._members) >= self._size or member.entity.cmd in _ALONE:
             yield from self.rest()
 
     def rest(self) -> Iterator[tuple[Member, ...]]:

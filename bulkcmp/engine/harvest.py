@@ -1,28 +1,36 @@
-"""What a run leaves behind besides its journal: results.csv, the credentials, summary.json."""
+"""What a run leaves behind besides its journal: results.csv, credentials, what the CA told,
+summary.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
+from bulkcmp.cmp.general import encode_infos
 from bulkcmp.engine.plan import Plan
+from bulkcmp.errors import InputError
+from bulkcmp.inspect.inspection import inspect_octets
+from bulkcmp.inspect.text import lines_of
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import BadRow, Outcome, OutcomeClass, RowResult
+from bulkcmp.model import BadRow, Itav, Outcome, OutcomeClass, RowResult
 from bulkcmp.outputs.credentials import (
     Credential,
-    CredentialFiles,
     OutFormat,
     credential_files,
     write_credentials,
 )
-from bulkcmp.outputs.results import write_results
+from bulkcmp.outputs.information import information_files, write_information
+from bulkcmp.outputs.results import RowFiles, write_results
+from bulkcmp.outputs.text import visible
 from bulkcmp.stats.tally import Tally
 
 RESULTS_FILE: Final = "results.csv"
 CREDENTIALS_FOLDER: Final = "certs"
+INFORMATION_FOLDER: Final = "info"
 SUMMARY_FILE: Final = "summary.json"
 
 _CHUNK: Final = 64
@@ -58,21 +66,35 @@ def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally
 
 
 async def write_files(plan: Plan, journal: Journal) -> None:
-    """Write the credentials of all rows that have one; files that are whole are left alone.
+    """Write the credentials of all rows that have one, and what the CA told to genms; files that
+    are whole are left alone.
 
     Raises:
         BulkcmpError: the file system or the journal failed.
     """
-    items = _credentials(journal)
+    items = _with_files(journal)
     while chunk := await anyio.to_thread.run_sync(_take, items):
-        await anyio.to_thread.run_sync(
-            write_credentials,
-            journal.folder / CREDENTIALS_FOLDER,
+        await anyio.to_thread.run_sync(_write_chunk, plan, journal.folder, chunk)
+
+
+def _write_chunk(plan: Plan, folder: Path, chunk: Sequence[tuple[RowResult, bytes | None]]) -> None:
+    credentials = [
+        Credential(result.id, key, result.certificate, result.chain)
+        for result, key in chunk
+        if result.certificate is not None
+    ]
+    if credentials:
+        write_credentials(
+            folder / CREDENTIALS_FOLDER,
             plan.out_format,
-            chunk,
+            credentials,
             plan.key_pass,
             plan.plain_keys,
         )
+    for result, _ in chunk:
+        if result.infos:
+            infos = result.infos
+            write_information(folder / INFORMATION_FOLDER, result.id, infos, _shown(infos))
 
 
 def _all_results(plan: Plan, journal: Journal) -> Iterator[RowResult]:
@@ -101,21 +123,36 @@ def _flawed(result: RowResult, rule: str) -> RowResult:
     return replace(result, outcome=outcome)
 
 
-def _files(out_format: OutFormat, result: RowResult) -> CredentialFiles:
+def _files(out_format: OutFormat, result: RowResult) -> RowFiles:
+    if result.infos:
+        folder = Path(INFORMATION_FOLDER)
+        infos = information_files(result.id, result.infos)
+        return RowFiles(infos=tuple(str(folder / name) for name in infos))
     if result.certificate is None:
-        return CredentialFiles()
+        return RowFiles()
     names = credential_files(out_format, result.id, has_key=result.has_key)
     folder = Path(CREDENTIALS_FOLDER)
-    return CredentialFiles(
-        str(folder / names.certificate), str(folder / names.key) if names.key else ""
-    )
+    return RowFiles(str(folder / names.certificate), str(folder / names.key) if names.key else "")
 
 
-def _credentials(journal: Journal) -> Iterator[Credential]:
+@lru_cache(maxsize=64)
+def _shown(infos: tuple[Itav, ...]) -> str:
+    """What the CA told, as text; it tells many rows the same."""
+    try:
+        answer = inspect_octets(encode_infos(infos), "genp", kind="GenMsgContent")
+        lines = list(lines_of(answer, None, visible))
+    except InputError as error:
+        lines = [visible(f"can't be shown: {error}")]
+    return "\n".join(lines) + "\n"
+
+
+def _with_files(journal: Journal) -> Iterator[tuple[RowResult, bytes | None]]:
     for result, key in journal.results(with_keys=True):
-        if result.certificate is not None:
-            yield Credential(result.id, key, result.certificate, result.chain)
+        if result.certificate is not None or result.infos:
+            yield result, key
 
 
-def _take(items: Iterator[Credential]) -> list[Credential]:
+def _take(
+    items: Iterator[tuple[RowResult, bytes | None]],
+) -> list[tuple[RowResult, bytes | None]]:
     return list(islice(items, _CHUNK))

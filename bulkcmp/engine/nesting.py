@@ -2,16 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 
 from bulkcmp.cmp import nested
 from bulkcmp.cmp.nested import Refusal
 from bulkcmp.cmp.protection import Derivation
 from bulkcmp.cmp.request import Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust
-from bulkcmp.errors import Loss, TransportError
+from bulkcmp.errors import LocalCmpError, Loss, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import Reply
 from bulkcmp.io.times import ExchangeTimes
@@ -109,6 +111,8 @@ class NestingClient:
         octets: gives 16 random octets each time.
         size: messages in a batch at most.
         wait: seconds that a batch waits to be full.
+        aside: of the threads in which layers are made, where a key takes its time (an HSM's);
+            None: on the event loop.
     """
 
     def __init__(
@@ -123,6 +127,7 @@ class NestingClient:
         *,
         size: int = 1,
         wait: float = 0.0,
+        aside: anyio.CapacityLimiter | None = None,
     ) -> None:
         self._client = client
         self._layers = layers
@@ -133,6 +138,7 @@ class NestingClient:
         self._octets = octets
         self._size = size
         self._wait = wait
+        self._aside = aside
         self._gathering: _Batch | None = None
         self._protectors: Sequence[Protector] = ()
 
@@ -180,14 +186,10 @@ class NestingClient:
     async def _exchange(
         self, messages: Sequence[bytes]
     ) -> list[Reply | NestingError | TransportError]:
-        layers = self._protectors = self._protectors or await self._protect()
-        envelope = nested.seal(
-            messages,
-            layers,
-            now=self._clock.now(),
-            transaction_id=next(self._octets),
-            nonce=next(self._octets),
-        )
+        try:
+            envelope = await self._seal(messages)
+        except LocalCmpError as error:
+            return [TransportError(Loss.NO_LAYER, error.what) for _ in messages]
         try:
             reply = await self._client.post(envelope.message)
         except TransportError as error:
@@ -207,6 +209,20 @@ class NestingClient:
         except StopIteration as end:
             answers: tuple[nested.Answer, ...] = end.value
         return [_result(answer, envelope.message, reply) for answer in answers]
+
+    async def _seal(self, messages: Sequence[bytes]) -> nested.Envelope:
+        layers = self._protectors = self._protectors or await self._protect()
+        seal = partial(
+            nested.seal,
+            messages,
+            layers,
+            now=self._clock.now(),
+            transaction_id=next(self._octets),
+            nonce=next(self._octets),
+        )
+        if self._aside is None:
+            return seal()
+        return await anyio.to_thread.run_sync(seal, limiter=self._aside)
 
     async def _protect(self) -> Sequence[Protector]:
         # --extracerts go with the rows' own messages

@@ -31,6 +31,7 @@ from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import Kind, key_in, newkey_in, read_settings, source_in
+from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
@@ -48,7 +49,7 @@ from bulkcmp.model import (
     SubjectCheck,
 )
 from bulkcmp.outputs.credentials import OutFormat, check_format
-from bulkcmp.token.uri import describe_uri, is_uri
+from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
@@ -62,7 +63,9 @@ _PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
-_ROW_PATHS: Final = ("csr", "cert", "oldcert", "extensions_from")
+_ROW_PATHS: Final = (
+    "csr", "cert", "oldcert", "extensions_from", "oldwithold", "crlcert", "oldcrl",
+)  # fmt: skip
 _URLS: Final = ("server", "proxy")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 _KINDS: Final = {
@@ -140,6 +143,10 @@ class Options:
     oldcert: str | None = None
     serial: str | None = None
     revreason: str | None = None
+    infotype: str | None = None
+    oldwithold: str | None = None
+    crlcert: str | None = None
+    oldcrl: str | None = None
     regtoken: str | None = field(default=None, repr=False)
     authenticator: str | None = field(default=None, repr=False)
     reginfo: str | None = None
@@ -257,7 +264,7 @@ class Options:
             if facts[name] is not None:
                 facts[name] = str(here / facts[name])
         for name in _PATH_LISTS:
-            facts[name] = [str(here / path) for path in facts[name]]
+            facts[name] = [describe_uri(key_in(here, path)) for path in facts[name]]
         return facts
 
     @classmethod
@@ -268,9 +275,12 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in (*_SECRETS, *_URLS, "key"):
+        for name in (*_SECRETS, *_URLS, "key", "ra_key"):
             value = facts.get(name)
-            if value is not None and given.get(name) is None and not _can_be_read_again(value):
+            if value is None or given.get(name):
+                continue
+            kept = value if isinstance(value, list) else [value]
+            if not all(map(_can_be_read_again, kept)):
                 option = option_name(name)
                 raise InputError(
                     f"{option} is needed again: the journal keeps no secrets",
@@ -314,6 +324,10 @@ class Options:
             oldcert=self.oldcert,
             serial=self.serial,
             revreason=self.revreason,
+            infotype=self.infotype,
+            oldwithold=self.oldwithold,
+            crlcert=self.crlcert,
+            oldcrl=self.oldcrl,
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
@@ -553,34 +567,43 @@ class Options:
 
     def _layers(
         self, profile: Profile, salt: bytes, environ: Mapping[str, str]
-    ) -> tuple[Credential, ...]:
+    ) -> tuple[Credential | TokenCredential, ...]:
         """What RAs put around each message, the innermost first."""
-        if self.ra_key and len(self.ra_key) != len(self.ra_cert):
+        on_tokens = bool(self.ra_key) and all(map(is_uri, self.ra_key))
+        # a token may have the certificate too
+        bare = on_tokens and not self.ra_cert
+        if self.ra_key and len(self.ra_key) != len(self.ra_cert) and not bare:
             raise InputError(
                 f"{len(self.ra_cert)} --ra-cert, but {len(self.ra_key)} --ra-key",
                 hint="give a --ra-key for each --ra-cert, in their order",
             )
         if (self.ra_ref is None) is not (self.ra_secret is None):
             raise InputError("--ra-ref and --ra-secret go together")
-        if self.ra_keypass is not None and not self.ra_cert:
+        if self.ra_keypass is not None and not self.ra_cert and not self.ra_key:
             raise InputError("--ra-keypass without --ra-cert")
-        layers: list[Credential] = []
+        layers: list[Credential | TokenCredential] = []
         secret = _secret("ra_secret", self.ra_secret, environ)
         if self.ra_ref is not None and secret is not None:
             layers.append(MacCredential(self.ra_ref, secret, MacParameters.of(profile, salt)))
         password = _secret("ra_keypass", self.ra_keypass, environ)
+        tokens = TokenReader(self.pkcs11_module, environ)
         for cert, key in zip_longest(self.ra_cert, self.ra_key):
+            layer: Credential | TokenCredential
             try:
-                ra = read_credential(Path(cert), None if key is None else Path(key), password)
-                layer = SignatureCredential(ra.key, ra.chain)
                 # an unusable one is found here, not in a worker
-                Protector(layer, profile)
+                if key is not None and is_uri(key):
+                    path = None if cert is None else Path(cert)
+                    layer = tokens.credential(Pkcs11Uri.parse(key), path, password)
+                else:
+                    ra = read_credential(Path(cert), None if key is None else Path(key), password)
+                    layer = SignatureCredential(ra.key, ra.chain)
+                    Protector(layer, profile)
             except (InputError, LocalCmpError) as error:
                 raise InputError(f"--ra-cert: {error}", hint=error.hint) from None
             layers.append(layer)
         return tuple(layers)
 
-    def _batch(self, layers: Sequence[Credential]) -> int:
+    def _batch(self, layers: Sequence[object]) -> int:
         batch = _at_least("--batch", self.batch, 1)
         if batch > 1 and not layers:
             raise InputError(
@@ -603,6 +626,12 @@ class Options:
         if "://" not in server:
             server = ("https://" if tls else "http://") + server
         parts = _split_url("--server", server)
+        for name in ("tls_cert", "tls_key"):
+            if is_uri(getattr(self, name) or ""):
+                raise InputError(
+                    f"{option_name(name)}: Python's TLS takes keys and certificates in files only",
+                    hint="give a file, or let a TLS proxy use the token (stunnel, for instance)",
+                )
         if parts.scheme == "http" and tls:
             raise InputError(
                 f"{tls[0]} is for https, and --server is {parts.scheme}",
@@ -643,6 +672,7 @@ class Options:
             "--secret": self.secret,
             "--unprotected-requests": self.unprotected_requests,
             "--ra-cert": self.ra_cert,
+            "--ra-key": self.ra_key,
             "--ra-secret": self.ra_secret,
             "--certs-per-message": self.certs_per_message > 1,
         }
@@ -712,7 +742,7 @@ class Options:
         return accepted
 
     def _notes(self) -> Iterator[str]:
-        layers = len(self.ra_cert) + (self.ra_secret is not None)
+        layers = max(len(self.ra_cert), len(self.ra_key)) + (self.ra_secret is not None)
         if layers:
             batches = f", {self.batch} messages in one at most" if self.batch > 1 else ""
             noun = "layer" if layers == 1 else "layers"
@@ -735,7 +765,7 @@ def _may_make_keys(options: Options, population: Population) -> bool:
     """Whether keys may have to be stored, as far as it can be told without reading the rows."""
     if options.keys is not None or options.newkey is not None or "newkey" in population.columns:
         return True
-    if "cmd" not in population.columns and options.cmd in ("p10cr", "rr"):
+    if "cmd" not in population.columns and options.cmd in ("p10cr", "rr", "genm"):
         return False
     return "csr" not in population.columns and options.csr is None
 

@@ -26,7 +26,7 @@ class Rows:
 
     def __iter__(self) -> Iterator[EndEntity | BadRow]:
         for row in self.population.rows():
-            if isinstance(row, BadRow) or row.cmd is Operation.RR:
+            if isinstance(row, BadRow) or not row.cmd.certifies:
                 yield row
             else:
                 yield self._judged(row)

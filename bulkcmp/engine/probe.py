@@ -13,9 +13,11 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import decode, encode
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Part, Send
+from bulkcmp.cmp.general import name_of
 from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
 from bulkcmp.engine.archive import label_of, on_the_wire
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
@@ -44,9 +46,31 @@ from bulkcmp.journal.entry import Advanced, Begun, Ended
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Secret, Timings
 from bulkcmp.outputs.credentials import pem_certificates, pem_key
 from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.information import (
+    CA_CERTS,
+    CERT_TEMPLATE,
+    CRLS,
+    CURRENT_CRL,
+    KEY_SPEC,
+    NEW_WITH_NEW,
+    NEW_WITH_OLD,
+    OLD_WITH_NEW,
+    contents,
+)
 from bulkcmp.outputs.messages import refuse_full_folder, save_message
 
 _CERTIFICATES: Final = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
+
+
+_OF_QUESTIONS: Final = {
+    "newwithnew": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
+    "newwithold": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
+    "oldwithnew": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
+    "crlout": (general.CRL_STATUS_LIST, general.CURRENT_CRL),
+    "template": (general.CERT_REQ_TEMPLATE,),
+    "keyspec": (general.CERT_REQ_TEMPLATE,),
+}
+"""Outputs that have nothing to hold unless one of these infoTypes is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +80,11 @@ class Outputs:
     Attributes:
         certout: the issued certificate; chainout: its issuers, nearest first.
         newkeyout: the private key that was made for it, durable before the request leaves.
-        cacertsout, extracertsout: caPubs and extraCerts of the answer that brought it.
+        cacertsout, extracertsout: caPubs and extraCerts of the answer that brought it; cacertsout
+            also the caCerts of a genp.
+        newwithnew, newwithold, oldwithnew: the new root of a rootCaKeyUpdate, and its links.
+        crlout: the CRLs of a crls, or of a currentCRL.
+        template, keyspec: the DER certTemplate and keySpec of a certReqTemplate.
         save_messages: a folder for the DER of every message.
         passphrase: encrypts the private key; without one it is written as it is.
     """
@@ -66,6 +94,12 @@ class Outputs:
     newkeyout: Path | None = None
     cacertsout: Path | None = None
     extracertsout: Path | None = None
+    newwithnew: Path | None = None
+    newwithold: Path | None = None
+    oldwithnew: Path | None = None
+    crlout: Path | None = None
+    template: Path | None = None
+    keyspec: Path | None = None
     save_messages: Path | None = None
     passphrase: Secret | None = field(default=None, repr=False)
 
@@ -83,6 +117,12 @@ class Outputs:
                 "--certout without --newkeyout: the certificate's private key would be lost",
                 hint="give --newkeyout FILE, or the key to certify with --newkey FILE",
             )
+        for option, wanted in _OF_QUESTIONS.items():
+            if getattr(self, option) is not None and not any(
+                info.oid in wanted for info in row.infos
+            ):
+                names = " or ".join(map(name_of, wanted))
+                raise InputError(f"--{option} is for a genm with --infotype {names}")
         files = [
             path
             for path in (
@@ -91,6 +131,7 @@ class Outputs:
                 self.newkeyout,
                 self.cacertsout,
                 self.extracertsout,
+                *(getattr(self, option) for option in _OF_QUESTIONS),
             )
             if path is not None
         ]
@@ -128,6 +169,22 @@ class Outputs:
         ):
             if path is not None:
                 _write(path, pem_certificates(*certificates), 0o644)
+
+    def information(self, part: Part) -> None:
+        """Write what a genm was told, durably."""
+        files = contents(part.infos)
+        for name, path in (
+            (CA_CERTS, self.cacertsout),
+            (NEW_WITH_OLD, self.newwithold),
+            (OLD_WITH_NEW, self.oldwithnew),
+            (NEW_WITH_NEW, self.newwithnew),
+            (CURRENT_CRL, self.crlout),
+            (CRLS, self.crlout),
+            (KEY_SPEC, self.keyspec),
+            (CERT_TEMPLATE, self.template),
+        ):
+            if path is not None and name in files:
+                _write(path, files[name], 0o644)
 
     def message(self, number: int, label: str, der: bytes) -> None:
         """Write a message; numbers count from 1."""
@@ -306,6 +363,7 @@ class _Probing:
             case Advanced(checkpoint):
                 (self.part,) = checkpoint.parts
                 self._outputs.certificate(self.part, self._answer)
+                self._outputs.information(self.part)
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 

@@ -16,7 +16,9 @@ class Resumption(Enum):
     ANEW = "anew"
 
 
-_NEVER_SENT: Final = frozenset({OutcomeClass.TO_DO, OutcomeClass.NOT_SENT})
+_HARMLESS: Final = frozenset({OutcomeClass.TO_DO, OutcomeClass.NOT_SENT, OutcomeClass.UNANSWERED})
+"""Outcomes after which nothing can be done twice."""
+
 _UNFINISHED: Final = frozenset(
     {OutcomeClass.STILL_WAITING, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN}
 )
@@ -42,7 +44,7 @@ def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> R
         retry_failed: begin anew where the row failed and no certificate is known.
     """
     part = None if state.checkpoint is None else state.checkpoint.part(state.number)
-    if state.outcome in _NEVER_SENT:
+    if state.outcome in _HARMLESS:
         return Resumption.ANEW
     if state.outcome in _UNFINISHED:
         return Resumption.GO_ON

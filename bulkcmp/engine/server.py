@@ -29,6 +29,7 @@ from bulkcmp.engine.driver import Observer, Surroundings, drive
 from bulkcmp.engine.frame import Member, Setup
 from bulkcmp.engine.nesting import NestingClient
 from bulkcmp.errors import LocalCmpError
+from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer, SharedPacer
@@ -107,6 +108,9 @@ class Server:
         self._trust = _trust(setup)
         self._clock = clock
         self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
+        self._tokens: Tokens | None = None
+        # a token lets one thread in
+        self._token_thread = anyio.CapacityLimiter(1)
         derive = Deriver()
         self._around = Surroundings(
             self._nesting(client, derive) if setup.layers else client,
@@ -115,16 +119,14 @@ class Server:
             derive,
             stopping,
         )
-        self._tokens: Tokens | None = None
-        # a token lets one thread in
-        self._token_thread = anyio.CapacityLimiter(1)
 
     def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
         setup = self._setup
         assert self._trust is not None, "nested messages go with anchors that are given"
+        on_token = any(isinstance(layer, TokenCredential) for layer in setup.layers)
         return NestingClient(
             client,
-            setup.layers,
+            [self._opened(layer) for layer in setup.layers],
             setup.profile,
             self._trust,
             self._clock,
@@ -133,7 +135,13 @@ class Server:
             # more are never in flight
             size=min(setup.batch, setup.concurrency),
             wait=setup.batch_wait,
+            aside=self._token_thread if on_token else None,
         )
+
+    def _opened(self, layer: Credential | TokenCredential) -> Credential:
+        if not isinstance(layer, TokenCredential):
+            return layer
+        return SignatureCredential(self._on_token(layer.key, layer.chain[0]), layer.chain)
 
     def believe(self, anchor: bytes) -> None:
         """Trust a root certificate (DER), and nothing else, from now on."""

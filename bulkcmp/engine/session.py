@@ -18,6 +18,7 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.harvest import (
     CREDENTIALS_FOLDER,
+    INFORMATION_FOLDER,
     RESULTS_FILE,
     SUMMARY_FILE,
     write_files,
@@ -229,7 +230,7 @@ def _summary(
         notes.append(f"rows waited {snapshot.keys_waiting:.1f} s for keys to be made")
     if not written:
         notes.append(f"{CREDENTIALS_FOLDER}/ is not complete: bulkcmp resume writes the rest")
-    certs = journal.folder / CREDENTIALS_FOLDER
+    certs, infos = journal.folder / CREDENTIALS_FOLDER, journal.folder / INFORMATION_FOLDER
     return RunSummary(
         tool_version=version("bulkcmp"),
         command=command,
@@ -249,6 +250,7 @@ def _summary(
         run_folder=str(journal.folder),
         results_file=str(journal.folder / RESULTS_FILE),
         credentials_folder=str(certs) if certs.is_dir() else "",
+        information_folder=str(infos) if infos.is_dir() else "",
         notes=tuple(notes),
     )
 

@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
+from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
@@ -248,7 +249,7 @@ class Worker:
             raise
         results = list(finish.outcomes)
         if task.interrupted and not _was_answered(checkpoint, finish):
-            results = [_still_uncertain(outcome) for outcome in results]
+            results = [_still_uncertain(task, outcome) for outcome in results]
         began = None if finish.checkpoint is None else transaction_id
         return self._ended(task, began, results, finish)
 
@@ -311,15 +312,15 @@ def _not_begun(task: Task, outcome: Outcome) -> list[Outcome]:
     """The outcomes of rows for which nothing could be sent: what they had reached before, stays."""
     if task.checkpoint is None:
         return [outcome] * len(task.members)
-    return [_left_at(part, outcome, interrupted=task.interrupted) for part in task.checkpoint.parts]
+    return [_left_at(task, part, outcome) for part in task.checkpoint.parts]
 
 
-def _left_at(part: Part, outcome: Outcome, *, interrupted: bool) -> Outcome:
+def _left_at(task: Task, part: Part, outcome: Outcome) -> Outcome:
     reason = outcome.reason or outcome.outcome.value
     granted = part.granted
     if granted is None:
         waits = replace(outcome, outcome=OutcomeClass.STILL_WAITING, reason=reason)
-        return _still_uncertain(waits) if interrupted else waits
+        return _still_uncertain(task, waits) if task.interrupted else waits
     if granted.outcome is OutcomeClass.ISSUED_REFUSED:
         return granted
     kind = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
@@ -345,7 +346,7 @@ def _was_answered(checkpoint: Checkpoint | None, finish: Finish) -> bool:
     )
 
 
-def _still_uncertain(outcome: Outcome) -> Outcome:
+def _still_uncertain(task: Task, outcome: Outcome) -> Outcome:
     """The outcome of a transaction that was polled again after an answer may have been lost.
 
     A CA whose lost answer was the certificate knows of nothing more to poll.
@@ -356,7 +357,7 @@ def _still_uncertain(outcome: Outcome) -> Outcome:
         return outcome
     return replace(
         outcome,
-        outcome=OutcomeClass.UNKNOWN,
+        outcome=unknown(task.members[0].entity.cmd),
         reason="refused after an interruption",
         detail="an answer was lost, which may have been the certificate; then: " + outcome.detail,
     )

@@ -112,6 +112,20 @@ def _certificates(data: bytes, path: Path) -> tuple[bytes, ...]:
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
+def read_crl(path: Path) -> bytes:
+    """DER of the CRL of a file, PEM or DER.
+
+    Raises:
+        InputError: the file can't be read, or holds no CRL.
+    """
+    data = read_file(path)
+    try:
+        load = x509.load_pem_x509_crl if _labels(data) else x509.load_der_x509_crl
+        return load(data).public_bytes(Encoding.DER)
+    except ValueError:
+        raise _not_a("CRL", data, path) from None
+
+
 def read_private_key(
     path: Path, password: Secret | None = None, popo: Popo = Popo.SIGNATURE
 ) -> bytes:

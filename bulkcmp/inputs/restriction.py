@@ -14,6 +14,10 @@ CELLS: Final = {
     "csr": (Operation.P10CR,),
     "revreason": (Operation.RR,),
     "serial": (Operation.RR,),
+    "infotype": (Operation.GENM,),
+    "oldwithold": (Operation.GENM,),
+    "crlcert": (Operation.GENM,),
+    "oldcrl": (Operation.GENM,),
     "keyusage": _BY_TEMPLATE,
     "extkeyusage": _BY_TEMPLATE,
     "policy_oids": _BY_TEMPLATE,
@@ -35,6 +39,7 @@ OPTIONS: Final = CELLS | {
     "newkey": _BY_TEMPLATE,
     "newkeypass": _BY_TEMPLATE,
     "popo": _BY_TEMPLATE,
+    "certs_per_message": (*_BY_TEMPLATE, Operation.RR),
 }
 """Options, by the names of their settings, that no row of another operation uses."""
 

@@ -1,13 +1,20 @@
 """One row of a population: its cells, completed from the command line, as an EndEntity."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from bulkcmp.cmp.general import (
+    CRL_STATUS_LIST,
+    QUESTIONS,
+    ROOT_CA_CERT,
+    crl_status_list,
+    name_of,
+)
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
     read_new_key,
@@ -24,6 +31,7 @@ from bulkcmp.inputs.credential import (
     certified_subject,
     read_certificates,
     read_credential,
+    read_crl,
     read_csr,
     read_extensions,
     read_private_key,
@@ -36,7 +44,8 @@ from bulkcmp.inputs.extension import (
     parse_key_usage,
     parse_policies,
 )
-from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming
+from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
+from bulkcmp.inputs.infotype import parse_infotypes
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
 from bulkcmp.inputs.restriction import CELLS, listed
@@ -46,6 +55,7 @@ from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
 from bulkcmp.model import (
     BadRow,
     EndEntity,
+    Itav,
     KeySpec,
     Operation,
     Popo,
@@ -59,7 +69,8 @@ COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
     "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
-    "regtoken", "authenticator", "reginfo", "priority",
+    "infotype", "oldwithold", "crlcert", "oldcrl", "regtoken", "authenticator", "reginfo",
+    "priority",
 )  # fmt: skip
 
 ID_LIMIT: Final = 200
@@ -72,6 +83,13 @@ _CACHED: Final = 256
 
 _NAMING: Final = ("sans", "extensions", "extensions_from")
 """Columns that may give a subjectAltName."""
+
+_NAMED_BY: Final = {
+    "oldwithold": ROOT_CA_CERT,
+    "crlcert": CRL_STATUS_LIST,
+    "oldcrl": CRL_STATUS_LIST,
+}
+"""Columns of files that one infoType asks about."""
 
 _CREDENTIAL: Final = ("secret", "cert", "key", "keypass")
 
@@ -124,6 +142,10 @@ class Defaults:
     oldcert: str | None = None
     serial: str | None = None
     revreason: str | None = None
+    infotype: str | None = None
+    oldwithold: str | None = None
+    crlcert: str | None = None
+    oldcrl: str | None = None
     regtoken: str | Secret | None = field(default=None, repr=False)
     authenticator: str | Secret | None = field(default=None, repr=False)
     reginfo: str | None = None
@@ -201,6 +223,7 @@ class RowReader:
         self._priority = text("priority", partial(read_whole, low=0, high=9999))
         self._reason = text("revreason", read_reason)
         self._serial = text("serial", read_serial)
+        self._infotype = text("infotype", parse_infotypes)
         self._ref = text("ref", str)
         self._profile = text("profile", str)
         self._subject = own_template("subject", parse_name, NameTemplate)
@@ -228,6 +251,9 @@ class RowReader:
             self._key = path("key", read_key)
         self._keypass = secret("keypass")
         self._oldcert = path("oldcert", Path.joinpath)
+        self._old_root = path("oldwithold", Path.joinpath)
+        self._crl_cert = path("crlcert", Path.joinpath)
+        self._old_crl = path("oldcrl", Path.joinpath)
         self._templated = any(
             field.varies for field in vars(self).values() if isinstance(field, Field)
         )
@@ -254,9 +280,22 @@ class RowReader:
         if self._extensions_from.constant is not None:
             with blaming("extensions_from"):
                 self._files.extensions(self._extensions_from.constant)
-        if self._oldcert.constant is not None:
-            with blaming("oldcert"):
-                self._files.certificates(self._oldcert.constant)
+        for name, known in (
+            ("oldcert", self._oldcert),
+            ("oldwithold", self._old_root),
+            ("crlcert", self._crl_cert),
+        ):
+            if known.constant is not None:
+                with blaming(name):
+                    self._files.certificates(known.constant)
+        if self._old_crl.constant is not None:
+            with blaming("oldcrl"):
+                self._files.crl(self._old_crl.constant)
+        asked = self._infotype.constant
+        if asked is not None and "infotype" not in self._columns:
+            for name, oid in _NAMED_BY.items():
+                if getattr(defaults, name) is not None and not _is_among(oid, asked):
+                    raise InputError(f"{option_name(name)} is for --infotype {name_of(oid)}")
         key, cert = self._key.constant, self._cert.constant
         if {"key", "keypass"} & set(self._columns) or self._key.varies:
             return
@@ -338,6 +377,8 @@ class RowReader:
             request = self._read_p10cr(row)
         elif cmd is Operation.RR:
             request = self._read_rr(row, chain)
+        elif cmd is Operation.GENM:
+            request = self._read_genm(row)
         else:
             request = self._read_template(row, cmd, chain)
         for column, only in self._restricted:
@@ -366,6 +407,7 @@ class RowReader:
             old_cert=request.old_cert,
             serial=request.serial,
             revocation_reason=request.reason,
+            infos=request.infos,
             reg_token=request.reg_token,
             authenticator=request.authenticator,
             reg_info=request.reg_info,
@@ -532,12 +574,45 @@ class RowReader:
             row.add("oldcert", "rr needs oldcert or cert, or serial and issuer: what to revoke")
         return _Request(old_cert=old_cert, reason=reason)
 
+    def _read_genm(self, row: Row) -> "_Request":
+        if not self._infotype.is_given(row):
+            hint = f"it is one of {', '.join(QUESTIONS)}, or an OID"
+            row.add("infotype", "genm needs infotype: what to ask for", hint=hint)
+        asked = self._infotype.get(row) or ()
+        if not row.failed("infotype"):
+            for column, oid in _NAMED_BY.items():
+                if column in row.cells and not _is_among(oid, asked):
+                    row.add(column, f"{column} is for infotype {name_of(oid)}")
+        values: dict[str, bytes | None] = {}
+        if _is_among(ROOT_CA_CERT, asked):
+            # without it the CA is to know which root is meant
+            values[ROOT_CA_CERT] = self._read_certificate(row, "oldwithold", self._old_root)
+        if _is_among(CRL_STATUS_LIST, asked):
+            values[CRL_STATUS_LIST] = self._read_crl_status_list(row)
+        return _Request(
+            infos=tuple(replace(one, value=values.get(one.oid, one.value)) for one in asked)
+        )
+
+    def _read_crl_status_list(self, row: Row) -> bytes | None:
+        certificate = self._read_certificate(row, "crlcert", self._crl_cert)
+        path = self._old_crl.get(row)
+        crl = None if path is None else row.attempt("oldcrl", self._files.crl, path)
+        if row.failed("crlcert", "oldcrl"):
+            return None
+        if certificate is None and crl is None:
+            row.add("crlcert", "crlStatusList needs crlcert or oldcrl: which CRL is asked for")
+            return None
+        return row.attempt("crlcert", crl_status_list, certificate, crl)
+
+    def _read_certificate(self, row: Row, column: str, field: Field[Path]) -> bytes | None:
+        path = field.get(row)
+        found = None if path is None else row.attempt(column, self._files.certificates, path)
+        return None if found is None else found[0]
+
     def _read_old_cert(self, row: Row, chain: tuple[bytes, ...]) -> bytes | None:
         if not self._oldcert.is_given(row):
             return chain[0] if chain else None
-        path = self._oldcert.get(row)
-        found = None if path is None else row.attempt("oldcert", self._files.certificates, path)
-        return None if found is None else found[0]
+        return self._read_certificate(row, "oldcert", self._oldcert)
 
 
 class _Request(NamedTuple):
@@ -556,6 +631,7 @@ class _Request(NamedTuple):
     old_cert: bytes | None = None
     serial: int | None = None
     reason: RevocationReason | None = None
+    infos: tuple[Itav, ...] = ()
     reg_token: Secret | None = None
     authenticator: Secret | None = None
     reg_info: str | None = None
@@ -571,6 +647,11 @@ class _Files:
         self.token_credential = lru_cache(_CACHED)(tokens.credential)
         self.csr = lru_cache(_CACHED)(read_csr)
         self.extensions = lru_cache(_CACHED)(read_extensions)
+        self.crl = lru_cache(_CACHED)(read_crl)
+
+
+def _is_among(oid: str, asked: Iterable[Itav]) -> bool:
+    return any(one.oid == oid for one in asked)
 
 
 def _utf8(row: Row, column: str, secret: Secret | None) -> Secret | None:

@@ -104,7 +104,7 @@ def located(folder: Path, kind: Kind, value: Any) -> object:
         case Kind.PATH:
             return str(folder / value)
         case Kind.PATHS:
-            return [str(folder / path) for path in value]
+            return [key_in(folder, path) for path in value]
         case Kind.SOURCE:
             return source_in(folder, value)
         case Kind.NEWKEY:

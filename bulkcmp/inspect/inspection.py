@@ -24,6 +24,9 @@ _TYPES: Final[dict[str, Spec]] = {
 }
 """What is inspected, by the name of its ASN.1 type."""
 
+_PARTS: Final[dict[str, Spec]] = {"GenMsgContent": syntax.GenMsgContent()}
+"""The same of what is inspected only where its type is said."""
+
 _LABELS: Final = {
     "CERTIFICATE": "Certificate",
     "X509 CERTIFICATE": "Certificate",
@@ -47,7 +50,8 @@ class Inspection:
     Attributes:
         part: where it came from.
         type: the name of its ASN.1 type: `PKIMessage`, `CertReqMessages`,
-            `CertificationRequest`, `Certificate`, `CertificateList` or `ContentInfo`.
+            `CertificationRequest`, `Certificate`, `CertificateList`, `ContentInfo` or
+            `GenMsgContent`.
         encoding: `DER`, or `BER` if anything in it is BER but not DER.
         size: its octets, without those that follow it.
         findings: what is to be said of it; texts of the peer may stand in them.
@@ -78,38 +82,43 @@ class Inspection:
         }
 
 
-def inspect_octets(octets: bytes, name: str) -> Inspection:
-    """Inspect one encoded value; `name` is told for its file.
+def inspect_octets(octets: bytes, name: str, *, kind: str = "") -> Inspection:
+    """Inspect one encoded value.
+
+    Args:
+        name: told for its file.
+        kind: its type, a PKIMessage's part included that nothing tells apart: `GenMsgContent`;
+            found out where it is empty.
 
     Raises:
         InputError: as of `inspect_part`.
     """
-    return inspect_part(Part(name, None, "", octets))
+    return inspect_part(Part(name, None, "", octets), kind=kind)
 
 
-def inspect_part(part: Part) -> Inspection:
-    """Inspect one encoded value.
+def inspect_part(part: Part, *, kind: str = "") -> Inspection:
+    """Inspect one encoded value; `kind` as of `inspect_octets`.
 
     Raises:
         InputError: it is not BER, of no type that is known here, not decodable by its type, or
             beyond the bounds on size, number of values and depth.
     """
     try:
-        return _inspect(part)
+        return _inspect(part, kind)
     except InputError as error:
         raise InputError(error.what, where=part.where, hint=error.hint) from None
 
 
-def _inspect(part: Part) -> Inspection:
+def _inspect(part: Part, kind: str) -> Inspection:
     octets = part.octets
     if len(octets) > MAX_OCTETS:
         raise InputError(f"larger than {MAX_OCTETS >> 20} MiB, which is the limit")
     findings = Findings()
     report = Report(findings)
     root = scan(octets, report)
-    kind = _LABELS.get(part.label) or _recognise(octets, root)
+    kind = kind or _LABELS.get(part.label) or _recognise(octets, root)
     try:
-        value = decode_top(octets, root, _TYPES[kind], report)
+        value = decode_top(octets, root, (_TYPES | _PARTS)[kind], report)
     except InputError as error:
         raise InputError(f"{kind}, but {error.what}") from None
     if rest := octets[root.stop :]:

@@ -22,6 +22,8 @@ from typing import Any, Final, Self
 from cryptography import x509
 
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
+from bulkcmp.cmp.general import decode_infos, encode_infos
+from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.errors import EXIT_SOME_FAILED, BulkcmpError, InputError, Where
 from bulkcmp.journal.entry import (
     INTERRUPTED,
@@ -35,10 +37,10 @@ from bulkcmp.journal.entry import (
     Skipped,
 )
 from bulkcmp.journal.seal import Seal, is_plain_header
-from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
+from bulkcmp.model import Itav, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
 FILE_NAME: Final = "journal.db"
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _APPLICATION_ID: Final = 0x62636D70  # "bcmp"
 _BUSY_SECONDS: Final = 30.0
 
@@ -83,6 +85,8 @@ CREATE TABLE part (
   check_at REAL NOT NULL,
   certificate BLOB,
   chain TEXT NOT NULL DEFAULT '',
+  -- DER GenRepContent
+  infos BLOB,
   granted TEXT,
   confirm INTEGER NOT NULL,
   -- while others of the transaction go on
@@ -344,7 +348,7 @@ class Journal:
         for part in checkpoint.parts:
             updated = connection.execute(
                 "UPDATE part SET phase = ?, cert_req_id = ?, check_at = ?, certificate = ?,"
-                " chain = ?, granted = ?, confirm = ?, ended = ?"
+                " chain = ?, infos = ?, granted = ?, confirm = ?, ended = ?"
                 " WHERE transaction_id = ? AND number = ?",
                 (
                     part.phase.value,
@@ -352,6 +356,7 @@ class Journal:
                     part.check_at,
                     part.certificate,
                     ",".join(str(self._issuer(connection, der)) for der in part.chain),
+                    encode_infos(part.infos) if part.infos else None,
                     None if part.granted is None else _outcome_to_json(part.granted),
                     part.confirm,
                     None if part.outcome is None else _outcome_to_json(part.outcome),
@@ -378,8 +383,9 @@ class Journal:
     def settle(self) -> int:
         """Give a run that was cut off an outcome for each row that was under way.
 
-        A request that left, or may have left, without its answer is `unknown outcome`; what waits
-        is `still waiting`; a certificate without its pkiconf is `confirmation unknown`.
+        A request that left, or may have left, without its answer is `unknown outcome`, a genm
+        `unanswered`; what waits is `still waiting`; a certificate without its pkiconf is
+        `confirmation unknown`.
 
         Returns:
             How many rows were under way.
@@ -435,9 +441,9 @@ class Journal:
             ).fetchone()
         )
         parts = self._connection.execute(
-            "SELECT number, phase, cert_req_id, check_at, certificate, chain, granted, confirm,"
+            "SELECT number, phase, cert_req_id, check_at, certificate, chain, infos, granted,"
             # certReqIds are given in the order of the requests
-            " ended FROM part WHERE transaction_id = ? ORDER BY cert_req_id",
+            " confirm, ended FROM part WHERE transaction_id = ? ORDER BY cert_req_id",
             (transaction_id,),
         )
         return Checkpoint(
@@ -452,7 +458,18 @@ class Journal:
         )
 
     def _part(self, columns: Sequence[Any]) -> Part:
-        number, phase, cert_req_id, check_at, certificate, chain, granted, confirm, ended = columns
+        (
+            number,
+            phase,
+            cert_req_id,
+            check_at,
+            certificate,
+            chain,
+            infos,
+            granted,
+            confirm,
+            ended,
+        ) = columns
         return Part(
             number=number,
             phase=Phase(phase),
@@ -460,6 +477,7 @@ class Journal:
             check_at=check_at,
             certificate=certificate,
             chain=self._chain(chain),
+            infos=_infos(infos),
             granted=None if granted is None else _outcome_from_json(granted),
             confirm=bool(confirm),
             outcome=None if ended is None else _outcome_from_json(ended),
@@ -537,6 +555,7 @@ class Journal:
             finished_at,
             certificate,
             chain,
+            infos,
         ) = row
         serial, subject, not_after = _described(certificate)
         result = RowResult(
@@ -555,6 +574,7 @@ class Journal:
             transaction_id="" if transaction_id is None else transaction_id.hex(),
             certificate=certificate,
             chain=self._chain(chain or ""),
+            infos=_infos(infos),
             serial=serial,
             requested_subject=_name_text(requested),
             subject=subject,
@@ -571,7 +591,7 @@ class Journal:
 _PAGE: Final = 256
 
 _OPEN_ROWS: Final = (
-    "SELECT row.number, transaction_id, phase, granted, part.confirm, ended FROM row"
+    "SELECT row.number, row.cmd, transaction_id, phase, granted, part.confirm, ended FROM row"
     " JOIN part USING (transaction_id, number) WHERE row.outcome IS NULL"
 )
 
@@ -579,7 +599,7 @@ _RESULTS: Final = """
 SELECT row.number, row.line, row.id, row.cmd, row.requested_subject, row.key,
   row.transaction_id, row.outcome, row.reason, row.detail, row.pki_status, row.fail_info,
   row.status_text, row.service, row.request, row.polling, row.confirm, row.attempts, row.sends,
-  row.finished_at, part.certificate, part.chain
+  row.finished_at, part.certificate, part.chain, part.infos
 FROM row LEFT JOIN part USING (transaction_id, number)
 WHERE row.number > ? ORDER BY row.number LIMIT ?
 """
@@ -661,9 +681,9 @@ def _set_part_outcome(
 
 
 def _settle(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> int:
-    for number, transaction_id, phase, granted, confirm, ended in rows:
+    for number, cmd, transaction_id, phase, granted, confirm, ended in rows:
         outcome = (
-            _settled(Phase(phase), granted, confirm=bool(confirm))
+            _settled(Operation(cmd), Phase(phase), granted, confirm=bool(confirm))
             if ended is None
             else _outcome_from_json(ended)
         )
@@ -672,10 +692,10 @@ def _settle(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> in
     return len(rows)
 
 
-def _settled(phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
+def _settled(operation: Operation, phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:
     if phase is Phase.REQUESTED:
         return Outcome(
-            OutcomeClass.UNKNOWN,
+            unknown(operation),
             INTERRUPTED,
             "the run was cut off after the request was recorded and before its answer was stored",
         )
@@ -715,6 +735,10 @@ def _outcome_to_json(outcome: Outcome) -> str:
 def _outcome_from_json(text: str) -> Outcome:
     kind, reason, detail, pki_status, fail_info, status_text = json.loads(text)
     return Outcome(OutcomeClass(kind), reason, detail, pki_status, tuple(fail_info), status_text)
+
+
+def _infos(der: bytes | None) -> tuple[Itav, ...]:
+    return () if der is None else decode_infos(der)
 
 
 def _described(certificate: bytes | None) -> tuple[int | None, str, dt.datetime | None]:

@@ -4,11 +4,11 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bulkcmp.model import RowResult
-from bulkcmp.outputs.credentials import CredentialFiles
 from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.text import utc, visible
 
@@ -28,6 +28,7 @@ COLUMNS: Final = (
     "transaction_id",
     "cert_file",
     "key_file",
+    "info_files",
     "attempts",
     "sends",
     "service_s",
@@ -54,11 +55,20 @@ PKI_STATUS: Final = (
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
+@dataclass(frozen=True, slots=True)
+class RowFiles:
+    """The files of a row, relative to the run folder; empty for what there is not."""
+
+    certificate: str = ""
+    key: str = ""
+    infos: tuple[str, ...] = ()
+
+
 def write_results(
     path: Path,
     rows: Iterable[RowResult],
     *,
-    files: Callable[[RowResult], CredentialFiles] | None = None,
+    files: Callable[[RowResult], RowFiles] | None = None,
 ) -> int:
     """Write `rows` in the order given and return how many there were.
 
@@ -73,10 +83,11 @@ def write_results(
 
     Columns: `serial` is hex as `openssl x509 -serial` prints it; `pki_status` is the name in
     RFC 9810, 5.2.3, or the number where that has none; `fail_info` the names of the bits, joined
-    by `|`; times are UTC in ISO 8601; `*_s` are seconds, empty for a step that did not happen.
+    by `|`, as are the `info_files`; times are UTC in ISO 8601; `*_s` are seconds, empty for a step
+    that did not happen.
 
     Args:
-        files: names the files of a row's credential; without it both columns are empty.
+        files: names the files of a row; without it their columns are empty.
 
     Raises:
         BulkcmpError: the file system refused.
@@ -87,14 +98,14 @@ def write_results(
         writer = csv.writer(text, dialect="excel")
         writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow(_cells(row, files(row) if files else CredentialFiles()))
+            writer.writerow(_cells(row, files(row) if files else RowFiles()))
             count += 1
         # detached, or the wrapper would close the file that `replacing` has still to sync
         text.detach()
     return count
 
 
-def _cells(row: RowResult, files: CredentialFiles) -> tuple[str, ...]:
+def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
     outcome = row.outcome
     timings = row.timings
     return (
@@ -113,6 +124,7 @@ def _cells(row: RowResult, files: CredentialFiles) -> tuple[str, ...]:
         cell(row.transaction_id),
         cell(files.certificate),
         cell(files.key),
+        cell("|".join(files.infos)),
         str(row.attempts),
         str(row.sends),
         _seconds(timings.service),

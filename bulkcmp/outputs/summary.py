@@ -80,8 +80,8 @@ class RunSummary:
             the user asked for.
         interrupted: the run was stopped before its end.
         exit_code: that the command ends with.
-        run_folder, results_file, credentials_folder: where the output is; empty where there is
-            none.
+        run_folder, results_file, credentials_folder, information_folder: where the output is; empty
+            where there is none.
         lint: None where certificates were not linted.
         notes: what the user should know besides: warnings, settings that weaken a check.
     """
@@ -104,6 +104,7 @@ class RunSummary:
     run_folder: str = ""
     results_file: str = ""
     credentials_folder: str = ""
+    information_folder: str = ""
     lint: LintSummary | None = None
     notes: tuple[str, ...] = ()
 
@@ -165,6 +166,7 @@ def _document(summary: RunSummary) -> dict[str, Any]:
         "run_folder": summary.run_folder,
         "results_file": summary.results_file,
         "credentials_folder": summary.credentials_folder,
+        "information_folder": summary.information_folder,
         "notes": list(summary.notes),
     }
 

@@ -25,6 +25,7 @@ from bulkcmp.cmp.messages import (
     directory_name_of,
     name_of,
 )
+from bulkcmp.cmp.template import time_of
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Popo, RequestedExtension
@@ -37,9 +38,6 @@ REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P1
 
 V3: Final = 2
 """Of a certificate with extensions (RFC 5280, 4.1.2.1)."""
-
-_UTC_TIME: Final = 0x17
-_GENERALIZED_TIME: Final = 0x18
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,23 +245,6 @@ def _validity(template: CertTemplate) -> tuple[dt.datetime | None, dt.datetime |
         except ValueError as error:
             raise rejected("badCertTemplate", f"the validity: {error}") from error
     return times.get(0), times.get(1)
-
-
-def time_of(element: TLV) -> dt.datetime:
-    """The time of a DER Time (RFC 5280, 4.1), aware.
-
-    Raises:
-        ValueError: it is neither a UTCTime nor a GeneralizedTime of UTC.
-    """
-    form = {_UTC_TIME: "%y%m%d%H%M%S%z", _GENERALIZED_TIME: "%Y%m%d%H%M%S%z"}.get(tag(element))
-    text = content(element).decode("ascii")
-    if form is None or not text.endswith("Z"):
-        raise ValueError("neither UTCTime nor GeneralizedTime")
-    time = dt.datetime.strptime(text, form)  # noqa: DTZ007 # both forms end in %z
-    # two-digit years stand for 1950 to 2049 (RFC 5280, 4.1.2.5.1), strptime's for 1969 to 2068
-    if tag(element) == _UTC_TIME and time.year >= 2050:
-        time = time.replace(year=time.year - 100)
-    return time
 
 
 def _old_certificate(request: CertRequest) -> CertificateReference | None:

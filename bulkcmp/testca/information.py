@@ -5,6 +5,7 @@ from typing import Final
 
 from cryptography import x509
 
+from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import (
     TLV,
     ObjectIdentifier,
@@ -16,26 +17,16 @@ from bulkcmp.cmp.asn1 import (
     tag,
     wrap,
 )
+from bulkcmp.cmp.general import decode_infos, encode_infos
 from bulkcmp.cmp.messages import BodyType, body, directory_name_of
+from bulkcmp.cmp.template import time_of
+from bulkcmp.model import Itav
 from bulkcmp.testca.crl import current_crl
-from bulkcmp.testca.enrollment import time_of
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.refusal import RefusedError
 from bulkcmp.testca.response import Answer
 from bulkcmp.testca.store import Store
-
-_IT: Final = "1.3.6.1.5.5.7.4."
-SIGN_KEY_PAIR_TYPES: Final = ObjectIdentifier(_IT + "2")
-CURRENT_CRL: Final = ObjectIdentifier(_IT + "6")
-UNSUPPORTED_OIDS: Final = ObjectIdentifier(_IT + "7")
-SUPP_LANG_TAGS: Final = ObjectIdentifier(_IT + "16")
-CA_CERTS: Final = ObjectIdentifier(_IT + "17")
-ROOT_CA_KEY_UPDATE: Final = ObjectIdentifier(_IT + "18")
-CERT_REQ_TEMPLATE: Final = ObjectIdentifier(_IT + "19")
-ROOT_CA_CERT: Final = ObjectIdentifier(_IT + "20")
-CRL_STATUS_LIST: Final = ObjectIdentifier(_IT + "22")
-CRLS: Final = ObjectIdentifier(_IT + "23")
 
 _LANGUAGE: Final = "en"
 _URI: Final = 0x86
@@ -81,50 +72,42 @@ class Information:
             RemoteCmpError: the body can't be decoded.
             RefusedError: a value that its type may not have.
         """
-        infos: list[bytes] = []
-        unsupported: list[bytes] = []
-        for info in decode_sequence_of(exchange.message.body):
-            elements = decode_sequence_of(info)
-            if not 1 <= len(elements) <= 2:
-                raise RefusedError("badDataFormat", "an InfoTypeAndValue of so many elements")
-            oid = decode(ObjectIdentifier, elements[0])
-            told = self._tell(oid, elements[1] if len(elements) > 1 else None, exchange.now)
+        infos: list[Itav] = []
+        unsupported: list[str] = []
+        for asked in decode_infos(exchange.message.body):
+            told = self._tell(asked, exchange.now)
             if told is None:
-                unsupported.append(encode(oid))
+                unsupported.append(asked.oid)
             else:
                 infos.append(told)
         if unsupported:
-            infos.append(_info(UNSUPPORTED_OIDS, wrap(0x30, *unsupported)))
-        return Answer(body(BodyType.GENP, wrap(0x30, *infos)))
+            oids = (encode(ObjectIdentifier(oid)) for oid in unsupported)
+            infos.append(Itav(general.UNSUPPORTED_OIDS, wrap(0x30, *oids)))
+        return Answer(body(BodyType.GENP, encode_infos(infos)))
 
-    def _tell(self, oid: ObjectIdentifier, value: TLV | None, now: dt.datetime) -> bytes | None:
-        """DER InfoTypeAndValue that answers one; None where its type is not known here."""
-        if oid == CA_CERTS:
-            return _info(CA_CERTS, wrap(0x30, self._root.der))
-        if oid == ROOT_CA_CERT:
-            _check_certificate(value)
-            # no update of the root is at hand (RFC 9483, 4.3.2)
-            return _info(ROOT_CA_KEY_UPDATE)
-        if oid == CERT_REQ_TEMPLATE:
-            # no template is demanded (RFC 9483, 4.3.3)
-            return _info(CERT_REQ_TEMPLATE)
-        if oid == CURRENT_CRL:
-            return _info(CURRENT_CRL, current_crl(self._store, self._root, now))
-        if oid == CRL_STATUS_LIST:
-            return self._crls(value, now)
-        if oid == SIGN_KEY_PAIR_TYPES:
-            return _info(SIGN_KEY_PAIR_TYPES, wrap(0x30, *_KEY_TYPES))
-        if oid == SUPP_LANG_TAGS:
-            return _info(SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
+    def _tell(self, asked: Itav, now: dt.datetime) -> Itav | None:
+        """What answers one; None where its type is not known here."""
+        match asked.oid:
+            case general.CA_CERTS:
+                return Itav(general.CA_CERTS, wrap(0x30, self._root.der))
+            case general.ROOT_CA_CERT:
+                _check_certificate(asked.value)
+                # no update of the root is at hand (RFC 9483, 4.3.2)
+                return Itav(general.ROOT_CA_KEY_UPDATE)
+            case general.CERT_REQ_TEMPLATE:
+                # no template is demanded (RFC 9483, 4.3.3)
+                return Itav(general.CERT_REQ_TEMPLATE)
+            case general.CURRENT_CRL:
+                return Itav(general.CURRENT_CRL, current_crl(self._store, self._root, now))
+            case general.CRL_STATUS_LIST:
+                return self._crls(asked.value, now)
+            case general.SIGN_KEY_PAIR_TYPES:
+                return Itav(general.SIGN_KEY_PAIR_TYPES, wrap(0x30, *_KEY_TYPES))
+            case general.SUPP_LANG_TAGS:
+                return Itav(general.SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
         return None
 
-    # CRLStatus ::= SEQUENCE {
-    #     source       CRLSource,
-    #     thisUpdate   Time OPTIONAL }
-    # CRLSource ::= CHOICE {
-    #     dpn          [0] DistributionPointName,
-    #     issuer       [1] GeneralNames }
-    def _crls(self, value: TLV | None, now: dt.datetime) -> bytes:
+    def _crls(self, value: bytes | None, now: dt.datetime) -> Itav:
         """The CRL, if one of the sources is ours and it is newer than what the client has."""
         if value is None:
             raise RefusedError("badDataFormat", "a crlStatusList without a value")
@@ -136,8 +119,8 @@ class Information:
                 raise RefusedError("badDataFormat", "a CRLStatus of so many elements")
             has = _time(elements[1]) if len(elements) > 1 else None
             if self._is_ours(elements[0]) and (has is None or has < this_update):
-                return _info(CRLS, wrap(0x30, der))
-        return _info(CRLS)
+                return Itav(general.CRLS, wrap(0x30, der))
+        return Itav(general.CRLS)
 
     def _is_ours(self, source: TLV) -> bool:
         # the tags are explicit, that of a DistributionPointName's fullName is not
@@ -155,16 +138,12 @@ class Information:
         return False
 
 
-def _info(oid: ObjectIdentifier, value: bytes = b"") -> bytes:
-    """DER InfoTypeAndValue."""
-    return wrap(0x30, encode(oid), value)
-
-
-def _check_certificate(value: TLV | None) -> None:
+def _check_certificate(value: bytes | None) -> None:
+    if value is None:
+        # a client need not know which root it has (RFC 9810, 5.3.19.15)
+        return
     try:
-        if value is None:
-            raise ValueError("no value")
-        x509.load_der_x509_certificate(encode(value))
+        x509.load_der_x509_certificate(value)
     except ValueError as error:
         raise RefusedError("badDataFormat", f"rootCaCert without a certificate: {error}") from error
 

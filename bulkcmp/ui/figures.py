@@ -28,9 +28,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}"
 
 
-def per_second(rate: float, what: str) -> str:
-    """`12,345.7 rows/s`: rows and transactions go at rates of their own."""
-    return f"{rate:,.1f} {what}/s"
+def per_second(rate: float, what: str = "") -> str:
+    """`12,345.7 rows/s`, or `12,345.7/s` where the line says of what."""
+    return f"{rate:,.1f} {what}/s" if what else f"{rate:,.1f}/s"
 
 
 def share(part: int, whole: int) -> str:

@@ -7,6 +7,7 @@ from cryptography import x509
 
 from bulkcmp.cmp.checks import Judgement, Verdict
 from bulkcmp.cmp.explanation import CHECKS, TITLES, explain
+from bulkcmp.cmp.general import name_of
 from bulkcmp.engine.probe import Probed, Step
 from bulkcmp.errors import InputError
 from bulkcmp.inspect.inspection import Inspection, inspect_octets
@@ -162,6 +163,14 @@ def json_of_probe(probed: Probed) -> dict[str, Any]:
         "serial": None if certificate is None else _serial(certificate),
         "certificate": None if certificate is None else pem_certificates(certificate).decode(),
         "chain": pem_certificates(*chain).decode(),
+        "information": [
+            {
+                "infoType": name_of(info.oid),
+                "oid": info.oid,
+                "infoValue": None if info.value is None else info.value.hex(),
+            }
+            for info in (() if probed.part is None else probed.part.infos)
+        ],
         "notes": list(notes_of(probed)),
     }
 

@@ -36,6 +36,7 @@ def render_summary(console: Console, summary: RunSummary) -> None:
         ("server", public_url(summary.server)),
         ("results", summary.results_file),
         ("certificates", summary.credentials_folder),
+        ("information", summary.information_folder),
     ):
         if file:
             # a path that wraps can't be copied

@@ -31,13 +31,14 @@ from bulkcmp.cmp.events import (
     Store,
     Stored,
 )
+from bulkcmp.cmp.general import CA_CERTS
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, PKIStatusInfo
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
-from bulkcmp.model import EndEntity, Operation, Profile, RsaPadding, Secret
+from bulkcmp.model import EndEntity, Itav, Operation, Profile, RsaPadding, Secret
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
 DAY = dt.timedelta(days=1)
@@ -365,6 +366,7 @@ ANSWERS = {
     Operation.KUR: BodyType.KUP,
     Operation.P10CR: BodyType.CP,
     Operation.RR: BodyType.RP,
+    Operation.GENM: BodyType.GENP,
 }
 
 
@@ -522,6 +524,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             "subject": name("device").public_bytes() if asks else None,
             "csr": csr if operation is Operation.P10CR else None,
             "old_cert": pki.device.certificate,
+            "infos": (Itav(CA_CERTS),) if operation is Operation.GENM else (),
             "profile": cert_profile,
             **entity,
         }

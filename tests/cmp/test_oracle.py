@@ -15,6 +15,7 @@ from bulkcmp.cmp import algorithms, messages, nested, protection
 from bulkcmp.cmp.algorithms import PrivateKey
 from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import TimerFired
+from bulkcmp.cmp.general import QUESTIONS, RootCaKeyUpdate, crl_status_list, decode_infos
 from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage, decode_message
 from bulkcmp.cmp.protection import MacParameters, algorithm_of
 from bulkcmp.cmp.request import (
@@ -27,6 +28,7 @@ from bulkcmp.cmp.request import (
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inspect import syntax
 from bulkcmp.model import (
+    Itav,
     KeyFamily,
     Operation,
     PasswordMac,
@@ -211,6 +213,13 @@ def _same_poll(der: bytes) -> None:
     assert int(theirs["certReqId"]) == ours.certReqId
 
 
+def _same_general_message(der: bytes) -> None:
+    theirs = _read(der, rfc4210.GenMsgContent())
+    assert [(str(one["infoType"]), _octets(one["infoValue"])) for one in theirs] == [
+        (one.oid, one.value) for one in decode_infos(der)
+    ]
+
+
 def _same_pkcs10(der: bytes) -> None:
     assert x509.load_der_x509_csr(der).is_signature_valid
 
@@ -229,6 +238,7 @@ SAME = {
     BodyType.KUR: _same_cert_request,
     BodyType.P10CR: _same_pkcs10,
     BodyType.RR: _same_revocation,
+    BodyType.GENM: _same_general_message,
     BodyType.POLL_REQ: _same_poll,
     BodyType.CERT_CONF: _same_confirmation,
 }
@@ -284,6 +294,11 @@ EXTENSIONS = st.lists(
 TIMES = st.integers(0, 8_000 * 365 * 86_400).map(
     lambda seconds: dt.datetime(1900, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
 )
+INFOS = st.builds(
+    Itav,
+    st.sampled_from([*QUESTIONS.values(), "1.2.3"]),
+    st.none() | OCTETS.map(lambda octets: wrap(0x04, octets)),
+)
 SECRETS = TEXTS.map(lambda text: Secret(text.encode()))
 
 
@@ -334,6 +349,7 @@ ENTITIES = st.fixed_dictionaries(
         "reg_info": TEXTS,
         "cert_profile": TEXTS,
         "revocation_reason": st.sampled_from(RevocationReason),
+        "infos": st.lists(INFOS, min_size=1, max_size=3).map(tuple),
     },
 )
 
@@ -363,15 +379,15 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
     run.start()
     run.receive(
         run.answer(peer.waiting(run.stored[0].parts[0].cert_req_id)).signed(pki.signer)
-    ) if (operation is not Operation.RR) else run.receive(
+    ) if operation.certifies else run.receive(
         run.answer(peer.error(peer.status(3)), BodyType.ERROR).signed(pki.signer)
     )
     run.go(TimerFired(run.now))
-    if operation is not Operation.RR:
+    if operation.certifies:
         certificate = pki.certificate("device", new_key, issuer)
         run.receive(run.granted(certificate).signed(pki.signer))
     labels = [send.label for send in run.sent]
-    assert labels == [operation.value, "pollReq", *["certConf"] * (operation != Operation.RR)]
+    assert labels == [operation.value, "pollReq", *["certConf"] * operation.certifies]
     for send in run.sent:
         _same(send.message)
 
@@ -392,6 +408,24 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
     )
     _same(sealed.message)
     assert decode_message(sealed.message).body_type is BodyType.NESTED
+
+
+def test_what_a_general_message_holds_is_read_by_pyasn1(pki: "Pki") -> None:
+    """By the types of `bulkcmp.inspect`, which pyasn1-modules does not have."""
+    root, device = pki.root.certificate, pki.device.certificate
+    (status,) = _read(crl_status_list(device, None), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.22"])
+    assert status["source"].getName() == "issuer"
+    (name,) = status["source"]["issuer"]
+    assert encoder.encode(name["directoryName"]["rdnSequence"]) == pki.root.subject
+    assert not status["thisUpdate"].isValue
+    update = RootCaKeyUpdate(root, device, pki.signer.certificate)
+    theirs = _read(update.encode(), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.18"])
+    for field, der in (
+        ("newWithNew", root),
+        ("newWithOld", device),
+        ("oldWithNew", pki.signer.certificate),
+    ):
+        assert encoder.encode(theirs[field]).endswith(der)
 
 
 def test_the_names_of_fail_info_bits_are_the_same() -> None:

@@ -5,12 +5,13 @@ import pytest
 from bulkcmp.cmp import outcomes
 from bulkcmp.cmp.messages import PKIStatusInfo, fail_info
 from bulkcmp.errors import Loss
-from bulkcmp.model import Outcome, OutcomeClass
+from bulkcmp.model import Operation, Outcome, OutcomeClass
 
 LOST = {
     Loss.CONNECT: OutcomeClass.NOT_SENT,
     Loss.TLS: OutcomeClass.NOT_SENT,
     Loss.NOT_SENT: OutcomeClass.NOT_SENT,
+    Loss.NO_LAYER: OutcomeClass.NOT_SENT,
     Loss.BUSY: OutcomeClass.NOT_SENT,
     Loss.REUSED: OutcomeClass.UNKNOWN,
     Loss.CUT: OutcomeClass.UNKNOWN,
@@ -26,7 +27,7 @@ LOST = {
 
 @pytest.mark.parametrize("loss", Loss)
 def test_every_loss_has_its_class(loss: Loss) -> None:
-    assert outcomes.lost(loss, "how", "why") == Outcome(LOST[loss], "how", "why")
+    assert outcomes.lost(Operation.IR, loss, "how", "why") == Outcome(LOST[loss], "how", "why")
     assert outcomes.was_processed(loss) == (LOST[loss] is not OutcomeClass.NOT_SENT)
 
 

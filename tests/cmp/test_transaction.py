@@ -30,6 +30,7 @@ from bulkcmp.cmp.events import (
     TimerFired,
     WakeAt,
 )
+from bulkcmp.cmp.general import CA_CERTS, encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIStatus
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
@@ -37,6 +38,7 @@ from bulkcmp.cmp.transaction import TRANSITIONS, State
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
 from bulkcmp.model import (
+    Itav,
     Operation,
     Outcome,
     OutcomeClass,
@@ -372,6 +374,9 @@ def test_error_with_status_waiting_delays_any_answer(
     if operation is Operation.RR:
         body = peer.rev_rep(peer.status(PKIStatus.ACCEPTED))
         assert run.end(run.answer(body).macced()).outcome.outcome is OutcomeClass.REVOKED
+    elif operation is Operation.GENM:
+        body = encode_infos([Itav(CA_CERTS)])
+        assert run.end(run.answer(body).macced()).outcome.outcome is OutcomeClass.ANSWERED
     else:
         assert run.receive(run.granted().macced()) == Send(ANY, "certConf", opens=False)
 

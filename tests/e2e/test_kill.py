@@ -20,18 +20,29 @@ UNKNOWN = "unknown outcome"
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("certs_per_message", [1, 5])
 def test_killed_again_and_again(
     cli: "Cli",
     make_ca: "MakeCa",
     write_population: "WritePopulation",
     run: "RunFolder",
     tools: "Tools",
+    certs_per_message: int,
 ) -> None:
     rows, kills = (5000, 20) if tools.is_full else (150, 5)
     rng = random.Random(4)
     ca = make_ca(Behaviour(delay=0.05))
     population = write_population(rows)
-    pace = ("--workers", "2", "--concurrency", "60" if tools.is_full else "10")
+    # so many rows are under way, in one message each or several in one
+    concurrency = (60 if tools.is_full else 10) // certs_per_message
+    pace = (
+        "--workers",
+        "2",
+        "--concurrency",
+        concurrency,
+        "--certs-per-message",
+        certs_per_message,
+    )
     enroll = ("enroll", population, *ca.options(), *pace, "--out", run.path)
 
     landed = 0
@@ -67,29 +78,38 @@ def test_killed_again_and_again(
     results = run.results()
     assert {row["outcome"] for row in results} == {"issued"}
     assert [row["row"] for row in results] == [str(n) for n in range(1, rows + 1)]
-    confirmed = _judge_surplus(run, ca)
-    assert {row["transaction_id"] for row in results} <= confirmed
+    assert _own(run) <= _judge_surplus(run, ca)
     assert len({row["serial"] for row in results}) == rows
     tools.verify(ca.anchor, [run.path / row["cert_file"] for row in results])
 
 
-def _judge_surplus(run: "RunFolder", ca: "Ca") -> set[str]:
+Part = tuple[str, int]
+"""A transaction, hex, and the number of a row in it."""
+
+
+def _own(run: "RunFolder") -> set[Part]:
+    """What the rows came to."""
+    return {(row["transaction_id"], int(row["row"])) for row in run.results()}
+
+
+def _judge_surplus(run: "RunFolder", ca: "Ca") -> set[Part]:
     """Every certificate at the CA must be a row's own, or the journal must name it as unknown.
 
     Returns:
-        The transactions that the CA saw confirmed, hex.
+        What the CA saw confirmed.
     """
-    named = {one.id: one for one in run.transactions()}
-    own = {row["transaction_id"] for row in run.results()}
+    outcomes = {(one.id.hex(), one.number): one.outcome for one in run.transactions()}
+    own = _own(run)
     confirmed = set()
     for certificate in ca.issued():
-        assert certificate.transaction_id in named, "a certificate of no known transaction"
-        transaction_id = certificate.transaction_id.hex()
-        if transaction_id not in own:
-            assert named[certificate.transaction_id].outcome == UNKNOWN
+        assert certificate.transaction_id is not None
+        assert certificate.user is not None
+        part = certificate.transaction_id.hex(), int(certificate.user.removeprefix("dev"))
+        assert part in outcomes, "a certificate of no known transaction"
+        assert part in own or outcomes[part] == UNKNOWN
         if certificate.status is CertificateStatus.CONFIRMED:
-            confirmed.add(transaction_id)
-    for transaction in named.values():
+            confirmed.add(part)
+    for part, outcome in outcomes.items():
         # all of a row's transactions but the last are named unknown
-        assert transaction.id.hex() in own or transaction.outcome == UNKNOWN
+        assert part in own or outcome == UNKNOWN
     return confirmed

@@ -57,6 +57,41 @@ def test_an_ra_with_its_key_on_a_token(
     assert len(run.results()) == 30
 
 
+@pytest.mark.parametrize("own_cert", [False, True])
+def test_an_ra_s_layers_by_a_key_on_a_token(
+    cli_with_pin: "Cli",
+    ca: "Ca",
+    token: "SoftToken",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    own_cert: bool,
+) -> None:
+    layer = (
+        *(() if own_cert else ("--ra-cert", ca.folder / "ra.pem")),
+        "--ra-key", token.uri("signer"), "--ra-keypass", "env:PIN", "--batch", "4",
+        "--pkcs11-module", token.hsm.module,
+    )  # fmt: skip
+    population = write_population(20)
+    cli_with_pin("enroll", population, *ca.options(), *layer, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    assert any("of 1 layer" in note for note in run.summary()["notes"])
+
+
+def test_the_pin_of_a_layer_is_kept_nowhere(
+    cli_with_pin: "Cli",
+    ca: "Ca",
+    token: "SoftToken",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+) -> None:
+    uri = f"{token.uri('signer')}?module-path={token.hsm.module}&pin-value={token.hsm.PIN}"
+    cli_with_pin("enroll", write_population(3), *ca.options(), "--ra-key", uri, "--out", run.path)
+    assert f"pin-value={token.hsm.PIN}".encode() not in run.all_bytes()
+    ended = cli_with_pin("resume", run.path, code=2)
+    assert "--ra-key is needed again: the journal keeps no secrets" in ended.err
+    cli_with_pin("resume", run.path, "--ra-key", uri)
+
+
 def test_the_pin_is_kept_nowhere(
     cli_with_pin: "Cli",
     ca: "Ca",
@@ -96,6 +131,7 @@ def test_a_wrong_pin_is_found_before_anything_is_sent(
     assert ca.count() == before
 
 
+@pytest.mark.parametrize("layered", [False, True])
 def test_a_token_that_is_lost_on_the_way(
     cli_with_pin: "Cli",
     make_ca: "MakeCa",
@@ -103,20 +139,25 @@ def test_a_token_that_is_lost_on_the_way(
     write_population: "WritePopulation",
     run: "RunFolder",
     tools: "Tools",
+    layered: bool,
 ) -> None:
     """Rows fail with what is wrong; none is lost, no process dies."""
     ca = make_ca(Behaviour(poll_count=2, check_after=3))
     key = load_pem_private_key((ca.folder / "ra.key").read_bytes(), None)
-    token = softhsm.token("enrolls for a while")
+    token = softhsm.token(f"is there for a while, {layered}")
     token.put_key("signer", key, "01")
-    process = cli_with_pin.start(
-        "enroll", write_population(3), *options(ca, token), "--cert", ca.folder / "ra.pem",
-        "--out", run.path,
-    )  # fmt: skip
+    given: tuple[object, ...] = (*options(ca, token), "--cert", ca.folder / "ra.pem")
+    if layered:
+        given = (
+            *ca.options(), "--ra-cert", ca.folder / "ra.pem", "--ra-key", token.uri("signer"),
+            "--ra-keypass", "env:PIN", "--pkcs11-module", token.hsm.module, "--retries", "0",
+        )  # fmt: skip
+    process = cli_with_pin.start("enroll", write_population(3), *given, "--out", run.path)
     tools.wait_until(lambda: waiting(run) == 3)
     token.destroy()
     cli_with_pin.finish(process, 1)
-    assert run.outcomes() == {("still waiting", "local error")}
+    reason = "no RA's layer around the message" if layered else "local error"
+    assert run.outcomes() == {("still waiting", reason)}
 
 
 def waiting(run: "RunFolder") -> int:

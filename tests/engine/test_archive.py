@@ -19,7 +19,7 @@ from tests.engine.conftest import VirtualClock
 if TYPE_CHECKING:
     from tests.engine.conftest import Lose, Scene, Seen
 
-NAME = re.compile(r"(\d{7})-(\d{8}T\d{9}Z)-([0-9a-f]{32})-(\d\d)-(\w+)\.der")
+NAME = re.compile(r"(\d{7})-(\d{8}T\d{9}Z)-([0-9a-f]{32})-(\d{4})-(\w+)\.der")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def steps(folder: Path) -> dict[int, list[str]]:
         matched = NAME.fullmatch(name)
         assert matched is not None, name
         row, _, _, step, label = matched.groups()
-        start = name.rpartition("-")[0][:-3]
+        start = name.removesuffix(f"-{step}-{label}.der")
         numbers[start] = numbers.get(start, 0) + 1
         assert int(step) == numbers[start]
         found.setdefault(int(row), []).append(label)
@@ -94,7 +94,7 @@ def test_a_later_session_and_a_later_try_come_after(
     assert saved(messages, "ir", "certConf") == sent(scene)
 
 
-@pytest.mark.parametrize("loss", [Loss.CONNECT, Loss.TLS, Loss.NOT_SENT])
+@pytest.mark.parametrize("loss", [Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER])
 def test_what_did_not_leave_is_not_saved(
     scene: "Scene", messages: Path, lose: "Lose", loss: Loss
 ) -> None:

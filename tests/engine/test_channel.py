@@ -34,6 +34,7 @@ from bulkcmp.engine.frame import (
     Task,
     TlsFiles,
     Unreachable,
+    Unsaved,
 )
 from bulkcmp.errors import InputError, Loss
 from bulkcmp.io import loop
@@ -44,6 +45,7 @@ from bulkcmp.load.scenario import Lifecycle, Open, Step, Uniform
 from bulkcmp.model import (
     BadRow,
     EndEntity,
+    Itav,
     KeySpec,
     Operation,
     Outcome,
@@ -72,7 +74,7 @@ CHECKPOINT = Checkpoint(
     b"c",
     b"p",
     9.5,
-    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), OUTCOME, True, OUTCOME),),
+    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), (Itav("1.2"),), OUTCOME, True, OUTCOME),),
     True,
 )
 ENTITY = EndEntity(
@@ -128,6 +130,7 @@ FRAMES: list[Frame] = [
     Done(7, (ENDED,)),
     Returned(7),
     Unreachable(7, Loss.TLS, "handshake"),
+    Unsaved("disk full"),
     Failed("no", "hint", 2),
     Drain(),
     Assignment(

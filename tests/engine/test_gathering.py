@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine.frame import Member, Task
 from bulkcmp.engine.gathering import Gathering, Reunion
@@ -43,8 +45,9 @@ def test_rows_that_can_not_share_a_message_are_kept_apart() -> None:
     assert gathered(9, *rows) == [[1, 2], [3], [4], [5], [6, 7], [8], [9]]
 
 
-def test_a_csr_goes_alone() -> None:
-    rows = [member(number, Operation.P10CR) for number in (1, 2)]
+@pytest.mark.parametrize("operation", [Operation.P10CR, Operation.GENM])
+def test_a_csr_and_a_question_go_alone(operation: Operation) -> None:
+    rows = [member(number, operation) for number in (1, 2)]
     assert gathered(9, *rows) == [[1], [2]]
 
 

@@ -11,12 +11,13 @@ import anyio
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bulkcmp.cmp.asn1 import wrap
 from bulkcmp.engine.harvest import write_files, write_table
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import KeySpec, Operation, Outcome, OutcomeClass, RowResult
+from bulkcmp.model import Itav, KeySpec, Operation, Outcome, OutcomeClass, RowResult
 from bulkcmp.testca import state
 
 ENVIRON = {"S": "a secret", "K": "a passphrase"}
@@ -139,6 +140,32 @@ def test_files_are_written_once(plan: Plan, kept: Kept) -> None:
     assert {n: p.stat().st_mtime_ns for n, p in files.items() if n != "c.pem"} == {
         name: at for name, at in before.items() if name != "c.pem"
     }
+
+
+def test_what_was_told_to_a_genm(plan: Plan, kept: Kept) -> None:
+    infos = (Itav("1.3.6.1.5.5.7.4.16", b"\x30\x04\x0c\x02en"), Itav("1.2.3"))
+    deep = b"\x05\x00"
+    for _ in range(500):
+        deep = wrap(0x30, deep)
+    kept.results_by_row = {
+        1: result(1, OutcomeClass.ANSWERED, infos=infos),
+        3: result(3, OutcomeClass.REJECTED, infos=(Itav("1.2.3", deep),)),
+        4: result(4, OutcomeClass.ANSWERED),
+    }
+    write_table(plan, journal(kept), {})
+    anyio.run(write_files, plan, journal(kept))
+    with (kept.folder / "results.csv").open(newline="") as file:
+        named = {row["id"]: row["info_files"] for row in csv.DictReader(file)}
+    assert named == {
+        "a": "info/a.suppLangTags.der|info/a.txt",
+        "b": "",
+        "c": "info/c.1.2.3.der|info/c.txt",
+        "d": "",
+    }
+    text = (kept.folder / "info" / "a.txt").read_text()
+    assert text == "genp: GenMsgContent, DER, 26 octets\n  - suppLangTags: en\n  - 1.2.3\n"
+    assert (kept.folder / "info" / "c.txt").read_text().startswith("can't be shown: genp: ")
+    assert not (kept.folder / "certs").exists()
 
 
 def test_no_folder_where_there_is_nothing_to_write(plan: Plan, kept: Kept) -> None:

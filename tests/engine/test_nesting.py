@@ -9,14 +9,16 @@ import anyio
 import httpx
 import pytest
 import trio.testing
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+from bulkcmp.cmp.algorithms import OpaqueKey, Pss, load_signing_key, sign
 from bulkcmp.cmp.asn1 import decode_sequence_of, encode, wrap
 from bulkcmp.cmp.messages import BodyType, decode_message, decode_nested, encode_message
 from bulkcmp.cmp.protection import MacParameters, derive
 from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.nesting import NestingClient
-from bulkcmp.errors import Loss, TransportError
+from bulkcmp.errors import LocalCmpError, Loss, TransportError
 from bulkcmp.inputs.credential import read_credential
 from bulkcmp.io.http import Reply
 from bulkcmp.io.times import ExchangeTimes
@@ -198,6 +200,41 @@ def test_answers_that_are_missing_or_too_many(nested: "Scene", *, twice: bool) -
     outcomes = sorted(nested.outcomes().values())
     bad = OutcomeClass.BAD_RESPONSE if twice else UNKNOWN
     assert outcomes == sorted([*[ISSUED] * 5, bad])
+
+
+class Unsteady(OpaqueKey):
+    """A key on a token that is there now and then."""
+
+    def __init__(self, key: bytes, fails: int) -> None:
+        self._key = load_signing_key(key)
+        self._fails = fails
+
+    def public_key(self) -> PublicKeyTypes:
+        return self._key.public_key()
+
+    def sign(self, data: bytes, digest: str, pss: Pss | None) -> bytes:
+        if self._fails:
+            self._fails -= 1
+            raise LocalCmpError("the token is gone")
+        return sign(self._key, digest, data)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_an_ra_whose_token_is_gone(
+    scene: "Scene", ra: SignatureCredential, comes_back: bool
+) -> None:
+    assert isinstance(ra.key, bytes)
+    key = Unsteady(ra.key, 1 if comes_back else 1000)
+    scene.nesting = {"layers": (SignatureCredential(key, ra.chain),)}
+    scene.play(scene.rows(3))
+    if comes_back:
+        assert scene.outcomes() == dict.fromkeys((1, 2, 3), ISSUED)
+        return
+    assert scene.peer.seen == []
+    for row in scene.results().values():
+        assert row.outcome.outcome is OutcomeClass.NOT_SENT
+        assert row.outcome.reason == Loss.NO_LAYER.value
+        assert row.outcome.detail == "the token is gone"
 
 
 def test_a_rate_holds_for_transactions(nested: "Scene") -> None:

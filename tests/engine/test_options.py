@@ -208,6 +208,14 @@ def test_settings_of_a_file_are_for_runs_of_any_kind(folder: Path) -> None:
 RA: dict[str, Any] = {"ra_cert": ("ca/ra.pem",), "ra_key": ("ca/ra.key",)}
 
 
+def test_tls_keys_are_in_files() -> None:
+    for name in ("tls_key", "tls_cert"):
+        given = {"server": "https://h", name: "pkcs11:token=t;object=k"}
+        said = refused(**given)
+        assert said.startswith(f"--{name.replace('_', '-')}: Python's TLS takes keys")
+        assert "stunnel" in said
+
+
 def test_layers_of_ras(folder: Path) -> None:
     assert plan().setup.layers == ()
     setup = plan(**RA, ra_ref="ra1", ra_secret="env:S", batch=7, batch_wait=0.25).setup

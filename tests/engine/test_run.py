@@ -16,13 +16,15 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from bulkcmp.cmp.asn1 import wrap
+from bulkcmp.cmp.general import CA_CERTS
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.engine.colleague import WorkerError
 from bulkcmp.engine.run import Run
 from bulkcmp.errors import InputError, Loss, TransportError
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError
-from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, OutcomeClass
+from bulkcmp.model import BadRow, EndEntity, Itav, KeySpec, Operation, OutcomeClass
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lose, Scene, Seen
@@ -200,7 +202,7 @@ def test_each_loss_of_a_request_has_its_outcome(scene: "Scene", lose: "Lose", lo
     scene.peer.before = reached
     scene.play([scene.row(7)])
     result = scene.results()[7]
-    repeated = loss in (Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY)
+    repeated = loss in (Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY)
     expected = {
         Loss.HTTP_STATUS: OutcomeClass.HTTP_ERROR,
         Loss.NOT_CMP: OutcomeClass.NOT_CMP,
@@ -619,6 +621,68 @@ def test_rows_of_every_operation(scene: "Scene") -> None:
     (kur,) = scene.peer.sent(BodyType.KUR)
     public = signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     assert public in kur.message
+
+
+def ask(scene: "Scene", number: int, oid: str) -> EndEntity:
+    """A row with a question."""
+    return scene.row(
+        number, cmd=Operation.GENM, new_key_spec=None, subject=None, infos=(Itav(oid),)
+    )
+
+
+def test_questions_among_other_rows(scene: "Scene") -> None:
+    rows = [ask(scene, 1, CA_CERTS), ask(scene, 2, "1.2.3"), scene.row(3)]
+    run = scene.play(rows, certs_per_message=3)
+    found = scene.results()
+    assert {number: one.outcome.outcome for number, one in found.items()} == {
+        1: OutcomeClass.ANSWERED,
+        2: OutcomeClass.REJECTED,
+        3: ISSUED,
+    }
+    assert found[1].infos == (Itav(CA_CERTS, wrap(0x30, scene.peer.root.der)),)
+    assert not found[1].has_key
+    assert run.operations == {Operation.GENM, Operation.IR}
+    assert len(scene.peer.sent(BodyType.GENM)) == 2, "an answer is for one of them"
+
+
+def test_a_question_without_an_answer_is_asked_again(scene: "Scene", lose: "Lose") -> None:
+    rows = [ask(scene, 1, CA_CERTS), ask(scene, 2, CA_CERTS)]
+    scene.peer.after = lose(Loss.CUT, BodyType.GENM)
+    scene.play(rows)
+    assert tally(scene) == {OutcomeClass.UNANSWERED: 2}
+    scene.peer.after = lose(Loss.CUT, BodyType.IR)
+    scene.play(rows, resumed=True)
+    assert tally(scene) == {OutcomeClass.ANSWERED: 2}
+    assert [one.attempts for one in scene.results().values()] == [2, 2]
+    # a new question, not the old one again
+    assert len({seen.transaction_id for seen in scene.peer.sent(BodyType.GENM)}) == 4
+
+
+def test_a_question_that_waits_goes_on(scene: "Scene") -> None:
+    scene.peer.behave(poll_count=2, poll_whole=True, check_after=60)
+
+    async def interrupt(run: Run) -> None:
+        await anyio.sleep(30)
+        run.stop()
+
+    scene.play([ask(scene, 1, CA_CERTS)], conduct=interrupt)
+    assert tally(scene) == {WAITING: 1}
+    scene.play([ask(scene, 1, CA_CERTS)], resumed=True)
+    assert tally(scene) == {OutcomeClass.ANSWERED: 1}
+    assert len(scene.peer.sent(BodyType.GENM)) == 1
+
+
+def test_an_answer_that_may_have_been_lost(scene: "Scene", lose: "Lose") -> None:
+    """The CA that has answered a poll knows of nothing more: then the question is asked anew."""
+    scene.peer.behave(poll_count=1, poll_whole=True)
+    scene.peer.after = lose(Loss.CUT, BodyType.POLL_REQ)
+    row = ask(scene, 1, CA_CERTS)
+    scene.play([row])
+    assert tally(scene) == {OutcomeClass.UNANSWERED: 1}
+    scene.peer.after = lose(Loss.CUT, BodyType.IR)
+    scene.play([row], resumed=True)
+    assert tally(scene) == {OutcomeClass.ANSWERED: 1}
+    assert len(scene.peer.sent(BodyType.GENM)) == 2
 
 
 def test_a_row_with_a_key_of_its_own_uses_it(scene: "Scene") -> None:

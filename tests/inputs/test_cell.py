@@ -22,9 +22,9 @@ def test_operations(operation: Operation) -> None:
 
 
 def test_an_unknown_operation() -> None:
-    with pytest.raises(InputError, match="'genm' is not a CMP operation") as caught:
-        read_operation("genm")
-    assert caught.value.hint == "operations are ir, cr, kur, p10cr, rr"
+    with pytest.raises(InputError, match="'krr' is not a CMP operation") as caught:
+        read_operation("krr")
+    assert caught.value.hint == "operations are ir, cr, kur, p10cr, rr, genm"
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("0365", 365), ("36500", 36500)])

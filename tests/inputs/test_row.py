@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import mlkem
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkcmp.cmp.general import CA_CERTS, CRL_STATUS_LIST, ROOT_CA_CERT, crl_status_list
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.extension import parse_ext_key_usage, parse_key_usage, parse_policies
 from bulkcmp.inputs.name import format_name, parse_name
@@ -22,6 +25,7 @@ from bulkcmp.inputs.san import parse_sans
 from bulkcmp.model import (
     BadRow,
     EndEntity,
+    Itav,
     KeySpec,
     Operation,
     Popo,
@@ -526,8 +530,92 @@ def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
         "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
         "extensions_from, days, not_before, not_after, profile, newkey, popo, ref, secret, csr, "
-        "cert, key, keypass, oldcert, serial, revreason, regtoken, authenticator, reginfo, priority"
+        "cert, key, keypass, oldcert, serial, revreason, infotype, oldwithold, crlcert, oldcrl, "
+        "regtoken, authenticator, reginfo, priority"
     )
+
+
+# --- what a genm asks for ------------------------------------------------------------------------
+
+
+def test_a_genm(read: Read) -> None:
+    row = good(read('id,cmd,infotype,profile\na,genm,"caCerts,1.2.3",p\n'))
+    assert row == EndEntity(
+        number=1,
+        line=2,
+        id="a",
+        cmd=Operation.GENM,
+        ref="ra1",
+        secret=Secret(b"s3cret"),
+        profile="p",
+        infos=(Itav(CA_CERTS), Itav("1.2.3")),
+    )
+    defaults = replace(PBM, cmd="genm", infotype="caCerts")
+    assert good(read("id\na\n", defaults)).infos == (Itav(CA_CERTS),)
+    named = replace(PBM, cmd="genm", infotype="{id}")
+    assert good(read("id\n1.2.4\n", named)).infos == (Itav("1.2.4"),)
+
+
+def test_the_root_and_the_crl_that_are_asked_about(read: Read, pki: "Pki", crl_file: bytes) -> None:
+    row = good(read("id,cmd,infotype\na,genm,rootCaCert\n"))
+    assert row.infos == (Itav(ROOT_CA_CERT),)
+    row = good(read("id,cmd,infotype,oldwithold\na,genm,rootCaCert,cert.pem\n"))
+    assert row.infos == (Itav(ROOT_CA_CERT, pki.certificate),)
+    row = good(read("id,cmd,infotype,crlcert\na,genm,crlStatusList,cert.pem\n"))
+    assert row.infos == (Itav(CRL_STATUS_LIST, crl_status_list(pki.certificate, None)),)
+    for name in ("old.crl.pem", "old.crl"):
+        defaults = replace(PBM, cmd="genm", infotype="crlStatusList")
+        assert good(read(f"id,oldcrl\na,{name}\n", defaults)).infos == (
+            Itav(CRL_STATUS_LIST, crl_status_list(None, crl_file)),
+        )
+
+
+@pytest.fixture
+def crl_file(tmp_path: Path) -> bytes:
+    """A CRL beside the population, old.crl in DER and old.crl.pem."""
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.Name.from_bytes(parse_name("/CN=ca")))
+        .last_update(now)
+        .next_update(now)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    (tmp_path / "old.crl").write_bytes(crl.public_bytes(Encoding.DER))
+    (tmp_path / "old.crl.pem").write_bytes(crl.public_bytes(Encoding.PEM))
+    return crl.public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "column", "what"),
+    [
+        ("cmd", "genm", "infotype", "genm needs infotype: what to ask for"),
+        ("cmd,infotype", "genm,casCert", "infotype", "'casCert' is no infoType"),
+        ("infotype", "caCerts", "infotype", "infotype is for genm, and this row is ir"),
+        ("cmd,infotype,oldwithold", "genm,caCerts,cert.pem",
+          "oldwithold", "oldwithold is for infotype rootCaCert"),
+        ("cmd,infotype,oldcrl", "genm,caCerts,x",
+          "oldcrl", "oldcrl is for infotype crlStatusList"),
+        ("cmd,infotype", "genm,crlStatusList",
+          "crlcert", "crlStatusList needs crlcert or oldcrl: which CRL is asked for"),
+        ("cmd,infotype,crlcert", "genm,crlStatusList,none.pem", "crlcert", "none.pem"),
+        ("cmd,infotype,oldcrl", "genm,crlStatusList,cert.pem", "oldcrl", "CRL"),
+        ("cmd,infotype,keyusage", "genm,caCerts,digitalSignature",
+          "keyusage", "keyusage is for ir, cr and kur, and this row is genm"),
+    ],
+)  # fmt: skip
+def test_a_genm_that_can_not_be_asked(
+    read: Read, columns: str, cells: str, column: str, what: str
+) -> None:
+    (found,) = problems(read(f"id,{columns}\na,{cells}\n"))
+    assert found[0] == column
+    assert what in found[1]
+
+
+def test_files_of_another_question(read: Read) -> None:
+    defaults = replace(PBM, cmd="genm", infotype="caCerts", oldwithold="cert.pem")
+    with pytest.raises(InputError, match="--oldwithold"):
+        read("id\na\n", defaults)
 
 
 # --- what the certificate template may have besides ----------------------------------------------

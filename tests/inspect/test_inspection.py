@@ -287,6 +287,16 @@ def test_support_messages(
     ]
 
 
+def test_what_is_inspected_where_its_type_is_said(tlv: Tlv) -> None:
+    body = tlv(0x30, tlv(0x30, b"\x06\x03\x2a\x03\x04"))
+    with pytest.raises(InputError, match="no known type"):
+        inspect_octets(body, "genp")
+    shown = inspect_octets(body, "genp", kind="GenMsgContent")
+    assert (shown.type, shown.json()["value"]) == ("GenMsgContent", [{"infoType": "1.2.3.4"}])
+    with pytest.raises(InputError, match="genp: GenMsgContent, but"):
+        inspect_octets(tlv(0x30, b"\x05\x00"), "genp", kind="GenMsgContent")
+
+
 def test_central_key_generation(
     tlv: Tlv, message: Message, vectors: dict[str, bytes], certificate: x509.Certificate
 ) -> None:

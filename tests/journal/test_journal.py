@@ -31,7 +31,7 @@ from bulkcmp.journal.entry import (
     Skipped,
 )
 from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError
-from bulkcmp.model import BadRow, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
+from bulkcmp.model import BadRow, Itav, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
 PASSPHRASE = Secret(b"open sesame")
 NOW = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC)
@@ -297,7 +297,7 @@ def test_a_journal_of_another_format(folder: Path) -> None:
     Journal.create(folder, {}, None).close()
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 2"):
+    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 3"):
         Journal.open(folder)
 
 
@@ -632,6 +632,30 @@ def test_what_was_under_way_gets_an_outcome(
     assert journal.settle() == 0
     if outcome is UNCONFIRMED:
         assert results(journal)[1].outcome.pki_status == 0
+
+
+def test_a_question_that_was_cut_off_is_unanswered(journal: Journal) -> None:
+    journal.write([begun(1, cmd=Operation.GENM)])
+    journal.settle()
+    assert outcome_of(journal, 1) == (OutcomeClass.UNANSWERED, "interrupted")
+
+
+def test_what_a_question_was_told(journal: Journal) -> None:
+    infos = (Itav("1.2.3"), Itav("1.3.6.1.5.5.7.4.16", b"\x30\x04\x0c\x02en"))
+    told = issued(
+        1,
+        certificate=None,
+        chain=(),
+        infos=infos,
+        granted=Outcome(OutcomeClass.ANSWERED),
+        confirm=False,
+    )
+    journal.write([begun(1, cmd=Operation.GENM), Advanced(told)])
+    assert journal.states([1])[1].checkpoint == told
+    # cut off before its end was recorded
+    journal.settle()
+    assert outcome_of(journal, 1) == (OutcomeClass.ANSWERED, "")
+    assert results(journal)[1].infos == infos
 
 
 def test_taking_over_leaves_the_rows_of_others_alone(journal: Journal) -> None:

@@ -16,8 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Timings
-from bulkcmp.outputs.credentials import CredentialFiles
-from bulkcmp.outputs.results import COLUMNS, write_results
+from bulkcmp.outputs.results import COLUMNS, RowFiles, write_results
 
 ISSUED = RowResult(
     number=7,
@@ -52,7 +51,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def test_every_column_of_an_issued_row(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    files = CredentialFiles("certs/dev-7.pem", "certs/dev-7.key.pem")
+    files = RowFiles("certs/dev-7.pem", "certs/dev-7.key.pem", ("info/a.pem", "info/a.txt"))
     assert write_results(path, [ISSUED], files=lambda row: files) == 1
     assert read(path) == [
         {
@@ -71,6 +70,7 @@ def test_every_column_of_an_issued_row(tmp_path: Path) -> None:
             "transaction_id": "00ff",
             "cert_file": "certs/dev-7.pem",
             "key_file": "certs/dev-7.key.pem",
+            "info_files": "info/a.pem|info/a.txt",
             "attempts": "1",
             "sends": "3",
             "service_s": "0.041235",

@@ -49,6 +49,7 @@ SUMMARY = RunSummary(
     run_folder="runs/b17",
     results_file="runs/b17/results.csv",
     credentials_folder="runs/b17/certs",
+    information_folder="runs/b17/info",
     lint=LintSummary("rfc5280", 2, 5, 1, (LintCount("pkix.a_rule", "error", 1, "dev3"),)),
     notes=("the anchor ends in 3 days — soon",),
 )
@@ -100,6 +101,7 @@ def test_the_document_is_versioned_and_complete() -> None:
         "run_folder": "runs/b17",
         "results_file": "runs/b17/results.csv",
         "credentials_folder": "runs/b17/certs",
+        "information_folder": "runs/b17/info",
         "notes": ["the anchor ends in 3 days — soon"],
     }
     assert set(latency) == {"success", "failure"}

@@ -120,7 +120,7 @@ def test_abort(text: str, aborts: bool) -> None:
         ("p95(response) < 5%", "'%' is no unit of p"),
         ("rate(ok) > 5ms", "'ms' is no unit of rate"),
         ("p95(ok) < 5s", "p has no 'ok'"),
-        ("p95(genm.response) < 5s", "p has no 'genm.response'"),
+        ("p95(krr.response) < 5s", "p has no 'krr.response'"),
         ("p95(failed.ir.response) < 5s", "p has no"),
         ("p95(ir/ip.response) < 5s", "p has no"),
         ("p95(ir/ip.failed.total) < 5s", "p has no"),

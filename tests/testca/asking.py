@@ -11,12 +11,22 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
+from bulkcmp.cmp.general import SIGN_KEY_PAIR_TYPES
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.model import EndEntity, Operation, PasswordMac, Popo, Profile, RsaPadding, Secret
+from bulkcmp.model import (
+    EndEntity,
+    Itav,
+    Operation,
+    PasswordMac,
+    Popo,
+    Profile,
+    RsaPadding,
+    Secret,
+)
 from tests.testca.conftest import USER_SECRET
 from tests.testca.matrix import BY_SERIAL, PSS, UNPROTECTED, Cell
 
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
     from tests.testca.conftest import Ca
 
 SUBJECT: Final = parse_name("/CN=dev1/O=Acme/C=SE")
+QUESTION: Final = Itav(SIGN_KEY_PAIR_TYPES)
+"""What a genm asks for; `openssl cmp` 3.0 can ask it too."""
 
 
 def pkcs8(key: PrivateKey) -> bytes:
@@ -84,9 +96,10 @@ def transaction(
             serial=x509.load_der_x509_certificate(revoked).serial_number
             if by_serial and revoked is not None
             else None,
+            infos=(QUESTION,) if operation is Operation.GENM else (),
             reg_token=USER_SECRET if cell.protection == UNPROTECTED else None,
         )
-        asks = operation not in (Operation.P10CR, Operation.RR)
+        asks = operation.certifies and operation is not Operation.P10CR
         applicants.append(Applicant(entity, pkcs8(key) if asks else None))
     profile = Profile(
         rsa_padding=RsaPadding.PSS if cell.protection == PSS else RsaPadding.PKCS1,

@@ -23,6 +23,7 @@ KEYS: Final = (
 KEM_KEYS: Final = ("ml-kem-768", "ml-kem-1024")
 BY_SERIAL: Final = "rr by serial"
 REVOCATIONS: Final = ("rr", BY_SERIAL)
+QUESTION: Final = "genm"
 NOT_GRANTED: Final = "implicit, not granted"
 
 
@@ -52,7 +53,7 @@ class Cell(NamedTuple):
 
     @property
     def certifies(self) -> bool:
-        return self.operation not in REVOCATIONS
+        return self.operation not in (*REVOCATIONS, QUESTION)
 
     @property
     def confirms(self) -> bool:
@@ -62,7 +63,7 @@ class Cell(NamedTuple):
 
 
 AXES: Final[Mapping[str, Sequence[object]]] = {
-    "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS),
+    "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS, QUESTION),
     "protection": (*MACS, PSS, *KEYS, UNPROTECTED),
     "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
     "key": (*KEYS, *KEM_KEYS),
@@ -85,8 +86,11 @@ IMPOSSIBLE: Final[Rules] = {
     "where nothing protects requests, a regToken does, which only ir and cr have": lambda cell: (
         cell.protection == UNPROTECTED and cell.operation not in ("ir", "cr")
     ),
-    "a rr certifies, confirms and proves nothing": lambda cell: (
-        cell.operation in REVOCATIONS
+    "the genp is one answer for the whole message": lambda cell: (
+        cell.operation == QUESTION and cell.requests > 1
+    ),
+    "a rr or genm certifies, confirms and proves nothing": lambda cell: (
+        not cell.certifies
         and (cell.confirm, cell.key, cell.popo) != ("explicit", "ec:P-256", Popo.SIGNATURE)
     ),
     "the key of a p10cr signs it": lambda cell: (

@@ -49,6 +49,7 @@ def test_ca_certificates(ca: "Ca", alias: str, protected: str) -> None:
 def test_there_is_no_update_of_the_root_and_no_template(ca: "Ca") -> None:
     reply = ask(ca, wrap(0x30, oid(20), ca.root.der), wrap(0x30, oid(19)))
     assert told(reply) == [(oid(18), None), (oid(19), None)]
+    assert told(ask(ca, wrap(0x30, oid(20)))) == [(oid(18), None)]
 
 
 def test_the_keys_that_are_certified(ca: "Ca") -> None:
@@ -112,7 +113,6 @@ def test_what_is_not_known_is_named(ca: "Ca") -> None:
         wrap(0x30),
         wrap(0x30, b"\x02\x01\x01"),
         wrap(0x30, oid(17), b"\x05\x00", b"\x05\x00"),
-        wrap(0x30, oid(20)),
         wrap(0x30, oid(20), b"\x05\x00"),
         wrap(0x30, oid(22)),
         wrap(0x30, oid(22), wrap(0x30, wrap(0x30))),

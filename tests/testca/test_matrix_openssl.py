@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bulkcmp.cmp import algorithms
+from bulkcmp.cmp import algorithms, general
 from bulkcmp.cmp.algorithms import SigningKey
 from bulkcmp.cmp.request import Credential, NoCredential
 from bulkcmp.model import OutcomeClass, Popo, Secret
@@ -85,6 +85,8 @@ def test_openssl_and_the_embedded_ca_agree(
     elif cell.certifies:
         words += ["-newkey", write_key(tmp_path / "new.key", key), "-subject", SUBJECT]
         words += ["-popo", {"raVerified": "0", "signature": "1", "keyEncipherment": "2"}[cell.popo]]
+    elif cell.operation == matrix.QUESTION:
+        words += ["-infotype", general.name_of(asking.QUESTION.oid)]
     else:
         old = ca.certify(cell.key)
         words += ["-oldcert", write_certificate(tmp_path / "old.pem", old), "-revreason", "4"]
@@ -105,6 +107,9 @@ def test_openssl_and_the_embedded_ca_agree(
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
+    if cell.operation == matrix.QUESTION:
+        assert "received GENP" in said
+        return
     if not cell.certifies:
         issued = ca.store.certificate(x509.load_der_x509_certificate(old).serial_number)
         assert issued is not None
@@ -157,8 +162,12 @@ def test_our_client_and_openssl_agree(tmp_path: Path, cell: Cell) -> None:
     ca.close()
     (outcome,) = finish.outcomes
     expected = OutcomeClass.ISSUED if cell.certifies else OutcomeClass.REVOKED
+    if cell.operation == matrix.QUESTION:
+        expected = OutcomeClass.ANSWERED
     assert outcome.outcome is expected, f"{outcome}\n{(tmp_path / 'server.log').read_text()}"
     assert (finish.timings.confirm is not None) is cell.confirms
     assert finish.checkpoint is not None
     (part,) = finish.checkpoint.parts
     assert part.certificate == (kept if cell.certifies else None)
+    # the mock server repeats a question, as if there were no answer
+    assert part.infos == ((asking.QUESTION,) if cell.operation == matrix.QUESTION else ())

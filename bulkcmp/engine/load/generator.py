@@ -434,7 +434,7 @@ class Generator:
                     f"{error.loss.value}: {error.detail}; nothing was sent",
                     hint="check --server, the network and the proxy",
                 ) from error
-            lost = outcomes.lost(error.loss, error.loss.value, error.detail)
+            lost = outcomes.lost(members[0].entity.cmd, error.loss, error.loss.value, error.detail)
             return [lost] * len(members), None
         self._is_heard = True
         return finish.outcomes, finish.checkpoint

@@ -1,0 +1,430 @@
+"""What a genp tells, checked (RFC 9810, 5.3.19; RFC 9483, 4.3).
+
+The protection of the genp was found good before any of it is looked at. What it brings is checked
+besides where it is to be trusted on its own: a new root by the old one, a CRL by its issuer.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from bulkcmp.cmp import algorithms, general
+from bulkcmp.cmp.asn1 import (
+    TLV,
+    BitString,
+    ObjectIdentifier,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    tag,
+)
+from bulkcmp.cmp.checks import CheckError, Reason, same_name
+from bulkcmp.cmp.general import CertReqTemplateContent, RootCaKeyUpdate, name_of
+from bulkcmp.cmp.messages import AttributeTypeAndValue, directory_name_of
+from bulkcmp.cmp.protection import public_key_of
+from bulkcmp.cmp.template import time_of
+from bulkcmp.cmp.trust import Trust, load_certificate
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.model import Itav
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an answer is checked by.
+
+    Attributes:
+        extra: DER certificates that came with it, none of them trusted.
+        at: now, aware.
+    """
+
+    trust: Trust
+    extra: tuple[bytes, ...]
+    at: dt.datetime
+
+    @property
+    def anchors(self) -> tuple[bytes, ...]:
+        return tuple(dict.fromkeys((*self.trust.issuers.anchors, *self.trust.signers.anchors)))
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """All that are at hand."""
+        stores = (self.trust.issuers, self.trust.signers)
+        helpers = [der for store in stores for der in store.untrusted]
+        return tuple(dict.fromkeys((*self.anchors, *helpers, *self.extra)))
+
+
+def answer_to(asked: Itav, told: Sequence[Itav]) -> Itav:
+    """What a genp says to one question.
+
+    Raises:
+        CheckError: nothing, or that the CA does not know such questions.
+    """
+    wanted = general.ANSWERS.get(asked.oid, asked.oid)
+    found = next((one for one in told if one.oid == wanted), None)
+    if found is not None:
+        return found
+    name = name_of(asked.oid)
+    for one in told:
+        if one.oid == general.UNSUPPORTED_OIDS and asked.oid in _oids(one):
+            raise CheckError(Reason.INFO_UNSUPPORTED, f"{name} is among the unsupportedOIDs")
+    has = ", ".join(name_of(one.oid) for one in told[:8]) or "nothing"
+    raise CheckError(
+        Reason.INFO_MISSING,
+        f"{name} was asked for, the genp has {has} instead of {name_of(wanted)}",
+    )
+
+
+def _oids(info: Itav) -> list[str]:
+    if info.value is None:
+        return []
+    return [decode(ObjectIdentifier, one).dotted_string for one in decode_sequence_of(info.value)]
+
+
+def check(asked: Itav, told: Itav, evidence: Evidence) -> str:
+    """Check the answer to one question.
+
+    An answer without a value says that there is none.
+
+    Returns:
+        What it holds, in a few words.
+
+    Raises:
+        CheckError: with the reason.
+    """
+    name = name_of(told.oid)
+    if told.value is None:
+        return f"{name}: none"
+    known = _CHECKS.get(told.oid)
+    if known is None:
+        return f"{name}: {len(told.value)} octets"
+    try:
+        return f"{name}: {known(asked, told.value, evidence)}"
+    except CheckError:
+        raise
+    except RemoteCmpError as error:
+        raise CheckError(Reason.INFO_MALFORMED, f"{name}: {error.what}") from error
+
+
+def _algorithm(der: bytes | TLV) -> str:
+    """The OID of an AlgorithmIdentifier."""
+    elements = decode_sequence_of(der)
+    if not 1 <= len(elements) <= 2:
+        raise RemoteCmpError(f"an AlgorithmIdentifier of {len(elements)} elements")
+    return decode(ObjectIdentifier, elements[0]).dotted_string
+
+
+def _check_algorithms(_asked: Itav, value: bytes, _evidence: Evidence) -> str:
+    return _counted(len([_algorithm(one) for one in _some(value)]), "algorithm")
+
+
+def _check_algorithm(asked: Itav, value: bytes, _evidence: Evidence) -> str:
+    algorithm = _algorithm(value)
+    if asked.oid == general.KEY_PAIR_PARAM_REQ and asked.value != encode(
+        ObjectIdentifier(algorithm)
+    ):
+        raise RemoteCmpError(f"parameters of algorithm {algorithm}, which was not asked for")
+    return algorithm
+
+
+def _check_languages(_asked: Itav, value: bytes, _evidence: Evidence) -> str:
+    return ", ".join(decode(str, one) for one in _some(value))
+
+
+def _some(value: bytes) -> list[TLV]:
+    """The elements of a SEQUENCE SIZE (1..MAX)."""
+    elements = decode_sequence_of(value)
+    if not elements:
+        raise RemoteCmpError("an empty SEQUENCE")
+    return elements
+
+
+# --- certificates ---------------------------------------------------------------------------------
+
+
+# CaCertsValue ::= SEQUENCE SIZE (1..MAX) OF CMPCertificate
+def _check_ca_certs(_asked: Itav, value: bytes, evidence: Evidence) -> str:
+    certificates = [_ca_certificate(encode(one), evidence.at) for one in _some(value)]
+    return _counted(len(certificates), "certificate")
+
+
+def _check_enc_cert(_asked: Itav, value: bytes, evidence: Evidence) -> str:
+    """Keys are encrypted for it: it must be of a CA that we trust."""
+    certificate = _Certificate.read(value)
+    try:
+        evidence.trust.issuers.chain(value, evidence.extra, evidence.at)
+    except RemoteCmpError as error:
+        raise CheckError(
+            Reason.INFO_CERTIFICATE, f"the certificate of {certificate}: {error.what}"
+        ) from error
+    return str(certificate)
+
+
+def _ca_certificate(der: bytes, at: dt.datetime) -> "_Certificate":
+    certificate = _Certificate.read(der)
+    if not certificate.is_ca:
+        raise CheckError(Reason.INFO_CERTIFICATE, f"the certificate of {certificate} is no CA's")
+    if certificate.not_after < at:
+        raise CheckError(Reason.INFO_CERTIFICATE, f"the certificate of {certificate} has expired")
+    return certificate
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificate:
+    """What is to be known of a certificate, all of it read at once.
+
+    Attributes:
+        signs_crls: its keyUsage does not forbid it.
+    """
+
+    der: bytes
+    parsed: x509.Certificate
+    subject: bytes
+    issuer: bytes
+    text: str
+    public_key: bytes
+    not_after: dt.datetime
+    is_ca: bool
+    signs_crls: bool
+
+    @classmethod
+    def read(cls, der: bytes) -> "_Certificate":
+        """
+        Raises:
+            RemoteCmpError: it can't be read.
+        """
+        try:
+            parsed = load_certificate(der)
+            extensions = {one.oid: one.value for one in parsed.extensions}
+            constraints = extensions.get(x509.BasicConstraints.oid)
+            usage = extensions.get(x509.KeyUsage.oid)
+            return cls(
+                der,
+                parsed,
+                parsed.subject.public_bytes(),
+                parsed.issuer.public_bytes(),
+                parsed.subject.rfc4514_string() or "the NULL-DN",
+                parsed.public_key().public_bytes(
+                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+                ),
+                parsed.not_valid_after_utc,
+                isinstance(constraints, x509.BasicConstraints) and constraints.ca,
+                not isinstance(usage, x509.KeyUsage) or usage.crl_sign,
+            )
+        except RemoteCmpError:
+            raise
+        except Exception as error:
+            # a key type or a name that cryptography can't read raises whatever it likes
+            raise RemoteCmpError(f"not a usable certificate: {error}") from error
+
+    def __str__(self) -> str:
+        return self.text
+
+    def has_signed(self, der: bytes) -> bool:
+        """Whether a certificate or CRL has its signature; the names are not compared."""
+        try:
+            to_be_signed, algorithm, signature = decode_sequence_of(der)
+            algorithms.verify(
+                public_key_of(self.parsed),
+                encode(algorithm),
+                decode(BitString, signature).as_bytes(),
+                encode(to_be_signed),
+                key_identifier=algorithms.pss_key_identifier(self.parsed),
+            )
+        except RemoteCmpError:
+            return False
+        return True
+
+
+def _check_root_update(asked: Itav, value: bytes, evidence: Evidence) -> str:
+    return _check_update(RootCaKeyUpdate.decode(value), asked, evidence)
+
+
+def _check_ca_key_update(asked: Itav, value: bytes, evidence: Evidence) -> str:
+    return _check_update(general.ca_key_update(value), asked, evidence)
+
+
+def _check_update(update: RootCaKeyUpdate, asked: Itav, evidence: Evidence) -> str:
+    """Check that the old root stands behind the new one (RFC 9810, 4.4; RFC 9483, 4.3.2)."""
+    new = _ca_certificate(update.new_with_new, evidence.at)
+    if not same_name(new.issuer, new.subject) or not new.has_signed(new.der):
+        raise CheckError(Reason.ROOT_UPDATE, f"newWithNew, {new}, is not signed by itself")
+    if update.new_with_old is None:
+        raise CheckError(Reason.ROOT_UPDATE, "newWithOld is missing: nothing proves the new root")
+    link = _Certificate.read(update.new_with_old)
+    if link.public_key != new.public_key or not same_name(link.subject, new.subject):
+        raise CheckError(Reason.ROOT_UPDATE, "newWithOld is not of the new root's name and key")
+    if link.not_after < evidence.at:
+        raise CheckError(Reason.ROOT_UPDATE, "newWithOld has expired")
+    old = _old_root(link, asked, evidence)
+    if update.old_with_new is not None:
+        back = _Certificate.read(update.old_with_new)
+        if back.public_key != old.public_key or not same_name(back.subject, old.subject):
+            raise CheckError(Reason.ROOT_UPDATE, "oldWithNew is not of the old root's name and key")
+        if not same_name(back.issuer, new.subject) or not new.has_signed(back.der):
+            raise CheckError(Reason.ROOT_UPDATE, "oldWithNew is not signed by the new root")
+    return f"{new}, until {new.not_after:%Y-%m-%d}"
+
+
+def _old_root(link: _Certificate, asked: Itav, evidence: Evidence) -> _Certificate:
+    """The root that signed newWithOld: the one that was named, else any that is trusted."""
+    named = asked.value if asked.oid == general.ROOT_CA_CERT else None
+    for der in evidence.anchors if named is None else (named,):
+        old = _Certificate.read(der)
+        if same_name(link.issuer, old.subject) and old.has_signed(link.der):
+            if old.not_after < evidence.at:
+                raise CheckError(Reason.ROOT_UPDATE, f"the old root, {old}, has expired")
+            return old
+    by = "any trust anchor" if named is None else "the root that was asked for"
+    raise CheckError(Reason.ROOT_UPDATE, f"newWithOld is not signed by {by}")
+
+
+# --- CRLs -----------------------------------------------------------------------------------------
+
+
+# CRLsValue ::= SEQUENCE SIZE (1..MAX) OF CertificateList
+def _check_crls(asked: Itav, value: bytes, evidence: Evidence) -> str:
+    wanted = list(_wanted(asked))
+    found = [_crl(encode(one), evidence) for one in _some(value)]
+    for crl in found:
+        if not any(one.suits(crl) for one in wanted):
+            raise CheckError(Reason.CRL, f"a CRL of {crl}, which was not asked for")
+        if all(one.has is not None and crl.this_update <= one.has for one in wanted):
+            raise CheckError(Reason.CRL_OUT_OF_DATE, f"the CRL of {crl} is not newer than ours")
+    return ", ".join(f"{crl.text}, {crl.this_update:%Y-%m-%d %H:%M}Z" for crl in found)
+
+
+def _check_current_crl(_asked: Itav, value: bytes, evidence: Evidence) -> str:
+    crl = _crl(value, evidence)
+    return f"{crl.text}, {crl.this_update:%Y-%m-%d %H:%M}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class _Crl:
+    issuer: bytes
+    text: str
+    this_update: dt.datetime
+    next_update: dt.datetime | None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A CRLStatus of ours: issuers, empty where the source is a distribution point."""
+
+    issuers: tuple[bytes, ...]
+    has: dt.datetime | None
+
+    def suits(self, crl: _Crl) -> bool:
+        return not self.issuers or any(same_name(one, crl.issuer) for one in self.issuers)
+
+
+def _wanted(asked: Itav) -> Iterator[_Wanted]:
+    assert asked.value is not None, "a crlStatusList names CRLs"
+    for status in decode_sequence_of(asked.value):
+        source, *has = decode_sequence_of(status)
+        names = [] if tag(source) == general.CRL_SOURCE_DPN else decode_sequence_of(content(source))
+        issuers = [directory_name_of(name) for name in names]
+        yield _Wanted(
+            tuple(one for one in issuers if one is not None),
+            time_of(has[0]) if has else None,
+        )
+
+
+def _crl(der: bytes, evidence: Evidence) -> _Crl:
+    """Check a CRL: its signature by an issuer that is trusted, and its age."""
+    try:
+        parsed = x509.load_der_x509_crl(der)
+        issuer = parsed.issuer
+        crl = _Crl(
+            issuer.public_bytes(),
+            issuer.rfc4514_string() or "the NULL-DN",
+            parsed.last_update_utc,
+            parsed.next_update_utc,
+        )
+    except Exception as error:
+        # what cryptography can't read raises whatever it likes
+        raise RemoteCmpError(f"not a usable CRL: {error}") from error
+    _check_crl_issuer(der, crl, evidence)
+    if crl.next_update is not None and crl.next_update < evidence.at:
+        raise CheckError(
+            Reason.CRL_OUT_OF_DATE,
+            f"the CRL of {crl} was to be renewed at {crl.next_update:%Y-%m-%d %H:%M}Z",
+        )
+    return crl
+
+
+def _check_crl_issuer(der: bytes, crl: _Crl, evidence: Evidence) -> None:
+    why = "its issuer's certificate is not known"
+    for candidate in evidence.certificates:
+        try:
+            issuer = _Certificate.read(candidate)
+        except RemoteCmpError:
+            # what came along and can't be read is no issuer
+            continue
+        if not same_name(issuer.subject, crl.issuer):
+            continue
+        if not issuer.signs_crls:
+            why = "its issuer's keyUsage lacks cRLSign"
+        elif not issuer.has_signed(der):
+            why = "its signature is wrong"
+        else:
+            try:
+                evidence.trust.issuers.chain(candidate, evidence.extra, evidence.at)
+            except RemoteCmpError as error:
+                why = f"its issuer: {error.what}"
+            else:
+                return
+    raise CheckError(Reason.CRL, f"the CRL of {crl}: {why}")
+
+
+# --- certificate request template -----------------------------------------------------------------
+
+
+def _check_template(_asked: Itav, value: bytes, _evidence: Evidence) -> str:
+    template = decode(CertReqTemplateContent, value)
+    if template.certTemplate.publicKey is not None:
+        # RFC 9810, 5.3.19.16
+        raise RemoteCmpError("a certTemplate with a publicKey, whose place keySpec has")
+    kinds = [_key_kind(one) for one in template.keySpec or ()]
+    return f"a template for {' or '.join(kinds) or 'any'} keys"
+
+
+def _key_kind(control: AttributeTypeAndValue) -> str:
+    if control.type == general.RSA_KEY_LEN:
+        length = decode(int, control.value)
+        # a modulus of more bits is none that anybody can make
+        if not 0 < length < 1 << 16:
+            raise RemoteCmpError("an rsaKeyLen that is no length of a key")
+        return f"rsa:{length}"
+    return (
+        _algorithm(control.value) if control.type == general.ALG_ID else control.type.dotted_string
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+_CHECKS: Final[dict[str, Callable[[Itav, bytes, Evidence], str]]] = {
+    general.CA_PROT_ENC_CERT: _check_enc_cert,
+    general.SIGN_KEY_PAIR_TYPES: _check_algorithms,
+    general.ENC_KEY_PAIR_TYPES: _check_algorithms,
+    general.PREFERRED_SYMM_ALG: _check_algorithm,
+    general.CA_KEY_UPDATE_INFO: _check_ca_key_update,
+    general.CURRENT_CRL: _check_current_crl,
+    general.KEY_PAIR_PARAM_REP: _check_algorithm,
+    general.SUPP_LANG_TAGS: _check_languages,
+    general.CA_CERTS: _check_ca_certs,
+    general.ROOT_CA_KEY_UPDATE: _check_root_update,
+    general.CERT_REQ_TEMPLATE: _check_template,
+    general.CRLS: _check_crls,
+}
