@@ -12,7 +12,19 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from bulkcmp.cli import ca, check, demo, enroll, inspect, keys, outcomes, probe, report, resume
+from bulkcmp.cli import (
+    ca,
+    check,
+    demo,
+    enroll,
+    inspect,
+    keys,
+    outcomes,
+    probe,
+    report,
+    resume,
+    scenarios,
+)
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
@@ -51,6 +63,7 @@ app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
 app.add_typer(keys.app, name="keys")
 app.add_typer(ca.app, name="ca")
+app.add_typer(scenarios.app, name="scenarios")
 
 
 def _print_version(wanted: bool) -> None:

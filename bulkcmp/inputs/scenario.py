@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import NullableSchema
 
 import bulkcmp
 from bulkcmp.errors import InputError, InputErrors
-from bulkcmp.inputs.layout import PopulationTable, ScenarioTable
+from bulkcmp.inputs.layout import PopulationTable, ScenarioTable, SchemaGenerator
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
 from bulkcmp.inputs.toml import TomlFile, read_toml
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario
 
 _PACKAGE: Final = Path(bulkcmp.__file__).parent
+_FOLDERS: Final = (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios")
+"""Of an installation, and of a checkout."""
+
+_SUFFIX: Final = ".toml"
 
 _CONFIG: Final = "config"
 """The key of [server] that names a settings file, whose settings the others go before."""
@@ -39,12 +41,29 @@ def shipped(name: str) -> Path:
     Raises:
         InputError: the installation lacks it.
     """
-    for folder in (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios"):
+    for folder in _FOLDERS:
         if (folder / name).is_file():
             return folder / name
     raise InputError(
         f"scenarios/{name} is missing from this installation", hint="install bulkcmp again"
     )
+
+
+def find_scenario(name: str) -> Path | None:
+    """The scenario that the user means by a file's path, or by the name of a shipped one.
+
+    Returns:
+        Its path; None where `name` is neither, but another file.
+    """
+    path = Path(name)
+    if path.suffix == _SUFFIX:
+        return path
+    return None if path.exists() else shipped_scenarios().get(name)
+
+
+def shipped_scenarios() -> dict[str, Path]:
+    """The scenarios that come with bulkcmp, by name."""
+    return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob(f"*{_SUFFIX}"))}
 
 
 def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
@@ -99,7 +118,7 @@ def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
     Args:
         known: what each option may be.
     """
-    schema = ScenarioTable.model_json_schema(schema_generator=_SchemaGenerator)
+    schema = ScenarioTable.model_json_schema(schema_generator=SchemaGenerator)
     schema["properties"]["server"] |= {
         "additionalProperties": False,
         "properties": {
@@ -107,7 +126,7 @@ def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
         }
         | {name: kind.schema() for name, kind in known.items() if name not in _ELSEWHERE},
     }
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+    return {"$schema": SchemaGenerator.schema_dialect, **schema}
 
 
 def _counted(problems: int) -> str:
@@ -159,19 +178,3 @@ def _settings(
     # one file may serve enrollments and load tests
     shared = {name: value for name, value in named.items() if name in kept or name == "newkey"}
     return shared | own
-
-
-class _SchemaGenerator(GenerateJsonSchema):
-    """TOML knows no null: what may be left away is just not required."""
-
-    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: Any) -> JsonSchemaValue:
-        made = super().default_schema(schema)
-        if made.get("default", ...) is None:
-            del made["default"]
-        return made
-
-    def field_title_should_be_set(self, _schema: Any) -> bool:
-        return False
