@@ -126,11 +126,6 @@ class Frame:
         drawn = intervals[-room:] if room and console.encoding.startswith("utf") else []
         for name, text, figures in (
             (
-                "started",
-                per_second(now.started / now.seconds),
-                [one.started / one.seconds for one in drawn],
-            ),
-            (
                 "finished",
                 per_second(now.finished / now.seconds),
                 [one.finished / one.seconds for one in drawn],

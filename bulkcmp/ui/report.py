@@ -125,19 +125,19 @@ def render_report(console: Console, report: Report) -> None:
         console.print(clean(line, console), markup=False, soft_wrap=True)
     for section in sections(report):
         console.print()
-        console.print(_table(console, section))
+        console.print(table(console, section))
     console.print()
     console.print(Text(NOTE, style="dim"))
 
 
 def markdown(report: Report) -> str:
     """The same as GitHub's Markdown."""
-    lines = [f"## Load test {_escaped(report.runs[0].scenario)}", ""]
+    lines = [f"## Load test {escaped(report.runs[0].scenario)}", ""]
     for line in headlines(report):
-        lines += [f"**{_escaped(line)}**", ""]
-    lines += [f"- {_escaped(line)}" for line in facts(report)]
+        lines += [f"**{escaped(line)}**", ""]
+    lines += [f"- {escaped(line)}" for line in facts(report)]
     for section in sections(report):
-        lines += ["", *_markdown_table(section)]
+        lines += ["", *markdown_table(section)]
     return "\n".join([*lines, "", NOTE, ""])
 
 
@@ -209,35 +209,37 @@ def _failures(report: TransactionReport) -> Iterator[tuple[str, ...]]:
         yield f"{len(rest)} other kinds", f"{sum(one.count for one in rest):,}", ""
 
 
-def _table(console: Console, section: Section) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
+def table(console: Console, section: Section) -> Table:
+    """A section for a terminal."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
     wordy = section.title == "failed requests"
-    table.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
     for head in section.heads:
         text = wordy and head != "count"
-        table.add_column(justify="left" if text else "right", no_wrap=not text, overflow="fold")
-    table.add_row(section.title, *section.heads, style="dim")
+        grid.add_column(justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    grid.add_row(section.title, *section.heads, style="dim")
     for row in section.rows:
         cells = [Text(clean(cell, console)) for cell in row]
         if row[-1] == "CROSSED":
             cells[-1].stylize("red")
-        table.add_row(*cells)
-    return table
+        grid.add_row(*cells)
+    return grid
 
 
-def _markdown_table(section: Section) -> Iterator[str]:
+def markdown_table(section: Section) -> Iterator[str]:
+    """A section as lines of GitHub's Markdown."""
     yield _markdown_row((section.title, *section.heads))
     yield _markdown_row(("---", *("---:" for _ in section.heads)))
     for row in section.rows:
-        first = ("&emsp;" if row[0].startswith(" ") else "") + _escaped(row[0])
-        yield _markdown_row((first, *map(_escaped, row[1:])))
+        first = ("&emsp;" if row[0].startswith(" ") else "") + escaped(row[0])
+        yield _markdown_row((first, *map(escaped, row[1:])))
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """No markup of Markdown or HTML, and no cell's end."""
     shown = visible(text).strip()
     for character in "\\`*_[]<>|#&":
