@@ -87,14 +87,8 @@ def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
     if problems or table is None:
         problems.sort(key=lambda one: (one.where is not None and one.where.line) or 0)
         raise InputErrors(f"{path}: {_counted(len(problems))}", tuple(problems))
-    keys = {
-        "newkey": table.keys.newkey,
-        "keys": table.keys.file,
-        "keys_pass": table.keys.passphrase,
-    }
-    for name, value in keys.items():
-        if value is not None:
-            settings[name] = located(path.parent, known[name], value)
+    for name, value in table.keys.settings().items():
+        settings[name] = located(path.parent, known[name], value)
     return Scenario(
         name=table.name or path.stem,
         description=table.description,
@@ -151,11 +145,13 @@ def _settings(
     if not isinstance(table, dict):
         return {}
     kept = {name: kind for name, kind in known.items() if name not in _ELSEWHERE}
-    for name in table.keys() & _ELSEWHERE.keys() & known.keys():
-        where = file.where("server", name)
-        problems.append(
-            InputError(f"{name} is no setting here", where=where, hint=_ELSEWHERE[name])
+    problems.extend(
+        InputError(
+            f"{name} is no setting here", where=file.where("server", name), hint=_ELSEWHERE[name]
         )
+        for name in table
+        if name in _ELSEWHERE
+    )
     own = check_settings(
         file,
         {name: value for name, value in table.items() if name not in _ELSEWHERE},

@@ -1,12 +1,18 @@
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
+from bulkcmp.inputs.layout import ScenarioTable
 from bulkcmp.inputs.scenario import (
     find_scenario,
     read_scenario,
@@ -14,6 +20,8 @@ from bulkcmp.inputs.scenario import (
     shipped_scenarios,
 )
 from bulkcmp.inputs.settings import Kind
+from bulkcmp.inputs.toml import KeyPath, TomlFile
+from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.scenario import (
     ArrivalProcess,
@@ -235,6 +243,62 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         read_scenario(tmp_path / "nope.toml", KNOWN)
     with pytest.raises(InputError, match="not TOML"):
         _read(tmp_path, "[server")
+
+
+# --- whatever a file holds ------------------------------------------------------------------------
+
+values = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(),
+        st.just(10**400),
+        st.floats(),
+        st.text(max_size=5),
+        st.datetimes(),
+        st.dates(),
+        st.times(),
+        st.sampled_from(["ir", "kur", "rr", "unique", "file", "queue", "{number}", "{hex:9}"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def _places(value: Any, key: KeyPath = ()) -> Iterator[KeyPath]:
+    """Where something stands in a table, and where nothing does yet."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            yield (*key, name)
+            yield from _places(inner, (*key, name))
+
+
+GOOD_PLACES = [*_places(tomllib.loads(ALL)), ("open", "rate"), ("closed",), ("closed", "clients")]
+
+
+@given(st.lists(st.tuples(st.sampled_from(GOOD_PLACES), values), min_size=1, max_size=4))
+def test_any_value_anywhere_is_right_or_told_in_plain_words(
+    changes: list[tuple[KeyPath, Any]],
+) -> None:
+    table = tomllib.loads(ALL)
+    for key, value in changes:
+        holder: Any = table
+        try:
+            for part in key[:-1]:
+                holder = holder[part]
+            holder[key[-1]] = value
+        except (KeyError, IndexError, TypeError):
+            # an earlier change took its place away
+            continue
+    file = TomlFile(Path("s.toml"), table, {})
+    try:
+        ScenarioTable.model_validate(table)
+    except ValidationError as error:
+        problems = list(problems_of(error, file, ScenarioTable))
+        assert problems
+        assert not any("Input should" in str(one) or "{" in one.what[:1] for one in problems)
 
 
 # --- shipped ones, and the schema -----------------------------------------------------------------
