@@ -1,19 +1,32 @@
-"""`bulkcmp check`: every problem of a population, before anything is sent."""
+"""`bulkcmp check`: every problem of a population or of a scenario, before anything is sent."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from bulkcmp.cli import option
 from bulkcmp.engine.options import Options
-from bulkcmp.errors import EXIT_BAD_INPUT
-from bulkcmp.model import BadRow, Operation
+from bulkcmp.engine.rehearsal import rehearse
+from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
+from bulkcmp.inputs.scenario import find_scenario, read_scenario
+from bulkcmp.model import BadRow, EndEntity, Operation
 from bulkcmp.outputs.text import visible
 
 
 def check(
-    population: option.PopulationFile,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV file of end entities, or scenario of a load test: a TOML file, or the name of"
+            " one that comes with bulkcmp.",
+            show_default=False,
+        ),
+    ],
     config: option.Config = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
@@ -55,24 +68,62 @@ def check(
     """Read a population as `enroll` would, and list every bad row: line, column, reason.
 
     What `enroll` is told of all rows is given here in the same way. Rows without a credential are
-    not bad here: `enroll` may have it. Exit codes: 0 all rows are good, 2 some are bad.
+    not bad here: `enroll` may have it.
+
+    A scenario is read as `load` would, and its population with it: of a generated one the first
+    hundred rows. Exit codes: 0 all is good, 2 something is bad.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    options = Options.read(config or (), given)
-    if options.secret is None and options.cert is None:
-        options = replace(options, secret="pass:-")  # noqa: S106  # no secret
-    rows = bad = 0
+    scenario = find_scenario(file)
+    if scenario is None:
+        _check_population(file, Options.read(config or (), given))
+    else:
+        _check_scenario(scenario, config or (), given)
+
+
+def _check_population(file: str, options: Options) -> None:
     operations: set[Operation] = set()
-    for row in options.rows(population, os.environ):
-        rows += 1
+
+    def problems(row: EndEntity | BadRow) -> tuple[InputError, ...]:
         if isinstance(row, BadRow):
-            bad += 1
-            for problem in row.problems:
-                hint = f" ({problem.hint})" if problem.hint else ""
-                typer.echo(visible(f"{problem}{hint}"))
-        else:
-            operations.add(row.cmd)
-    typer.echo(f"{population}: {rows:,} {'row' if rows == 1 else 'rows'}, {bad:,} bad", err=True)
+            return row.problems
+        operations.add(row.cmd)
+        return ()
+
+    _judge(file, map(problems, _without_credential(options).rows(file, os.environ)))
+    options.refuse_unused(operations)
+
+
+def _check_scenario(path: Path, configs: Iterable[str], given: dict[str, Any]) -> None:
+    try:
+        scenario = read_scenario(path, Options.known())
+    except InputErrors as error:
+        _list(error.problems)
+        typer.echo(error.what, err=True)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    options = _without_credential(Options.read(configs, given, scenario.settings))
+    _judge(str(path), rehearse(scenario, options, os.environ))
+
+
+def _without_credential(options: Options) -> Options:
+    if options.secret is None and options.cert is None:
+        return replace(options, secret="pass:-")  # noqa: S106  # no secret
+    return options
+
+
+def _judge(file: str, rows: Iterable[tuple[InputError, ...]]) -> None:
+    """List what is wrong with rows, and count them."""
+    count = bad = 0
+    for problems in rows:
+        count += 1
+        bad += bool(problems)
+        _list(problems)
+    typer.echo(f"{file}: {count:,} {'row' if count == 1 else 'rows'}, {bad:,} bad", err=True)
     if bad:
         raise typer.Exit(EXIT_BAD_INPUT)
-    options.refuse_unused(operations)
+
+
+def _list(problems: Iterable[InputError]) -> None:
+    for problem in problems:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        typer.echo(visible(f"{problem}{hint}"))

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from bulkcmp.cli import (
     ca,
     check,
+    compare,
     demo,
     enroll,
     inspect,
@@ -24,6 +25,7 @@ from bulkcmp.cli import (
     profiles,
     report,
     resume,
+    scenarios,
 )
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
@@ -60,10 +62,12 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
     app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
+app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)
 app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
 app.add_typer(keys.app, name="keys")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(ca.app, name="ca")
+app.add_typer(scenarios.app, name="scenarios")
 
 
 def _print_version(wanted: bool) -> None:

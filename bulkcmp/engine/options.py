@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,6 +24,7 @@ from bulkcmp.engine.plan import Census, LintPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
 from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
+from bulkcmp.inputs.generation import Generation, refuse_columns
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.profile import find_profile
@@ -35,6 +37,7 @@ from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
+from bulkcmp.load.scenario import GeneratedPopulation, PopulationFile
 from bulkcmp.model import (
     AcceptProtection,
     BadRow,
@@ -202,20 +205,26 @@ class Options:
         }
 
     @classmethod
-    def read(cls, configs: Iterable[str], given: Mapping[str, Any]) -> Self:
+    def read(
+        cls,
+        configs: Iterable[str],
+        given: Mapping[str, Any],
+        behind: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Self:
         """Options from the command line, and from connection profiles what is not given there.
 
         Relative paths in a profile are relative to its folder.
 
         Args:
             configs: names of shipped profiles, or paths; later ones win.
+            behind: settings of a scenario: what is given in neither.
 
         Raises:
             InputError: a profile can't be read, or something in it is no setting.
         """
         profiles = [read_settings(find_profile(config), cls.known()) for config in configs]
         stated = frozenset(name for name, value in given.items() if _is_given(value))
-        return replace(cls.merge(*profiles, given), stated=stated)
+        return replace(cls.merge(behind, *profiles, given), stated=stated)
 
     @classmethod
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
@@ -497,6 +506,23 @@ class Options:
             except InputError as error:
                 raise InputError(f"--newkey: {error}", hint=error.hint) from None
         return Rows(population, population_file, out_format)
+
+    def population(
+        self,
+        population: PopulationFile | GeneratedPopulation,
+        environ: Mapping[str, str],
+        seed: int,
+    ) -> Population | Generation:
+        """The end entities of a load test, completed by these options.
+
+        Raises:
+            InputError: the population, or an option that stands for cells, can't be used.
+        """
+        if isinstance(population, GeneratedPopulation):
+            return Generation(population, self.defaults(environ), environ, seed)
+        found = Population(Path(population.path), self.defaults(environ), environ)
+        refuse_columns(found.columns, population.path)
+        return found
 
     def _refuse_two_readers(self) -> None:
         readers = [option_name(name) for name in _SECRETS if getattr(self, name) == "stdin"]

@@ -4,7 +4,7 @@ The same seed makes the same end entities, and each of them whatever became of t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from string import ascii_lowercase, digits, hexdigits
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.template import Piece, pieces, unknown_placeholder
@@ -201,6 +201,25 @@ class Generation:
         for column, template in self._templates.items():
             user.cells[column] = template.render(user)
         return list(user.cells.values())
+
+
+def refuse_columns(columns: Iterable[str], file: str) -> None:
+    """Make sure that a file has no column that a load test has not.
+
+    Raises:
+        InputErrors: it has.
+    """
+    problems = [
+        InputError(
+            f"{name} is no column of a load test",
+            where=Where(file, column=name),
+            hint=f"leave it away: {_ELSEWHERE[name]}",
+        )
+        for name in columns
+        if name in _ELSEWHERE
+    ]
+    if problems:
+        raise InputErrors(f"{file}: it can't be the population of a load test", tuple(problems))
 
 
 def read_columns(

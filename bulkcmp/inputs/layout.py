@@ -17,7 +17,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import read_reason
@@ -78,6 +80,34 @@ def _readable(read: Callable[[str], object]) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+class SchemaGenerator(GenerateJsonSchema):
+    """Makes the JSON Schema of TOML, which knows no null: what may be left away is not required."""
+
+    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("default", ...) is None:
+            del made["default"]
+        return made
+
+    def field_title_should_be_set(self, _schema: Any) -> bool:
+        return False
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        """Keep the order of the keys; put what is said of each on one line."""
+        return {name: _on_one_line(name, inner) for name, inner in value.items()}
+
+
+def _on_one_line(name: str, value: Any) -> Any:
+    if name == "description" and isinstance(value, str):
+        return " ".join(value.split())
+    if isinstance(value, dict):
+        return {key: _on_one_line(key, inner) for key, inner in value.items()}
+    return value
 
 
 _Seconds = Annotated[float, Field(ge=0, le=_LONG)]
@@ -414,7 +444,7 @@ class ScenarioTable(_Table):
     """How to talk to the server."""
     population: PopulationTable
     """The end entities."""
-    keys: KeysTable = KeysTable()
+    keys: KeysTable = Field(default_factory=KeysTable)
     """The keys to be certified."""
     lifecycles: Annotated[list[LifecycleTable], Field(min_length=1)]
     """What end entities go through."""

@@ -5,18 +5,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import NullableSchema
 
 import bulkcmp
 from bulkcmp.errors import InputError, InputErrors
-from bulkcmp.inputs.layout import PopulationTable, ScenarioTable
+from bulkcmp.inputs.layout import PopulationTable, ScenarioTable, SchemaGenerator
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
 from bulkcmp.inputs.toml import TomlFile, read_toml
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario
 
 _PACKAGE: Final = Path(bulkcmp.__file__).parent
+_FOLDERS: Final = (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios")
+"""Of an installation, and of a checkout."""
+
+_SUFFIX: Final = ".toml"
 
 _CONFIG: Final = "config"
 """The key of [server] that names a settings file, whose settings the others go before."""
@@ -39,12 +41,29 @@ def shipped(name: str) -> Path:
     Raises:
         InputError: the installation lacks it.
     """
-    for folder in (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios"):
+    for folder in _FOLDERS:
         if (folder / name).is_file():
             return folder / name
     raise InputError(
         f"scenarios/{name} is missing from this installation", hint="install bulkcmp again"
     )
+
+
+def find_scenario(name: str) -> Path | None:
+    """The scenario that the user means by a file's path, or by the name of a shipped one.
+
+    Returns:
+        Its path; None where `name` is neither, but another file.
+    """
+    path = Path(name)
+    if path.suffix == _SUFFIX:
+        return path
+    return None if path.exists() else shipped_scenarios().get(name)
+
+
+def shipped_scenarios() -> dict[str, Path]:
+    """The scenarios that come with bulkcmp, by name."""
+    return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob(f"*{_SUFFIX}"))}
 
 
 def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
@@ -68,14 +87,8 @@ def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
     if problems or table is None:
         problems.sort(key=lambda one: (one.where is not None and one.where.line) or 0)
         raise InputErrors(f"{path}: {_counted(len(problems))}", tuple(problems))
-    keys = {
-        "newkey": table.keys.newkey,
-        "keys": table.keys.file,
-        "keys_pass": table.keys.passphrase,
-    }
-    for name, value in keys.items():
-        if value is not None:
-            settings[name] = located(path.parent, known[name], value)
+    for name, value in table.keys.settings().items():
+        settings[name] = located(path.parent, known[name], value)
     return Scenario(
         name=table.name or path.stem,
         description=table.description,
@@ -99,7 +112,7 @@ def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
     Args:
         known: what each option may be.
     """
-    schema = ScenarioTable.model_json_schema(schema_generator=_SchemaGenerator)
+    schema = ScenarioTable.model_json_schema(schema_generator=SchemaGenerator)
     schema["properties"]["server"] |= {
         "additionalProperties": False,
         "properties": {
@@ -107,7 +120,7 @@ def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
         }
         | {name: kind.schema() for name, kind in known.items() if name not in _ELSEWHERE},
     }
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+    return {"$schema": SchemaGenerator.schema_dialect, **schema}
 
 
 def _counted(problems: int) -> str:
@@ -132,11 +145,13 @@ def _settings(
     if not isinstance(table, dict):
         return {}
     kept = {name: kind for name, kind in known.items() if name not in _ELSEWHERE}
-    for name in table.keys() & _ELSEWHERE.keys() & known.keys():
-        where = file.where("server", name)
-        problems.append(
-            InputError(f"{name} is no setting here", where=where, hint=_ELSEWHERE[name])
+    problems.extend(
+        InputError(
+            f"{name} is no setting here", where=file.where("server", name), hint=_ELSEWHERE[name]
         )
+        for name in table
+        if name in _ELSEWHERE
+    )
     own = check_settings(
         file,
         {name: value for name, value in table.items() if name not in _ELSEWHERE},
@@ -159,19 +174,3 @@ def _settings(
     # one file may serve enrollments and load tests
     shared = {name: value for name, value in named.items() if name in kept or name == "newkey"}
     return shared | own
-
-
-class _SchemaGenerator(GenerateJsonSchema):
-    """TOML knows no null: what may be left away is just not required."""
-
-    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: Any) -> JsonSchemaValue:
-        made = super().default_schema(schema)
-        if made.get("default", ...) is None:
-            del made["default"]
-        return made
-
-    def field_title_should_be_set(self, _schema: Any) -> bool:
-        return False

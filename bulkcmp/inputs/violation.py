@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.layout import REFUSED
+from bulkcmp.inputs.layout import REFUSED, SchemaGenerator
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.toml import KeyPath, TomlFile
 
@@ -63,11 +63,9 @@ def _said(one: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
 
 def _keys(model: type[BaseModel], key: KeyPath) -> Mapping[str, Any]:
     """The keys of the table at a key path, and the JSON Schema of each."""
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=SchemaGenerator)
 
     def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-        # a key that may be left away has the choice of null
-        node = next(iter(node.get("anyOf", ())), node)
         name = node.get("$ref", "").removeprefix("#/$defs/")
         return schema["$defs"][name] if name else node
 

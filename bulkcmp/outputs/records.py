@@ -229,12 +229,16 @@ def figures_of(files: Sequence[RecordFile]) -> Figures:
     return figures
 
 
-def report_of(files: Sequence[RecordFile]) -> Report:
+def report_of(files: Sequence[RecordFile], figures: Figures | None = None) -> Report:
     """The report of one run, or of several together, with the thresholds of all.
+
+    Args:
+        figures: theirs, where they were made already.
 
     Raises:
         InputError: what stands in a file is no record, or no threshold.
     """
     texts = dict.fromkeys(text for file in files for text in file.run.thresholds)
     thresholds = [Threshold.parse(text) for text in texts]
-    return Report.of([file.run for file in files], figures_of(files), thresholds)
+    runs = [file.run for file in files]
+    return Report.of(runs, figures_of(files) if figures is None else figures, thresholds)

@@ -32,6 +32,15 @@ _UNDER: Final = (frexp(LOWEST)[1] << _SHIFT) + SUB_BUCKETS - 1
 _OVER: Final = (frexp(HIGHEST)[1] << _SHIFT) + SUB_BUCKETS
 
 
+def _key(value: float) -> int:
+    if value < LOWEST:
+        return _UNDER
+    if value >= HIGHEST:
+        return _OVER
+    significand, exponent = frexp(value)
+    return (exponent << _SHIFT) + int(significand * _SCALE)
+
+
 def _midpoint(key: int) -> float:
     if key <= _UNDER:
         return LOWEST / 2
@@ -97,14 +106,7 @@ class Histogram:
             raise ValueError(f"a latency is a finite number of seconds >= 0, not {value!r}")
         if count < 1:
             raise ValueError(f"a value is recorded once or more often, not {count} times")
-        if value < LOWEST:
-            key = _UNDER
-        elif value >= HIGHEST:
-            key = _OVER
-        else:
-            significand, exponent = frexp(value)
-            key = (exponent << _SHIFT) + int(significand * _SCALE)
-        self._buckets[key] += count
+        self._buckets[_key(value)] += count
         self._count += count
         self._nanoseconds += int(value * 1e9) * count
         if value < self._min:
@@ -161,6 +163,11 @@ class Histogram:
             return None
         mean = float(Fraction(self._nanoseconds, self._count * 10**9))
         return min(max(mean, self._min), self._max)
+
+    def count_up_to(self, value: float) -> int:
+        """How many of the values are not above `value`, or share its bucket."""
+        most = _key(value)
+        return sum(count for key, count in self._buckets.items() if key <= most)
 
     def percentile(self, q: float) -> float | None:
         """The `q`-th percentile (0 to 100) by nearest rank, seconds; None if empty.

@@ -1,7 +1,6 @@
 """What happened when: counts and latencies by intervals of the run, in bounded memory."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, floor, inf
 from typing import Final
@@ -159,9 +158,11 @@ class Series:
         """The length of an interval."""
         return self._seconds
 
-    def slots(self) -> Iterator[Slot]:
-        """Those in which something happened, ascending."""
-        return (self._slots[place] for place in sorted(self._slots))
+    def all_slots(self) -> list[Slot | None]:
+        """From the first to the last, in which something happened; None in between where not."""
+        if self._first is None:
+            return []
+        return [self._slots.get(place) for place in range(self._first, self._last + 1)]
 
     def intervals(self, newest: int | None = None) -> tuple[Interval, ...]:
         """All from the first to the last, also those in which nothing happened.

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from bulkcmp.cli.main import app
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.scenario import shipped_scenarios
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +89,54 @@ def test_an_option_that_no_row_uses_is_refused() -> None:
     Path("a.csv").write_text("id,cmd,subject\na,ir,/CN=a\nb,cr,/CN=b\n")
     error = refused("a.csv", "--serial", "7")
     assert error.what == "--serial is for rr, and the rows are ir and cr"
+
+
+# --- scenarios ------------------------------------------------------------------------------------
+
+SCENARIO = """
+count = 10
+[population]
+columns = { id = "dev-{number:03}" }
+[[lifecycles]]
+name = "life"
+steps = [{ cmd = "ir" }]
+[closed]
+clients = 2
+"""
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_shipped_scenarios(name: str) -> None:
+    assert check(name) == ([], f"{shipped_scenarios()[name]}: 100 rows, 0 bad\n")
+
+
+def test_the_rows_of_a_scenario_are_completed_as_those_of_a_population() -> None:
+    Path("s.toml").write_text(SCENARIO)
+    lines, err = check("s.toml", code=2)
+    assert lines[0] == "s.toml:4 (row 1), column subject: ir needs a subject or sans"
+    assert err == "s.toml: 100 rows, 100 bad\n"
+    assert check("s.toml", "--subject", "/CN={id}")[0] == []
+    Path("s.toml").write_text(SCENARIO + '[server]\nsubject = "/CN={id}"\n')
+    assert check("s.toml")[0] == []
+    # settings given by --config, then by options, stand before those of the scenario
+    Path("c.toml").write_text('subject = "/CN={nope}"\n')
+    assert "nope" in str(refused("s.toml", "--config", "c.toml"))
+    assert check("s.toml", "--config", "c.toml", "--subject", "/CN={id}")[0] == []
+
+
+def test_all_that_is_wrong_with_a_scenario_is_listed_with_what_would_be_right() -> None:
+    Path("s.toml").write_text(SCENARIO.replace("count", "cuont").replace("2", '"2"'))
+    lines, err = check("s.toml", code=2)
+    assert [line.partition(": ")[0] for line in lines] == [
+        "s.toml",
+        "s.toml:2, key cuont",
+        "s.toml:9, key closed.clients",
+    ]
+    assert "(did you mean 'count'? known are name, description, seed, count" in lines[1]
+    assert err == "s.toml: 3 problems\n"
+
+
+def test_a_scenario_that_can_not_be_read() -> None:
+    assert "no such file" in str(refused("nope.toml"))
+    Path("s.toml").write_text("[")
+    assert "not TOML" in str(refused("s.toml"))

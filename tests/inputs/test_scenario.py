@@ -1,12 +1,27 @@
+import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
-from bulkcmp.inputs.scenario import read_scenario
+from bulkcmp.inputs.layout import ScenarioTable
+from bulkcmp.inputs.scenario import (
+    find_scenario,
+    read_scenario,
+    scenario_schema,
+    shipped_scenarios,
+)
 from bulkcmp.inputs.settings import Kind
+from bulkcmp.inputs.toml import KeyPath, TomlFile
+from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.scenario import (
     ArrivalProcess,
@@ -228,6 +243,142 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         read_scenario(tmp_path / "nope.toml", KNOWN)
     with pytest.raises(InputError, match="not TOML"):
         _read(tmp_path, "[server")
+
+
+# --- whatever a file holds ------------------------------------------------------------------------
+
+values = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(),
+        st.just(10**400),
+        st.floats(),
+        st.text(max_size=5),
+        st.datetimes(),
+        st.dates(),
+        st.times(),
+        st.sampled_from(["ir", "kur", "rr", "unique", "file", "queue", "{number}", "{hex:9}"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def _places(value: Any, key: KeyPath = ()) -> Iterator[KeyPath]:
+    """Where something stands in a table, and where nothing does yet."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            yield (*key, name)
+            yield from _places(inner, (*key, name))
+
+
+GOOD_PLACES = [*_places(tomllib.loads(ALL)), ("open", "rate"), ("closed",), ("closed", "clients")]
+
+
+@given(st.lists(st.tuples(st.sampled_from(GOOD_PLACES), values), min_size=1, max_size=4))
+def test_any_value_anywhere_is_right_or_told_in_plain_words(
+    changes: list[tuple[KeyPath, Any]],
+) -> None:
+    table = tomllib.loads(ALL)
+    for key, value in changes:
+        holder: Any = table
+        try:
+            for part in key[:-1]:
+                holder = holder[part]
+            holder[key[-1]] = value
+        except (KeyError, IndexError, TypeError):
+            # an earlier change took its place away
+            continue
+    file = TomlFile(Path("s.toml"), table, {})
+    try:
+        ScenarioTable.model_validate(table)
+    except ValidationError as error:
+        problems = list(problems_of(error, file, ScenarioTable))
+        assert problems
+        assert not any("Input should" in str(one) or "{" in one.what[:1] for one in problems)
+
+
+# --- shipped ones, and the schema -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", shipped_scenarios().values(), ids=shipped_scenarios())
+def test_shipped_scenarios_are_good_and_say_what_they_are_for(path: Path) -> None:
+    scenario = read_scenario(path, Options.known())
+    assert scenario.name == path.stem
+    assert scenario.description
+    assert not scenario.description.endswith(".")
+
+
+def test_a_scenario_is_found_by_its_path_or_as_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_scenario("mine.toml") == Path("mine.toml")
+    assert find_scenario("smoke") == shipped_scenarios()["smoke"]
+    assert find_scenario("nope") is None
+    # a population may have any name
+    Path("smoke").touch()
+    assert find_scenario("smoke") is None
+
+
+def test_the_schema_takes_what_is_good() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = scenario_schema(Options.known())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    texts = [path.read_text() for path in shipped_scenarios().values()]
+    for text in (*texts, GOOD, ALL):
+        validator.validate(tomllib.loads(text))
+
+
+def test_the_schema_says_of_every_key_what_it_is() -> None:
+    schema = scenario_schema(Options.known())
+    for table in (schema, *schema["$defs"].values()):
+        for name, key in table["properties"].items():
+            meaning = (
+                key.get("description") or schema["$defs"][Path(key["$ref"]).name]["description"]
+            )
+            assert meaning.endswith("."), name
+    # settings are the options', but those which the scenario says elsewhere
+    settings = schema["properties"]["server"]["properties"]
+    assert settings["trusted"] == {"type": "array", "items": {"type": "string"}}
+    assert settings["implicit_confirm"] == {"type": "boolean"}
+    assert settings["msg_timeout"] == {"type": "number"}
+    assert settings["retries"] == {"type": "integer"}
+    assert settings["server"] == {"type": "string"}
+    assert {"rate", "newkey", "cmd", "lint"}.isdisjoint(settings)
+
+
+BEYOND_THE_SCHEMA = {
+    # what only the program knows: how two keys go together, and texts with a grammar of their own
+    "no end",
+    "a warm-up as long as all of it",
+    "stages in which nothing begins",
+    "lifecycles of one name",
+    "a pause before everything",
+    "an update of what is revoked",
+    "an update of what somebody else has the key of",
+    "a certificate that is revoked twice",
+    "keys of a file that is not there",
+    "a key file that is not named",
+    "a key file for nothing",
+    "a share of a file",
+    "thresholds that are none",
+}
+
+
+def test_the_schema_refuses_what_is_malformed() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(scenario_schema(KNOWN))
+    taken = set()
+    for name, (changes, _) in MALFORMED.items():
+        table = tomllib.loads(_changed(changes))
+        if validator.is_valid(table):
+            taken.add(name)
+    assert taken == BEYOND_THE_SCHEMA
 
 
 # --- those that are malformed: what is replaced in GOOD, and all that is said of it ---------------
@@ -536,17 +687,21 @@ MALFORMED: dict[str, tuple[list[Change], list[Problem]]] = {
 }  # fmt: skip
 
 
+def _changed(changes: list[Change]) -> str:
+    text = GOOD
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return text
+
+
 @pytest.mark.parametrize(("changes", "expected"), MALFORMED.values(), ids=MALFORMED)
 def test_all_that_is_wrong_is_told_at_once(
     tmp_path: Path,
     changes: list[Change],
     expected: list[Problem],
 ) -> None:
-    text = GOOD
-    for old, new in changes:
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    problems = _problems(tmp_path, text)
+    problems = _problems(tmp_path, _changed(changes))
     assert [one[:2] for one in problems] == [one[:2] for one in expected], problems
     for (_, _, what, hint), (_, _, said, hinted) in zip(problems, expected, strict=True):
         assert said in what

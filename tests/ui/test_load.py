@@ -74,16 +74,16 @@ def test_the_course_has_a_bar_for_each_of_the_newest_intervals(make_console: Mak
     (line,) = (
         line
         for line in draw(make_console, report_of([*records, End(100)]), 120)
-        if line.startswith("started")
+        if line.startswith("finished")
     )
     name, rate, *bars = line.split()
     # the hole lies at 60 to 69 s, of those from 40 to 99 s
-    assert (name, rate, bars) == ("started", "2.0/s", ["█" * 20 + "▁" * 10 + "█" * 30])
+    assert (name, rate, bars) == ("finished", "2.0/s", ["█" * 20 + "▁" * 10 + "█" * 30])
 
 
 def test_the_bars_stay_away_where_they_can_not_be_shown(make_console: MakeConsole) -> None:
     lines = draw(make_console, going_on(), encoding="ascii")
-    assert any(line.startswith("started") for line in lines)
+    assert any(line.startswith("finished") for line in lines)
     assert "\\u" not in "".join(lines)
     assert "".join(lines).isascii()
 

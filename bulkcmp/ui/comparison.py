@@ -1,0 +1,138 @@
+"""The comparison of two load tests as text for a terminal, and as Markdown for a pull request."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from bulkcmp.stats.comparison import CONFIDENCE, Change, Estimate, Gate
+from bulkcmp.stats.record import Run
+from bulkcmp.stats.report import Report
+from bulkcmp.ui.figures import clean, duration
+from bulkcmp.ui.report import Section, escaped, headlines, markdown_table, percent, table
+
+_SET_UP: Final = tuple(
+    one.name
+    for one in fields(Run)
+    if one.name not in ("began_at", "description", "seed", "thresholds", "tool_version")
+)
+
+NOTE: Final = (
+    f"with {CONFIDENCE:.0%} confidence the change lies within its bounds; where these hold no"
+    " change at all, it may be chance"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two load tests side by side.
+
+    Attributes:
+        before, after: their reports.
+        changes: of all figures.
+        gates: the unwanted changes that were looked for, and the figure of each.
+    """
+
+    before: Report
+    after: Report
+    changes: tuple[Change, ...]
+    gates: tuple[tuple[Gate, Change], ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        return any(gate.fails(change) for gate, change in self.gates)
+
+
+def cautions(comparison: Comparison) -> Iterator[str]:
+    """What makes the runs hard to compare, a line each; texts of files are in it."""
+    for name, report in (("before", comparison.before), ("after", comparison.after)):
+        for line in headlines(report):
+            yield f"{name}: {line}"
+    first, second = comparison.before.runs[0], comparison.after.runs[0]
+    for field in _SET_UP:
+        there, here = getattr(first, field), getattr(second, field)
+        if isinstance(there, tuple):
+            there, here = dict(there), dict(here)
+            for key in sorted(there.keys() | here.keys()):
+                if there.get(key) != here.get(key):
+                    yield f"{key} differs: {there.get(key, '-')}; {here.get(key, '-')}"
+        elif there != here:
+            yield f"{field.replace('_', ' ')} differs: {there}; {here}"
+    if not all(change.is_known for change in comparison.changes if change.change is not None):
+        yield "a run is too short to tell a change from chance"
+
+
+def sections(comparison: Comparison) -> Iterator[Section]:
+    """The tables."""
+    rows: tuple[tuple[str, ...], ...] = tuple(
+        (
+            change.what,
+            _value(change.what, change.before),
+            _value(change.what, change.after),
+            _change(change.what, change.change),
+            _bounds(change),
+            _judgement(change),
+        )
+        for change in comparison.changes
+        if change.before.value is not None or change.after.value is not None
+    )
+    yield Section("figure", ("before", "after", "change", "bounds", ""), rows)
+    if comparison.gates:
+        rows = tuple(
+            (gate.text, _change(change.what, change.change),
+             "CROSSED" if gate.fails(change) else "held")
+            for gate, change in comparison.gates
+        )  # fmt: skip
+        yield Section("not wanted", ("change", "verdict"), rows)
+
+
+def render_comparison(console: Console, comparison: Comparison) -> None:
+    """Print it on `console`."""
+    for line in cautions(comparison):
+        console.print(Text(clean(line, console), style="yellow"))
+    for section in sections(comparison):
+        console.print(table(console, section))
+        console.print()
+    console.print(Text(NOTE, style="dim"))
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The same as GitHub's Markdown."""
+    names = [escaped(report.runs[0].scenario) for report in (comparison.before, comparison.after)]
+    title = names[0] if names[0] == names[1] else " and ".join(names)
+    lines = [f"## Load tests compared: {title}", ""]
+    for line in cautions(comparison):
+        lines += [f"**{escaped(line)}**", ""]
+    for section in sections(comparison):
+        lines += [*markdown_table(section), ""]
+    return "\n".join([*lines, NOTE, ""])
+
+
+def _value(what: str, estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "-"
+    if what.startswith("share"):
+        return percent(estimate.value)
+    if what.startswith("rate"):
+        return f"{estimate.value:,.1f}/s"
+    return duration(estimate.value)
+
+
+def _change(what: str, change: float | None) -> str:
+    if change is None:
+        return "-"
+    # of a share, points of a percent
+    return f"{100 * change:+.2f}" if what.startswith("share") else f"{100 * change:+.1f} %"
+
+
+def _bounds(change: Change) -> str:
+    bounds: Sequence[float | None] = (change.low, change.high)
+    return "-" if not change.is_known else " to ".join(_change(change.what, one) for one in bounds)
+
+
+def _judgement(change: Change) -> str:
+    if not change.is_known:
+        return "not known"
+    return "changed" if change.is_real else "may be chance"
