@@ -1,4 +1,5 @@
-"""Who the CA is: its key and root certificate, and those of its registration authority."""
+"""Who the CA is: its key and root certificate, and those of its registration authority, and of its
+key generation authority."""
 
 import datetime as dt
 import secrets
@@ -13,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.package import CM_KGA
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeyFamily, KeySpec
 
@@ -24,6 +26,8 @@ BACKDATE: Final = dt.timedelta(minutes=5)
 RA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
 CMC_RA: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 """id-kp-cmcRA (RFC 6402, 2.10): the holder is a registration authority."""
+
+KGA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
 
 _DIGESTS: Final[dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "sha256": hashes.SHA256(),
@@ -103,9 +107,17 @@ def make_root(spec: KeySpec, now: dt.datetime) -> Identity:
 def make_ra(root: Identity, now: dt.datetime) -> Identity:
     """A registration authority's key and certificate, marked as such by id-kp-cmcRA."""
     name = _name("bulkcmp", "bulkcmp test RA")
-    usage = key_usage(digital_signature=True)
+    usage = key_usage(digital_signature=True, key_agreement=True)
     purpose = x509.ExtendedKeyUsage([CMC_RA])
     return _certified(name, RA_KEY, root, now, _END_ENTITY, usage, purpose)
+
+
+def make_kga(root: Identity, now: dt.datetime) -> Identity:
+    """A key generation authority's key and certificate, marked as such by id-kp-cmKGA."""
+    name = _name("bulkcmp", "bulkcmp test KGA")
+    usage = key_usage(digital_signature=True)
+    purpose = x509.ExtendedKeyUsage([CM_KGA])
+    return _certified(name, KGA_KEY, root, now, _END_ENTITY, usage, purpose)
 
 
 def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
@@ -121,7 +133,7 @@ def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
 def make_device(vendor: Identity, subject: bytes, now: dt.datetime) -> Identity:
     """A device's key and the certificate that its vendor gives it; `subject` is a DER Name."""
     name = x509.Name.from_bytes(subject)
-    usage = key_usage(digital_signature=True)
+    usage = key_usage(digital_signature=True, key_agreement=True)
     return _certified(name, RA_KEY, vendor, now, _END_ENTITY, usage)
 
 
