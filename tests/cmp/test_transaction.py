@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 IMPLICIT = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
 OTHER_SECRET = Secret(b"of somebody else")
 BOTH = pytest.mark.parametrize("credential", ["mac", "signature"])
-NEVER_PROCESSED = {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY}
+NEVER_PROCESSED = {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY}
 QUICK = Profile(retries=1, backoff_first=2.0)
 
 # --- the way that all is well -------------------------------------------------------------------
