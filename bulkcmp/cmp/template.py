@@ -47,7 +47,7 @@ def cert_template(
         explicit(5, NULL_DN if subject is None else subject),
         # [6] IMPLICIT: the SEQUENCE's own tag gives way
         b"" if public_key is None else b"\xa6" + public_key[1:],
-        _extensions(entity.extensions, subject),
+        template_extensions(entity.extensions, subject),
     )
 
 
@@ -126,8 +126,8 @@ def time_of(element: TLV) -> dt.datetime:
     return instant
 
 
-def _extensions(extensions: tuple[RequestedExtension, ...], subject: bytes | None) -> bytes:
-    """DER Extensions under their tag; nothing where there are none."""
+def template_extensions(extensions: tuple[RequestedExtension, ...], subject: bytes | None) -> bytes:
+    """DER Extensions under a CertTemplate's tag; nothing where there are none."""
     found = []
     for extension in extensions:
         # a subjectAltName is critical where the subject is empty (RFC 5280, 4.2.1.6)

@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.general import RootCaKeyUpdate
 from bulkcmp.cmp.package import CM_KGA
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeyFamily, KeySpec
@@ -146,6 +147,33 @@ def _name(organization: str, common_name: str) -> x509.Name:
     )
 
 
+def make_successor(
+    root: Identity, spec: KeySpec, now: dt.datetime
+) -> tuple[Identity, RootCaKeyUpdate]:
+    """A new root key and certificate under the CA's name, and what links them with the old ones
+    (RFC 9810, 4.4.1)."""
+    old = root.certificate
+    usage = key_usage(digital_signature=True, ca=True)
+    new = _certified(old.subject, spec, None, now, x509.BasicConstraints(True, None), usage)
+    with_old = _link(new, root, new.certificate.not_valid_before_utc)
+    with_new = _link(root, new, old.not_valid_before_utc)
+    return new, RootCaKeyUpdate(new.der, with_old, with_new)
+
+
+def _link(subject: Identity, issuer: Identity, begin: dt.datetime) -> bytes:
+    """DER of a certificate for the key of one root by another, until the first of them is over."""
+    roots = (subject.certificate, issuer.certificate)
+    builder = _builder(
+        subject.certificate.subject,
+        subject.key,
+        begin,
+        min(root.not_valid_after_utc for root in roots),
+        x509.BasicConstraints(True, None),
+        key_usage(digital_signature=True, ca=True),
+    )
+    return _signed(builder, issuer).public_bytes(serialization.Encoding.DER)
+
+
 def _certified(
     name: x509.Name,
     spec: KeySpec,
@@ -157,27 +185,42 @@ def _certified(
 ) -> Identity:
     """A new key and its certificate, by an issuer or by itself."""
     key = algorithms.load_signing_key(make_keys(spec, 1)[0])
-    public_key = key.public_key()
     validity = ROOT_VALIDITY if constraints.ca else RA_VALIDITY
-    builder = (
+    builder = _builder(name, key, now - BACKDATE, now + validity, constraints, usage)
+    if purpose is not None:
+        builder = builder.add_extension(purpose, critical=False)
+    if issuer is None:
+        return Identity(key, sign(builder.issuer_name(name), key))
+    return Identity(key, _signed(builder, issuer))
+
+
+def _builder(
+    name: x509.Name,
+    key: SigningKey,
+    begin: dt.datetime,
+    end: dt.datetime,
+    constraints: x509.BasicConstraints,
+    usage: x509.KeyUsage,
+) -> x509.CertificateBuilder:
+    """What a certificate says of its subject."""
+    public_key = key.public_key()
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(public_key)
         .serial_number(make_serial())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + validity)
+        .not_valid_before(begin)
+        .not_valid_after(end)
         .add_extension(constraints, critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
-    if purpose is not None:
-        builder = builder.add_extension(purpose, critical=False)
-    if issuer is None:
-        return Identity(key, sign(builder, key))
+
+
+def _signed(builder: x509.CertificateBuilder, issuer: Identity) -> x509.Certificate:
     authority = x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)
-    builder = builder.add_extension(authority, critical=False)
-    return Identity(key, sign(builder, issuer.key))
+    builder = builder.issuer_name(issuer.certificate.subject)
+    return sign(builder.add_extension(authority, critical=False), issuer.key)
 
 
 def key_usage(
