@@ -329,6 +329,8 @@ class EndEntity:
         extensions: asked for in the template, no two of one extnID.
         new_key_spec: the key to make for this row, or
         new_key: PKCS#8 DER (not encrypted) of the key that a file gave.
+        central_keygen: the key is made at the CA (RFC 9483, 4.1.6), of the type of `new_key_spec`,
+            or of whatever type the CA chooses.
         ref: reference value, sent as senderKID with MAC protection.
         secret: MAC secret.
         days: requested validity, days from its beginning, or
@@ -358,6 +360,7 @@ class EndEntity:
     extensions: tuple[RequestedExtension, ...] = ()
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = field(default=None, repr=False)
+    central_keygen: bool = False
     ref: str | None = None
     secret: Secret | None = None
     days: int | None = None

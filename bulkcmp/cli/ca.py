@@ -16,14 +16,17 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bulkcmp.cmp import general
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.extension import parse_ext_key_usage, parse_extensions, parse_key_usage
 from bulkcmp.inputs.name import format_name, parse_name
+from bulkcmp.inputs.san import parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.model import KEY_SPECS, KeySpec
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.text import utc, visible
+from bulkcmp.testca import demand, registration, state
 from bulkcmp.testca import recipes as openssl
-from bulkcmp.testca import registration, state
 from bulkcmp.testca.aliases import (
     ALIASES,
     RA_CERT,
@@ -392,6 +395,89 @@ def crl(
         file.write(data if der else revoked.public_bytes(Encoding.PEM))
     count = len(revoked)
     typer.echo(f"{count} revoked certificate{'' if count == 1 else 's'} in the CRL in {out}")
+
+
+@app.command()
+def root_update(
+    state_dir: StateOption = DEFAULT_STATE,
+    key: Annotated[
+        str, typer.Option("--ca-key", metavar="SPEC", help=f"The new root's key: {KEY_SPECS}.")
+    ] = "ec:P-256",
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Tell from now on that there is none.")
+    ] = False,
+) -> None:
+    """Announce a new root to who asks for one (genm rootCaCert), also while the CA runs.
+
+    It is next-ca.pem in the state folder, linked with the present root both ways; the CA goes on
+    with the present one.
+    """
+    if withdraw:
+        _withdraw(state_dir, general.ROOT_CA_KEY_UPDATE)
+        return
+    state.announce_root(state_dir, KeySpec.parse(key), dt.datetime.now(dt.UTC))
+    typer.echo(f"announced the root {state.Folder(state_dir).next_certificate}")
+
+
+@app.command()
+def cert_req_template(
+    state_dir: StateOption = DEFAULT_STATE,
+    subject: Annotated[
+        str | None, typer.Option(metavar="DN", help="Subject that is filled in already.")
+    ] = None,
+    sans: Annotated[
+        str | None, typer.Option(metavar="LIST", help="subjectAltName, as of enroll.")
+    ] = None,
+    keyusage: Annotated[
+        str | None, typer.Option(metavar="LIST", help="keyUsage, as of enroll.")
+    ] = None,
+    extkeyusage: Annotated[
+        str | None, typer.Option(metavar="LIST", help="extKeyUsage, as of enroll.")
+    ] = None,
+    extensions: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Any other extensions, as of enroll.")
+    ] = None,
+    newkey: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help=f"Key to demand; may be repeated: {KEY_SPECS}."),
+    ] = None,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Tell from now on that there is none.")
+    ] = False,
+) -> None:
+    """Tell a template to who asks what requests must look like (genm certReqTemplate), also while
+    the CA runs.
+
+    It binds nobody: the CA refuses no request for it.
+    """
+    if withdraw:
+        if subject or sans or keyusage or extkeyusage or extensions or newkey:
+            raise InputError("--withdraw goes without what a template holds")
+        _withdraw(state_dir, general.CERT_REQ_TEMPLATE)
+        return
+    asked = [
+        read(text)
+        for text, read in (
+            (sans, parse_sans),
+            (keyusage, parse_key_usage),
+            (extkeyusage, parse_ext_key_usage),
+        )
+        if text is not None
+    ]
+    template = demand.cert_req_template(
+        None if subject is None else parse_name(subject),
+        (*asked, *(() if extensions is None else parse_extensions(extensions))),
+        [KeySpec.parse(spec) for spec in newkey or ()],
+    )
+    with closing(state.open_books(state_dir)) as store, store.writing():
+        store.set_information(general.CERT_REQ_TEMPLATE, template)
+    typer.echo("the template is told from now on")
+
+
+def _withdraw(state_dir: Path, info_type: str) -> None:
+    with closing(state.open_books(state_dir)) as store, store.writing():
+        store.set_information(info_type, None)
+    typer.echo(f"no {general.name_of(info_type)} is told any more")
 
 
 @app.command()

@@ -45,6 +45,7 @@ def check(
     extensions_from: option.ExtensionsFrom = None,
     newkey: option.Newkey = None,
     newkeypass: option.Newkeypass = None,
+    centralkeygen: option.Centralkeygen = None,
     popo: option.Popo_ = None,
     issuer: option.Issuer = None,
     days: option.Days = None,

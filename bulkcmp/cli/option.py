@@ -409,6 +409,15 @@ Newkey = Annotated[
 Newkeypass = Annotated[
     str | None, _option(_ROWS, f"Passphrase of a --newkey file: {_SOURCE}.", metavar="SOURCE")
 ]
+Centralkeygen = Annotated[
+    bool | None,
+    _flag(
+        _ROWS,
+        "Have the CA make the keys; it sends them encrypted, for the secret or the certificate of"
+        " the request. --newkey says of which type, else the CA chooses.",
+        "--centralkeygen",
+    ),
+]
 Popo_ = Annotated[
     str | None,
     _option(

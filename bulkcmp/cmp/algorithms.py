@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, assert_never
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -40,7 +40,7 @@ from bulkcmp.cmp.asn1 import (
 )
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import RsaPadding
+from bulkcmp.model import KeyFamily, KeySpec, RsaPadding
 
 
 class OpaqueKey(ABC):
@@ -205,6 +205,7 @@ _RSA_OIDS: Final = {
     "sha384": "1.2.840.113549.1.1.12",
     "sha512": "1.2.840.113549.1.1.13",
 }
+_RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
 _ECDSA_OIDS: Final = {
     "sha1": "1.2.840.10045.4.1",
     "sha224": "1.2.840.10045.4.3.1",
@@ -521,6 +522,42 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
     )
 
 
+_ML_KEM: Final = {
+    "768": _identifier("2.16.840.1.101.3.4.4.2"),
+    "1024": _identifier("2.16.840.1.101.3.4.4.3"),
+}
+"""RFC 9935, 3."""
+
+_CURVES: Final = {
+    "P-256": "1.2.840.10045.3.1.7",
+    "P-384": "1.3.132.0.34",
+    "P-521": "1.3.132.0.35",
+}
+
+
+def key_identifier(spec: KeySpec) -> bytes:
+    """DER AlgorithmIdentifier of keys of a type, as it stands in their SubjectPublicKeyInfo.
+
+    The length of an RSA key is not in it.
+    """
+    match spec.family:
+        case KeyFamily.RSA:
+            return _identifier(_RSA_ENCRYPTION, _NULL)
+        case KeyFamily.EC:
+            curve = encode(ObjectIdentifier(_CURVES[spec.parameter]))
+            return _identifier("1.2.840.10045.2.1", curve)
+        case KeyFamily.ED25519:
+            return _PURE["Ed25519"]
+        case KeyFamily.ED448:
+            return _PURE["Ed448"]
+        case KeyFamily.ML_DSA:
+            return _PURE[f"ML-DSA-{spec.parameter}"]
+        case KeyFamily.ML_KEM:
+            return _ML_KEM[spec.parameter]
+        case _:
+            assert_never(spec.family)
+
+
 def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPadding.PKCS1) -> bytes:
     """DER AlgorithmIdentifier with which `key` signs.
 
@@ -627,6 +664,24 @@ def verify(
     except InvalidSignature:
         raise RemoteCmpError("the signature is wrong") from None
     raise RemoteCmpError(f"a {kind} signature, but the key is a {type(public_key).__name__}")
+
+
+def cms_signature(identifier: bytes, digest_identifier: bytes) -> bytes:
+    """DER AlgorithmIdentifier of the signature in a SignerInfo, which may say no more than RSA.
+
+    Args:
+        identifier: its signatureAlgorithm; rsaEncryption leaves the rest to
+        digest_identifier: its digestAlgorithm (RFC 3370, 3.2).
+
+    Raises:
+        AlgorithmError: rsaEncryption with a digest that does not go with RSA.
+    """
+    if identifier not in (_identifier(_RSA_ENCRYPTION, _NULL), _identifier(_RSA_ENCRYPTION)):
+        return identifier
+    oid = _RSA_OIDS.get(_digest_name(digest_identifier))
+    if oid is None:
+        raise AlgorithmError("rsaEncryption with a digest that does not go with it")
+    return _identifier(oid, _NULL)
 
 
 def is_signature(identifier: bytes) -> bool:

@@ -23,7 +23,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class KeyDerived:
-    """The MAC key that `DeriveKey` asked for."""
+    """The key that `DeriveKey` asked for."""
 
     now: float
     key: bytes = field(repr=False)
@@ -124,6 +124,7 @@ class Part:
         granted: the outcome if the confirmation succeeds.
         confirm: a certConf is due.
         outcome: set where the row is over while others of the transaction go on.
+        key: PKCS#8 DER, not encrypted, of the private key that came with the certificate.
     """
 
     number: int
@@ -136,6 +137,7 @@ class Part:
     granted: Outcome | None = None
     confirm: bool = False
     outcome: Outcome | None = None
+    key: bytes | None = field(default=None, repr=False)
 
     @property
     def waits(self) -> bool:
@@ -184,7 +186,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class DeriveKey:
-    """Derive a MAC key (`protection.derive`), then tell `KeyDerived`."""
+    """Derive a key from a secret (`protection.derive`), then tell `KeyDerived`."""
 
     derivation: Derivation
 

@@ -223,6 +223,29 @@ CHECKS: Final[dict[Reason, Explanation]] = {
     Reason.CERTIFICATE_MALFORMED: Explanation(
         "the certificate can't be read", "bulkcmp inspect shows what is in it"
     ),
+    Reason.KEY_MISSING: Explanation(
+        "--centralkeygen: a certificate without its private key, or with one in an EncryptedValue,"
+        " which RFC 9810 deprecates",
+        "does the CA make keys for this kind of request?",
+    ),
+    Reason.KEY_SEALED: Explanation(
+        "--centralkeygen: the EnvelopedData with the private key is for another key or secret, was"
+        " changed, or is encrypted in a way that is not known here",
+        "the recipient is the secret, or the certificate, that protects our requests",
+    ),
+    Reason.KEY_SIGNATURE: Explanation(
+        "--centralkeygen: the private key is in no SignedData, or its signature is wrong",
+        "give the certificate of the CA's key generation authority with --untrusted",
+    ),
+    Reason.KGA_NOT_TRUSTED: Explanation(
+        "--centralkeygen: who signed the private key has no path to an anchor, or may not make"
+        " keys: it is neither a CA nor has the extended key usage cmKGA",
+        "is the anchor of the key generation authority among --trusted?",
+    ),
+    Reason.KEY_MALFORMED: Explanation(
+        "--centralkeygen: the key package holds anything but one private key of a known type",
+        "another --newkey may help",
+    ),
     Reason.PUBLIC_KEY: Explanation(
         "the certificate is for a public key that we did not ask for",
         "does the server answer with a fixed certificate, as OpenSSL's mock server does?",
@@ -290,6 +313,11 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.CERTIFICATE_MISSING: "certificate present",
     Reason.CERTIFICATE_SEALED: "certificate decrypted",
     Reason.CERTIFICATE_MALFORMED: "certificate",
+    Reason.KEY_MISSING: "private key present",
+    Reason.KEY_SEALED: "private key decrypted",
+    Reason.KEY_SIGNATURE: "private key's signature",
+    Reason.KGA_NOT_TRUSTED: "key generation authority",
+    Reason.KEY_MALFORMED: "private key",
     Reason.PUBLIC_KEY: "public key",
     Reason.SUBJECT: "subject",
     Reason.EXPIRED: "validity",
@@ -307,13 +335,18 @@ TITLES: Final[dict[Reason, str]] = {
 OF_CERTIFICATE: Final = frozenset(
     {
         Reason.CERTIFICATE_MALFORMED,
+        Reason.KEY_MISSING,
+        Reason.KEY_SEALED,
+        Reason.KEY_SIGNATURE,
+        Reason.KGA_NOT_TRUSTED,
+        Reason.KEY_MALFORMED,
         Reason.PUBLIC_KEY,
         Reason.SUBJECT,
         Reason.EXPIRED,
         Reason.CHAIN,
     }
 )
-"""Checks of an issued certificate."""
+"""Checks of an issued certificate, and of a private key with it."""
 
 OF_INFORMATION: Final = frozenset(
     {

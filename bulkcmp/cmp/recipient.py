@@ -36,7 +36,14 @@ from bulkcmp.cmp.asn1 import (
     tag,
     wrap,
 )
-from bulkcmp.cmp.envelope import CONTENT_CIPHERS, KARI, KTRI, PWRI, UndecryptableError
+from bulkcmp.cmp.envelope import (
+    CONTENT_CIPHERS,
+    KARI,
+    KTRI,
+    PWRI,
+    Recipient,
+    UndecryptableError,
+)
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import MAX_ITERATIONS, Derivation, Pbkdf2
 from bulkcmp.cmp.trust import load_certificate
@@ -648,6 +655,20 @@ class PasswordRecipient:
                 f"PBKDF2 gives {pbkdf2.key_length} octets, the key wrap takes {length}"
             )
         return pbkdf2.derivation(self.secret), iv
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Who holds several: a key, and a secret."""
+
+    recipients: tuple[Recipient, ...]
+
+    def content_key(self, info: TLV, certificates: Sequence[bytes]) -> bytes | None:
+        for recipient in self.recipients:
+            key = recipient.content_key(info, certificates)
+            if key is not None:
+                return key
+        return None
 
 
 def _pwri(info: TLV) -> _PasswordRecipientInfo:

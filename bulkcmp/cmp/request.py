@@ -13,11 +13,13 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
+from bulkcmp.cmp.envelope import Recipient
 from bulkcmp.cmp.messages import (
     DIRECTORY_NAME,
     IT_CERT_PROFILE,
@@ -31,6 +33,7 @@ from bulkcmp.cmp.messages import (
 )
 from bulkcmp.cmp.messages import body as tagged_body
 from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.recipient import AnyOf, KeyRecipient, PasswordRecipient
 from bulkcmp.cmp.template import cert_template, controls, reg_info
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
@@ -56,6 +59,8 @@ BODY_TYPES: Final = {
 """The request's and the response's body of each operation (RFC 9810, 5.3)."""
 
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
+_NO_BITS: Final = b"\x03\x01\x00"
+"""An empty BIT STRING: the public key of who leaves the making of it to the CA."""
 _IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
 
 
@@ -110,6 +115,42 @@ class NoCredential:
 
 
 Credential = MacCredential | SignatureCredential | NoCredential
+
+
+def password_recipient(
+    credential: Credential, profile: Profile, derive: Callable[[Derivation], bytes]
+) -> PasswordRecipient | None:
+    """The receiver of private keys that the secret of a credential makes; None without one."""
+    if credential.secret is None:
+        return None
+    return PasswordRecipient(credential.secret, profile.max_pbm_iterations, derive)
+
+
+def recipient(
+    credential: Credential,
+    profile: Profile,
+    derive: Callable[[Derivation], bytes],
+    certificates: Sequence[bytes],
+) -> Recipient | None:
+    """Who receives private keys from the CA: the holder of a credential (RFC 9483, 4.1.6).
+
+    Args:
+        derive: makes the key-encryption key of a secret.
+        certificates: DER of those that came along.
+
+    Returns:
+        None where the credential is neither a secret nor a key of RSA or EC that we have.
+    """
+    found: list[Recipient] = []
+    if isinstance(credential, SignatureCredential) and isinstance(credential.key, bytes):
+        key = algorithms.load_signing_key(credential.key)
+        if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            own = load_certificate(credential.chain[0])
+            found.append(KeyRecipient(key, own, certificates))
+    holder = password_recipient(credential, profile, derive)
+    if holder is not None:
+        found.append(holder)
+    return AnyOf(tuple(found)) if found else None
 
 
 class Protector:
@@ -250,7 +291,8 @@ class Applicant(NamedTuple):
 
     Attributes:
         entity: its row.
-        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm.
+        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm, and where the CA makes
+            it.
         repeats: the same was asked for before, and the CA may have done it.
     """
 
@@ -268,14 +310,19 @@ class Asked:
 
     Attributes:
         cert_req_ids: the certReqIds that the answer may have; the first is RFC 9483's.
-        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr and genm.
+        public_key: DER SubjectPublicKeyInfo that was asked for; None for rr and genm, and where the
+            CA makes the key.
         subject: DER of the Name that was asked for; None where the CA is to choose.
+        central_keygen: the CA makes the key.
+        algorithm: DER AlgorithmIdentifier that the key shall have, if that was said.
         decrypting_key: opens the certificate, which comes encrypted; None where it does not.
     """
 
     cert_req_ids: tuple[int, ...]
     public_key: bytes | None = None
     subject: bytes | None = None
+    central_keygen: bool = False
+    algorithm: bytes | None = None
     decrypting_key: PrivateKey | None = field(default=None, repr=False)
 
 
@@ -297,7 +344,7 @@ class Request:
     @property
     def pvno(self) -> int:
         """Of its messages: an EnvelopedData, as cmp2021 has it, is expected (RFC 9810, 7)."""
-        encrypted = any(one.decrypting_key is not None for one in self.asked)
+        encrypted = any(one.central_keygen or one.decrypting_key is not None for one in self.asked)
         return PVNO_CMP2021 if encrypted else PVNO_CMP2000
 
 
@@ -340,10 +387,7 @@ def _cert_req_msg(
 ) -> tuple[bytes, Asked]:
     """DER CertReqMsg (RFC 4211, 3), and what it asks for."""
     entity = applicant.entity
-    if applicant.key is None:
-        raise LocalCmpError(f"{entity.cmd} without a key to certify")
-    key = algorithms.load_private_key(applicant.key)
-    public_key = algorithms.public_key_info(key)
+    key = None if entity.central_keygen else _own_key(applicant)
     subject, old = entity.subject, None
     if entity.cmd is Operation.KUR:
         old = _old_certificate(entity)
@@ -351,16 +395,38 @@ def _cert_req_msg(
     if subject == NULL_DN:
         # said, but leaves the choice to the CA
         subject = None
+    algorithm = public_key = None
+    if key is not None:
+        public_key = asked_key = algorithms.public_key_info(key)
+    elif entity.new_key_spec is not None:
+        algorithm = algorithms.key_identifier(entity.new_key_spec)
+        asked_key = wrap(0x30, algorithm, _NO_BITS)
+    else:
+        asked_key = None
     cert_request = wrap(
         0x30,
         encode(cert_req_id),
-        cert_template(entity, subject, public_key, now),
+        cert_template(entity, subject, asked_key, now),
         controls(entity, old),
     )
-    proof = popo.prove(cert_request, key, profile.digest, entity.popo, profile.rsa_padding)
+    proof = b""
+    if key is not None:
+        proof = popo.prove(cert_request, key, profile.digest, entity.popo, profile.rsa_padding)
     message = wrap(0x30, cert_request, proof, reg_info(entity))
-    decrypting_key = key if entity.popo.is_indirect else None
-    return message, Asked((cert_req_id,), public_key, subject, decrypting_key)
+    return message, Asked(
+        (cert_req_id,),
+        public_key,
+        subject,
+        entity.central_keygen,
+        algorithm,
+        decrypting_key=key if entity.popo.is_indirect else None,
+    )
+
+
+def _own_key(applicant: Applicant) -> PrivateKey:
+    if applicant.key is None:
+        raise LocalCmpError(f"{applicant.entity.cmd} without a key to certify")
+    return algorithms.load_private_key(applicant.key)
 
 
 def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:

@@ -25,12 +25,14 @@ _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
 
 
-def cert_template(entity: EndEntity, subject: bytes | None, public_key: bytes, now: float) -> bytes:
+def cert_template(
+    entity: EndEntity, subject: bytes | None, public_key: bytes | None, now: float
+) -> bytes:
     """DER CertTemplate.
 
     Args:
         subject: DER Name; None where the CA is to choose.
-        public_key: DER SubjectPublicKeyInfo.
+        public_key: DER SubjectPublicKeyInfo; None where the CA is to choose what key it makes.
         now: Unix time, seconds; the requested validity begins there unless the row says when.
 
     Raises:
@@ -44,8 +46,8 @@ def cert_template(entity: EndEntity, subject: bytes | None, public_key: bytes, n
         # signature over the template wants a subject in it (RFC 4211, 4.1)
         explicit(5, NULL_DN if subject is None else subject),
         # [6] IMPLICIT: the SEQUENCE's own tag gives way
-        b"\xa6" + public_key[1:],
-        _extensions(entity.extensions, subject),
+        b"" if public_key is None else b"\xa6" + public_key[1:],
+        template_extensions(entity.extensions, subject),
     )
 
 
@@ -124,8 +126,8 @@ def time_of(element: TLV) -> dt.datetime:
     return instant
 
 
-def _extensions(extensions: tuple[RequestedExtension, ...], subject: bytes | None) -> bytes:
-    """DER Extensions under their tag; nothing where there are none."""
+def template_extensions(extensions: tuple[RequestedExtension, ...], subject: bytes | None) -> bytes:
+    """DER Extensions under a CertTemplate's tag; nothing where there are none."""
     found = []
     for extension in extensions:
         # a subjectAltName is critical where the subject is empty (RFC 5280, 4.2.1.6)

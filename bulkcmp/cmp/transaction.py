@@ -14,14 +14,26 @@ instruction, never in an exception.
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import chain
 from typing import Final
 
-from bulkcmp.cmp import algorithms, checks, general, information, outcomes, popo, protection
+from bulkcmp.cmp import (
+    algorithms,
+    checks,
+    envelope,
+    general,
+    information,
+    outcomes,
+    package,
+    popo,
+    protection,
+)
 from bulkcmp.cmp import request as requests
+from bulkcmp.cmp.algorithms import PrivateKey
 from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
 from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
 from bulkcmp.cmp.events import (
@@ -63,6 +75,7 @@ from bulkcmp.cmp.messages import (
     fail_info_names,
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.recipient import PasswordRecipient
 from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
@@ -77,6 +90,7 @@ class State(Enum):
     RECORDING = "request being made durable"
     REQUESTED = "request sent"
     CHECKING = "response's MAC key being derived"
+    OPENING = "key to a received private key being derived"
     KEEPING = "certificates and poll state being made durable"
     WAITING = "waiting for checkAfter"
     POLLED = "pollReq sent"
@@ -87,19 +101,27 @@ class State(Enum):
 
 _GOING_ON: Final = frozenset({State.WAITING, State.CONFIRMING, State.FINISHED})
 _ANSWERED: Final = frozenset({State.CHECKING, State.KEEPING, State.FINISHED})
+_CERTIFIED: Final = _ANSWERED | {State.OPENING}
 
 TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]] = {
     (State.NEW, Start): ("_start", _GOING_ON | {State.KEYING, State.RECORDING}),
     (State.KEYING, KeyDerived): ("_keyed", _GOING_ON | {State.RECORDING}),
     (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED, State.FINISHED})),
-    (State.REQUESTED, Received): ("_receive", _ANSWERED),
+    (State.REQUESTED, Received): ("_receive", _CERTIFIED),
     (State.REQUESTED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.REQUESTED, Lost): ("_lose_request", frozenset({State.BACKING_OFF, State.FINISHED})),
-    (State.CHECKING, KeyDerived): ("_check", frozenset({State.KEEPING, State.FINISHED})),
+    (State.CHECKING, KeyDerived): (
+        "_check",
+        frozenset({State.OPENING, State.KEEPING, State.FINISHED}),
+    ),
+    (State.OPENING, KeyDerived): (
+        "_opened",
+        frozenset({State.OPENING, State.KEEPING, State.FINISHED}),
+    ),
     (State.KEEPING, Stored): ("_kept", _GOING_ON),
     (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED, State.FINISHED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
-    (State.POLLED, Received): ("_receive", _ANSWERED),
+    (State.POLLED, Received): ("_receive", _CERTIFIED),
     (State.POLLED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.POLLED, Lost): ("_lose_poll", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.CONFIRMING, Received): ("_receive", _ANSWERED),
@@ -173,6 +195,7 @@ class Transaction:
         self._sent = Send(b"", "", opens=False)
         self._built_at = 0.0
         self._pending: tuple[PKIMessage, MacParameters] | None = None
+        self._reply: _Reply | None = None
         self._losses = 0
         self._confirm_uncertain = False
         self._started: float | None = None
@@ -231,6 +254,11 @@ class Transaction:
     def _begin(self, now: float) -> list[Instruction]:
         self._protector = Protector(self._credential, self._profile, self._mac_key)
         self._request = self._resumed(requests.build(self._applicants, self._profile, now))
+        if any(asked.central_keygen for asked in self._request.asked) and not self._can_receive:
+            raise LocalCmpError(
+                "the CA can't send a private key: the credential is neither a secret nor a"
+                " certificate for a key of RSA or EC that is at hand"
+            )
         checkpoint = self._checkpoint
         if checkpoint is None:
             return self._record(now)
@@ -361,6 +389,12 @@ class Transaction:
         if parameters is not None and self._witness is not None:
             self._passed(Reason.PROTECTION_ALGORITHM, str(parameters))
         return parameters
+
+    @property
+    def _can_receive(self) -> bool:
+        """Whether our credential is one for which the CA can encrypt a private key."""
+        someone = requests.recipient(self._credential, self._profile, protection.derive, ())
+        return someone is not None
 
     @property
     def _expects_mac(self) -> bool | None:
@@ -648,19 +682,53 @@ class Transaction:
         self._passed(Reason.RESPONSE_COUNT)
         answers = self._matched(responses, places)
         self._passed(Reason.CERT_REQ_ID)
-        helpers = tuple(encode(der) for der in reply.caPubs or ()) + message.extra_certs
         implicit = self._profile.implicit_confirm and message.info(IT_IMPLICIT_CONFIRM) is not None
+        self._reply = _Reply(
+            message,
+            places,
+            answers,
+            tuple(encode(der) for der in reply.caPubs or ()) + message.extra_certs,
+            implicit=implicit,
+        )
+        return self._open(now, self._reply)
+
+    def _opened(self, event: KeyDerived) -> list[Instruction]:
+        reply = self._reply
+        assert reply is not None, "a key was asked for to open something"
+        derivation = self._underived(reply)
+        assert derivation is not None, "and it was not there yet"
+        reply.keys[derivation] = event.key
+        return self._open(event.now, reply)
+
+    def _open(self, now: float, reply: "_Reply") -> list[Instruction]:
+        """Have all keys derived that the received private keys take, then take these."""
+        derivation = self._underived(reply)
+        if derivation is not None:
+            self.state = State.OPENING
+            return [DeriveKey(derivation)]
+        self._reply = None
+        return self._take_responses(now, reply)
+
+    def _underived(self, reply: "_Reply") -> Derivation | None:
+        """How the next key is derived that a received private key takes; None where none is."""
+        holder = requests.password_recipient(self._credential, self._profile, protection.derive)
+        if holder is None:
+            return None
+        for place, response in reply.answers.items():
+            if self._asked.asked[place].central_keygen:
+                derivation = _derivation(holder, response)
+                if derivation is not None and derivation not in reply.keys:
+                    return derivation
+        return None
+
+    def _take_responses(self, now: float, reply: "_Reply") -> list[Instruction]:
+        message = reply.message
         parts = list(self._last.parts)
-        for place in places:
-            response = answers.get(place)
+        for place in reply.places:
+            response = reply.answers.get(place)
             if response is not None:
                 parts[place] = self._answered(
-                    now,
-                    parts[place],
-                    self._asked.asked[place],
-                    response,
-                    helpers,
-                    implicit=implicit,
+                    now, parts[place], self._asked.asked[place], response, reply
                 )
             elif self._awaiting is State.REQUESTED or self._last.whole_waits:
                 parts[place] = replace(parts[place], outcome=_UNANSWERED)
@@ -693,9 +761,7 @@ class Transaction:
         part: Part,
         asked: Asked,
         response: CertResponse,
-        helpers: tuple[bytes, ...],
-        *,
-        implicit: bool,
+        reply: "_Reply",
     ) -> Part:
         """What a part becomes by the response to it."""
         status = response.status
@@ -716,14 +782,18 @@ class Transaction:
             )
         issuers: tuple[bytes, ...] = ()
         assert self._trust is not None, "the answer was proven"
+        public_key, pkcs8 = asked.public_key, None
         try:
+            if asked.central_keygen:
+                key = self._received_key(now, asked, response, reply)
+                public_key, pkcs8 = algorithms.public_key_info(key), package.pkcs8_of(key)
             issuers, changed = checks.issued(
                 certificate,
-                public_key=asked.public_key,
+                public_key=public_key,
                 subject=asked.subject,
                 subject_check=self._profile.subject_check,
                 trust=self._trust,
-                extra=helpers,
+                extra=reply.helpers,
                 at=_utc(now),
                 witness=self._witness,
             )
@@ -736,13 +806,17 @@ class Transaction:
                 reason=error.reason.value,
                 detail=error.what,
             )
+            if error.reason is Reason.PUBLIC_KEY:
+                # a key that is not the certificate's is never kept beside it
+                pkcs8 = None
         return replace(
             part,
             phase=Phase.GRANTED,
             certificate=certificate,
             chain=issuers,
+            key=pkcs8,
             granted=granted,
-            confirm=not implicit
+            confirm=not reply.implicit
             and not self._profile.disable_confirm
             # what can't be parsed has no certHash to confirm or reject
             and granted.reason != Reason.CERTIFICATE_MALFORMED,
@@ -774,6 +848,36 @@ class Transaction:
             ) from error
         self._passed(Reason.CERTIFICATE_SEALED, "by the key that it is for")
         return certificate
+
+    def _received_key(
+        self, now: float, asked: Asked, response: CertResponse, reply: "_Reply"
+    ) -> PrivateKey:
+        """The private key that came with a certificate.
+
+        Raises:
+            CheckError: there is none, it can't be decrypted, or who made it is not to be trusted.
+        """
+        assert self._trust is not None, "the answer was proven"
+        sealed = _sealed_key(response)
+        self._passed(Reason.KEY_MISSING)
+        recipient = requests.recipient(
+            self._credential, self._profile, reply.keys.__getitem__, reply.helpers
+        )
+        assert recipient is not None, "checked by _begin"
+        try:
+            opened = envelope.decrypt(sealed, recipient)
+        except RemoteCmpError as error:
+            raise CheckError(Reason.KEY_SEALED, error.what, hint=error.hint) from error
+        self._passed(Reason.KEY_SEALED)
+        key = package.verify(
+            opened.octets, self._trust, reply.helpers, _utc(now), witness=self._witness
+        )
+        algorithm = encode(decode_sequence_of(algorithms.public_key_info(key))[0])
+        if asked.algorithm not in (None, algorithm):
+            raise CheckError(
+                Reason.PUBLIC_KEY, "the private key is of another type than was asked for"
+            )
+        return key
 
     # --- polling and confirmation ---------------------------------------------------------------
 
@@ -1065,6 +1169,7 @@ _REFUSAL_BITS: Final = {
     Reason.PUBLIC_KEY.value: "badCertTemplate",
     Reason.SUBJECT.value: "badCertTemplate",
     Reason.CHAIN.value: "signerNotTrusted",
+    Reason.KGA_NOT_TRUSTED.value: "signerNotTrusted",
 }
 """failInfo of a certConf that rejects a certificate, by our reason."""
 
@@ -1079,6 +1184,26 @@ _UNANSWERED: Final = Outcome(
     Reason.RESPONSE_MISSING.value,
     "the answer says nothing of this request",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """An answer that is found to match our requests, while what is sealed in it is opened.
+
+    Attributes:
+        places: of the parts that it may answer.
+        answers: the response to each, by its place.
+        helpers: DER certificates that came along.
+        implicit: no certConf is due.
+        keys: derived from our secret.
+    """
+
+    message: PKIMessage
+    places: Sequence[int]
+    answers: Mapping[int, CertResponse]
+    helpers: tuple[bytes, ...]
+    implicit: bool
+    keys: dict[Derivation, bytes] = field(default_factory=dict, repr=False)
 
 
 def _is_open(part: Part) -> bool:
@@ -1156,6 +1281,34 @@ def _granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:
         fail_info=fail_info_names(status.failInfo),
         status_text=text,
     )
+
+
+def _sealed_key(response: CertResponse) -> bytes:
+    """DER of the EnvelopedData with the private key in a CertResponse.
+
+    Raises:
+        CheckError: there is none.
+    """
+    for element in (response.certifiedKeyPair or [])[1:]:
+        if tag(element) == 0xA0:
+            try:
+                return envelope.enveloped_data(decode(TLV, content(element)))
+            except RemoteCmpError as error:
+                raise CheckError(Reason.KEY_MISSING, error.what) from error
+    raise CheckError(
+        Reason.KEY_MISSING, "the CA was to make the private key, and sent the certificate alone"
+    )
+
+
+def _derivation(holder: PasswordRecipient, response: CertResponse) -> Derivation | None:
+    """How the key is derived that a received private key takes; None where none is."""
+    # who opens it finds what is wrong with it
+    with suppress(RemoteCmpError):
+        for info in envelope.recipient_infos(_sealed_key(response)):
+            derivation = holder.derivation(info)
+            if derivation is not None:
+                return derivation
+    return None
 
 
 def _refusal(message: PKIMessage) -> tuple[PKIStatusInfo, list[str]] | None:

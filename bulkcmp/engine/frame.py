@@ -74,7 +74,8 @@ class Member:
     """A row of a task.
 
     Attributes:
-        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm.
+        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm, and where the CA makes
+            it.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
         repeats: an earlier transaction asked for the same, and the CA may have done it.

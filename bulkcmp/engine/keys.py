@@ -39,7 +39,7 @@ async def with_key(row: EndEntity, stored: bytes | None, keys: KeySource | None)
         stored: the key that an earlier session made for it, if one did.
         keys: gives it a key of its own; None where no row needs one.
     """
-    if row.cmd is Operation.P10CR or not row.cmd.certifies:
+    if row.cmd is Operation.P10CR or not row.cmd.certifies or row.central_keygen:
         return Member(row)
     if row.new_key is not None:
         return Member(row, row.new_key)

@@ -142,6 +142,7 @@ class Options:
     profile: str | None = None
     newkey: str | None = None
     newkeypass: str | None = field(default=None, repr=False)
+    centralkeygen: bool = False
     csr: str | None = None
     oldcert: str | None = None
     serial: str | None = None
@@ -318,6 +319,8 @@ class Options:
             extensions_from=self.extensions_from,
             newkey=self.newkey or self._default_newkey(),
             newkeypass=_secret("newkeypass", self.newkeypass, environ),
+            newkey_assumed=self.newkey is None,
+            centralkeygen="yes" if self.centralkeygen else None,
             popo=self.popo,
             ref=self.ref,
             secret=_secret("secret", self.secret, environ),
@@ -383,13 +386,17 @@ class Options:
         rows = self.rows(population_file, environ)
         population = rows.population
         self._refuse_without_credential(population.columns)
+        if self.keys is not None and self.centralkeygen:
+            raise InputError(
+                "--keys and --centralkeygen exclude each other: both say who makes keys"
+            )
         census = None
         if not self.skip_bad_rows or population.has_priorities or self._is_doubtful(population):
             census = Census.take(rows)
             if self.skip_bad_rows or not census.bad:
                 self.refuse_unused(census.operations)
-        may_make_keys = _may_make_keys(self, population) if census is None else census.makes_keys
-        if may_make_keys and key_pass is None and not self.plain_keys:
+        may_keep_keys = _may_keep_keys(self, population) if census is None else census.stores_keys
+        if may_keep_keys and key_pass is None and not self.plain_keys:
             raise InputError(
                 "how shall the private keys be stored?",
                 hint="give --key-pass SOURCE to store them encrypted, or --plain-keys to store"
@@ -787,9 +794,11 @@ class Options:
             yield "signers may lack keyUsage digitalSignature (--ignore-keyusage)"
 
 
-def _may_make_keys(options: Options, population: Population) -> bool:
+def _may_keep_keys(options: Options, population: Population) -> bool:
     """Whether keys may have to be stored, as far as it can be told without reading the rows."""
-    if options.keys is not None or options.newkey is not None or "newkey" in population.columns:
+    if options.keys is not None or options.newkey is not None or options.centralkeygen:
+        return True
+    if not {"newkey", "centralkeygen"}.isdisjoint(population.columns):
         return True
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr", "genm"):
         return False

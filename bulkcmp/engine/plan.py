@@ -33,9 +33,9 @@ class Rows:
 
     def _judged(self, row: EndEntity) -> EndEntity | BadRow:
         try:
-            check_format(self.out_format, row.new_key_spec)
+            check_format(self.out_format, row.new_key_spec, central_keygen=row.central_keygen)
         except InputError as error:
-            column = "newkey" if row.new_key_spec is not None else "cmd"
+            column = "newkey" if row.new_key_spec is not None or row.central_keygen else "cmd"
             where = Where(self._file, row.line, column, row.number)
             problem = InputError(error.what, where=where, hint=error.hint)
             return BadRow(row.number, row.line, row.id, (problem,))
@@ -49,7 +49,8 @@ class Census:
     Attributes:
         rows: all of them; bad: those that can't be used.
         operations: of the good ones.
-        keys: how many keys of which type the rows want.
+        keys: how many keys of which type the rows want; those that the CA makes do not count.
+        central: rows whose keys the CA makes.
         priorities: the distinct ones, first to last; rows without one, and bad rows, are None.
     """
 
@@ -57,17 +58,19 @@ class Census:
     bad: int
     operations: frozenset[Operation]
     keys: dict[KeySpec, int]
+    central: int
     priorities: tuple[int | None, ...]
     problems: tuple[InputError, ...] = ()
 
     @property
-    def makes_keys(self) -> bool:
-        return bool(self.keys)
+    def stores_keys(self) -> bool:
+        """Whether there will be private keys to keep."""
+        return bool(self.keys or self.central)
 
     @classmethod
     def take(cls, rows: Rows) -> Self:
         """Read every row."""
-        count = bad = 0
+        count = bad = central = 0
         operations: set[Operation] = set()
         keys: Counter[KeySpec] = Counter()
         priorities: set[int | None] = set()
@@ -82,12 +85,13 @@ class Census:
                 continue
             operations.add(row.cmd)
             priorities.add(row.priority)
-            if row.new_key_spec is not None:
+            central += row.central_keygen
+            if row.new_key_spec is not None and not row.central_keygen:
                 keys[row.new_key_spec] += 1
         known = sorted(priority for priority in priorities if priority is not None)
         order = (*known, *((None,) if None in priorities else ()))
         problems = problems[:_SHOWN]
-        return cls(count, bad, frozenset(operations), dict(keys), order, tuple(problems))
+        return cls(count, bad, frozenset(operations), dict(keys), central, order, tuple(problems))
 
     def refuse_bad_rows(self, file: str) -> None:
         """

@@ -79,7 +79,8 @@ class Outputs:
 
     Attributes:
         certout: the issued certificate; chainout: its issuers, nearest first.
-        newkeyout: the private key that was made for it, durable before the request leaves.
+        newkeyout: the private key that was made for it, durable before the request leaves, or
+            before the certConf where the CA made it.
         cacertsout, extracertsout: caPubs and extraCerts of the answer that brought it; cacertsout
             also the caCerts of a genp.
         newwithnew, newwithold, oldwithnew: the new root of a rootCaKeyUpdate, and its links.
@@ -109,7 +110,7 @@ class Outputs:
         Raises:
             InputError: something can't, or a key would be lost.
         """
-        makes_key = row.new_key_spec is not None
+        makes_key = row.new_key_spec is not None or row.central_keygen
         if self.newkeyout is not None and not makes_key:
             raise InputError(f"--newkeyout, but no key is made for {row.cmd} of this row")
         if self.certout is not None and makes_key and self.newkeyout is None:
@@ -362,6 +363,8 @@ class _Probing:
                 self._outputs.key(self._member.key)
             case Advanced(checkpoint):
                 (self.part,) = checkpoint.parts
+                if self.part.key is not None:
+                    self._outputs.key(self.part.key)
                 self._outputs.certificate(self.part, self._answer)
                 self._outputs.information(self.part)
 

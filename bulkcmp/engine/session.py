@@ -269,6 +269,6 @@ def _pinned(anchor: bytes | None) -> str:
 def _key_mode(plan: Plan) -> str:
     if plan.key_file is not None:
         return f"unique keys, made earlier ({plan.key_file})"
-    if plan.census is not None and not plan.census.makes_keys:
-        return "no keys made"
+    if plan.census is not None and not plan.census.keys:
+        return "keys made at the CA" if plan.census.central else "no keys made"
     return "unique keys, made on the way"

@@ -1,4 +1,4 @@
-"""Cells of a population that are one value: operation, number, time, reason, POPO, key."""
+"""Cells of a population that are one value: operation, number, answer, time, POPO, key …"""
 
 import datetime as dt
 import re
@@ -13,6 +13,8 @@ from bulkcmp.model import KEY_SPECS, KeySpec, Operation, Popo, RevocationReason
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
 
 _UTC_TIME: Final = re.compile(r"(?:[0-9]{2})?[0-9]{12}Z")
+
+_ANSWERS: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 _SERIAL_DIGITS: Final = 64
 
@@ -33,6 +35,14 @@ def read_whole(text: str, *, low: int, high: int) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
         return int(text)
     raise InputError(f"{text!r} is not a whole number from {low} to {high}")
+
+
+def read_yes(text: str) -> bool:
+    """A yes or a no."""
+    answer = _ANSWERS.get(text.lower())
+    if answer is None:
+        raise InputError(f"{text!r} is neither yes nor no")
+    return answer
 
 
 def read_time(text: str) -> dt.datetime:

@@ -143,6 +143,13 @@ def read_private_key(
     return _pkcs8(_private_key(read_file(path), path, password, popo))
 
 
+def can_decrypt(key: bytes) -> bool:
+    """Whether messages can be encrypted for a private key (PKCS#8 DER), which signs in any case."""
+    return isinstance(
+        load_der_private_key(key, None), rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    )
+
+
 def _private_key(
     data: bytes, path: Path, password: Secret | None, popo: Popo = Popo.SIGNATURE
 ) -> PrivateKey:

@@ -18,6 +18,7 @@ CELLS: Final = {
     "oldwithold": (Operation.GENM,),
     "crlcert": (Operation.GENM,),
     "oldcrl": (Operation.GENM,),
+    "centralkeygen": _BY_TEMPLATE,
     "keyusage": _BY_TEMPLATE,
     "extkeyusage": _BY_TEMPLATE,
     "policy_oids": _BY_TEMPLATE,

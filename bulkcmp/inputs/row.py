@@ -24,9 +24,11 @@ from bulkcmp.inputs.cell import (
     read_serial,
     read_time,
     read_whole,
+    read_yes,
 )
 from bulkcmp.inputs.credential import (
     Credential,
+    can_decrypt,
     certified_extensions,
     certified_subject,
     read_certificates,
@@ -68,9 +70,9 @@ from bulkcmp.token.uri import Pkcs11Uri, is_uri
 COLUMNS: Final = (
     "id", "cmd", "subject", "issuer", "sans", "keyusage", "extkeyusage", "policy_oids",
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
-    "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial", "revreason",
-    "infotype", "oldwithold", "crlcert", "oldcrl", "regtoken", "authenticator", "reginfo",
-    "priority",
+    "centralkeygen", "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial",
+    "revreason", "infotype", "oldwithold", "crlcert", "oldcrl", "regtoken", "authenticator",
+    "reginfo", "priority",
 )  # fmt: skip
 
 ID_LIMIT: Final = 200
@@ -110,6 +112,7 @@ class Defaults:
         san_nodefault: no subjectAltName is taken from oldcert or cert.
         unprotected: requests are sent without protection, so that rows need no credential.
         newkeypass: the same, for the key files that `newkey` names; there is no such column.
+        newkey_assumed: nobody said `newkey`: where the CA makes the key, it chooses the type.
         key: a path, or a PKCS#11 URI (RFC 7512).
         pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
@@ -127,6 +130,8 @@ class Defaults:
     extensions_from: str | None = None
     newkey: str | None = None
     newkeypass: str | Secret | None = field(default=None, repr=False)
+    newkey_assumed: bool = False
+    centralkeygen: str | None = None
     popo: str | None = Popo.SIGNATURE.value
     ref: str | None = None
     secret: str | Secret | None = field(default=None, repr=False)
@@ -241,6 +246,8 @@ class RowReader:
         self._reg_info = own_template("reginfo", parse_reg_info, RegInfoTemplate)
         self._newkey = path("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
+        self._newkey_assumed = defaults.newkey_assumed
+        self._central_keygen = text("centralkeygen", read_yes)
         self._popo = text("popo", read_popo)
         self._secret = secret("secret")
         self._csr = path("csr", Path.joinpath)
@@ -381,6 +388,8 @@ class RowReader:
             request = self._read_genm(row)
         else:
             request = self._read_template(row, cmd, chain)
+        if request.central_keygen and not row.failed(*_CREDENTIAL):
+            self._check_recipient(row, secret, credential)
         for column, only in self._restricted:
             if column in row.cells and cmd not in only:
                 row.add(column, f"{column} is for {listed(only)}, and this row is {cmd}")
@@ -394,6 +403,7 @@ class RowReader:
             extensions=request.extensions,
             new_key_spec=request.new_key_spec,
             new_key=request.new_key,
+            central_keygen=request.central_keygen,
             ref=self._ref.get(row),
             secret=secret,
             days=request.days,
@@ -445,12 +455,34 @@ class RowReader:
             return None
         return row.attempt("cert", self._files.credential, path, key, password)
 
+    def _check_recipient(
+        self, row: Row, secret: Secret | None, credential: Credential | TokenCredential | None
+    ) -> None:
+        """Make sure that the CA can send the private key that it makes (RFC 9483, 4.1.6)."""
+        if secret is not None:
+            return
+        opens = isinstance(credential, Credential) and can_decrypt(credential.key)
+        if self._unprotected or not opens:
+            row.add(
+                "centralkeygen",
+                "the CA can't encrypt for this credential the private key that it makes",
+                hint="it takes a secret, or a certificate that protects the requests and whose key"
+                " is of RSA or EC, not on a token",
+            )
+
     def _read_template(self, row: Row, cmd: Operation, chain: tuple[bytes, ...]) -> "_Request":
         """What the CertReqMsg of an ir, cr or kur takes from the row."""
         subject, extensions = self._subject.get(row), self._read_extensions(row)
-        newkey, popo = self._newkey.get(row), self._popo.get(row)
+        central_keygen, popo = bool(self._central_keygen.get(row)), self._popo.get(row)
+        is_assumed = self._newkey_assumed and "newkey" not in row.cells
+        newkey = None if central_keygen and is_assumed else self._newkey.get(row)
         key: KeySpec | bytes | None = None
-        if newkey is not None:
+        if central_keygen:
+            if isinstance(newkey, Path):
+                row.add("newkey", "the CA makes the key (centralkeygen): newkey says its type only")
+            else:
+                key = newkey
+        elif newkey is not None:
             key = row.attempt("newkey", self._new_key, newkey, popo or Popo.NONE)
         elif not self._keys_supplied and not row.failed("newkey"):
             row.add("newkey", "no key: needs newkey")
@@ -485,6 +517,7 @@ class RowReader:
             not_after=not_after,
             new_key_spec=key if isinstance(key, KeySpec) else None,
             new_key=key if isinstance(key, bytes) else None,
+            central_keygen=central_keygen,
             popo=popo or Popo.SIGNATURE,
             old_cert=old_cert if cmd is Operation.KUR else None,
             reg_token=_utf8(row, "regtoken", self._reg_token.get(row)),
@@ -626,6 +659,7 @@ class _Request(NamedTuple):
     not_after: dt.datetime | None = None
     new_key_spec: KeySpec | None = None
     new_key: bytes | None = None
+    central_keygen: bool = False
     popo: Popo = Popo.SIGNATURE
     csr: bytes | None = None
     old_cert: bytes | None = None

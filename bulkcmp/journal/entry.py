@@ -62,7 +62,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """A transaction got further: it waits, or has certificates."""
+    """A transaction got further: it waits, or has certificates, perhaps with their keys."""
 
     checkpoint: Checkpoint
 

@@ -1,8 +1,8 @@
 """The durable record of a run: SQLite in the run folder.
 
-Order for a row: key and request with its transactionID (one commit) -> certificate -> certConf ->
-done. A commit is on the disk (`synchronous=FULL`) before what it permits happens; many entries
-share one commit.
+Order for a row: key and request with its transactionID (one commit) -> certificate, and the key
+that came with it (one commit) -> certConf -> done. A commit is on the disk (`synchronous=FULL`)
+before what it permits happens; many entries share one commit.
 """
 
 import datetime as dt
@@ -302,10 +302,7 @@ class Journal:
     def _begin_row(
         self, connection: sqlite3.Connection, row: BegunRow, transaction_id: bytes
     ) -> None:
-        assert self._seal is not None
-        key = None
-        if row.key is not None:
-            key = self._seal.seal(row.key, self._context(row.number))
+        key = None if row.key is None else self._sealed(row.key, row.number)
         connection.execute(
             "INSERT INTO row (number, line, id, cmd, requested_subject, key, key_id,"
             " transaction_id, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"
@@ -365,6 +362,11 @@ class Journal:
                 ),
             )
             assert updated.rowcount == 1, "a transaction begins before it gets further"
+            if part.key is not None:
+                connection.execute(
+                    "UPDATE row SET key = ? WHERE number = ?",
+                    (self._sealed(part.key, part.number), part.number),
+                )
 
     def _issuer(self, connection: sqlite3.Connection, der: bytes) -> int:
         """The number of an issuer's certificate; the same few stand behind all rows."""
@@ -494,6 +496,10 @@ class Journal:
             found = self._connection.execute("SELECT der FROM issuer WHERE id = ?", (number,))
             der = self._issuer_ders[number] = bytes(found.fetchone()[0])
         return der
+
+    def _sealed(self, key: bytes, number: int) -> bytes:
+        assert self._seal is not None
+        return self._seal.seal(key, self._context(number))
 
     def _unseal(self, sealed: bytes, number: int) -> bytes:
         assert self._seal is not None

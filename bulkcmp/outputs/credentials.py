@@ -58,7 +58,8 @@ class Credential:
 
     Attributes:
         id: the row's id; it names the files.
-        key_pkcs8: the private key, not encrypted; None where the user keeps it (p10cr).
+        key_pkcs8: the private key, not encrypted; None where the user keeps it (p10cr), or the CA
+            sent none that is good.
         certificate: the issued certificate.
         chain: its issuers, nearest first.
     """
@@ -77,16 +78,29 @@ class CredentialFiles:
     key: str = ""
 
 
-def check_format(out_format: OutFormat, spec: KeySpec | None) -> None:
+def check_format(
+    out_format: OutFormat, spec: KeySpec | None, *, central_keygen: bool = False
+) -> None:
     """Make sure that `out_format` can hold the keys of a run; None is a run without keys (p10cr).
+
+    Args:
+        central_keygen: the CA makes the key, and chooses its type where `spec` is None.
 
     Raises:
         InputError: it can't.
     """
     if out_format is not OutFormat.P12:
         return
+    if spec is None and central_keygen:
+        raise InputError(
+            "p12 files can't hold keys of every type that a CA may choose",
+            hint="say with --newkey which type it shall be, or use --out-format pem or der",
+        )
     if spec is None:
-        raise _no_key()
+        raise InputError(
+            "p12 files can't be made without the private key, which a CSR does not bring",
+            hint="use --out-format pem or der",
+        )
     if spec.family in (KeyFamily.ML_DSA, KeyFamily.ML_KEM):
         raise InputError(f"p12 files can't hold {spec} keys", hint="use --out-format pem or der")
 
@@ -146,7 +160,8 @@ def write_credentials(
     the earlier call). A key of another certificate never stays beside a new one.
 
     A p12 file holds no key that does not belong to its certificate (a CA that certified another
-    key): it then has the certificates only, and the key stays in the journal.
+    key): it then has the certificates only, and the key stays in the journal. So it is without a
+    key (a CA that was to make it, and sent none that is good).
 
     Raises:
         InputError: there are keys to write and neither `passphrase` nor `plain`.
@@ -240,14 +255,14 @@ def _der_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
 
 
 def _p12_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
-    if item.key_pkcs8 is None:
-        raise _no_key()
     name = credential_files(OutFormat.P12, item.id, has_key=True).certificate
     certificate = x509.load_der_x509_certificate(item.certificate)
     chain = [x509.load_der_x509_certificate(der) for der in item.chain]
-    own = _p12_key(item.key_pkcs8)
-    is_match = _public(own.public_key()) == _public(certificate.public_key())
-    key = own if is_match else None
+    key = None
+    if item.key_pkcs8 is not None:
+        own = _p12_key(item.key_pkcs8)
+        is_match = _public(own.public_key()) == _public(certificate.public_key())
+        key = own if is_match else None
 
     def make() -> bytes:
         return pkcs12.serialize_key_and_certificates(
@@ -276,13 +291,6 @@ _PARTS: Final[Mapping[OutFormat, Callable[[Credential, bytes | None], list[_Part
     OutFormat.DER: _der_parts,
     OutFormat.P12: _p12_parts,
 }
-
-
-def _no_key() -> InputError:
-    return InputError(
-        "p12 files can't be made without the private key, which a CSR does not bring",
-        hint="use --out-format pem or der",
-    )
 
 
 def _pkcs8(key: bytes, passphrase: bytes | None) -> bytes:

@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -45,7 +45,8 @@ class Requester:
         user: the end entity that it is; None for an RA.
         mac: parameters of its MAC, and
         secret: what it shares with the CA; None where it signs.
-        signer: its certificate; None where it uses a MAC.
+        signer: its certificate of this CA; None where it uses a MAC, or signs as a vendor's device.
+        certificate: DER of the certificate that it signs with; None where it does not sign.
     """
 
     identity: bytes
@@ -53,6 +54,7 @@ class Requester:
     mac: MacParameters | None = None
     secret: Secret | None = None
     signer: IssuedCertificate | None = None
+    certificate: bytes | None = field(default=None, repr=False)
 
 
 class Authenticator:
@@ -218,7 +220,7 @@ class Authenticator:
         if alias.mode is Mode.CLIENT and issued.user is None:
             raise RefusedError("notAuthorized", "the signer is no registered end entity")
         identity = b"cert:" + f"{issued.serial:x}".encode()
-        return Requester(identity, issued.user, signer=issued)
+        return Requester(identity, issued.user, signer=issued, certificate=der)
 
     def _by_vendor(
         self,
@@ -253,7 +255,7 @@ class Authenticator:
             raise RefusedError("badMessageCheck", "senderKID is not that of the signer's key")
         if user is None:
             raise RefusedError("notAuthorized", "the vendor's certificate has no CN")
-        return Requester(b"vendor:" + hashlib.sha256(der).digest(), user)
+        return Requester(b"vendor:" + hashlib.sha256(der).digest(), user, certificate=der)
 
     def _signer(self, message: PKIMessage) -> bytes:
         """DER of the signer's certificate: the first of extraCerts (RFC 9483, 3.3).

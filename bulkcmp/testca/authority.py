@@ -16,6 +16,7 @@ from bulkcmp.testca.confirmation import Confirmation
 from bulkcmp.testca.encryption import Encryption
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
+from bulkcmp.testca.generation import KeyGeneration
 from bulkcmp.testca.header import FOLLOWING, check_header
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.information import Information
@@ -66,7 +67,13 @@ class Authority(Answering):
         rejections = Rejections()
         issuer = Issuer(root, crl_url)
         issuance = Issuance(
-            store, entitlement, issuer, Encryption(token_bytes), self._responder, rejections
+            store,
+            entitlement,
+            issuer,
+            KeyGeneration(root, token_bytes),
+            Encryption(token_bytes),
+            self._responder,
+            rejections,
         )
         self._polling = Polling(store, issuance, self._answer_deferred)
         revocation = Revocation(store, root.name, entitlement, rejections)

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
-from bulkcmp.cmp import popo
-from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag
+from bulkcmp.cmp import algorithms, popo
+from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
 from bulkcmp.cmp.messages import (
     CONTROL_OLD_CERT_ID,
     NULL_DN,
@@ -21,6 +21,7 @@ from bulkcmp.cmp.messages import (
     CertRequest,
     CertTemplate,
     PKIMessage,
+    SubjectPublicKeyInfo,
     decode_cert_req_messages,
     directory_name_of,
     name_of,
@@ -28,7 +29,7 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.cmp.template import time_of
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.inputs.credential import EXTENSION_ERRORS
-from bulkcmp.model import Popo, RequestedExtension
+from bulkcmp.model import KeyFamily, KeySpec, Popo, RequestedExtension
 from bulkcmp.testca import attributes
 from bulkcmp.testca.name import strictly
 from bulkcmp.testca.refusal import RefusedError, rejected
@@ -38,6 +39,21 @@ REQUESTS: Final = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P1
 
 V3: Final = 2
 """Of a certificate with extensions (RFC 5280, 4.1.2.1)."""
+
+DEFAULT_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
+"""The type of a key that is to be made where the template says none."""
+
+_KEY_SPECS: Final = {
+    algorithms.key_identifier(spec): spec
+    for spec in map(
+        KeySpec.parse,
+        (
+            # the length of an RSA key can't be asked for
+            "rsa:2048", "ec:P-256", "ec:P-384", "ec:P-521", "ed25519", "ed448", "ml-dsa-44",
+            "ml-dsa-65", "ml-dsa-87", "ml-kem-768", "ml-kem-1024",
+        ),
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,8 @@ class Enrollment:
     Attributes:
         cert_req_id: to be repeated in the answer.
         subject: DER Name, or None where it is left to the CA; an empty Name counts as that.
+        public_key: to be certified; None where the CA is to make one,
+        key_spec: of this type.
         issuer: DER Name of the CA that is asked, or None.
         popo: how possession of the key is proven: what is signed was checked, raVerified is the
             word of an RA, and what is indirect is yet to be proven.
@@ -63,8 +81,9 @@ class Enrollment:
 
     cert_req_id: int
     subject: bytes | None
-    public_key: PublicKeyTypes
+    public_key: PublicKeyTypes | None
     popo: Popo
+    key_spec: KeySpec = DEFAULT_KEY
     issuer: bytes | None = None
     not_before: dt.datetime | None = None
     not_after: dt.datetime | None = None
@@ -128,13 +147,19 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
     if cert_request.certReqId < 0:
         # -1 stands for a PKCS#10 request (RFC 9483, 4.1.4)
         raise rejected("badRequest", "certReqId is negative")
-    if template.publicKey is None:
-        raise rejected("badCertTemplate", "no public key, and keys are not made here")
-    public_key = _public_key(encode(template.publicKey))
-    try:
-        method = popo.check(request, encode(sender))
-    except RemoteCmpError as error:
-        raise rejected("badPOP", error.what) from error
+    public_key, method, key_spec = None, Popo.NONE, DEFAULT_KEY
+    info = template.publicKey
+    if info is None or not info.subjectPublicKey.as_bytes():
+        if request.popo is not None:
+            # RFC 9483, 4.1.6
+            raise rejected("badPOP", "a proof of possession of a key that is to be made here")
+        key_spec = DEFAULT_KEY if info is None else _key_spec(info)
+    else:
+        public_key = _public_key(encode(info))
+        try:
+            method = popo.check(request, encode(sender))
+        except RemoteCmpError as error:
+            raise rejected("badPOP", error.what) from error
     if any(
         field is not None
         for field in (
@@ -158,6 +183,7 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
         subject=requested_name(template),
         public_key=public_key,
         popo=method,
+        key_spec=key_spec,
         issuer=None if template.issuer is None else name_of(template.issuer),
         not_before=not_before,
         not_after=not_after,
@@ -235,6 +261,15 @@ def _public_key(info: bytes) -> PublicKeyTypes:
         return serialization.load_der_public_key(info)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise rejected("badCertTemplate", f"the public key can't be read: {error}") from error
+
+
+def _key_spec(info: SubjectPublicKeyInfo) -> KeySpec:
+    """The type of the key that is to be made."""
+    identifier = wrap(0x30, *map(encode, info.algorithm))
+    try:
+        return _KEY_SPECS[identifier]
+    except KeyError:
+        raise rejected("badCertTemplate", "keys of this type are not made here") from None
 
 
 def _validity(template: CertTemplate) -> tuple[dt.datetime | None, dt.datetime | None]:

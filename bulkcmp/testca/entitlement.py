@@ -1,6 +1,7 @@
 """Who may have which certificate: what an alias's mode allows its requesters."""
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp.algorithms import public_bytes
 from bulkcmp.cmp.asn1 import encode
@@ -47,12 +48,12 @@ class Entitlement:
         else:
             user, subject = self._of_client(exchange, enrollment)
         self._check_one_shot(exchange, user)
-        if exchange.behaviour.unique_keys:
-            self._check_key(enrollment, user)
+        if exchange.behaviour.unique_keys and enrollment.public_key is not None:
+            self._check_key(enrollment.public_key, user)
         return user, subject
 
-    def _check_key(self, enrollment: Enrollment, user: str | None) -> None:
-        known = self._store.certificates_of_key(key_identifier(enrollment.public_key))
+    def _check_key(self, public_key: PublicKeyTypes, user: str | None) -> None:
+        known = self._store.certificates_of_key(key_identifier(public_key))
         if any(one.user != user for one in known):
             raise rejected("badCertTemplate", "the public key is another end entity's")
 

@@ -1,4 +1,5 @@
-"""Who the CA is: its key and root certificate, and those of its registration authority."""
+"""Who the CA is: its key and root certificate, and those of its registration authority, and of its
+key generation authority."""
 
 import datetime as dt
 import secrets
@@ -13,6 +14,8 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.general import RootCaKeyUpdate
+from bulkcmp.cmp.package import CM_KGA
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeyFamily, KeySpec
 
@@ -24,6 +27,8 @@ BACKDATE: Final = dt.timedelta(minutes=5)
 RA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
 CMC_RA: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28")
 """id-kp-cmcRA (RFC 6402, 2.10): the holder is a registration authority."""
+
+KGA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
 
 _DIGESTS: Final[dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "sha256": hashes.SHA256(),
@@ -103,9 +108,17 @@ def make_root(spec: KeySpec, now: dt.datetime) -> Identity:
 def make_ra(root: Identity, now: dt.datetime) -> Identity:
     """A registration authority's key and certificate, marked as such by id-kp-cmcRA."""
     name = _name("bulkcmp", "bulkcmp test RA")
-    usage = key_usage(digital_signature=True)
+    usage = key_usage(digital_signature=True, key_agreement=True)
     purpose = x509.ExtendedKeyUsage([CMC_RA])
     return _certified(name, RA_KEY, root, now, _END_ENTITY, usage, purpose)
+
+
+def make_kga(root: Identity, now: dt.datetime) -> Identity:
+    """A key generation authority's key and certificate, marked as such by id-kp-cmKGA."""
+    name = _name("bulkcmp", "bulkcmp test KGA")
+    usage = key_usage(digital_signature=True)
+    purpose = x509.ExtendedKeyUsage([CM_KGA])
+    return _certified(name, KGA_KEY, root, now, _END_ENTITY, usage, purpose)
 
 
 def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
@@ -121,7 +134,7 @@ def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
 def make_device(vendor: Identity, subject: bytes, now: dt.datetime) -> Identity:
     """A device's key and the certificate that its vendor gives it; `subject` is a DER Name."""
     name = x509.Name.from_bytes(subject)
-    usage = key_usage(digital_signature=True)
+    usage = key_usage(digital_signature=True, key_agreement=True)
     return _certified(name, RA_KEY, vendor, now, _END_ENTITY, usage)
 
 
@@ -132,6 +145,33 @@ def _name(organization: str, common_name: str) -> x509.Name:
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
+
+
+def make_successor(
+    root: Identity, spec: KeySpec, now: dt.datetime
+) -> tuple[Identity, RootCaKeyUpdate]:
+    """A new root key and certificate under the CA's name, and what links them with the old ones
+    (RFC 9810, 4.4.1)."""
+    old = root.certificate
+    usage = key_usage(digital_signature=True, ca=True)
+    new = _certified(old.subject, spec, None, now, x509.BasicConstraints(True, None), usage)
+    with_old = _link(new, root, new.certificate.not_valid_before_utc)
+    with_new = _link(root, new, old.not_valid_before_utc)
+    return new, RootCaKeyUpdate(new.der, with_old, with_new)
+
+
+def _link(subject: Identity, issuer: Identity, begin: dt.datetime) -> bytes:
+    """DER of a certificate for the key of one root by another, until the first of them is over."""
+    roots = (subject.certificate, issuer.certificate)
+    builder = _builder(
+        subject.certificate.subject,
+        subject.key,
+        begin,
+        min(root.not_valid_after_utc for root in roots),
+        x509.BasicConstraints(True, None),
+        key_usage(digital_signature=True, ca=True),
+    )
+    return _signed(builder, issuer).public_bytes(serialization.Encoding.DER)
 
 
 def _certified(
@@ -145,27 +185,42 @@ def _certified(
 ) -> Identity:
     """A new key and its certificate, by an issuer or by itself."""
     key = algorithms.load_signing_key(make_keys(spec, 1)[0])
-    public_key = key.public_key()
     validity = ROOT_VALIDITY if constraints.ca else RA_VALIDITY
-    builder = (
+    builder = _builder(name, key, now - BACKDATE, now + validity, constraints, usage)
+    if purpose is not None:
+        builder = builder.add_extension(purpose, critical=False)
+    if issuer is None:
+        return Identity(key, sign(builder.issuer_name(name), key))
+    return Identity(key, _signed(builder, issuer))
+
+
+def _builder(
+    name: x509.Name,
+    key: SigningKey,
+    begin: dt.datetime,
+    end: dt.datetime,
+    constraints: x509.BasicConstraints,
+    usage: x509.KeyUsage,
+) -> x509.CertificateBuilder:
+    """What a certificate says of its subject."""
+    public_key = key.public_key()
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name if issuer is None else issuer.certificate.subject)
         .public_key(public_key)
         .serial_number(make_serial())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + validity)
+        .not_valid_before(begin)
+        .not_valid_after(end)
         .add_extension(constraints, critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
-    if purpose is not None:
-        builder = builder.add_extension(purpose, critical=False)
-    if issuer is None:
-        return Identity(key, sign(builder, key))
+
+
+def _signed(builder: x509.CertificateBuilder, issuer: Identity) -> x509.Certificate:
     authority = x509.AuthorityKeyIdentifier(issuer.key_identifier, None, None)
-    builder = builder.add_extension(authority, critical=False)
-    return Identity(key, sign(builder, issuer.key))
+    builder = builder.issuer_name(issuer.certificate.subject)
+    return sign(builder.add_extension(authority, critical=False), issuer.key)
 
 
 def key_usage(

@@ -22,6 +22,7 @@ from bulkcmp.cmp.messages import BodyType, body, directory_name_of
 from bulkcmp.cmp.template import time_of
 from bulkcmp.model import Itav
 from bulkcmp.testca.crl import current_crl
+from bulkcmp.testca.demand import ENC_KEYS, SIGN_KEYS
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.refusal import RefusedError
@@ -30,25 +31,6 @@ from bulkcmp.testca.store import Store
 
 _LANGUAGE: Final = "en"
 _URI: Final = 0x86
-
-_KEY_TYPES: Final = (
-    wrap(0x30, encode(ObjectIdentifier("1.2.840.113549.1.1.1")), b"\x05\x00"),
-    *(
-        wrap(0x30, encode(ObjectIdentifier("1.2.840.10045.2.1")), encode(ObjectIdentifier(curve)))
-        for curve in ("1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35")
-    ),
-    *(
-        wrap(0x30, encode(ObjectIdentifier(oid)))
-        for oid in (
-            "1.3.101.112",
-            "1.3.101.113",
-            "2.16.840.1.101.3.4.3.17",
-            "2.16.840.1.101.3.4.3.18",
-            "2.16.840.1.101.3.4.3.19",
-        )
-    ),
-)
-"""DER AlgorithmIdentifiers of the keys that are certified: RSA, EC, Ed25519, Ed448, ML-DSA."""
 
 
 class Information:
@@ -91,21 +73,30 @@ class Information:
             case general.CA_CERTS:
                 return Itav(general.CA_CERTS, wrap(0x30, self._root.der))
             case general.ROOT_CA_CERT:
-                _check_certificate(asked.value)
-                # no update of the root is at hand (RFC 9483, 4.3.2)
-                return Itav(general.ROOT_CA_KEY_UPDATE)
+                return self._root_update(asked.value)
             case general.CERT_REQ_TEMPLATE:
-                # no template is demanded (RFC 9483, 4.3.3)
-                return Itav(general.CERT_REQ_TEMPLATE)
+                return self._prepared(general.CERT_REQ_TEMPLATE)
             case general.CURRENT_CRL:
                 return Itav(general.CURRENT_CRL, current_crl(self._store, self._root, now))
             case general.CRL_STATUS_LIST:
                 return self._crls(asked.value, now)
             case general.SIGN_KEY_PAIR_TYPES:
-                return Itav(general.SIGN_KEY_PAIR_TYPES, wrap(0x30, *_KEY_TYPES))
+                return Itav(general.SIGN_KEY_PAIR_TYPES, SIGN_KEYS)
+            case general.ENC_KEY_PAIR_TYPES:
+                return Itav(general.ENC_KEY_PAIR_TYPES, ENC_KEYS)
             case general.SUPP_LANG_TAGS:
                 return Itav(general.SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
         return None
+
+    def _prepared(self, info_type: str) -> Itav:
+        """What an operator has prepared; without a value where that is nothing (RFC 9483, 4.3)."""
+        return Itav(info_type, self._store.information(info_type))
+
+    def _root_update(self, value: bytes | None) -> Itav:
+        # a client need not say which root it has (RFC 9810, 5.3.19.15)
+        if value is not None and _certificate(value) != self._root.certificate:
+            return Itav(general.ROOT_CA_KEY_UPDATE)
+        return self._prepared(general.ROOT_CA_KEY_UPDATE)
 
     def _crls(self, value: bytes | None, now: dt.datetime) -> Itav:
         """The CRL, if one of the sources is ours and it is newer than what the client has."""
@@ -138,12 +129,9 @@ class Information:
         return False
 
 
-def _check_certificate(value: bytes | None) -> None:
-    if value is None:
-        # a client need not know which root it has (RFC 9810, 5.3.19.15)
-        return
+def _certificate(der: bytes) -> x509.Certificate:
     try:
-        x509.load_der_x509_certificate(value)
+        return x509.load_der_x509_certificate(der)
     except ValueError as error:
         raise RefusedError("badDataFormat", f"rootCaCert without a certificate: {error}") from error
 

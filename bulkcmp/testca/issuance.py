@@ -12,6 +12,7 @@ from bulkcmp.testca.encryption import Encryption
 from bulkcmp.testca.enrollment import Enrollment, Request
 from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
+from bulkcmp.testca.generation import KeyGeneration
 from bulkcmp.testca.issuer import Issuer
 from bulkcmp.testca.refusal import RefusedError, Rejections, rejected
 from bulkcmp.testca.response import Answer, Responder
@@ -42,6 +43,7 @@ class Issuance:
         store: Store,
         entitlement: Entitlement,
         issuer: Issuer,
+        generation: KeyGeneration,
         encryption: Encryption,
         responder: Responder,
         rejections: Rejections,
@@ -49,6 +51,7 @@ class Issuance:
         self._store = store
         self._entitlement = entitlement
         self._issuer = issuer
+        self._generation = generation
         self._encryption = encryption
         self._responder = responder
         self._rejections = rejections
@@ -147,6 +150,8 @@ class Issuance:
         if exchange.behaviour.strict:
             _check_profile(enrollment)
         self._issuer.check(enrollment)
+        if enrollment.public_key is None:
+            self._generation.check(exchange.requester)
         user, subject = self._entitlement.end_entity(exchange, enrollment)
         return _Grant(enrollment, user, subject)
 
@@ -159,10 +164,16 @@ class Issuance:
             RefusedError: the validity that is asked for is over, or empty; or the certificate can't
                 be encrypted.
         """
-        cert_req_id = grant.enrollment.cert_req_id
-        issued = self._issuer.issue(grant.enrollment, grant.subject, exchange.now)
+        enrollment = grant.enrollment
+        cert_req_id = enrollment.cert_req_id
+        private_key: bytes | None = None
+        if enrollment.public_key is None:
+            key = self._generation.make(enrollment.key_spec)
+            enrollment = replace(enrollment, public_key=key.public_key())
+            private_key = self._generation.seal(key, exchange.requester, exchange.now)
+        issued = self._issuer.issue(enrollment, grant.subject, exchange.now)
         encrypted: bytes | None = None
-        if grant.enrollment.popo.is_indirect:
+        if enrollment.popo.is_indirect:
             certificate = x509.load_der_x509_certificate(issued.der)
             pvno = exchange.message.header.pvno
             encrypted = self._encryption.encrypt(issued.der, certificate, pvno)
@@ -184,7 +195,13 @@ class Issuance:
         if grant.user is not None:
             self._store.record_enrolled(grant.user, exchange.alias.name, name)
         return (
-            response.issued(cert_req_id, issued.der, encrypted, changed=issued.changed),
+            response.issued(
+                cert_req_id,
+                issued.der,
+                encrypted=encrypted,
+                private_key=private_key,
+                changed=issued.changed,
+            ),
             CertRequestState(
                 cert_req_id,
                 RequestState.CONFIRMED if implicit else RequestState.UNCONFIRMED,

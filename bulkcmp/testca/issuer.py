@@ -112,7 +112,8 @@ class Issuer:
         Raises:
             RefusedError: a key or an extension that is not certified here.
         """
-        _certifiable(enrollment.public_key)
+        if enrollment.public_key is not None:
+            _certifiable(enrollment.public_key)
         for extension in enrollment.extensions:
             _check_extension(extension)
         oids = [extension.oid for extension in enrollment.extensions]
@@ -123,13 +124,14 @@ class Issuer:
         """Make a certificate.
 
         Args:
-            enrollment: what `check` found good.
+            enrollment: what `check` found good, with a public key.
             subject: DER Name to certify; None where a subjectAltName names the end entity.
             now: the time, aware.
 
         Raises:
             RefusedError: the validity that is asked for is over, or empty.
         """
+        assert enrollment.public_key is not None, "made, where there was none"
         public_key = _certifiable(enrollment.public_key)
         not_before, not_after, clamped = self._validity(enrollment, now)
         serial = make_serial()
@@ -162,7 +164,7 @@ class Issuer:
                 critical=critical,
             )
         if _KEY_USAGE.dotted_string not in asked:
-            usage = self._usage(public_key, enrollment.popo)
+            usage = self._usage(public_key)
             builder = builder.add_extension(usage, critical=True)
         if self._distribution is not None:
             builder = builder.add_extension(self._distribution, critical=False)
@@ -176,13 +178,15 @@ class Issuer:
             clamped or dropped,
         )
 
-    def _usage(self, public_key: CertificatePublicKeyTypes, popo: Popo) -> x509.KeyUsage:
+    def _usage(self, public_key: CertificatePublicKeyTypes) -> x509.KeyUsage:
         """All that a key of its type is good for."""
         if isinstance(public_key, _KEM_KEYS):
             return self._transport
         if isinstance(public_key, rsa.RSAPublicKey):
             return self._signing_and_transport
-        return self._signing_and_agreement if popo is Popo.KEY_AGREEMENT else self._signing
+        if isinstance(public_key, ec.EllipticCurvePublicKey):
+            return self._signing_and_agreement
+        return self._signing
 
     def _check_certified(self, certificate: x509.Certificate, popo: Popo) -> None:
         try:

@@ -109,13 +109,19 @@ def waiting(cert_req_id: int) -> CertResponse:
 
 
 def issued(
-    cert_req_id: int, certificate: bytes, encrypted: bytes | None = None, *, changed: bool
+    cert_req_id: int,
+    certificate: bytes,
+    *,
+    changed: bool,
+    encrypted: bytes | None = None,
+    private_key: bytes | None = None,
 ) -> CertResponse:
     """A CertResponse with a certificate.
 
     Args:
         certificate: DER.
         encrypted: DER EncryptedKey that goes in its place.
+        private_key: DER EncryptedKey of the certificate's key, where that was made here.
         changed: it is not in all what was asked for.
     """
     status = PKIStatus.GRANTED_WITH_MODS if changed else PKIStatus.ACCEPTED
@@ -123,7 +129,10 @@ def issued(
     return CertResponse(
         certReqId=cert_req_id,
         status=PKIStatusInfo(status=status),
-        certifiedKeyPair=[any_from(cert_or_enc_cert)],
+        certifiedKeyPair=[
+            any_from(cert_or_enc_cert),
+            *([] if private_key is None else [any_from(explicit(0, private_key))]),
+        ],
     )
 
 

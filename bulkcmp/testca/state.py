@@ -7,6 +7,7 @@ ra.key   its key, not encrypted
 vendor-root.pem  the root of a vendor of devices, which the alias 3gpp trusts
 vendor.pem       the vendor's CA for devices, under that root
 vendor.key       its key, not encrypted
+next-ca.pem, next-ca.key  the root that will follow, once it was announced
 ca.db    the books; written last, so that a folder that has whole books has everything
 """
 
@@ -29,11 +30,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.general import ROOT_CA_KEY_UPDATE
 from bulkcmp.errors import InputError, LocalCmpError, Where
 from bulkcmp.model import KeyFamily, KeySpec, Secret
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC
-from bulkcmp.testca.identity import Identity, make_device, make_ra, make_root, make_vendor
+from bulkcmp.testca.identity import (
+    Identity,
+    make_device,
+    make_ra,
+    make_root,
+    make_successor,
+    make_vendor,
+)
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 DEFAULT_CA_KEY: Final = KeySpec(KeyFamily.EC, "P-256")
@@ -52,6 +61,14 @@ class Folder:
     @property
     def ca_key(self) -> Path:
         return self.path / "ca.key"
+
+    @property
+    def next_certificate(self) -> Path:
+        return self.path / "next-ca.pem"
+
+    @property
+    def next_key(self) -> Path:
+        return self.path / "next-ca.key"
 
     @property
     def ra_certificate(self) -> Path:
@@ -161,6 +178,26 @@ def load_identity(path: Path) -> Identity:
     """
     folder = Folder(path)
     return _load(folder.ca_key, folder.ca_certificate)
+
+
+def announce_root(path: Path, spec: KeySpec, now: dt.datetime) -> None:
+    """Make the root that will follow, and tell it to who asks for an update of the present one.
+
+    The CA goes on with the present one.
+
+    Args:
+        spec: the new root's key.
+        now: the time, aware.
+
+    Raises:
+        InputError: there is no CA.
+        BulkcmpError: the folder can't be written.
+    """
+    folder = Folder(path)
+    new, update = make_successor(load_identity(path), spec, now)
+    with closing(open_books(path)) as store, store.writing():
+        _write(new, folder.next_key, folder.next_certificate)
+        store.set_information(ROOT_CA_KEY_UPDATE, update.encode())
 
 
 def load_vendor_root(path: Path) -> bytes:

@@ -17,7 +17,7 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 _BUSY_SECONDS: Final = 30.0
 _CHECKPOINT_PAGES: Final = 10_000
 """Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""
@@ -57,6 +57,10 @@ CREATE TABLE crl (
   this_update TEXT NOT NULL,
   current INTEGER NOT NULL      -- 0 once a certificate's revocation has changed
 );
+CREATE TABLE information (
+  info_type TEXT PRIMARY KEY,   -- dotted; of what a genp tells
+  value BLOB NOT NULL           -- DER infoValue
+) WITHOUT ROWID;
 CREATE TABLE pki_transaction (
   number INTEGER PRIMARY KEY,
   transaction_id BLOB NOT NULL UNIQUE,
@@ -477,6 +481,21 @@ class Store:
             "INSERT INTO crl VALUES (?, ?, ?, ?)",
             (crl.number, crl.der, crl.this_update.isoformat(), crl.current),
         )
+
+    # --- information
+
+    def information(self, info_type: str) -> bytes | None:
+        """DER infoValue that an operator had entered for a dotted infoType."""
+        row = self._db.execute(
+            "SELECT value FROM information WHERE info_type = ?", (info_type,)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def set_information(self, info_type: str, value: bytes | None) -> None:
+        """Enter what is told of an infoType from now on; None: that there is none."""
+        self._db.execute("DELETE FROM information WHERE info_type = ?", (info_type,))
+        if value is not None:
+            self._db.execute("INSERT INTO information VALUES (?, ?)", (info_type, value))
 
     # --- transactions
 

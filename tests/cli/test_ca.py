@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,16 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from bulkcmp.cli.ca import app
+from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.general import (
+    ALG_ID,
+    CERT_REQ_TEMPLATE,
+    ROOT_CA_KEY_UPDATE,
+    RSA_KEY_LEN,
+    CertReqTemplateContent,
+    RootCaKeyUpdate,
+)
+from bulkcmp.cmp.messages import name_of
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Secret
@@ -389,6 +399,45 @@ def test_export_where_every_row_has_its_secret(tmp_path: Path) -> None:
         " --token USERGENERATED --password 'p w' &&"
         " ejbca.sh ra setclearpwd --username dev1 --password 'p w'\n"
     )
+
+
+def information(ca: Path, info_type: str) -> bytes | None:
+    with closing(open_books(ca)) as store:
+        return store.information(info_type)
+
+
+def test_root_update(ca: Path) -> None:
+    assert "next-ca.pem" in ok("root-update", "--state", ca)
+    value = information(ca, ROOT_CA_KEY_UPDATE)
+    assert value is not None
+    new = x509.load_der_x509_certificate(RootCaKeyUpdate.decode(value).new_with_new)
+    assert new == x509.load_pem_x509_certificate((ca / "next-ca.pem").read_bytes())
+    assert stat.S_IMODE((ca / "next-ca.key").stat().st_mode) == 0o600
+    ok("root-update", "--state", ca, "--ca-key", "ed25519")
+    assert information(ca, ROOT_CA_KEY_UPDATE) != value
+    said = ok("root-update", "--state", ca, "--withdraw")
+    assert said == "no rootCaKeyUpdate is told any more\n"
+    assert information(ca, ROOT_CA_KEY_UPDATE) is None
+
+
+def test_cert_req_template(ca: Path) -> None:
+    fields = ["--subject", "/O=Acme", "--sans", "a.example", "--keyusage", "digitalSignature"]
+    more = ["--extkeyusage", "clientAuth", "--extensions", "1.2.3=DER:0500"]
+    keys = ["--newkey", "rsa:3072", "--newkey", "ec:P-256"]
+    ok("cert-req-template", "--state", ca, *fields, *more, *keys)
+    value = information(ca, CERT_REQ_TEMPLATE)
+    assert value is not None
+    content = decode(CertReqTemplateContent, value)
+    assert name_of(content.certTemplate.subject or []) == parse_name("/O=Acme")
+    oids = [one.extnID.dotted_string for one in content.certTemplate.extensions or ()]
+    assert oids == ["2.5.29.17", "2.5.29.15", "2.5.29.37", "1.2.3"]
+    assert [one.type for one in content.keySpec or ()] == [RSA_KEY_LEN, ALG_ID]
+    ok("cert-req-template", "--state", ca)
+    assert information(ca, CERT_REQ_TEMPLATE) == b"\x30\x02\x30\x00"
+    error = refused("cert-req-template", "--state", ca, "--withdraw", "--subject", "/O=Acme")
+    assert isinstance(error, InputError)
+    ok("cert-req-template", "--state", ca, "--withdraw")
+    assert information(ca, CERT_REQ_TEMPLATE) is None
 
 
 def test_crl(ca: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -124,6 +124,8 @@ def certificate(
     age: float = 10,
     days: float = 3650,
     identified: bool = True,
+    purposes: Sequence[x509.ObjectIdentifier] | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> bytes:
     """DER of a certificate.
 
@@ -133,6 +135,8 @@ def certificate(
         age: days since its validity began.
         days: from the beginning to the end of its validity.
         identified: with a subjectKeyIdentifier.
+        purposes: extendedKeyUsage.
+        extensions: any others.
     """
     begin = dt.datetime.fromtimestamp(NOW, dt.UTC) - age * DAY
     signer = issuer.key if isinstance(issuer, Party) else issuer
@@ -151,6 +155,10 @@ def certificate(
         builder = builder.add_extension(
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
         )
+    if purposes is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     if sign is not None:
         usage = x509.KeyUsage(
             digital_signature=sign,

@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import pytest
 from cryptography import x509
 
-from bulkcmp.cmp import algorithms, messages, protection
+from bulkcmp.cmp import algorithms, envelope, messages, protection, recipient
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.events import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 IMPLICIT = wrap(0x30, encode(messages.IT_IMPLICIT_CONFIRM), b"\x05\x00")
 OTHER_SECRET = Secret(b"of somebody else")
 BOTH = pytest.mark.parametrize("credential", ["mac", "signature"])
-NEVER_PROCESSED = {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.BUSY}
+NEVER_PROCESSED = {Loss.CONNECT, Loss.TLS, Loss.NOT_SENT, Loss.NO_LAYER, Loss.BUSY}
 QUICK = Profile(retries=1, backoff_first=2.0)
 
 # --- the way that all is well -------------------------------------------------------------------
@@ -1728,6 +1728,19 @@ def _requested(make_run: "MakeRun", **changes: Any) -> "Run":
     return run
 
 
+def _sealed(run: "Run", parameters: MacParameters, *, place: int = 0) -> bytes:
+    """An answer with something that is sealed for our secret in place of private keys."""
+
+    def response(number: int) -> bytes:
+        info = recipient.password(bytes(16), run.peer.secret, b"salt %d" % number, iterations=2)
+        der = envelope.encrypt(b"?", envelope.SIGNED_DATA, [info], key=bytes(16), iv=bytes(16))
+        pair = explicit(place, run.pki.issue()) + explicit(0, envelope.encrypted_key(der))
+        return run.peer.response(run.peer.status(0), pair, number)
+
+    body = run.peer.cert_rep(*map(response, range(run.count)))
+    return run.answer(body).macced(parameters=parameters)
+
+
 def _waiting(make_run: "MakeRun", **changes: Any) -> "Run":
     run = _requested(make_run, **changes)
     run.receive(run.answer(run.peer.waiting()).macced())
@@ -1833,6 +1846,11 @@ def test_the_table_promises_nothing_that_does_not_happen(
         lambda run: run.receive(run.answer(peer.cert_rep(*both)).macced()),
         lambda run: run.receive(run.confirmed().macced(parameters=own)),
     )
+    for begin in (_requested, _polled):
+        way(begin(make_run, central_keygen=True), lambda run: run.receive(_sealed(run, own)))
+    for count, place in ((1, 1), (2, 0)):
+        run = way(_requested(make_run, central_keygen=True, count=count))
+        run.receive(_sealed(run, peer.peer_mac, place=place))
     taken = set().union(*(run.edges for run in runs))
     promised = {
         (state, event, target)

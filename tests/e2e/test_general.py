@@ -5,8 +5,13 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of
+from bulkcmp.cmp.messages import CertTemplate, name_of
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.testca.aliases import Behaviour
+
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, RunFolder, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, WritePopulation
 
 
 def options(ca: "Ca", alias: str = "ra-hmac") -> tuple[str, ...]:
@@ -45,6 +50,38 @@ def test_a_crl(cli: "Cli", ca: "Ca") -> None:
     # a newer one is not there
     ended = cli("probe", *options(ca), "--infotype", "crlStatusList", "--oldcrl", out)
     assert "  crls: none\n" in ended.out
+
+
+def test_a_new_root(cli: "Cli", make_ca: "MakeCa") -> None:
+    ca = make_ca(Behaviour())
+    asked = ("--infotype", "rootCaCert", "--oldwithold", ca.anchor)
+    assert "  rootCaKeyUpdate: none\n" in cli("probe", *options(ca), *asked).out
+    cli("ca", "root-update", "--state", ca.folder, "--ca-key", "rsa:2048")
+    names = ("newwithnew", "newwithold", "oldwithnew")
+    files = [word for name in names for word in (f"--{name}", f"{name}.pem")]
+    cli("probe", *options(ca), *asked, *files)
+    new, link, back = (
+        x509.load_pem_x509_certificate((cli.folder / f"{name}.pem").read_bytes()) for name in names
+    )
+    old = x509.load_pem_x509_certificate(ca.anchor.read_bytes())
+    assert new == x509.load_pem_x509_certificate((ca.folder / "next-ca.pem").read_bytes())
+    link.verify_directly_issued_by(old)
+    back.verify_directly_issued_by(new)
+    # what says that another root is to be replaced proves nothing
+    other = ("--infotype", "rootCaCert", "--oldwithold", "newwithnew.pem")
+    assert "  rootCaKeyUpdate: none\n" in cli("probe", *options(ca), *other).out
+
+
+def test_a_template(cli: "Cli", make_ca: "MakeCa") -> None:
+    ca = make_ca(Behaviour())
+    demanded = ("--subject", "/O=Acme", "--newkey", "rsa:3072", "--newkey", "ec:P-256")
+    cli("ca", "cert-req-template", "--state", ca.folder, *demanded)
+    files = ("--template", "template.der", "--keyspec", "keyspec.der")
+    ended = cli("probe", *options(ca), "--infotype", "certReqTemplate", *files)
+    assert "a template for rsa:3072 or 1.2.840.10045.2.1 keys" in ended.out
+    template = decode(CertTemplate, (cli.folder / "template.der").read_bytes())
+    assert name_of(template.subject or []) == parse_name("/O=Acme")
+    assert len(decode_sequence_of((cli.folder / "keyspec.der").read_bytes())) == 2
 
 
 def test_questions_of_a_population(

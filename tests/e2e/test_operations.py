@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.testca.aliases import Behaviour
@@ -130,6 +130,57 @@ def test_keys_that_prove_themselves_by_opening_their_certificate(
     told = cli("enroll", population, *options, "--out", refused.path, code=2)
     assert "column newkey: ed25519 keys can't prove possession by keyEncipherment" in told.err
     assert not refused.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "credential"),
+    [("ra-hmac", "secret"), ("ra-cert", "certificate")],
+)
+@pytest.mark.parametrize("out_format", ["pem", "p12"])
+def test_keys_that_the_ca_makes(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+    place: str,
+    credential: str,
+    out_format: str,
+) -> None:
+    ra = ("--cert", str(ca.folder / "ra.pem"), "--key", str(ca.folder / "ra.key"))
+    given = ca.options() if credential == "secret" else (*alias(ca, place), *ra)
+    population = write_population(
+        lines=[
+            "id,subject,newkey,centralkeygen",
+            f"{place}-{out_format}-1,/CN={place}-1,,yes",
+            f"{place}-{out_format}-2,/CN={place}-2,rsa:2048,yes",
+            f"{place}-{out_format}-3,/CN={place}-3,,no",
+        ]
+    )
+    options = (*given, "--newkey", "ec:P-384", "--certs-per-message", "2", "--workers", "2")
+    cli("enroll", population, *options, "--out-format", out_format, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    keys: list[object] = []
+    for row in run.results():
+        content = (run.path / row["key_file"]).read_bytes()
+        if out_format == "p12":
+            key, certificate, _ = pkcs12.load_key_and_certificates(
+                content, tools.passphrase.encode()
+            )
+            assert certificate is not None
+        else:
+            assert b"ENCRYPTED PRIVATE KEY" in content
+            key = load_pem_private_key(content, tools.passphrase.encode())
+            certificate = certificate_of(run, row)
+        assert key is not None
+        assert key.public_key() == certificate.public_key()
+        keys.append(key)
+    assert isinstance(keys[0], ec.EllipticCurvePrivateKey)
+    assert keys[0].curve.name == "secp384r1"
+    assert isinstance(keys[1], rsa.RSAPrivateKey)
+    # nothing is left to do, and nothing is done again
+    cli("resume", run.path)
+    assert run.outcomes() == {("issued", "")}
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])

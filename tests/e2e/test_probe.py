@@ -119,6 +119,24 @@ def test_what_is_kept(cli: "Cli", ca: "Ca", tools: "Tools", tmp_path: Path) -> N
         assert files[name].read_text() == anchor
 
 
+def test_a_key_that_the_ca_made_is_kept(
+    cli: "Cli", ca: "Ca", tools: "Tools", tmp_path: Path
+) -> None:
+    key_file, certificate_file = tmp_path / "key.pem", tmp_path / "cert.pem"
+    kept = ("--certout", certificate_file, "--newkeyout", key_file, "--key-pass", "env:KEY_PASS")
+    ended = cli("probe", *options(ca), "--centralkeygen", *kept)
+    assert "private key decrypted" in ended.out
+    assert "key generation authority" in ended.out
+    assert key_file.stat().st_mode & 0o077 == 0
+    key = load_pem_private_key(key_file.read_bytes(), tools.passphrase.encode())
+    certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    assert certificate.public_key() == key.public_key()
+    # and who keeps the certificate alone is told
+    alone = ("--certout", tmp_path / "c.pem", "--centralkeygen")
+    ended = cli("probe", *options(ca), *alone, code=2)
+    assert "the certificate's private key would be lost" in ended.err
+
+
 def test_the_key_is_kept_before_the_request_leaves(
     cli: "Cli", ca: "Ca", make_server: "MakeServer", tmp_path: Path
 ) -> None:

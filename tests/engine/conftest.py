@@ -15,7 +15,9 @@ import anyio.to_thread
 import httpx
 import pytest
 import trio.testing
+from cryptography import x509
 
+from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import BodyType, decode_message
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import Hire, hire_task
@@ -391,11 +393,24 @@ class Scene:
                 assert parts[part].phase == "granted"
             if outcome in (OutcomeClass.TO_DO, OutcomeClass.NOT_SENT):
                 assert part not in certificates
+        self._check_keys()
         # a row has one transaction that is not given up at most
         for number in results:
             mine = [tx for tx in parts.values() if tx.number == number]
             good = [tx for tx in mine if tx.outcome in (None, "issued")]
             assert len(good) <= 1, mine
+
+    def _check_keys(self) -> None:
+        """A certificate that may be used has its private key beside it, whoever made that."""
+        with self.open() as journal:
+            for row, key in journal.results(with_keys=True):
+                if row.cmd is Operation.P10CR or not row.outcome.outcome.is_issued:
+                    continue
+                assert key is not None
+                assert row.certificate is not None
+                certificate = x509.load_der_x509_certificate(row.certificate)
+                own = algorithms.public_key_info(algorithms.load_signing_key(key))
+                assert algorithms.public_bytes(certificate.public_key()) == own
 
 
 @pytest.fixture

@@ -74,7 +74,21 @@ CHECKPOINT = Checkpoint(
     b"c",
     b"p",
     9.5,
-    (Part(7, Phase.GRANTED, -1, 8.5, b"der", (b"ca",), (Itav("1.2"),), OUTCOME, True, OUTCOME),),
+    (
+        Part(
+            7,
+            Phase.GRANTED,
+            -1,
+            8.5,
+            b"der",
+            (b"ca",),
+            (Itav("1.2"),),
+            OUTCOME,
+            True,
+            OUTCOME,
+            b"key",
+        ),
+    ),
     True,
 )
 ENTITY = EndEntity(
@@ -85,6 +99,7 @@ ENTITY = EndEntity(
     subject=b"dn",
     new_key_spec=KeySpec.parse("ml-dsa-65"),
     new_key=b"key",
+    central_keygen=True,
     secret=Secret(b"hush"),
     cert=(b"cert", b"ca"),
     priority=3,

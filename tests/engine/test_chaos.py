@@ -1,5 +1,6 @@
 """Runs under random losses, stops and deaths: each ends, and nothing is doubled unsaid."""
 
+import dataclasses
 import random
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,10 @@ def test_a_run_ends_and_nothing_is_doubled_unsaid(
     random.seed(seed)
     monkeypatch.setattr(trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
     trio._core._run._r.seed(seed)
-    rows = scene.rows(chance.randrange(1, 30))
+    rows = [
+        dataclasses.replace(row, central_keygen=chance.random() < 0.3)
+        for row in scene.rows(chance.randrange(1, 30))
+    ]
     certs_per_message = chance.choice((1, 1, 2, 5))
 
     async def conduct(run: Run) -> None:

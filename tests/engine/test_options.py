@@ -543,12 +543,17 @@ def test_a_secret_is_read_once_from_stdin(monkeypatch: pytest.MonkeyPatch) -> No
         ("id,subject\na,/CN=a\n", {}, True),
         ("id,subject,newkey\na,/CN=a,ca/ca.key\n", {}, False),
         ("id,csr\na,a.csr\n", {}, False),
+        ("id,subject,centralkeygen\na,/CN=a,yes\n", {"newkey": "ec:P-256"}, True),
+        ("id,subject\na,/CN=a\n", {"centralkeygen": True}, True),
+        ("id,subject,centralkeygen\na,/CN=a,no\n", {"newkey": "ca/ca.key"}, False),
         ("id,cmd,oldcert\na,rr,ca/ca.pem\n", {}, False),
         ("id,oldcert\na,ca/ca.pem\n", {"cmd": "rr"}, False),
         # what is not known without reading the rows is needed
         ("id,oldcert\na,ca/ca.pem\n", {"cmd": "rr", "skip_bad_rows": True}, False),
         ("id,subject,newkey\na,/CN=a,ca/ca.key\n", {"skip_bad_rows": True}, True),
         ("id,csr\na,a.csr\n", {"skip_bad_rows": True}, False),
+        ("id,csr\na,a.csr\n", {"skip_bad_rows": True, "centralkeygen": True}, True),
+        ("id,csr,centralkeygen\na,a.csr,\n", {"skip_bad_rows": True}, True),
         ("id,subject\na,/CN=a\n", {"skip_bad_rows": True}, True),
     ],
 )
@@ -577,6 +582,12 @@ def test_a_key_file_of_one_type_says_which_keys(folder: Path) -> None:
     made = plan(keys="k.db", newkey="ec:P-384")
     assert made.census is not None
     assert made.census.keys == {specs[1]: 2}
+
+
+def test_keys_are_made_here_or_at_the_ca(folder: Path) -> None:
+    said = "--keys and --centralkeygen exclude each other"
+    KeyFile.open_or_create(folder / "k.db", None).close()
+    assert said in refused(keys="k.db", newkey="ed25519", centralkeygen=True)
 
 
 def test_an_empty_key_file_says_so(folder: Path) -> None:

@@ -10,10 +10,12 @@ from bulkcmp.model import BadRow, EndEntity, KeySpec, Secret
 from bulkcmp.outputs.credentials import OutFormat
 
 
-def rows(folder: Path, text: str, out_format: OutFormat = OutFormat.PEM) -> Rows:
+def rows(
+    folder: Path, text: str, out_format: OutFormat = OutFormat.PEM, *, newkey_assumed: bool = False
+) -> Rows:
     path = folder / "a.csv"
     path.write_text(text)
-    defaults = Defaults(newkey="ec:P-256", secret=Secret(b"x"))
+    defaults = Defaults(newkey="ec:P-256", newkey_assumed=newkey_assumed, secret=Secret(b"x"))
     return Rows(Population(path, defaults, {}), str(path), out_format)
 
 
@@ -27,8 +29,25 @@ def test_census(tmp_path: Path) -> None:
     }  # fmt: skip
     # rows without one go last, and bad rows with them
     assert census.priorities == (3, 7, None)
-    assert census.makes_keys
+    assert (census.central, census.stores_keys) == (0, True)
     assert len(census.problems) == 2
+
+
+def test_keys_that_the_ca_makes_are_stored_and_not_made(tmp_path: Path) -> None:
+    lines = ["id,subject,newkey,centralkeygen", "a,/CN=a,,yes", "b,/CN=b,rsa:2048,1"]
+    census = Census.take(rows(tmp_path, "\n".join(lines)))
+    assert (census.keys, census.central, census.stores_keys) == ({}, 2, True)
+
+
+def test_a_p12_file_takes_no_key_of_any_type_that_the_ca_chooses(tmp_path: Path) -> None:
+    text = "id,subject,newkey,centralkeygen\na,/CN=a,,yes\nb,/CN=b,ec:P-256,yes\n"
+    bad, good = rows(tmp_path, text, OutFormat.P12, newkey_assumed=True)
+    assert isinstance(bad, BadRow)
+    (problem,) = bad.problems
+    assert "keys of every type that a CA may choose" in str(problem)
+    assert problem.where is not None
+    assert problem.where.column == "newkey"
+    assert isinstance(good, EndEntity)
 
 
 def test_refusal_of_bad_rows(tmp_path: Path) -> None:

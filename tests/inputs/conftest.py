@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -38,7 +38,9 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+    subject: str,
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
     return (
         x509.CertificateBuilder()
@@ -68,6 +70,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
     sealed = BestAvailableEncryption(PASSWORD)
     pem, der, plain = Encoding.PEM, Encoding.DER, NoEncryption()
+    eddsa = ed25519.Ed25519PrivateKey.generate()
     bundle = certificate.public_bytes(pem) + ca.public_bytes(pem)
     files = {
         "key.pem": pkcs8(pem, plain),
@@ -79,6 +82,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
         "other-key.pem": other_key.private_bytes(pem, PrivateFormat.PKCS8, plain),
         "cert.pem": bundle,
         "cert.der": certificate.public_bytes(der),
+        "ed-key.pem": eddsa.private_bytes(pem, PrivateFormat.PKCS8, plain),
+        "ed-cert.pem": _certificate("dev1", eddsa, ca_key).public_bytes(pem),
         "ca.pem": ca.public_bytes(pem),
         "both.pem": bundle + pkcs8(pem, plain),
         "csr.pem": request.public_bytes(pem),

@@ -529,10 +529,73 @@ def test_files_are_read_again_in_the_next_pass(
 def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
         "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
-        "extensions_from, days, not_before, not_after, profile, newkey, popo, ref, secret, csr, "
-        "cert, key, keypass, oldcert, serial, revreason, infotype, oldwithold, crlcert, oldcrl, "
-        "regtoken, authenticator, reginfo, priority"
+        "extensions_from, days, not_before, not_after, profile, newkey, centralkeygen, popo, ref, "
+        "secret, csr, cert, key, keypass, oldcert, serial, revreason, infotype, oldwithold, "
+        "crlcert, oldcrl, regtoken, authenticator, reginfo, priority"
     )
+
+
+# --- keys that the CA makes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "central"),
+    [("yes", True), ("TRUE", True), ("1", True), ("no", False), ("false", False), ("0", False)],
+)
+def test_the_ca_makes_the_key(read: Read, text: str, central: bool) -> None:
+    row = good(read(f"id,centralkeygen\na,{text}\n"))
+    assert row.central_keygen is central
+    assert row.new_key_spec == KeySpec.parse("ed25519")
+
+
+def test_neither_yes_nor_no(read: Read) -> None:
+    found = problems(read("id,centralkeygen\na,maybe\n"))
+    assert found == [("centralkeygen", "'maybe' is neither yes nor no")]
+
+
+def test_the_ca_chooses_the_type_where_nobody_said_one(read: Read) -> None:
+    assumed = replace(PBM, newkey_assumed=True, centralkeygen="yes")
+    assert good(read("id\na\n", assumed)).new_key_spec is None
+    row = good(read("id,newkey\na,rsa:2048\n", assumed))
+    assert row.new_key_spec == KeySpec.parse("rsa:2048")
+    row = good(read("id,centralkeygen\na,no\n", assumed))
+    assert (row.central_keygen, row.new_key_spec) == (False, KeySpec.parse("ed25519"))
+
+
+def test_a_key_of_our_own_is_not_the_cas_to_make(read: Read) -> None:
+    found = problems(read("id,newkey,centralkeygen\na,key.pem,yes\n"))
+    said = "the CA makes the key (centralkeygen): newkey says its type only"
+    assert found == [("newkey", said)]
+
+
+@pytest.mark.parametrize("cmd", ["p10cr", "rr"])
+def test_other_operations_have_no_key_to_make(read: Read, cmd: str) -> None:
+    found = problems(
+        read(
+            f"id,cmd,csr,oldcert,centralkeygen\na,{cmd},{'csr.pem' if cmd == 'p10cr' else ''},"
+            f"{'' if cmd == 'p10cr' else 'cert.pem'},yes\n"
+        )
+    )
+    said = f"centralkeygen is for ir, cr and kur, and this row is {cmd}"
+    assert found == [("centralkeygen", said)]
+
+
+def test_the_ca_encrypts_for_who_asks(read: Read) -> None:
+    row = good(read("id,cert,key,centralkeygen\na,cert.pem,key.pem,yes\n", Defaults()))
+    assert row.central_keygen
+    unprotected = Defaults(unprotected=True)
+    said = "the CA can't encrypt for this credential the private key that it makes"
+    for defaults, cells in (
+        (unprotected, "cert.pem,key.pem"),
+        (unprotected, ","),
+        (Defaults(), "ed-cert.pem,ed-key.pem"),
+    ):
+        found = problems(
+            read(f"id,subject,cert,key,centralkeygen\na,/CN=a,{cells},yes\n", defaults)
+        )
+        assert found == [("centralkeygen", said)]
+    secret = replace(unprotected, secret="env:PW")
+    assert good(read("id,subject,centralkeygen\na,/CN=a,yes\n", secret)).central_keygen
 
 
 # --- what a genm asks for ------------------------------------------------------------------------

@@ -405,6 +405,24 @@ def test_a_row_keeps_the_key_that_it_began_with(journal: Journal) -> None:
     assert list(journal.key_ids()) == [7]
 
 
+def test_a_key_that_came_is_as_durable_as_its_certificate(folder: Path) -> None:
+    with Journal.create(folder, {}, PASSPHRASE) as journal:
+        journal.write([begun(1, key=None), Advanced(waits(1))])
+        assert journal.states([1])[1].key is None
+        journal.write([Advanced(issued(1, key=key(1)))])
+        assert journal.states([1])[1].key == key(1)
+        # what a later step says nothing of, stays
+        journal.write([Advanced(issued(1, sent_nonce=b"third nonce ....")), ended(1)])
+        files = b"".join(one.read_bytes() for one in folder.iterdir())
+    files += b"".join(one.read_bytes() for one in folder.iterdir())
+    assert b"private key" not in files
+    with Journal.open(folder) as journal:
+        journal.unlock(PASSPHRASE)
+        ((row, stored),) = journal.results(with_keys=True)
+        assert row.has_key
+        assert stored == key(1)
+
+
 def test_a_row_without_a_key(journal: Journal) -> None:
     journal.write([begun(1, key=None), ended(2, None, Outcome(OutcomeClass.LOCAL_ERROR))])
     assert not results(journal)[1].has_key

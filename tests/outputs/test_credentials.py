@@ -190,10 +190,14 @@ def test_what_p12_can_not_hold_is_refused_with_a_way_out(spec: str | None) -> No
     assert caught.value.exit_code == 2
 
 
-def test_p12_without_a_key_is_refused(tmp_path: Path, credential: Credential) -> None:
+def test_a_p12_without_a_key_has_the_certificates(tmp_path: Path, credential: Credential) -> None:
     keyless = dataclasses.replace(credential, key_pkcs8=None)
-    with pytest.raises(InputError, match="CSR"):
-        write_credentials(tmp_path, OutFormat.P12, [keyless], PASSPHRASE, False)
+    for expected in (["dev-1.p12"], []):
+        assert write_credentials(tmp_path, OutFormat.P12, [keyless], PASSPHRASE, False) == expected
+    store = pkcs12.load_pkcs12((tmp_path / "dev-1.p12").read_bytes(), PASSPHRASE.reveal())
+    assert store.key is None
+    held = [der(one.certificate) for one in store.additional_certs]
+    assert held == [credential.certificate, *credential.chain]
 
 
 @pytest.mark.parametrize("spec", ["ml-dsa-65", "ml-kem-768"])

@@ -20,6 +20,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import (
     EndEntity,
     Itav,
+    KeySpec,
     Operation,
     PasswordMac,
     Popo,
@@ -69,16 +70,19 @@ def transaction(
     ca: "Ca",
     cell: Cell,
     credential: Credential,
-    keys: Sequence[PrivateKey],
+    keys: Sequence[PrivateKey | None],
     old: Sequence[bytes] = (),
 ) -> Transaction:
     """A transaction of a cell, one request for each key.
 
     Args:
+        keys: None where the CA makes it.
         old: the certificates to revoke.
     """
     by_serial = cell.operation == BY_SERIAL
     operation = Operation("rr" if by_serial else cell.operation)
+    wanted = cell.key.removeprefix("central").strip()
+    spec = KeySpec.parse(wanted) if wanted else None
     applicants = []
     for number, key in enumerate(keys):
         revoked = old[number] if operation is Operation.RR else None
@@ -89,7 +93,9 @@ def transaction(
             operation,
             subject=SUBJECT,
             cert=credential.chain if isinstance(credential, SignatureCredential) else (),
-            csr=csr(key) if operation is Operation.P10CR else None,
+            new_key_spec=spec if key is None else None,
+            central_keygen=key is None,
+            csr=csr(key) if operation is Operation.P10CR and key is not None else None,
             popo=Popo(cell.popo),
             old_cert=None if by_serial else revoked,
             issuer=ca.root.name if by_serial else None,
@@ -100,7 +106,7 @@ def transaction(
             reg_token=USER_SECRET if cell.protection == UNPROTECTED else None,
         )
         asks = operation.certifies and operation is not Operation.P10CR
-        applicants.append(Applicant(entity, pkcs8(key) if asks else None))
+        applicants.append(Applicant(entity, pkcs8(key) if asks and key is not None else None))
     profile = Profile(
         rsa_padding=RsaPadding.PSS if cell.protection == PSS else RsaPadding.PKCS1,
         implicit_confirm=cell.confirm.startswith("implicit"),

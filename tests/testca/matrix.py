@@ -21,6 +21,8 @@ KEYS: Final = (
     "ml-dsa-87",
 )  # fmt: skip
 KEM_KEYS: Final = ("ml-kem-768", "ml-kem-1024")
+CENTRAL: Final = ("central", "central rsa:2048")
+"""The CA makes the key, of whatever type it likes, or of that one."""
 BY_SERIAL: Final = "rr by serial"
 REVOCATIONS: Final = ("rr", BY_SERIAL)
 QUESTION: Final = "genm"
@@ -34,7 +36,7 @@ class Cell(NamedTuple):
         operation: as `--cmd` has it; rr names the certificate by itself, or by its serial number.
         protection: a MAC, a type of key that signs, or none.
         confirm: implicit confirmation may be asked for and not granted.
-        key: the type of the key to certify.
+        key: the type of the key to certify; or the CA makes it.
         requests: in a message.
         layers: what RAs put around the message.
         popo: how possession of the key to certify is proven.
@@ -66,7 +68,7 @@ AXES: Final[Mapping[str, Sequence[object]]] = {
     "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS, QUESTION),
     "protection": (*MACS, PSS, *KEYS, UNPROTECTED),
     "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
-    "key": (*KEYS, *KEM_KEYS),
+    "key": (*KEYS, *KEM_KEYS, *CENTRAL),
     "requests": (1, 3),
     "layers": ("no layer", "a signature", "a MAC", "a MAC and a signature"),
     "popo": tuple(popo.value for popo in Popo if popo is not Popo.NONE),
@@ -93,11 +95,18 @@ IMPOSSIBLE: Final[Rules] = {
         not cell.certifies
         and (cell.confirm, cell.key, cell.popo) != ("explicit", "ec:P-256", Popo.SIGNATURE)
     ),
+    "a PKCS#10 request has a key": lambda cell: cell.operation == "p10cr" and cell.key in CENTRAL,
+    "for EdDSA, ML-DSA and a regToken nothing can be encrypted": lambda cell: (
+        cell.key in CENTRAL and not cell.protection.startswith((*MACS, "rsa", "ec:"))
+    ),
+    "nobody proves to have a key that the CA is to make": lambda cell: (
+        cell.key in CENTRAL and cell.popo != Popo.SIGNATURE
+    ),
     "the key of a p10cr signs it": lambda cell: (
         cell.operation == "p10cr" and cell.popo != Popo.SIGNATURE
     ),
     "the key has no such proof": lambda cell: (
-        not KeySpec.parse(cell.key).family.proves_by(Popo(cell.popo))
+        cell.key not in CENTRAL and not KeySpec.parse(cell.key).family.proves_by(Popo(cell.popo))
     ),
     "raVerified is for RAs to say, which have a MAC here": lambda cell: (
         cell.popo == Popo.RA_VERIFIED and cell.protection not in MACS
@@ -111,6 +120,7 @@ _OPENSSL: Final[Rules] = {
     ),
     "OpenSSL 3.0 has no ML-KEM": lambda cell: cell.key in KEM_KEYS,
     "OpenSSL 3.0 has no proof by key agreement": lambda cell: cell.popo == Popo.KEY_AGREEMENT,
+    "OpenSSL 3.0 has no central key generation": lambda cell: cell.key in CENTRAL,
     "OpenSSL 3.0 has no nested messages": lambda cell: cell.layers != "no layer",
     "OpenSSL 3.0 has one request in a message": lambda cell: cell.requests > 1,
 }

@@ -26,7 +26,7 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.model import PasswordMac
+from bulkcmp.model import PasswordMac, Popo
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CmpApp
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
@@ -239,3 +239,10 @@ def test_it_publishes_the_crl(ejbca: "Ca") -> None:
 def test_what_an_ejbca_can_t_be_told(ca: "Ca", knob: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="has its own way"):
         EjbcaAuthority(ca.store, ca.root, exceptions={"ra-hmac": Behaviour(**knob)})
+
+
+def test_keys_are_not_made_unless_an_alias_says_so(ejbca: "Ca") -> None:
+    reply = ejbca.ra_hmac().enroll(prove=Popo.NONE, publicKey=None)
+    # of RA mode's own configuration, which nobody signs
+    assert (reply.type, reply.protection) == (BodyType.IP, "none")
+    assert reply.status == (2, ("incorrectData",), "Server generated keys not allowed")

@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.general import RootCaKeyUpdate
+from bulkcmp.cmp.information import Evidence, check
 from bulkcmp.cmp.messages import BodyType
+from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.model import Itav, KeySpec
+from bulkcmp.testca import demand, state
 from bulkcmp.testca.authority import Authority
 
 if TYPE_CHECKING:
@@ -52,6 +58,50 @@ def test_there_is_no_update_of_the_root_and_no_template(ca: "Ca") -> None:
     assert told(ask(ca, wrap(0x30, oid(20)))) == [(oid(18), None)]
 
 
+@pytest.mark.parametrize("spec", ["rsa:2048", "ec:P-384", "ed25519", "ml-dsa-65"])
+def test_an_update_of_the_root(ca: "Ca", spec: str) -> None:
+    state.announce_root(ca.folder, KeySpec.parse(spec), ca.now)
+    question = (wrap(0x30, oid(20)), wrap(0x30, oid(20), ca.root.der))
+    for one in question:
+        ((kind, value),) = told(ask(ca, one))
+        assert kind == oid(18)
+        assert value is not None
+        update = RootCaKeyUpdate.decode(value)
+        new, link, back = (
+            x509.load_der_x509_certificate(der or b"")
+            for der in (update.new_with_new, update.new_with_old, update.old_with_new)
+        )
+        old = ca.root.certificate
+        new.verify_directly_issued_by(new)
+        link.verify_directly_issued_by(old)
+        back.verify_directly_issued_by(new)
+        assert link.public_key() == new.public_key()
+        assert back.public_key() == old.public_key()
+        # valid while both are, the old one as long as it was
+        assert link.not_valid_before_utc == new.not_valid_before_utc
+        assert link.not_valid_after_utc == min(old.not_valid_after_utc, new.not_valid_after_utc)
+        assert back.not_valid_before_utc == old.not_valid_before_utc
+    next_root = x509.load_pem_x509_certificate((ca.folder / "next-ca.pem").read_bytes())
+    assert next_root == new
+    # of another root there is none
+    assert told(ask(ca, wrap(0x30, oid(20), update.new_with_new))) == [(oid(18), None)]
+    # and our client takes it
+    asked, answer = Itav(general.ROOT_CA_CERT, ca.root.der), Itav(general.ROOT_CA_KEY_UPDATE, value)
+    store = TrustStore([ca.root.der])
+    said = check(asked, answer, Evidence(Trust(store, store), (), ca.now))
+    assert said.startswith("rootCaKeyUpdate: CN=bulkcmp test CA ")
+
+
+def test_a_template(ca: "Ca") -> None:
+    template = demand.cert_req_template(None, (), [])
+    with ca.store.writing():
+        ca.store.set_information(general.CERT_REQ_TEMPLATE, template)
+    assert told(ask(ca, wrap(0x30, oid(19)))) == [(oid(19), template)]
+    with ca.store.writing():
+        ca.store.set_information(general.CERT_REQ_TEMPLATE, None)
+    assert told(ask(ca, wrap(0x30, oid(19)))) == [(oid(19), None)]
+
+
 def test_the_keys_that_are_certified(ca: "Ca") -> None:
     ((kind, value),) = told(ask(ca, wrap(0x30, oid(2))))
     assert kind == oid(2)
@@ -61,6 +111,14 @@ def test_the_keys_that_are_certified(ca: "Ca") -> None:
     ml_dsa = {f"2.16.840.1.101.3.4.3.{number}" for number in (17, 18, 19)}
     assert {bytes(one) for one in known} == {
         encode(ObjectIdentifier(one))[2:] for one in algorithms | ml_dsa
+    }
+    ((kind, value),) = told(ask(ca, wrap(0x30, oid(3))))
+    assert value is not None
+    known = {decode_sequence_of(one)[0].data for one in decode_sequence_of(value)}
+    ml_kem = {f"2.16.840.1.101.3.4.4.{number}" for number in (2, 3)}
+    assert {bytes(one) for one in known} == {
+        encode(ObjectIdentifier(one))[2:]
+        for one in {"1.2.840.113549.1.1.1", "1.2.840.10045.2.1"} | ml_kem
     }
 
 

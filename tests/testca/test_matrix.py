@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.request import Credential, NoCredential
@@ -44,7 +45,10 @@ def test_client_and_ca_agree(ca: "Ca", cell: Cell) -> None:
     alias, credential = place(ca, cell)
     around = layers(ca, cell)
     ca.behave(Behaviour(implicit_confirm=cell.confirm != matrix.NOT_GRANTED))
-    keys = [shared_new_key(cell.key, number) for number in range(cell.requests)]
+    central = cell.key in matrix.CENTRAL
+    keys = [
+        None if central else shared_new_key(cell.key, number) for number in range(cell.requests)
+    ]
     old = [ca.certify() for _ in keys] if cell.operation in matrix.REVOCATIONS else []
     known = {one.serial for one in ca.store.certificates()}
 
@@ -82,5 +86,9 @@ def test_client_and_ca_agree(ca: "Ca", cell: Cell) -> None:
     for part, key in zip(finish.checkpoint.parts, keys, strict=True):
         assert part.certificate is not None
         public_key = x509.load_der_x509_certificate(part.certificate).public_key()
-        assert algorithms.public_bytes(public_key) == algorithms.public_key_info(key)
+        assert (part.key is not None) is central
+        own = key if part.key is None else algorithms.load_private_key(part.key)
+        assert own is not None
+        assert algorithms.public_bytes(public_key) == algorithms.public_key_info(own)
+        assert isinstance(own, rsa.RSAPrivateKey) or "central rsa" not in cell.key
         assert part.chain == (ca.root.der,)

@@ -448,7 +448,7 @@ def common_name(value: bytes) -> TLV:
         ({"issuerUID": BitString(b"x", 0)}, "badCertTemplate", "unique identifiers"),
         ({"subjectUID": BitString(b"x", 0)}, "badCertTemplate", "unique identifiers"),
         ({"issuer": name_elements(ISSUER)}, "wrongAuthority", "another issuer"),
-        ({"publicKey": None, "subject": None}, "badCertTemplate", "no public key"),
+        ({"publicKey": None}, "badPOP", "a proof of possession of a key that is to be made here"),
         ({"subject": None}, "badCertTemplate", "neither subject"),
         ({"subject": []}, "badCertTemplate", "neither subject"),
         ({"subject": [any_from(b"\x31\x00")]}, "badCertTemplate", "no Name"),

@@ -97,7 +97,7 @@ def test_what_is_no_state_of_a_ca(ca: "Ca", tmp_path: Path) -> None:
     with closing(sqlite3.connect(Folder(ca.folder).books)) as db, db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(InputError, match="version 99, this bulkcmp reads 3"):
+    with pytest.raises(InputError, match="version 99, this bulkcmp reads 4"):
         Store(Folder(ca.folder).books)
 
 

@@ -134,6 +134,7 @@ class Issuance:
 
     def _of_key(self, enrollment: Enrollment) -> list[IssuedCertificate]:
         """The certificates of a public key."""
+        assert enrollment.public_key is not None, "checked as it was read"
         return self._store.certificates_of_key(key_identifier(enrollment.public_key))
 
     def _is_anothers_key(self, enrollment: Enrollment, user: str) -> bool:
@@ -158,6 +159,9 @@ def _read(message: PKIMessage) -> Enrollment:
         raise
     if enrollment.popo.is_indirect:
         raise _unproven()
+    if enrollment.public_key is None:
+        # an alias allows them only where its configuration says so
+        raise rejected("incorrectData", "Server generated keys not allowed")
     return enrollment
 
 

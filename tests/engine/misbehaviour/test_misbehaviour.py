@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bulkcmp.cmp import envelope, explanation
+from bulkcmp.cmp import envelope, explanation, package, protection, recipient
 from bulkcmp.cmp.asn1 import (
     TLV,
     any_from,
@@ -41,11 +41,12 @@ from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import Loss
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.model import KeySpec, Operation, OutcomeClass, PasswordMac, Popo, SubjectCheck
+from bulkcmp.model import KeySpec, Operation, OutcomeClass, PasswordMac, Popo, Secret, SubjectCheck
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.encryption import Encryption
 
 if TYPE_CHECKING:
+    from bulkcmp.testca.identity import Identity
     from tests.engine.misbehaviour.conftest import Exchange, Fault, HttpFault, Stage, Wire
 
 SUBJECT = "/CN=dev1/O=Acme/C=SE"
@@ -536,6 +537,97 @@ wrong(
 wrong(REFUSED, "malformed certificate", "certificate that is none")(
     certificate(lambda exchange: wrap(0x30, encode("no certificate")))
 )
+
+# --- the private key that the CA made -------------------------------------------------------------
+
+CENTRAL: dict[str, Any] = {"row": {"central_keygen": True}}
+CONTENT_KEY = bytes(range(32))
+
+
+def private_key(
+    make: "Callable[[Exchange, ec.EllipticCurvePrivateKey], list[bytes]]",
+) -> "Fault":
+    """A certificate for a key of ours, with what is made in place of that private key."""
+
+    def fault(exchange: "Exchange") -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        issued = der(exchange.ca.certify(SUBJECT, key.public_key()))
+        pair = [any_from(explicit(0, one)) for one in (issued, *make(exchange, key))]
+        responses(lambda found: [changed(found[0], certifiedKeyPair=pair)])(exchange)
+
+    return fault
+
+
+def sealed(
+    exchange: "Exchange",
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    secret: Secret | None = None,
+    signer: "Identity | None" = None,
+    iterations: int = 10,
+    made: bytes | None = None,
+    signed: bytes | None = None,
+) -> list[bytes]:
+    """A private key as it should come: signed by the CA, encrypted for our secret."""
+    identity = signer or exchange.ca.root
+    made = made or package.encode_package(key)
+    signed = signed or package.sign(made, identity.key, (identity.der,), "sha256")
+    kdf = protection.pbkdf2_identifier(b"salt", "hmac-sha256", iterations, 32)
+    if iterations > 1000:
+        told = wrap(0xA0, content(any_from(kdf)))
+        wrapped = encode(bytes(40))
+        info = wrap(envelope.PWRI, encode(0), told, recipient.KEY_WRAPS[32], wrapped)
+    else:
+        known = secret or exchange.ca.secret
+        info = recipient.password(CONTENT_KEY, known, b"salt", iterations=iterations)
+    opened = envelope.encrypt(
+        signed, envelope.SIGNED_DATA, [info], key=CONTENT_KEY, iv=CONTENT_KEY[:16]
+    )
+    return [envelope.encrypted_key(opened)]
+
+
+wrong(REFUSED, "no private key", "certificate without its private key", **CENTRAL)(
+    private_key(lambda exchange, key: [])
+)
+wrong(REFUSED, "no private key", "private key in an EncryptedValue", **CENTRAL)(
+    private_key(lambda exchange, key: [wrap(0x30, wrap(0x03, b"\0", package.pkcs8_of(key)))])
+)
+wrong(REFUSED, "private key can't be decrypted", "private key for another secret", **CENTRAL)(
+    private_key(lambda exchange, key: sealed(exchange, key, secret=Secret(b"another")))
+)
+wrong(REFUSED, "private key can't be decrypted", "envelope that is none", **CENTRAL)(
+    private_key(lambda exchange, key: [wrap(0xA0, encode(2))])
+)
+wrong(REFUSED, "private key can't be decrypted", "10^9 iterations of PBKDF2", **CENTRAL)(
+    private_key(lambda exchange, key: sealed(exchange, key, iterations=10**9))
+)
+wrong(REFUSED, "private key not signed", "private key that nobody signed", **CENTRAL)(
+    private_key(lambda exchange, key: sealed(exchange, key, signed=package.encode_package(key)))
+)
+wrong(REFUSED, "key generation authority not trusted", "private key signed by an RA", **CENTRAL)(
+    private_key(lambda exchange, key: sealed(exchange, key, signer=exchange.ca.ra))
+)
+wrong(
+    REFUSED,
+    "key generation authority not trusted",
+    "private key signed by a CA of the same name",
+    **CENTRAL,
+)(private_key(lambda exchange, key: sealed(exchange, key, signer=exchange.ca.stranger)))
+wrong(REFUSED, "malformed private key", "two private keys", **CENTRAL)(
+    private_key(
+        lambda exchange, key: sealed(
+            exchange,
+            key,
+            made=wrap(0x30, *[content(any_from(package.encode_package(key)))] * 2),
+        )
+    )
+)
+wrong(REFUSED, "another public key", "private key of another certificate", **CENTRAL)(
+    private_key(lambda exchange, key: sealed(exchange, ec.generate_private_key(ec.SECP256R1())))
+)
+
+# ---
+
 wrong(BAD, "no certificate", "encrypted certificate that was not asked for")(
     responses(
         lambda found: [
