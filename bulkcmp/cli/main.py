@@ -20,6 +20,7 @@ from bulkcmp.cli import (
     enroll,
     inspect,
     keys,
+    load,
     outcomes,
     probe,
     profiles,
@@ -60,6 +61,7 @@ app = typer.Typer(
 )
 for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.demo):
     app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
+app.command(help=_unwrapped(load.load), no_args_is_help=True)(load.load)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)

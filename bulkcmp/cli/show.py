@@ -28,7 +28,7 @@ def run_and_show(
         Interrupted: by a signal that came too early or too late for a summary.
         BulkcmpError: something of this machine failed.
     """
-    errors = _Errors()
+    errors = Errors()
 
     def notice(what: str) -> None:
         if not quiet:
@@ -57,7 +57,7 @@ def run_and_show(
     return summary.exit_code
 
 
-class _Errors(PipedConsole):
+class Errors(PipedConsole):
     """Standard error, whose loss must not end a run: a closed pager, a terminal that is gone."""
 
     def __init__(self) -> None:

@@ -377,15 +377,15 @@ class Options:
         Raises:
             InputError: something can't be used.
         """
-        self._refuse_two_readers()
+        self.refuse_two_readers()
         setup = self.setup(environ)
         workers = _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
         key_pass = self.key_passphrase(environ)
         unlock(key_pass)
-        key_file_pass = _secret("keys_pass", self.keys_pass, environ) or key_pass
+        key_file_pass = self.key_file_passphrase(environ) or key_pass
         rows = self.rows(population_file, environ)
         population = rows.population
-        self._refuse_without_credential(population.columns)
+        self.refuse_without_credential(population.columns)
         if self.keys is not None and self.centralkeygen:
             raise InputError(
                 "--keys and --centralkeygen exclude each other: both say who makes keys"
@@ -461,6 +461,14 @@ class Options:
             )
         return key_pass
 
+    def key_file_passphrase(self, environ: Mapping[str, str]) -> Secret | None:
+        """What opens the key file, where it has a passphrase of its own.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        return _secret("keys_pass", self.keys_pass, environ)
+
     def single(
         self, population_file: str | None, row_id: str | None, environ: Mapping[str, str]
     ) -> tuple[Setup, EndEntity]:
@@ -473,14 +481,14 @@ class Options:
         Raises:
             InputError: something can't be used, or there is no such row.
         """
-        self._refuse_two_readers()
+        self.refuse_two_readers()
         setup = self.setup(environ)
         if population_file is None:
-            self._refuse_without_credential(())
+            self.refuse_without_credential(())
             row = single_row(row_id or _SINGLE_ID, self.defaults(environ), environ)
         else:
             rows = self.rows(population_file, environ)
-            self._refuse_without_credential(rows.population.columns)
+            self.refuse_without_credential(rows.population.columns)
             wanted = (one for one in rows if row_id in (None, one.id))
             found = next(wanted, None)
             if found is None:
@@ -531,7 +539,12 @@ class Options:
         refuse_columns(found.columns, population.path)
         return found
 
-    def _refuse_two_readers(self) -> None:
+    def refuse_two_readers(self) -> None:
+        """Make sure that one secret at most is read from standard input.
+
+        Raises:
+            InputError: several are.
+        """
         readers = [option_name(name) for name in _SECRETS if getattr(self, name) == "stdin"]
         if len(readers) > 1:
             raise InputError(
@@ -539,7 +552,15 @@ class Options:
                 hint="give one of them as env:NAME or file:PATH",
             )
 
-    def _refuse_without_credential(self, columns: Iterable[str]) -> None:
+    def refuse_without_credential(self, columns: Iterable[str]) -> None:
+        """Make sure that messages can be protected, as far as it can be told without the rows.
+
+        Args:
+            columns: of the population.
+
+        Raises:
+            InputError: there is no credential.
+        """
         on_token = self.key is not None and is_uri(self.key)
         own = {"secret", "cert", "key"}.intersection(columns)
         given = self.secret or self.cert or on_token or own

@@ -13,11 +13,14 @@ from bulkcmp.stats.histogram import Histogram
 SATURATED: Final = 0.9
 """Share of one core from which a process, which has one event loop, is taken to be full."""
 
-SOMETIMES: Final = 0.1
-"""Share of the intervals in which a process may be full."""
-
 LATE: Final = 0.05
-"""Seconds by which one in a hundred timers may be late."""
+"""Seconds by which a timer may be late."""
+
+SOMETIMES: Final = 0.1
+"""Share of the intervals in which a process may be full, or a timer of it too late."""
+
+ONCE: Final = 2
+"""Intervals of which that is no matter, however short the run: any machine has a hiccup."""
 
 STARVED: Final = 0.01
 """Share of the run for which starts may have waited for keys."""
@@ -55,7 +58,8 @@ class ProcessHealth:
 
     Attributes:
         cpu: mean share of one core; cpu_max: the highest of an interval.
-        saturated: share of the intervals in which it was full.
+        saturated: intervals in which it was full; delayed: in which a timer was too late.
+        intervals: all of them.
         late_p99: of the intervals' worst delays, seconds; late_max: the worst of all.
         starved: seconds.
         open_files: the most that were in use; None where it is not known.
@@ -64,7 +68,9 @@ class ProcessHealth:
     process: str
     cpu: float
     cpu_max: float
-    saturated: float
+    intervals: int
+    saturated: int
+    delayed: int
     late_p99: float
     late_max: float
     starved: float
@@ -88,12 +94,12 @@ class Health:
 
 class _Sum:
     __slots__ = (
-        "cpu", "cpu_max", "full", "intervals", "lates", "most_files", "open_files", "seconds",
-        "starved",
+        "cpu", "cpu_max", "delayed", "full", "intervals", "lates", "most_files", "open_files",
+        "seconds", "starved",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.intervals = self.full = 0
+        self.intervals = self.full = self.delayed = 0
         self.seconds = self.cpu = self.cpu_max = self.starved = 0.0
         self.lates = Histogram()
         self.open_files: int | None = None
@@ -103,6 +109,7 @@ class _Sum:
         share = pulse.cpu / pulse.seconds
         self.intervals += 1
         self.full += share >= SATURATED
+        self.delayed += pulse.late > LATE
         self.seconds += pulse.seconds
         self.cpu += pulse.cpu
         self.cpu_max = max(self.cpu_max, share)
@@ -117,7 +124,9 @@ class _Sum:
             process,
             self.cpu / self.seconds,
             self.cpu_max,
-            self.full / self.intervals,
+            self.intervals,
+            self.full,
+            self.delayed,
             self.lates.percentile(99) or 0.0,
             self.lates.max or 0.0,
             self.starved,
@@ -134,15 +143,16 @@ def bottlenecks(processes: Iterable[ProcessHealth], elapsed: float) -> tuple[str
     """
     found: list[str] = []
     for one in processes:
-        if one.saturated > SOMETIMES:
+        if _is_often(one.saturated, one.intervals):
             found.append(
-                f"{one.process} used {one.cpu:.0%} of a core, and was full in {one.saturated:.0%}"
-                " of the time: give more --workers, or a machine with more cores"
+                f"{one.process} used {one.cpu:.0%} of a core, and was full in {one.saturated} of"
+                f" {one.intervals} intervals: give more --workers, or a machine with more cores"
             )
-        if one.late_p99 > LATE:
+        if _is_often(one.delayed, one.intervals):
             found.append(
-                f"{one.process} was woken up to {one.late_max * 1e3:,.0f} ms late"
-                f" (p99 {one.late_p99 * 1e3:,.0f} ms): the machine has too little CPU for it"
+                f"{one.process} was woken more than {LATE * 1e3:.0f} ms late in {one.delayed} of"
+                f" {one.intervals} intervals, at worst {one.late_max * 1e3:,.0f} ms: the machine"
+                " has too little CPU for it"
             )
         if one.starved > STARVED * elapsed:
             found.append(
@@ -155,3 +165,7 @@ def bottlenecks(processes: Iterable[ProcessHealth], elapsed: float) -> tuple[str
                 " limit (ulimit -n)"
             )
     return tuple(found)
+
+
+def _is_often(times: int, intervals: int) -> bool:
+    return times > max(ONCE, SOMETIMES * intervals)

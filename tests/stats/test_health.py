@@ -11,7 +11,9 @@ WELL = ProcessHealth(
     "worker 1",
     cpu=0.5,
     cpu_max=0.9,
-    saturated=0.1,
+    intervals=50,
+    saturated=5,
+    delayed=5,
     late_p99=0.05,
     late_max=0.4,
     starved=0.1,
@@ -32,7 +34,7 @@ def test_pulses_come_to_the_health_of_each_process() -> None:
     assert (parent.process, worker.process) == ("parent", "worker 1")
     assert worker.cpu == pytest.approx((9 * 0.3 + 1.9) / 11)
     assert worker.cpu_max == pytest.approx(0.95)
-    assert worker.saturated == pytest.approx(0.1)
+    assert (worker.intervals, worker.saturated, worker.delayed) == (10, 1, 1)
     assert worker.late_p99 == worker.late_max == 0.2
     assert worker.starved == 0.5
     assert (worker.open_files, worker.most_files) == (80, 1024)
@@ -54,8 +56,8 @@ def test_who_keeps_up_is_no_bottleneck_at_the_very_bounds() -> None:
 @pytest.mark.parametrize(
     ("worse", "says"),
     [
-        ({"saturated": 0.11, "cpu": 0.62}, "used 62% of a core, and was full in 11%"),
-        ({"late_p99": 0.051}, r"up to 400 ms late \(p99 51 ms\)"),
+        ({"saturated": 6, "cpu": 0.62}, "used 62% of a core, and was full in 6 of 50 intervals"),
+        ({"delayed": 6}, "more than 50 ms late in 6 of 50 intervals, at worst 400 ms"),
         ({"starved": 0.11}, "waited 0.1 s for keys"),
         ({"open_files": 922}, "922 of 1,024 files open"),
     ],
@@ -64,3 +66,9 @@ def test_each_shortage_is_told(worse: dict[str, Any], says: str) -> None:
     (line,) = bottlenecks([replace(WELL, **worse), WELL], 10.0)
     assert line.startswith("worker 1 ")
     assert re.search(says, line)
+
+
+def test_a_hiccup_of_a_short_run_is_no_shortage() -> None:
+    short = replace(WELL, intervals=4, saturated=2, delayed=2)
+    assert bottlenecks([short], 10.0) == ()
+    assert len(bottlenecks([replace(short, saturated=3, delayed=3)], 10.0)) == 2

@@ -16,7 +16,7 @@ from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import REJECTED, RUN, transaction, trouble
 
-FULL = Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)
+FULL = [Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)] * 3
 
 
 def report_of(records: Sequence[Record], *thresholds: str, warm_up: float = 0.0) -> Report:
@@ -61,8 +61,8 @@ def test_the_commonest_failure_comes_first() -> None:
         ([transaction(0, 0, 1), End(2)], ["count(ok) > 1"], EXIT_THRESHOLD),
         ([transaction(0, 0, 1), End(2, aborted=True)], [], EXIT_THRESHOLD),
         ([transaction(0, 0, 1, REJECTED), End(2)], ["count(ok) > 1"], EXIT_THRESHOLD),
-        ([transaction(0, 0, 1), FULL, End(2)], ["count(ok) > 1"], EXIT_BOTTLENECK),
-        ([transaction(0, 0, 1), FULL, End(2, interrupted=True)], [], EXIT_INTERRUPTED),
+        ([transaction(0, 0, 1), *FULL, End(2)], ["count(ok) > 1"], EXIT_BOTTLENECK),
+        ([transaction(0, 0, 1), *FULL, End(2, interrupted=True)], [], EXIT_INTERRUPTED),
     ],
 )
 def test_the_gravest_reason_gives_the_exit_code(

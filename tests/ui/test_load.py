@@ -101,7 +101,7 @@ def test_the_warm_up_is_shown_as_long_as_there_is_nothing_else(make_console: Mak
 
 
 def test_what_the_generator_is_short_of_stands_at_the_top(make_console: MakeConsole) -> None:
-    report = report_of([transaction(9, 9, 9.5), Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)])
+    report = report_of([transaction(9, 9, 9.5), *[Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)] * 3])
     assert draw(make_console, report, 200)[2].startswith("worker 1 used 100% of a core")
 
 

@@ -57,8 +57,8 @@ def test_nothing_is_cut_at_80_columns(make_console: MakeConsole) -> None:
 
 
 def test_what_casts_doubt_stands_above_all_figures(make_console: MakeConsole) -> None:
-    full = Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)
-    report = report_of([transaction(9, 9, 9.5), full, End(20, interrupted=True, aborted=True)])
+    full = [Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)] * 3
+    report = report_of([transaction(9, 9, 9.5), *full, End(20, interrupted=True, aborted=True)])
     lines = text_of(make_console, report).splitlines()
     assert lines[0].startswith("the load generator was the bottleneck: worker 1 used 100%")
     assert "interrupted by a signal" in lines[:5]

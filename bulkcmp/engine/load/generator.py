@@ -262,6 +262,7 @@ class Generator:
     async def _be_client(self, shape: Closed) -> None:
         """The closed model: one lifecycle after the other, with a pause between."""
         duration = self._assignment.duration
+        await self._come_to(0.0)
         while duration is None or self._now() < duration:
             due = self._now()
             supply = await self._supply()
@@ -293,14 +294,16 @@ class Generator:
 
     async def _supply(self) -> Supply | None:
         """End entities for the next lifecycle; None where there are none, or the run stops."""
-        began = self._now()
+        waited = 0.0
         while not self._supplies and not self._no_more and not self._stopping.is_set():
+            began = self._now()
             if self._news.is_set():
                 self._news = anyio.Event()
             await self._news.wait()
+            waited += self._now() - began
         if self._is_exhausted or self._stopping.is_set():
             return None
-        self._watch.starved += self._now() - began
+        self._watch.starved += waited
         self._taken += 1
         return self._supplies.popleft()
 

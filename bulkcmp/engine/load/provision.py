@@ -18,7 +18,8 @@ from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation
 _CHUNK: Final = 64
 """Rows read by one visit to the reading thread."""
 
-_MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR})
+MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR})
+"""Operations that certify no key of ours."""
 
 
 class Provision:
@@ -79,7 +80,7 @@ class Provision:
 
     async def _further(self, cmd: Operation, member: Member) -> bytes | None:
         """The key to certify in a further step."""
-        if cmd in _MAKES_NO_KEY:
+        if cmd in MAKES_NO_KEY:
             return None
         entity = member.entity
         if entity.new_key_spec is None:

@@ -127,6 +127,7 @@ def test_clients_go_one_after_the_other(load: "Load", workers: int) -> None:
     assert len(load.records) == 4 * 20
     assert max(level.in_flight for level in load.levels) <= 4
     assert all(is_punctual(one.started, one.planned) for one in load.records)
+    assert 0.0 <= min(one.planned for one in load.records) < LATEST
     assert max(one.planned for one in load.records) < 10.0
     assert load.outcomes() == {ISSUED: 80}
 

@@ -1,0 +1,139 @@
+"""`bulkcmp load`: a load test of a CMP server."""
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from bulkcmp.cli import option
+from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.show import Errors
+from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.load.plan import plan
+from bulkcmp.engine.load.session import session
+from bulkcmp.engine.options import Options
+from bulkcmp.errors import InputError, Interrupted, Where
+from bulkcmp.inputs.scenario import find_scenario, read_scenario
+from bulkcmp.io.loop import run
+from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.records import RECORDS
+from bulkcmp.outputs.report import report_json
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.report import Report
+from bulkcmp.ui.load import make_view
+from bulkcmp.ui.report import render_report
+
+_OF_ENROLLMENTS: Final = (
+    "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "out_format",
+    "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
+)  # fmt: skip
+"""What a scenario says, or a load test has not."""
+
+SUMMARY: Final = "summary.json"
+"""Name of the file in a run folder that holds all figures."""
+
+_NEWEST: Final = 60
+"""Intervals of the course that the live view shows."""
+
+_PANEL: Final = "Load test"
+
+
+@option.with_those_of(enroll, but=_OF_ENROLLMENTS)
+def load(
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="TOML file of the load test, or the name of one that comes with bulkcmp.",
+            show_default=False,
+        ),
+    ],
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What must hold, besides what the scenario says: 'p95(ir.response) < 500ms',"
+            " 'rate(ok) > 200', 'share(failed) < 0.1%'; with 'abort' before it, the test ends where"
+            " it does not. May be repeated.",
+            metavar="EXPR",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    yes_load: Annotated[
+        str | None,
+        typer.Option(
+            help="The server's host, said once more: it is not this machine, and may be put under"
+            " load.",
+            metavar="HOST",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    config: option.Config = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder to make. Default: runs/ and the scenario's name.",
+            metavar="RUN",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    quiet: option.Quiet = False,
+    json: option.Json = False,
+    **given: Any,
+) -> None:
+    """Put a CMP server under load as a scenario says, and report what it did.
+
+    Options take the place of what the scenario says of the server. All that was measured is kept
+    in the run folder (bulkcmp report shows it again), with the serial numbers of all certificates.
+
+    Exit codes: 0 all is well, 1 some transactions failed, 2 bad input or usage, 3 a threshold was
+    crossed, 4 the load generator was the bottleneck, 130 interrupted.
+
+    Example: bulkcmp load smoke.toml --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac
+    --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --threshold 'p95(response) < 500ms'
+    """
+    meant = read_scenario(find_scenario(scenario) or Path(scenario), Options.known())
+    # a request that is sent again hides what became of the first
+    options = Options.read(config or (), given, {"retries": 0, **meant.settings})
+    planned = plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)
+    folder = out or Path("runs") / meant.name
+    if (folder / RECORDS).exists():
+        raise InputError(
+            "holds a load test already",
+            where=Where(str(folder)),
+            hint=f"bulkcmp report {folder} shows it; choose another --out",
+        )
+    make_private_folder(folder)
+    errors = Errors()
+    view = make_view(errors, quiet=quiet, json=json)
+
+    def notice(what: str) -> None:
+        if not quiet:
+            errors.survive(lambda: errors.print(what, markup=False))
+
+    def show(figures: Figures) -> None:
+        report = Report.of([planned.run], figures, planned.thresholds, newest=_NEWEST)
+        errors.survive(lambda: view.update(report))
+
+    work = partial(session, planned, folder, on_figures=show, on_notice=notice)
+    try:
+        with ExitStack() as stack:
+            errors.survive(view.__enter__)
+            stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
+            figures = run(work)
+    except KeyboardInterrupt:
+        raise Interrupted(hint=f"what was measured is in {folder}") from None
+    report = Report.of([planned.run], figures, planned.thresholds)
+    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
+        file.write(report_json(report).encode())
+    with printing("the report", f"bulkcmp report {folder} prints it again"):
+        if json:
+            typer.echo(report_json(report), nl=False)
+        elif not quiet:
+            render_report(PipedConsole(highlight=False), report)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,291 @@
+"""A load test, ready to begin: a scenario with the server's options, every file of them read."""
+
+import datetime as dt
+import ipaddress
+import os
+import platform
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from itertools import chain, islice
+from math import inf
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bulkcmp.engine.frame import Assignment
+from bulkcmp.engine.load.provision import MAKES_NO_KEY
+from bulkcmp.engine.options import DEFAULT_NEWKEY, Options
+from bulkcmp.engine.rehearsal import rehearse
+from bulkcmp.engine.server import connect
+from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import (
+    ArrivalProcess,
+    Closed,
+    KeyMode,
+    LatePolicy,
+    Scenario,
+    Shape,
+)
+from bulkcmp.load.schedule import choose, end, share_out
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret
+from bulkcmp.outputs.summary import public_url
+from bulkcmp.stats.record import Run
+from bulkcmp.stats.threshold import Threshold
+
+_SHOWN: Final = 20
+"""Problems of a population that an error lists; `bulkcmp check` lists all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """A load test, ready to begin.
+
+    Attributes:
+        assignments: one for each worker.
+        rows: of the population; can be streamed several times.
+        count: lifecycles at most; None where there is another end.
+        keys: where they come from.
+        run: what stands before the records.
+    """
+
+    assignments: tuple[Assignment, ...]
+    rows: Iterable[EndEntity | BadRow]
+    count: int | None
+    keys: "KeyPlan"
+    thresholds: tuple[Threshold, ...]
+    run: Run
+
+
+def plan(
+    scenario: Scenario,
+    options: Options,
+    environ: Mapping[str, str],
+    *,
+    thresholds: Iterable[str] = (),
+    yes_load: str | None = None,
+) -> LoadPlan:
+    """Read and check all that a scenario and the options name; nothing is written or sent.
+
+    Args:
+        options: of the server; the scenario's settings are among them.
+        thresholds: besides those of the scenario.
+        yes_load: the host that may be put under load, where that is not this machine.
+
+    Raises:
+        InputError: something can't be used.
+    """
+    options.refuse_two_readers()
+    setup = options.setup(environ)
+    if not setup.anchors:
+        raise InputError(
+            "--trust-first-ca-cert is not for load tests",
+            hint="give the CA's certificate with --trusted FILE",
+        )
+    _check_host(setup.url, yes_load)
+    _check_together(scenario, setup.certs_per_message)
+    judged = tuple(Threshold.parse(text) for text in (*scenario.thresholds, *thresholds))
+    seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
+    rows = _Rows(scenario, options, environ, seed, setup.certs_per_message)
+    problems = list(islice(chain(*rehearse(scenario, options, environ)), _SHOWN))
+    if problems:
+        raise InputErrors("the population can't be used", tuple(problems))
+    shapes = share_out(scenario.shape, options.workers or os.cpu_count() or 1)
+    assignments = tuple(
+        Assignment(
+            replace(
+                setup,
+                concurrency=room(shape),
+                limits=replace(setup.limits, connections=room(shape)),
+                # the schedule sets the pace
+                rate=0.0,
+            ),
+            place,
+            len(shapes),
+            scenario.lifecycles,
+            shape,
+            seed,
+            end(scenario.shape, scenario.duration),
+            scenario.warm_up,
+            scenario.drain,
+        )
+        for place, shape in enumerate(shapes)
+    )
+    # what only fails when it is used is used once
+    connect(assignments[0].setup)
+    return LoadPlan(
+        assignments=assignments,
+        rows=rows,
+        count=scenario.count,
+        keys=_keys(scenario, options, environ),
+        thresholds=judged,
+        run=Run(
+            tool_version=version("bulkcmp"),
+            began_at=dt.datetime.now(dt.UTC),
+            scenario=scenario.name,
+            description=scenario.description,
+            server=public_url(setup.url),
+            shape=describe(scenario.shape, scenario.count, scenario.duration),
+            keys=_KEYS[scenario.keys],
+            warm_up=scenario.warm_up,
+            thresholds=tuple(one.text for one in judged),
+            seed=seed,
+            workers=len(assignments),
+            settings=_settings(options),
+            environment=_environment(),
+        ),
+    )
+
+
+class _Rows:
+    """The population of a scenario; can be streamed several times."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        options: Options,
+        environ: Mapping[str, str],
+        seed: int,
+        together: int,
+    ) -> None:
+        self._scenario = scenario
+        self._chance = Chance(seed)
+        self._together = together
+        self._population = options.population(scenario.population, environ, seed)
+        options.refuse_without_credential(self._population.columns)
+
+    def __iter__(self) -> Iterator[EndEntity | BadRow]:
+        return self._population.rows(self._begins)
+
+    def _begins(self, number: int) -> Operation:
+        lifecycles = self._scenario.lifecycles
+        place = choose(lifecycles, self._chance, (number - 1) // self._together)
+        return lifecycles[place].steps[0].cmd
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    """Where keys come from.
+
+    Attributes:
+        file: in mode `file`; passphrase opens it.
+        expected: how many may be wanted of which type, where that is known.
+    """
+
+    mode: KeyMode
+    file: Path | None = None
+    passphrase: Secret | None = field(default=None, repr=False)
+    expected: tuple[KeySpec, int] | None = None
+
+
+def _keys(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> KeyPlan:
+    if scenario.keys is KeyMode.FILE:
+        if options.keys is None:
+            raise InputError("keys come from a file, but none is named", hint="give --keys FILE")
+        passphrase = options.key_file_passphrase(environ)
+        KeyFile.open(Path(options.keys), passphrase).close()
+        return KeyPlan(scenario.keys, Path(options.keys), passphrase)
+    expected = None
+    if scenario.count is not None and scenario.keys is KeyMode.UNIQUE:
+        spec = options.newkey or DEFAULT_NEWKEY
+        most = max(
+            sum(step.cmd not in MAKES_NO_KEY for step in one.steps) for one in scenario.lifecycles
+        )
+        with suppress(InputError):
+            # a key that a file gives is not made
+            expected = KeySpec.parse(spec), scenario.count * options.certs_per_message * most
+    return KeyPlan(scenario.keys, expected=expected)
+
+
+def _check_host(url: str, allowed: str | None) -> None:
+    """Make sure that whoever puts a server under load means it.
+
+    Raises:
+        InputError: the server is on another machine, and its name was not said again.
+    """
+    host = urlsplit(url).hostname or ""
+    if allowed is not None and allowed.lower() == host.lower():
+        return
+    if host == "localhost":
+        return
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    raise InputError(
+        f"{host} is another machine: shall it be put under load?",
+        hint=f"say so with --yes-load {host}. It fills the CA's database with certificates; an"
+        " EJBCA with unique public keys refuses a key that it knows, and one with one-shot end"
+        " entities the second enrollment of each",
+    )
+
+
+def _check_together(scenario: Scenario, together: int) -> None:
+    for lifecycle in scenario.lifecycles:
+        for step in lifecycle.steps:
+            if together > 1 and step.cmd in (Operation.KUR, Operation.P10CR):
+                raise InputError(
+                    f"--certs-per-message {together}, but {lifecycle.name} has a {step.cmd}, which"
+                    " is for one certificate",
+                    hint="leave --certs-per-message away, or the step",
+                )
+
+
+def room(shape: Shape) -> int:
+    """How many transactions of a shape may be in flight."""
+    return shape.clients if isinstance(shape, Closed) else shape.in_flight
+
+
+_KEYS: Final = {
+    KeyMode.UNIQUE: "unique keys, made while the test goes on",
+    KeyMode.FILE: "unique keys, made earlier",
+    KeyMode.ONE: "ONE KEY for all requests: a CA that looks at keys may answer otherwise",
+}
+
+
+def describe(shape: Shape, count: int | None, duration: float | None) -> str:
+    """A load in one line for a human."""
+    if isinstance(shape, Closed):
+        text = f"{shape.clients:,} clients, each with one lifecycle after the other"
+    else:
+        process = "Poisson arrivals" if shape.process is ArrivalProcess.POISSON else "arrivals"
+        late = "wait" if shape.late is LatePolicy.QUEUE else "are dropped"
+        text = (
+            f"{process} at {', '.join(map(_ramp, shape.ramps))};"
+            f" beyond {shape.in_flight:,} transactions in flight they {late}"
+        )
+    limits = []
+    if count is not None:
+        limits.append(f"{count:,} lifecycles")
+    if duration is not None:
+        limits.append(f"{duration:g} s")
+    return f"{text}; until {' or '.join(limits)}" if limits else text
+
+
+def _ramp(ramp: Ramp) -> str:
+    rate = f"{ramp.first:g}/s"
+    if ramp.last != ramp.first:
+        rate = f"{ramp.first:g} to {ramp.last:g}/s"
+    return rate if ramp.duration == inf else f"{rate} for {ramp.duration:g} s"
+
+
+def _settings(options: Options) -> tuple[tuple[str, str], ...]:
+    """What was set of the options; what is secret stands as its source."""
+    unset = Options().facts()
+    return tuple(
+        (name, str(value)) for name, value in options.facts().items() if value != unset[name]
+    )
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return (
+        ("python", platform.python_version()),
+        ("system", platform.platform()),
+        ("machine", platform.machine()),
+        ("cores", str(os.cpu_count())),
+        *((name, version(name)) for name in ("cryptography", "httpx", "anyio")),
+    )

@@ -1,0 +1,156 @@
+"""A load test from its plan to its records and figures."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import anyio
+
+from bulkcmp.engine.failure import first_error
+from bulkcmp.engine.frame import Report
+from bulkcmp.engine.interruption import Interruption
+from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
+from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
+from bulkcmp.engine.load.provision import OneKey, Provision
+from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.io.clock import SystemClock
+from bulkcmp.io.keypool import KeyPool
+from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import KeyMode
+from bulkcmp.outputs.certificates import CERTIFICATES, CertificateTable
+from bulkcmp.outputs.records import RECORDS, RecordWriter
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import End, TransactionRecord
+
+_AHEAD: Final = 4096
+"""Keys of a type that are made ahead of the network, at most."""
+
+_TICK: Final = 0.5
+"""Seconds between two looks at the figures."""
+
+
+async def session(
+    plan: LoadPlan,
+    folder: Path,
+    *,
+    on_figures: Callable[[Figures], None],
+    on_notice: Callable[[str], None],
+) -> Figures:
+    """Run a load test, and keep its records and a list of its certificates in a folder.
+
+    The first SIGINT or SIGTERM begins nothing more and drains; the second leaves at once.
+
+    Args:
+        folder: exists, and has no records yet.
+        on_figures: shown how the test stands, several times a second.
+        on_notice: told, in plain English, what a signal led to.
+
+    Returns:
+        All figures.
+
+    Raises:
+        BulkcmpError: something of this machine failed, or the server was never reached; what was
+            measured stays in the folder.
+    """
+    try:
+        async with anyio.create_task_group() as group:
+            interruption = Interruption(on_notice, "what was measured until now is kept")
+            await group.start(interruption.watch)
+            with (
+                RecordWriter(folder / RECORDS, plan.run) as records,
+                CertificateTable(folder / CERTIFICATES) as certificates,
+            ):
+                keeper = _Keeper(plan, records, certificates, on_figures, on_notice)
+                async with _keys(plan.keys) as keys:
+                    run = LoadRun(plan.assignments, _source(plan, keys), SystemClock(), keeper.take)
+                    interruption.attend(run)
+                    group.start_soon(keeper.watch, run)
+                    await run.execute()
+                keeper.end(run, interrupted=interruption.asked)
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from errors
+    return keeper.figures
+
+
+class _Keeper:
+    """Takes in what is measured: keeps it, and counts it.
+
+    Args:
+        on_figures, on_notice: as of `session`.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        records: RecordWriter,
+        certificates: CertificateTable,
+        on_figures: Callable[[Figures], None],
+        on_notice: Callable[[str], None],
+    ) -> None:
+        self._thresholds = plan.thresholds
+        self._records = records
+        self._certificates = certificates
+        self._on_figures = on_figures
+        self._on_notice = on_notice
+        self._crossed = False
+        self._last = 0.0
+        self.figures = Figures()
+        self.figures.begin(plan.run.warm_up)
+
+    def take(self, report: Report) -> None:
+        self._records.write(report.records)
+        self.figures.feed(report.records)
+        for record in report.records:
+            if isinstance(record, TransactionRecord):
+                self._last = max(self._last, record.finished)
+        for one in report.certificates:
+            self._certificates.add(one.arrival, one.id, one.cmd, one.serial, one.outcome)
+
+    async def watch(self, run: LoadRun) -> None:
+        """Show the figures, and end a run whose thresholds say so."""
+        while True:
+            await anyio.sleep(_TICK)
+            self._records.flush()
+            self._certificates.flush()
+            self._on_figures(self.figures)
+            crossed = next((one for one in self._thresholds if one.aborts(self.figures)), None)
+            if crossed is not None and not self._crossed:
+                self._crossed = True
+                self._on_notice(f"stopping: {crossed.text} does not hold")
+                run.stop()
+
+    def end(self, run: LoadRun, *, interrupted: bool) -> None:
+        end = End(self._last, run.abandoned, interrupted, self._crossed)
+        self._records.write([end])
+        self.figures.add(end)
+        self._on_figures(self.figures)
+
+
+def _source(plan: LoadPlan, keys: KeySource) -> Provision:
+    assignment = plan.assignments[0]
+    return Provision(
+        plan.rows,
+        assignment.lifecycles,
+        Chance(assignment.seed),
+        keys,
+        count=plan.count,
+        certs_per_message=assignment.setup.certs_per_message,
+    )
+
+
+@asynccontextmanager
+async def _keys(plan: KeyPlan) -> AsyncIterator[KeySource]:
+    if plan.file is not None:
+        file = KeyFile.open(plan.file, plan.passphrase)
+        with FiledKeys(plan.file, file, uuid4().hex, frozenset()) as source:
+            yield source
+        return
+    one = plan.mode is KeyMode.ONE
+    async with KeyPool(ahead=1 if one else _AHEAD) as pool:
+        if plan.expected is not None:
+            pool.expect(*plan.expected)
+        yield OneKey(PooledKeys(pool)) if one else PooledKeys(pool)

@@ -1,0 +1,128 @@
+"""Load tests as a user runs them. A busy machine may be a bottleneck, which is no failure here."""
+
+import csv
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bulkcmp.testca.aliases import Behaviour
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Ca, Cli, Ended, MakeCa, RunFolder, Tools
+
+SCENARIO = """
+name = "e2e"
+seed = 7
+{limits}
+
+[population.columns]
+id = "dev-{{number:06}}"
+subject = "/CN={{id}}/O=Acme/C=NO"
+
+[[lifecycles]]
+name = "enroll"
+steps = [{{ cmd = "ir" }}]
+
+{shape}
+"""
+CLOSED = "[closed]\nclients = 5"
+
+
+def write(cli: "Cli", limits: str, shape: str = CLOSED) -> Path:
+    path = cli.folder / "scenario.toml"
+    path.write_text(SCENARIO.format(limits=limits, shape=shape))
+    return path
+
+
+def options(ca: "Ca") -> tuple[str, ...]:
+    return (
+        "--server", ca.url(), "--ref", "ra1", "--secret", "env:RA_SECRET",
+        "--trusted", str(ca.anchor),
+    )  # fmt: skip
+
+
+def load(cli: "Cli", *arguments: object, code: int = 0) -> "Ended":
+    """Run it; where the code says nothing worse, the machine may have been too busy."""
+    return cli.finish(cli.start("load", *arguments), code, *([4] if code in (0, 1, 3) else []))
+
+
+def certificates(run: "RunFolder") -> list[dict[str, str]]:
+    with (run.path / "certificates.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_load_test_is_recorded_and_reported(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    known = {one.serial for one in ca.issued()}
+    ended = load(cli, write(cli, "count = 40"), *options(ca), "--out", run.path, "--workers", "2")
+    assert "5 clients" in ended.out
+    found = run.summary()
+    total = found["transactions"]["all"]
+    assert (total["ok"], total["failed"], total["certificates"]) == (40, 0, 40)
+    assert found["exit_code"] in (0, 4)
+    rows = certificates(run)
+    issued = {one.serial for one in ca.issued()} - known
+    assert {int(row["serial"], 16) for row in rows} == issued
+    assert {row["outcome"] for row in rows} == {"issued"}
+    assert sorted(int(row["arrival"]) for row in rows) == list(range(40))
+    # what is made again from the records is the same
+    again = cli("report", run.path, "--format", "json")
+    assert json.loads(again.out) == found
+    # the file names are not used twice
+    ended = cli("load", write(cli, "count = 1"), *options(ca), "--out", run.path, code=2)
+    assert "holds a load test already" in ended.err
+
+
+def test_an_open_load_test_keeps_its_plan(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    scenario = write(cli, "duration = 2\nwarm_up = 0.5", "[open]\nrate = 20")
+    load(cli, scenario, *options(ca), "--out", run.path)
+    again = cli("report", run.path, "--format", "jsonl")
+    samples = [json.loads(line) for line in again.out.splitlines()]
+    assert sorted(one["planned"] for one in samples) == pytest.approx(
+        [number / 20 for number in range(40)]
+    )
+    assert all(one["started"] >= one["planned"] - 1e-6 for one in samples)
+    assert Counter(one["warm_up"] for one in samples) == {True: 10, False: 30}
+
+
+def test_a_crossed_threshold_is_told_by_the_exit_code(
+    cli: "Cli", ca: "Ca", run: "RunFolder"
+) -> None:
+    scenario = write(cli, 'count = 5\nthresholds = ["share(failed) < 1%"]')
+    threshold = ("--threshold", "p50(response) < 1us")
+    ended = load(cli, scenario, *options(ca), *threshold, "--out", run.path, code=3)
+    assert "CROSSED" in ended.out
+    verdicts = {one["threshold"]: one["held"] for one in run.summary()["thresholds"]}
+    assert verdicts == {"share(failed) < 1%": True, "p50(response) < 1us": False}
+
+
+def test_a_signal_drains(cli: "Cli", make_ca: "MakeCa", run: "RunFolder", tools: "Tools") -> None:
+    ca = make_ca(Behaviour(delay=0.3))
+    process = cli.start("load", write(cli, "duration = 600"), *options(ca), "--out", run.path)
+    tools.wait_until(lambda: ca.count() >= 5)
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, 130, seconds=60)
+    assert "stopping: ending what is under way (again: leave at once)" in ended.err
+    found = run.summary()
+    assert found["interrupted"] is True
+    total = found["transactions"]["all"]
+    assert total["failed"] == 0
+    assert total["ok"] == ca.count() == len(certificates(run))
+
+
+def test_a_server_that_is_not_there(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    gone = ("--server", "http://127.0.0.1:1/", *options(ca)[2:], "--out", run.path)
+    ended = cli("load", write(cli, "duration = 600"), *gone, code=1)
+    assert "cannot connect" in ended.err
+    assert "nothing was sent" in ended.err
+
+
+def test_another_machine_is_not_put_under_load_by_mistake(cli: "Cli", ca: "Ca") -> None:
+    far = ("--server", "http://ca.example.com/", *options(ca)[2:])
+    ended = cli("load", write(cli, "count = 1"), *far, code=2)
+    assert "ca.example.com is another machine" in ended.err
+    assert "--yes-load ca.example.com" in ended.err
+    assert not (cli.folder / "runs").exists()

@@ -1,0 +1,80 @@
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from bulkcmp.engine.frame import Supply
+from bulkcmp.engine.load.provision import OneKey, Provision
+from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.io.keyworker import make_keys
+from bulkcmp.load.chance import Chance
+from bulkcmp.load.scenario import Lifecycle, Step
+from bulkcmp.model import BadRow, KeySpec, Operation
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Scene
+
+LIFE = Lifecycle(
+    "life", 1.0, tuple(map(Step, (Operation.IR, Operation.KUR, Operation.RR, Operation.KUR)))
+)
+KEY = make_keys(KeySpec.parse("ed25519"), 1)[0]
+
+
+def all_of(source: Provision) -> list[Supply]:
+    async def take() -> list[Supply]:
+        found = []
+        while (supply := await source.next()) is not None:
+            found.append(supply)
+        return found
+
+    return anyio.run(take, backend="trio")
+
+
+def test_each_step_that_certifies_a_key_has_one_of_its_own(scene: "Scene") -> None:
+    source = Provision(scene.rows(3), (LIFE,), Chance(1), scene.fresh_keys)
+    supplies = all_of(source)
+    assert [one.number for one in supplies] == [0, 1, 2]
+    keys = []
+    for one in supplies:
+        ((first,), (none,), (second,)) = one.keys
+        assert none is None, "a revocation certifies nothing"
+        keys += [one.members[0].key, first, second]
+    assert len(set(keys)) == 9
+
+
+def test_rows_that_bring_their_key_keep_it(scene: "Scene") -> None:
+    rows = [scene.row(1, new_key=KEY, new_key_spec=None)]
+    (supply,) = all_of(Provision(rows, (LIFE,), Chance(1), scene.fresh_keys))
+    assert supply.members[0].key == KEY
+    assert supply.keys == ((KEY,), (None,), (KEY,))
+
+
+def test_one_key_for_all(scene: "Scene") -> None:
+    keys = OneKey(scene.fresh_keys)
+    supplies = all_of(Provision(scene.rows(3), (LIFE,), Chance(1), keys))
+    assert len({member.key for one in supplies for member in one.members}) == 1
+    assert {key for one in supplies for step in one.keys for key in step} == {
+        supplies[0].members[0].key,
+        None,
+    }
+
+
+def test_several_rows_go_in_one_message(scene: "Scene") -> None:
+    source = Provision(scene.rows(8), (LIFE,), Chance(1), scene.fresh_keys, certs_per_message=3)
+    supplies = all_of(source)
+    numbers = [[member.entity.number for member in one.members] for one in supplies]
+    # the last ones go though they are fewer
+    assert numbers == [[1, 2, 3], [4, 5, 6], [7, 8]]
+    assert [len(step) for step in supplies[2].keys] == [2, 2, 2]
+
+
+def test_a_count_ends_it(scene: "Scene") -> None:
+    source = Provision(scene.rows(8), (LIFE,), Chance(1), scene.fresh_keys, count=5)
+    assert len(all_of(source)) == 5
+
+
+def test_a_row_that_cant_be_used_ends_it_with_its_problems(scene: "Scene") -> None:
+    bad = BadRow(2, 3, "dev2", (InputError("no secret"),))
+    source = Provision([scene.row(1), bad], (LIFE,), Chance(1), scene.fresh_keys)
+    with pytest.raises(InputErrors, match="no secret"):
+        all_of(source)
