@@ -17,6 +17,7 @@ from bulkcmp.outputs.records import RecordFile, figures_of, report_of
 from bulkcmp.outputs.report import report_json, report_junit
 from bulkcmp.outputs.samples import samples_csv, samples_jsonl
 from bulkcmp.stats.threshold import check_latency, latencies
+from bulkcmp.ui.html import report_html
 from bulkcmp.ui.report import markdown, render_report
 
 _WIDTH: Final = 120
@@ -33,6 +34,7 @@ class Format(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     HGRM = "hgrm"
+    HTML = "html"
 
 
 def report(
@@ -48,7 +50,8 @@ def report(
         Format,
         typer.Option(
             "--format",
-            help="text; json: all figures; md: Markdown; junit: JUnit XML, the thresholds are its"
+            help="text; html: one page with plots that opens offline; json: all figures; md:"
+            " Markdown; junit: JUnit XML, the thresholds are its"
             " test cases; csv and jsonl: every transaction; hgrm: the percentile distribution of"
             " one latency, as HdrHistogram's plotters read it.",
         ),
@@ -101,5 +104,8 @@ def _texts(
             return samples_csv(file.records() for file in files)
         case Format.JSONL:
             return samples_jsonl(file.records() for file in files)
+        case Format.HTML:
+            figures = figures_of(files)
+            return [report_html(report_of(files, figures), figures)]
         case Format.HGRM:
             return hgrm(latencies(latency, figures_of(files)))

@@ -158,6 +158,11 @@ class Series:
         """The length of an interval."""
         return self._seconds
 
+    @property
+    def begins(self) -> float:
+        """Where the first interval begins, seconds on the time line."""
+        return (self._first or 0) * self._seconds
+
     def all_slots(self) -> list[Slot | None]:
         """From the first to the last, in which something happened; None in between where not."""
         if self._first is None:

@@ -27,11 +27,13 @@ class Section:
         title: head of the first column.
         rows: as many cells each as `heads` and the title have; a first cell that begins with
             blanks is about the row before.
+        is_wordy: all columns but a `count` are text.
     """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    is_wordy: bool = False
 
 
 def headlines(report: Report) -> Iterator[str]:
@@ -90,7 +92,10 @@ def sections(report: Report) -> Iterator[Section]:
         )
     if report.total.failures:
         yield Section(
-            "failed requests", ("count", "the first of them"), tuple(_failures(report.total))
+            "failed requests",
+            ("count", "the first of them"),
+            tuple(_failures(report.total)),
+            is_wordy=True,
         )
     if report.total.fail_info:
         rows = tuple((name, f"{count:,}") for name, count in report.total.fail_info)
@@ -212,10 +217,9 @@ def _failures(report: TransactionReport) -> Iterator[tuple[str, ...]]:
 def table(console: Console, section: Section) -> Table:
     """A section for a terminal."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    wordy = section.title == "failed requests"
     grid.add_column(overflow="fold")
     for head in section.heads:
-        text = wordy and head != "count"
+        text = section.is_wordy and head != "count"
         grid.add_column(justify="left" if text else "right", no_wrap=not text, overflow="fold")
     grid.add_row(section.title, *section.heads, style="dim")
     for row in section.rows:

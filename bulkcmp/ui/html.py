@@ -1,0 +1,397 @@
+"""report.html: a load test in one file that opens without a network.
+
+The plots are drawn by Plotly, whose program is part of the file; a policy in the file's head lets
+nothing be fetched.
+"""
+
+import html
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from bulkcmp.errors import (
+    EXIT_BOTTLENECK,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    EXIT_THRESHOLD,
+    BulkcmpError,
+)
+from bulkcmp.outputs.text import utc, visible
+from bulkcmp.stats.distribution import Heat, heat, spectrum
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.report import Report
+from bulkcmp.ui.report import NOTE, Section, facts, headlines, sections
+
+_VERDICTS: Final = {
+    EXIT_OK: "all is well",
+    EXIT_SOME_FAILED: "some transactions failed",
+    EXIT_THRESHOLD: "a threshold was crossed",
+    EXIT_BOTTLENECK: "the load generator was the bottleneck",
+    EXIT_INTERRUPTED: "interrupted",
+}
+
+_FIRST: Final = ("threshold", "transactions")
+"""Titles of the tables that stand above the plots."""
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+
+_STYLE: Final = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 75rem;
+  padding: 0 1rem; color: #1c2430; background: #fff }
+h1 { font-size: 1.5rem; margin: 0 0 .5rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
+.verdict { padding: .6rem 1rem; border-radius: .3rem; font-weight: 600; color: #fff }
+.good { background: #1a7f37 } .bad { background: #b42318 }
+.doubt { border-left: .3rem solid #b42318; padding: .2rem .8rem; margin: .5rem 0 }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d8dee6 }
+th:first-child, td:first-child, .words td { text-align: left; overflow-wrap: anywhere }
+th { font-weight: 600; color: #526070 } td.indent { padding-left: 2rem }
+.crossed { color: #b42318; font-weight: 600 } .note { color: #526070 }
+.plot { height: 22rem }
+"""
+
+_DRAW: Final = """
+for (const [name, plot] of Object.entries(PLOTS)) {
+  Plotly.newPlot(name, plot.data, plot.layout, {responsive: true, displaylogo: false});
+}
+"""
+
+_FONT: Final = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2430"}
+_BLUE, _GREEN, _RED, _ORANGE, _GREY = "#2f6fb7", "#1a7f37", "#b42318", "#d97706", "#8a94a3"
+
+
+def report_html(report: Report, figures: Figures) -> str:
+    """The page.
+
+    Args:
+        report: of `figures`, with all of its intervals.
+
+    Raises:
+        BulkcmpError: Plotly is not there.
+    """
+    plots = dict(_plots(report, figures))
+    name = _text(report.runs[0].scenario)
+    tables = list(sections(report))
+    good = report.exit_code == EXIT_OK
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        f"<title>Load test {name}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>Load test {name}</h1>",
+        f'<p class="verdict {"good" if good else "bad"}">{_VERDICTS[report.exit_code]}</p>',
+        *(f'<p class="doubt">{_text(line)}</p>' for line in headlines(report)),
+        *(f"<p>{_text(run.description)}</p>" for run in report.runs if run.description),
+        *(f"<div>{_text(line)}</div>" for line in facts(report)),
+        *map(_table, (one for one in tables if one.title in _FIRST)),
+        *(
+            f'<h2>{_text(plot["title"])}</h2><div class="plot" id="{key}"></div>'
+            for key, plot in plots.items()
+        ),
+        *map(_table, (one for one in tables if one.title not in _FIRST)),
+        f'<p class="note">{_text(NOTE)}</p>',
+        *map(_table, _settings(report)),
+        f"<script>{_plotly()}</script>",
+        f"<script>const PLOTS = {_script(plots)};{_DRAW}</script>",
+        "</body></html>",
+    ]
+    return "\n".join([*parts, ""])
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise BulkcmpError(
+            "an HTML report is drawn by Plotly, which is not installed",
+            hint="pip install 'bulkcmp[html]'; all other formats do without it",
+        ) from None
+    program: str = get_plotlyjs()
+    return program
+
+
+def _text(text: str) -> str:
+    return html.escape(visible(text))
+
+
+def _script(value: object) -> str:
+    """JSON that can end no script element."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _table(section: Section) -> str:
+    rows = []
+    for row in section.rows:
+        first = ' class="indent"' if row[0].startswith(" ") else ""
+        cells = [f"<td{first}>{_text(row[0].strip())}</td>"]
+        for cell in row[1:]:
+            crossed = ' class="crossed"' if cell == "CROSSED" else ""
+            cells.append(f"<td{crossed}>{_text(cell)}</td>")
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    heads = "".join(f"<th>{_text(head)}</th>" for head in (section.title, *section.heads))
+    words = ' class="words"' if section.is_wordy else ""
+    return f"<table{words}><tr>{heads}</tr>{''.join(rows)}</table>"
+
+
+def _settings(report: Report) -> Iterator[Section]:
+    for run in report.runs:
+        rows = (
+            ("began at", utc(run.began_at, "seconds")),
+            ("bulkcmp", run.tool_version),
+            ("workers", str(run.workers)),
+            ("seed", str(run.seed)),
+            *run.settings,
+        )
+        yield Section("configuration", ("",), rows, is_wordy=True)
+        if run.environment:
+            yield Section("environment", ("",), run.environment, is_wordy=True)
+
+
+def _plots(report: Report, figures: Figures) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and plots, each with a title, as Plotly takes them."""
+    if not report.intervals:
+        return
+    yield "rates", _rates(report)
+    yield "latencies", _latencies(report)
+    if any(one.failures for one in report.intervals):
+        yield "failures", _failures(report)
+    measured = figures.measured.all_operations().ok
+    if measured.response.count:
+        yield "heat", _heat(report, heat(figures))
+        yield (
+            "spectrum",
+            _spectrum(
+                {"response": spectrum(measured.response), "service": spectrum(measured.service)}
+            ),
+        )
+    if report.exchanges:
+        yield "phases", _phases(report)
+
+
+def _plot(
+    title: str,
+    data: Sequence[dict[str, Any]],
+    x: dict[str, Any],
+    y: dict[str, Any],
+    **layout: Any,
+) -> dict[str, Any]:
+    axis = {"gridcolor": "#e6eaef", "zeroline": False, "automargin": True}
+    return {
+        "title": title,
+        "data": list(data),
+        "layout": {
+            "font": _FONT,
+            "margin": {"l": 60, "r": 60, "t": 10, "b": 45},
+            "hovermode": "x unified",
+            "legend": {"orientation": "h", "y": 1.12},
+            "xaxis": axis | x,
+            "yaxis": axis | y,
+            **layout,
+        },
+    }
+
+
+def _over_time(report: Report) -> dict[str, Any]:
+    """The axis of time, and the warm-up as a shade."""
+    shades = []
+    if report.warm_up_seconds:
+        shades.append(
+            {"type": "rect", "xref": "x", "yref": "paper", "x0": 0, "y0": 0, "y1": 1,
+             "x1": report.warm_up_seconds, "fillcolor": "#8a94a3", "opacity": 0.15,
+             "line": {"width": 0}}
+        )  # fmt: skip
+    return {"shapes": shades}
+
+
+_TIME: Final = {"title": {"text": "seconds since the beginning"}}
+
+
+def _line(
+    name: str, x: Sequence[float], y: Sequence[float | None], color: str, **more: Any
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": x,
+        "y": y,
+        "line": {"color": color, "width": 1.5, **more},
+    }
+
+
+def _rates(report: Report) -> dict[str, Any]:
+    at = [one.at for one in report.intervals]
+
+    def per_second(name: str, color: str, **more: Any) -> dict[str, Any]:
+        rates = [round(getattr(one, name) / one.seconds, 3) for one in report.intervals]
+        return _line(name, at, rates, color, **more)
+
+    lines = [
+        per_second("planned", _GREY, dash="dot"),
+        per_second("started", _ORANGE),
+        per_second("ok", _GREEN),
+        per_second("failed", _RED),
+    ]
+    if any(one.dropped for one in report.intervals):
+        lines.append(per_second("dropped", "#7c3aed"))
+    in_flight = _line(
+        "in flight", at, [one.in_flight for one in report.intervals], _BLUE, dash="dash"
+    )
+    lines.append(in_flight | {"yaxis": "y2"})
+    return _plot(
+        "Rates and transactions in flight",
+        lines,
+        _TIME,
+        {"title": {"text": "per second"}, "rangemode": "tozero"},
+        yaxis2={
+            "title": {"text": "in flight"},
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+        },
+        **_over_time(report),
+    )
+
+
+def _latencies(report: Report) -> dict[str, Any]:
+    at = [one.at for one in report.intervals]
+
+    def milliseconds(metric: str, name: str, color: str, **more: Any) -> dict[str, Any]:
+        found = [getattr(getattr(one, metric), name) for one in report.intervals]
+        values = [None if one is None else round(one * 1e3, 3) for one in found]
+        return _line(f"{metric} {name}", at, values, color, **more)
+
+    return _plot(
+        "Latency of successes",
+        [
+            milliseconds("response", "p50", _GREEN),
+            milliseconds("response", "p95", _ORANGE),
+            milliseconds("response", "p99", _RED),
+            milliseconds("service", "p50", _BLUE, dash="dot"),
+            milliseconds("service", "p99", _GREY, dash="dot"),
+        ],
+        _TIME,
+        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        **_over_time(report),
+    )
+
+
+def _failures(report: Report) -> dict[str, Any]:
+    classes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for one in report.intervals:
+        for outcome, count in one.failures:
+            classes[outcome.value].append((one.at, count / one.seconds))
+    bars = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": [at for at, _ in points],
+            "y": [round(rate, 3) for _, rate in points],
+            "width": report.intervals[0].seconds,
+            "offset": 0,
+        }
+        for name, points in classes.items()
+    ]
+    return _plot(
+        "Failures by class",
+        bars,
+        _TIME | {"range": [0, report.elapsed]},
+        {"title": {"text": "per second"}, "rangemode": "tozero"},
+        barmode="stack",
+        showlegend=True,
+        **_over_time(report),
+    )
+
+
+def _heat(report: Report, found: Heat) -> dict[str, Any]:
+    return _plot(
+        "Response times over time",
+        [
+            {
+                "type": "heatmap",
+                "x": found.begins,
+                "y": [round(one * 1e3, 3) for one in found.latencies],
+                # what did not happen is no colour
+                "z": [[count or None for count in row] for row in found.counts],
+                "colorscale": "Viridis",
+                "reversescale": True,
+                "hovertemplate": "%{x:.0f} s, from %{y:.3g} ms on: %{z}<extra></extra>",
+                "colorbar": {"title": {"text": "transactions"}},
+            }
+        ],
+        _TIME | {"range": [0, report.elapsed]},
+        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        hovermode="closest",
+    )
+
+
+def _spectrum(spectra: dict[str, tuple[tuple[float, float], ...]]) -> dict[str, Any]:
+    lines = []
+    for (name, points), color in zip(spectra.items(), (_ORANGE, _BLUE), strict=True):
+        # the axis is 1 / (1 - share below): the highest latency lies at its end, not at infinity
+        inner = [(q, seconds) for q, seconds in points if q < 100]
+        line = _line(
+            name,
+            [round(100 / (100 - q), 6) for q, _ in inner],
+            [round(seconds * 1e3, 3) for _, seconds in inner],
+            color,
+        )
+        lines.append(
+            line
+            | {
+                "text": [f"{q:.6g} %" for q, _ in inner],
+                "hovertemplate": "%{text}: %{y:.4g} ms",
+            }
+        )
+    shares = (0, 50, 90, 99, 99.9, 99.99, 99.999)
+    return _plot(
+        "Percentiles",
+        lines,
+        {
+            "title": {"text": "percentile"},
+            "type": "log",
+            "tickvals": [100 / (100 - q) for q in shares],
+            "ticktext": [f"{q:g} %" for q in shares],
+        },
+        {"title": {"text": "ms"}, "rangemode": "tozero"},
+        hovermode="closest",
+    )
+
+
+def _phases(report: Report) -> dict[str, Any]:
+    answered = [one for one in report.exchanges if one.answered]
+    names = [one.name for one in answered]
+    bars = []
+    for metric, name, color in (
+        ("connect", "connect", _GREY),
+        ("tls", "TLS", _ORANGE),
+        ("first_byte", "first byte", _BLUE),
+    ):
+        # of those that had the phase; spread over all exchanges, so that the bars add up
+        means = [
+            (one.latencies[metric].mean or 0.0) * one.latencies[metric].count / one.count
+            for one in answered
+        ]
+        bars.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": name,
+                "y": names,
+                "x": [round(mean * 1e3, 4) for mean in means],
+                "marker": {"color": color},
+            }
+        )
+    return _plot(
+        "Where the time of an exchange goes, on average",
+        bars,
+        {"title": {"text": "ms"}},
+        {"autorange": "reversed"},
+        barmode="stack",
+        hovermode="closest",
+    )

@@ -1,0 +1,199 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkcmp.errors import BulkcmpError
+from bulkcmp.model import OutcomeClass
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import End, Ending, Record, Run
+from bulkcmp.stats.report import Report
+from bulkcmp.stats.threshold import Threshold
+from bulkcmp.ui.figures import duration
+from bulkcmp.ui.html import report_html
+from tests.stats.records import OK, REJECTED, RUN, transaction, trouble
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+# runs before all else in the page, and writes down what a user of the browser's console would see
+WATCH = """<script>
+window.seen = [];
+console.error = (...all) => window.seen.push("console: " + all.join(" "));
+window.addEventListener("error", event => window.seen.push("error: " + event.message));
+document.addEventListener("securitypolicyviolation",
+  event => window.seen.push("policy: " + event.violatedDirective + " " + event.blockedURI));
+window.addEventListener("load", () => setTimeout(() => {
+  document.body.dataset.seen = JSON.stringify(window.seen);
+  document.body.dataset.fetched = performance.getEntriesByType("resource").length;
+}, 500));
+</script>"""
+
+
+def figures_of(records: Sequence[Record]) -> Figures:
+    figures = Figures()
+    figures.begin(RUN.warm_up)
+    figures.feed(records)
+    return figures
+
+
+def page(records: Sequence[Record], run: Run = RUN) -> str:
+    figures = figures_of(records)
+    thresholds = [Threshold.parse(text) for text in run.thresholds]
+    return report_html(Report.of([run], figures, thresholds), figures)
+
+
+def plots(text: str) -> dict[str, Any]:
+    (found,) = re.findall(r"<script>const PLOTS = (\{.*?\});\n", text)
+    decoded: dict[str, Any] = json.loads(found)
+    return decoded
+
+
+@pytest.fixture
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        if os.environ.get("BULKCMP_PEERS") == "required":
+            pytest.fail("no Chromium")
+        pytest.skip("no Chromium")
+    return found
+
+
+def run_browser(browser: str, folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [
+            browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--window-size=1250,4200", "--virtual-time-budget=20000",
+            f"--user-data-dir={folder / 'profile'}", *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=110,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.peer
+def test_a_browser_draws_it_without_an_error_or_a_network(tmp_path: Path, browser: str) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page(trouble()).replace("<head>", "<head>" + WATCH))
+    document = run_browser(browser, tmp_path, "--dump-dom", file.as_uri())
+    assert re.findall(r'data-seen="([^"]*)"', document) == ["[]"]
+    assert re.findall(r'data-fetched="([^"]*)"', document) == ["0"]
+    for name in ("rates", "latencies", "failures", "heat", "spectrum", "phases"):
+        (plot,) = re.findall(rf'<div class="plot[^"]*" id="{name}"[^>]*>(.*?)(?=<h2>|<table)',
+                             document, re.DOTALL)  # fmt: skip
+        assert 'class="main-svg"' in plot
+        assert re.search(r'class="(js-line|point|hm)"|<image', plot), name
+
+
+@pytest.mark.peer
+def test_a_picture_of_it_can_be_kept(tmp_path: Path, browser: str) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page(trouble()))
+    kept = Path(os.environ.get("BULKCMP_SCREENSHOTS") or tmp_path)
+    kept.mkdir(parents=True, exist_ok=True)
+    picture = kept / "report.png"
+    run_browser(browser, tmp_path, f"--screenshot={picture}", file.as_uri())
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # a page without plots is some 100 kB smaller
+    assert picture.stat().st_size > 150_000
+
+
+def test_nothing_is_fetched() -> None:
+    text = page(trouble())
+    head = text[: text.index("<body>")]
+    assert "default-src 'none'" in head
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)", text)
+
+
+def test_an_hour_is_under_six_megabytes() -> None:
+    records: list[Record] = []
+    for second in range(3600):
+        for turn in range(2):
+            at = second + turn / 2
+            took = 0.01 + 0.001 * ((second * 37 + turn) % 211)
+            records.append(transaction(at, at + 0.001, at + took, REJECTED if turn else OK))
+    assert len(page([*records, End(3601)]).encode()) < 6_000_000
+
+
+def test_the_plots_have_the_figures_of_the_report() -> None:
+    figures = figures_of(trouble())
+    report = Report.of([RUN], figures, [])
+    found = plots(report_html(report, figures))
+    rates = {line["name"]: line for line in found["rates"]["data"]}
+    assert rates["ok"]["x"] == [one.at for one in report.intervals]
+    assert rates["ok"]["y"] == [one.ok for one in report.intervals]
+    assert sum(rates["planned"]["y"]) == 600
+    assert sum(rates["dropped"]["y"]) == 7
+    assert rates["in flight"]["y"][-1] == 0
+    response = report.total.latencies["response"]
+    spectra = {line["name"]: line for line in found["spectrum"]["data"]}
+    place = spectra["response"]["text"].index("50 %")
+    assert spectra["response"]["y"][place] == pytest.approx((response.p50 or 0) * 1e3, abs=1e-3)
+    assert sum(count or 0 for row in found["heat"]["data"][0]["z"] for count in row) == (
+        report.total.ok
+    )
+    failed = sum(sum(bar["y"]) for bar in found["failures"]["data"])
+    assert failed == report.total.failed + report.warm_up.failed
+    answered = [one for one in report.exchanges if one.answered]
+    assert found["phases"]["data"][0]["y"] == [one.name for one in answered]
+
+
+def test_the_tables_have_the_figures_of_the_report() -> None:
+    figures = figures_of(trouble())
+    report = Report.of([RUN], figures, [])
+    text = report_html(report, figures)
+    response = report.total.latencies["response"]
+    row = "".join(
+        f"<td>{duration(one)}</td>"
+        for one in (
+            response.mean, response.p50, response.p95, response.p99, response.p999, response.max,
+        )
+    )  # fmt: skip
+    assert f"<td>all response</td>{row}" in text
+
+
+def test_the_verdict_stands_on_top() -> None:
+    assert 'class="verdict bad">a threshold was crossed<' in page(trouble())
+    good = page([transaction(9, 9, 9.5), End(20)], replace(RUN, thresholds=("count(ok) > 0",)))
+    assert 'class="verdict good">all is well<' in good
+    killed = page([transaction(9, 9, 9.5)])
+    assert '<p class="doubt">the records stop before the run' in killed
+
+
+def test_it_says_how_the_run_was_set_up() -> None:
+    run = replace(RUN, description="for the test", environment=(("Python", "3.11"),))
+    text = page(trouble(), run)
+    for part in ("for the test", "<td>digest</td><td>sha256</td>", "<td>Python</td><td>3.11</td>"):
+        assert part in text
+
+
+def test_a_run_without_a_transaction_has_a_page() -> None:
+    assert set(plots(page([End(10)]))) == {"rates", "latencies"}
+    assert plots(page([])) == {}
+
+
+@pytest.mark.parametrize("hostile", ["</script><script>alert(1)</script>", "<img src=x onerror=y>"])
+def test_texts_of_others_are_harmless(hostile: str) -> None:
+    ending = Ending(OutcomeClass.REJECTED, hostile, (hostile,), hostile)
+    run = replace(
+        RUN, scenario=hostile, description=hostile, server=hostile, settings=((hostile, hostile),)
+    )
+    assert hostile not in page([transaction(9, 9, 9.5, ending)], run)
+
+
+def test_without_plotly_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(BulkcmpError, match="not installed") as caught:
+        page(trouble())
+    assert "bulkcmp[html]" in str(caught.value.hint)
