@@ -12,7 +12,7 @@ from bulkcmp.errors import Loss
 from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
-from bulkcmp.model import EndEntity, Profile, Secret
+from bulkcmp.model import EndEntity, Profile, Secret, TokenKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,23 @@ class Member:
     """A row of a task.
 
     Attributes:
-        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm, and where the CA makes
-            it.
+        key: PKCS#8 DER of the key to certify, or where it is; None for p10cr, rr and genm, and
+            where the CA makes it.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
         repeats: an earlier transaction asked for the same, and the CA may have done it.
     """
 
     entity: EndEntity
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | TokenKey | None = field(default=None, repr=False)
     key_id: int | None = None
     key_is_new: bool = False
     repeats: bool = False
+
+    @property
+    def new_key(self) -> bytes | None:
+        """The key that is to be made durable."""
+        return self.key if self.key_is_new and isinstance(self.key, bytes) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,7 @@ class Options:
             if facts[name] is not None:
                 facts[name] = describe_url(facts[name])
         if facts["newkey"] is not None:
-            facts["newkey"] = _newkey_in(here, facts["newkey"])
+            facts["newkey"] = describe_uri(_newkey_in(here, facts["newkey"]))
         if facts["key"] is not None:
             facts["key"] = describe_uri(_key_in(here, facts["key"]))
         for name in (*_PATHS, *_ROW_PATHS):
@@ -282,7 +282,7 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in (*_SECRETS, *_URLS, "key", "ra_key"):
+        for name in (*_SECRETS, *_URLS, "key", "newkey", "ra_key"):
             value = facts.get(name)
             if value is None or given.get(name):
                 continue
@@ -795,7 +795,7 @@ def _source_in(folder: Path, source: str) -> str:
 
 
 def _newkey_in(folder: Path, text: str) -> str:
-    return text if _key_spec(text) is not None else str(folder / text)
+    return text if _key_spec(text) is not None else _key_in(folder, text)
 
 
 def _key_in(folder: Path, text: str) -> str:

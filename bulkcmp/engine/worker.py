@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
@@ -315,6 +316,10 @@ class Worker:
         try:
             # all of them have the same
             credential = self._credential(task)
+            applicants = [
+                Applicant(member.entity, self._certifiable(member.key), member.repeats)
+                for member in task.members
+            ]
         except LocalCmpError as error:
             local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
             return self._ended(task, None, _not_begun(task, local))
@@ -327,7 +332,7 @@ class Worker:
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         observer = None if self._observe is None else self._observe(task, transaction_id)
         transaction = Transaction(
-            [Applicant(member.entity, member.key, member.repeats) for member in task.members],
+            applicants,
             credential,
             self._setup.profile,
             self._trust,
@@ -349,7 +354,7 @@ class Worker:
                 self._around,
                 observer=observer,
                 first=task.first,
-                aside=self._aside(credential),
+                aside=self._aside(credential, applicants),
             )
         except StoppedError:
             stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
@@ -411,16 +416,28 @@ class Worker:
         signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
         return SignatureCredential(signer, entity.cert, entity.secret)
 
-    def _aside(self, credential: Credential) -> anyio.CapacityLimiter | None:
-        if isinstance(credential, SignatureCredential) and isinstance(credential.key, OpaqueKey):
-            return self._token_thread
-        return None
+    def _certifiable(self, key: bytes | TokenKey | None) -> bytes | OpaqueKey | None:
+        """A key to certify as the core wants it."""
+        if not isinstance(key, TokenKey):
+            return key
+        return self._opened_tokens().signer(key, load_der_public_key(key.public_key))
+
+    def _aside(
+        self, credential: Credential, applicants: Sequence[Applicant]
+    ) -> anyio.CapacityLimiter | None:
+        keys = [applicant.key for applicant in applicants]
+        if isinstance(credential, SignatureCredential):
+            keys.append(credential.key)
+        return self._token_thread if any(isinstance(key, OpaqueKey) for key in keys) else None
 
     def _on_token(self, key: TokenKey, certificate: bytes) -> OpaqueKey:
         """A key on a token; the session is opened when it first signs."""
+        return self._opened_tokens().signer(key, load_certificate(certificate).public_key())
+
+    def _opened_tokens(self) -> "Tokens":
         if self._tokens is None:
             self._tokens = open_tokens()
-        return self._tokens.signer(key, load_certificate(certificate).public_key())
+        return self._tokens
 
     async def _record(self, entry: Entry) -> None:
         """Return when `entry` is durable."""
@@ -446,7 +463,7 @@ def _begun(task: Task, checkpoint: Checkpoint) -> Begun:
                 id=member.entity.id,
                 cmd=member.entity.cmd,
                 requested_subject=member.entity.subject,
-                key=member.key if member.key_is_new else None,
+                key=member.new_key,
                 key_id=member.key_id,
             )
             for member in task.members
