@@ -36,11 +36,13 @@ class TokenKey:
         uri: RFC 7512, without a query.
         module: path of the PKCS#11 library, or its name for the system's loader.
         pin: of the token's user; None where the token asks for none.
+        public_key: DER SubjectPublicKeyInfo of a key to certify; empty where a certificate has it.
     """
 
     uri: str
     module: str
     pin: Secret | None = None
+    public_key: bytes = field(default=b"", compare=False)
 
 
 class Operation(StrEnum):
@@ -328,7 +330,7 @@ class EndEntity:
         issuer: DER of the Name of the CA that the template names, or None.
         extensions: asked for in the template, no two of one extnID.
         new_key_spec: the key to make for this row, or
-        new_key: PKCS#8 DER (not encrypted) of the key that a file gave.
+        new_key: PKCS#8 DER (not encrypted) of the key that a file gave, or where it is.
         central_keygen: the key is made at the CA (RFC 9483, 4.1.6), of the type of `new_key_spec`,
             or of whatever type the CA chooses.
         ref: reference value, sent as senderKID with MAC protection.
@@ -359,7 +361,7 @@ class EndEntity:
     issuer: bytes | None = None
     extensions: tuple[RequestedExtension, ...] = ()
     new_key_spec: KeySpec | None = None
-    new_key: bytes | None = field(default=None, repr=False)
+    new_key: bytes | TokenKey | None = field(default=None, repr=False)
     central_keygen: bool = False
     ref: str | None = None
     secret: Secret | None = None

@@ -117,6 +117,15 @@ class SoftToken:
             # an OCTET STRING around the point
             return ed25519.Ed25519PublicKey.from_public_bytes(public[Attribute.EC_POINT][2:])
 
+    def remove_public_key(self, label: str) -> None:
+        from pkcs11 import Attribute, ObjectClass
+
+        self.hsm.begin_anew()
+        with self._open() as session:
+            wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.LABEL: label}
+            for found in session.get_objects(wanted):
+                found.destroy()
+
     def destroy(self) -> None:
         self.hsm.run("--delete-token", "--token", self.label)
         self.hsm.begin_anew()

@@ -402,12 +402,14 @@ Newkey = Annotated[
     str | None,
     _option(
         _ROWS,
-        f"Key to make, or file of the key to certify: {KEY_SPECS}. Default: ec:P-256.",
-        metavar="SPEC|FILE",
+        f"Key to make, or the key to certify in a file or on a PKCS#11 token: {KEY_SPECS}."
+        " Default: ec:P-256.",
+        metavar="SPEC|FILE|URI",
     ),
 ]
 Newkeypass = Annotated[
-    str | None, _option(_ROWS, f"Passphrase of a --newkey file: {_SOURCE}.", metavar="SOURCE")
+    str | None,
+    _option(_ROWS, f"Passphrase of a --newkey file, or PIN: {_SOURCE}.", metavar="SOURCE"),
 ]
 Centralkeygen = Annotated[
     bool | None,

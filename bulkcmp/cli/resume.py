@@ -17,6 +17,7 @@ def resume(
     key: option.Key = None,
     keypass: option.Keypass = None,
     pkcs11_module: option.Pkcs11Module = None,
+    newkey: option.Newkey = None,
     newkeypass: option.Newkeypass = None,
     regtoken: option.Regtoken = None,
     authenticator: option.Authenticator = None,

@@ -510,7 +510,7 @@ def load_signing_key(pkcs8: bytes) -> SigningKey:
     return key
 
 
-def public_key_info(key: PrivateKey) -> bytes:
+def public_key_info(key: PrivateKey | OpaqueKey) -> bytes:
     """DER SubjectPublicKeyInfo of a private key's public half."""
     return public_bytes(key.public_key())
 

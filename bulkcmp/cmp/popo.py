@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa
 
 from bulkcmp.cmp import algorithms, encryptedvalue, envelope
-from bulkcmp.cmp.algorithms import KemKey, PrivateKey, RsaScheme
+from bulkcmp.cmp.algorithms import KemKey, OpaqueKey, PrivateKey, RsaScheme
 from bulkcmp.cmp.asn1 import SEQUENCE, TLV, decode, encode, tag, wrap
 from bulkcmp.cmp.encapsulation import KemRecipient
 from bulkcmp.cmp.envelope import Recipient
@@ -47,7 +47,7 @@ _PUBLIC_KEYS: Final = {
 
 def prove(
     cert_request: bytes,
-    key: PrivateKey,
+    key: PrivateKey | OpaqueKey,
     digest: str,
     method: Popo,
     scheme: RsaScheme = RsaPadding.PKCS1,

@@ -291,13 +291,13 @@ class Applicant(NamedTuple):
 
     Attributes:
         entity: its row.
-        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm, and where the CA makes
-            it.
+        key: PKCS#8 DER of the key to certify, or one that signs elsewhere; None for p10cr, rr and
+            genm, and where the CA makes it.
         repeats: the same was asked for before, and the CA may have done it.
     """
 
     entity: EndEntity
-    key: bytes | None
+    key: bytes | OpaqueKey | None
     repeats: bool = False
 
     def __repr__(self) -> str:
@@ -413,19 +413,25 @@ def _cert_req_msg(
     if key is not None:
         proof = popo.prove(cert_request, key, profile.digest, entity.popo, profile.rsa_padding)
     message = wrap(0x30, cert_request, proof, reg_info(entity))
+    decrypting_key = None
+    if entity.popo.is_indirect:
+        assert not isinstance(key, OpaqueKey), "it has no such proof"
+        decrypting_key = key
     return message, Asked(
         (cert_req_id,),
         public_key,
         subject,
         entity.central_keygen,
         algorithm,
-        decrypting_key=key if entity.popo.is_indirect else None,
+        decrypting_key=decrypting_key,
     )
 
 
-def _own_key(applicant: Applicant) -> PrivateKey:
+def _own_key(applicant: Applicant) -> PrivateKey | OpaqueKey:
     if applicant.key is None:
         raise LocalCmpError(f"{applicant.entity.cmd} without a key to certify")
+    if isinstance(applicant.key, OpaqueKey):
+        return applicant.key
     return algorithms.load_private_key(applicant.key)
 
 

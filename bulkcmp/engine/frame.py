@@ -15,7 +15,7 @@ from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
 from bulkcmp.load.scenario import Lifecycle, Shape
-from bulkcmp.model import EndEntity, Operation, OutcomeClass, Profile, Secret
+from bulkcmp.model import EndEntity, Operation, OutcomeClass, Profile, Secret, TokenKey
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
 
@@ -74,18 +74,23 @@ class Member:
     """A row of a task.
 
     Attributes:
-        key: PKCS#8 DER of the key to certify; None for p10cr, rr and genm, and where the CA makes
-            it.
+        key: PKCS#8 DER of the key to certify, or where it is; None for p10cr, rr and genm, and
+            where the CA makes it.
         key_id: its number in the key file it came from.
         key_is_new: the journal does not have it yet.
         repeats: an earlier transaction asked for the same, and the CA may have done it.
     """
 
     entity: EndEntity
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | TokenKey | None = field(default=None, repr=False)
     key_id: int | None = None
     key_is_new: bool = False
     repeats: bool = False
+
+    @property
+    def new_key(self) -> bytes | None:
+        """The key that is to be made durable."""
+        return self.key if self.key_is_new and isinstance(self.key, bytes) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ class Supply:
 
     number: int
     members: tuple[Member, ...]
-    keys: tuple[tuple[bytes | None, ...], ...] = field(default=(), repr=False)
+    keys: tuple[tuple[bytes | TokenKey | None, ...], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

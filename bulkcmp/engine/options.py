@@ -267,7 +267,7 @@ class Options:
             if facts[name] is not None:
                 facts[name] = describe_url(facts[name])
         if facts["newkey"] is not None:
-            facts["newkey"] = newkey_in(here, facts["newkey"])
+            facts["newkey"] = describe_uri(newkey_in(here, facts["newkey"]))
         if facts["key"] is not None:
             facts["key"] = describe_uri(key_in(here, facts["key"]))
         for name in (*_PATHS, *_ROW_PATHS):
@@ -285,7 +285,7 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in (*_SECRETS, *_URLS, "key", "ra_key"):
+        for name in (*_SECRETS, *_URLS, "key", "newkey", "ra_key"):
             value = facts.get(name)
             if value is None or given.get(name):
                 continue

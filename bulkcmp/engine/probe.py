@@ -359,8 +359,8 @@ class _Probing:
 
     def _keep(self, entry: object) -> None:
         match entry:
-            case Begun() if self._member.key_is_new and self._member.key is not None:
-                self._outputs.key(self._member.key)
+            case Begun() if self._member.new_key is not None:
+                self._outputs.key(self._member.new_key)
             case Advanced(checkpoint):
                 (self.part,) = checkpoint.parts
                 if self.part.key is not None:

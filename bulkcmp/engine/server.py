@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish
@@ -150,7 +151,7 @@ class Server:
 
     async def transact(
         self,
-        members: Sequence[Member],
+        applicants: Sequence[Applicant],
         credential: Credential,
         store: Callable[[Checkpoint], Awaitable[None]],
         *,
@@ -162,7 +163,7 @@ class Server:
         """Carry out one transaction.
 
         Args:
-            members: the rows; with a checkpoint, those of its parts.
+            applicants: of the rows (see `applicants`); with a checkpoint, those of its parts.
             credential: of all of them (see `credential`).
             store, first: as of `drive`.
             transaction_id: 16 octets; that of the checkpoint where there is one.
@@ -172,7 +173,7 @@ class Server:
             StoppedError, UnreachableError: as `drive`.
         """
         transaction = Transaction(
-            [Applicant(member.entity, member.key, member.repeats) for member in members],
+            applicants,
             credential,
             self._setup.profile,
             self._trust,
@@ -188,7 +189,7 @@ class Server:
             self._around,
             observer=observer,
             first=first,
-            aside=self._aside(credential),
+            aside=self._aside(credential, applicants),
         )
 
     def credential(self, entities: Sequence[EndEntity]) -> Credential:
@@ -217,16 +218,38 @@ class Server:
         signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
         return SignatureCredential(signer, entity.cert, entity.secret)
 
-    def _aside(self, credential: Credential) -> anyio.CapacityLimiter | None:
-        if isinstance(credential, SignatureCredential) and isinstance(credential.key, OpaqueKey):
-            return self._token_thread
-        return None
+    def applicants(self, members: Sequence[Member]) -> list[Applicant]:
+        """Rows with their keys to certify, as the core wants them.
+
+        Raises:
+            LocalCmpError: a key is on a token that can't be used.
+        """
+        return [
+            Applicant(member.entity, self._certifiable(member.key), member.repeats)
+            for member in members
+        ]
+
+    def _certifiable(self, key: bytes | TokenKey | None) -> bytes | OpaqueKey | None:
+        if not isinstance(key, TokenKey):
+            return key
+        return self._opened_tokens().signer(key, load_der_public_key(key.public_key))
+
+    def _aside(
+        self, credential: Credential, applicants: Sequence[Applicant]
+    ) -> anyio.CapacityLimiter | None:
+        keys = [applicant.key for applicant in applicants]
+        if isinstance(credential, SignatureCredential):
+            keys.append(credential.key)
+        return self._token_thread if any(isinstance(key, OpaqueKey) for key in keys) else None
 
     def _on_token(self, key: TokenKey, certificate: bytes) -> OpaqueKey:
         """A key on a token; the session is opened when it first signs."""
+        return self._opened_tokens().signer(key, load_certificate(certificate).public_key())
+
+    def _opened_tokens(self) -> "Tokens":
         if self._tokens is None:
             self._tokens = open_tokens()
-        return self._tokens.signer(key, load_certificate(certificate).public_key())
+        return self._tokens
 
 
 def nonces() -> Iterator[bytes]:

@@ -213,6 +213,7 @@ class Worker:
         try:
             # all of them have the same
             credential = self._server.credential([one.entity for one in task.members])
+            applicants = self._server.applicants(task.members)
         except LocalCmpError as error:
             local = Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)
             return self._ended(task, None, _not_begun(task, local))
@@ -231,7 +232,7 @@ class Worker:
 
         try:
             finish = await self._server.transact(
-                task.members,
+                applicants,
                 credential,
                 store,
                 transaction_id=transaction_id,
@@ -300,7 +301,7 @@ def _begun(task: Task, checkpoint: Checkpoint) -> Begun:
                 id=member.entity.id,
                 cmd=member.entity.cmd,
                 requested_subject=member.entity.subject,
-                key=member.key if member.key_is_new else None,
+                key=member.new_key,
                 key_id=member.key_id,
             )
             for member in task.members

@@ -9,6 +9,7 @@ from typing import Final
 
 from bulkcmp.errors import InputError
 from bulkcmp.model import KEY_SPECS, KeySpec, Operation, Popo, RevocationReason
+from bulkcmp.token.uri import Pkcs11Uri, is_uri
 
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
 
@@ -104,7 +105,9 @@ def read_serial(text: str) -> int:
 _key_spec = lru_cache(64)(KeySpec.parse)
 
 
-def read_new_key(folder: Path, text: str) -> KeySpec | Path:
+def read_new_key(folder: Path, text: str) -> KeySpec | Path | Pkcs11Uri:
+    if is_uri(text):
+        return Pkcs11Uri.parse(text)
     try:
         return _key_spec(text)
     except InputError:

@@ -64,6 +64,7 @@ from bulkcmp.model import (
     RequestedExtension,
     RevocationReason,
     Secret,
+    TokenKey,
 )
 from bulkcmp.token.uri import Pkcs11Uri, is_uri
 
@@ -200,7 +201,9 @@ class RowReader:
             source = None if given is None else partial(Filled, given, names, own, in_path=True)
             return Field(name, partial(read, folder), source)
 
-        def uri(name: str, read: Callable[[Path, str], T]) -> Field[T]:
+        def path_or_uri(name: str, read: Callable[[Path, str], T]) -> Field[T]:
+            if not is_uri(getattr(defaults, name) or ""):
+                return path(name, read)
             read_uri = partial(read, Path())
             source = partial(
                 Filled, getattr(defaults, name), names, read_uri, quote=partial(quote, safe="")
@@ -244,7 +247,7 @@ class RowReader:
         self._reg_token = secret("regtoken")
         self._authenticator = secret("authenticator")
         self._reg_info = own_template("reginfo", parse_reg_info, RegInfoTemplate)
-        self._newkey = path("newkey", read_new_key)
+        self._newkey = path_or_uri("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
         self._newkey_assumed = defaults.newkey_assumed
         self._central_keygen = text("centralkeygen", read_yes)
@@ -252,10 +255,7 @@ class RowReader:
         self._secret = secret("secret")
         self._csr = path("csr", Path.joinpath)
         self._cert = path("cert", Path.joinpath)
-        if defaults.key is not None and is_uri(defaults.key):
-            self._key = uri("key", read_key)
-        else:
-            self._key = path("key", read_key)
+        self._key = path_or_uri("key", read_key)
         self._keypass = secret("keypass")
         self._oldcert = path("oldcert", Path.joinpath)
         self._old_root = path("oldwithold", Path.joinpath)
@@ -476,9 +476,9 @@ class RowReader:
         central_keygen, popo = bool(self._central_keygen.get(row)), self._popo.get(row)
         is_assumed = self._newkey_assumed and "newkey" not in row.cells
         newkey = None if central_keygen and is_assumed else self._newkey.get(row)
-        key: KeySpec | bytes | None = None
+        key: KeySpec | bytes | TokenKey | None = None
         if central_keygen:
-            if isinstance(newkey, Path):
+            if isinstance(newkey, Path | Pkcs11Uri):
                 row.add("newkey", "the CA makes the key (centralkeygen): newkey says its type only")
             else:
                 key = newkey
@@ -516,7 +516,7 @@ class RowReader:
             not_before=not_before,
             not_after=not_after,
             new_key_spec=key if isinstance(key, KeySpec) else None,
-            new_key=key if isinstance(key, bytes) else None,
+            new_key=None if isinstance(key, KeySpec) else key,
             central_keygen=central_keygen,
             popo=popo or Popo.SIGNATURE,
             old_cert=old_cert if cmd is Operation.KUR else None,
@@ -525,14 +525,20 @@ class RowReader:
             reg_info=self._reg_info.get(row),
         )
 
-    def _new_key(self, newkey: KeySpec | Path, popo: Popo) -> KeySpec | bytes:
-        """The key to make, or the one that a file has.
+    def _new_key(
+        self, newkey: KeySpec | Path | Pkcs11Uri, popo: Popo
+    ) -> KeySpec | bytes | TokenKey:
+        """The key to make, or the one that a file or a token has.
 
         Raises:
-            InputError: the file can't be used, or the key can't prove itself so.
+            InputError: the file or token can't be used, or the key can't prove itself so.
         """
         if isinstance(newkey, Path):
             return self._files.private_key(newkey, self._newkeypass, popo)
+        if isinstance(newkey, Pkcs11Uri):
+            if popo.is_indirect:
+                raise InputError(f"keys on tokens can't prove possession by {popo} here")
+            return self._files.token_key(newkey, self._newkeypass)
         if not newkey.family.proves_by(popo):
             methods = [one for one in Popo if newkey.family.proves_by(one)]
             raise InputError(
@@ -658,7 +664,7 @@ class _Request(NamedTuple):
     not_before: dt.datetime | None = None
     not_after: dt.datetime | None = None
     new_key_spec: KeySpec | None = None
-    new_key: bytes | None = None
+    new_key: bytes | TokenKey | None = None
     central_keygen: bool = False
     popo: Popo = Popo.SIGNATURE
     csr: bytes | None = None
@@ -679,6 +685,7 @@ class _Files:
         self.private_key = lru_cache(_CACHED)(read_private_key)
         self.credential = lru_cache(_CACHED)(read_credential)
         self.token_credential = lru_cache(_CACHED)(tokens.credential)
+        self.token_key = lru_cache(_CACHED)(tokens.new_key)
         self.csr = lru_cache(_CACHED)(read_csr)
         self.extensions = lru_cache(_CACHED)(read_extensions)
         self.crl = lru_cache(_CACHED)(read_crl)

@@ -124,11 +124,11 @@ def source_in(folder: Path, source: str) -> str:
 
 
 def newkey_in(folder: Path, text: str) -> str:
-    """A key spec, or the path of a key, made one from `folder`."""
+    """A key spec; or a key, as `key_in` has it."""
     try:
         KeySpec.parse(text)
     except InputError:
-        return str(folder / text)
+        return key_in(folder, text)
     return text
 
 

@@ -1,10 +1,15 @@
-"""Credentials whose private key is on a PKCS#11 token."""
+"""Private keys on PKCS#11 tokens: those of credentials, and those to certify."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.algorithms import RsaScheme
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import InputError, LocalCmpError, RemoteCmpError, Where
 from bulkcmp.inputs.credential import read_certificates
@@ -17,7 +22,7 @@ from bulkcmp.token.uri import Pkcs11Uri, is_uri
 if TYPE_CHECKING:
     from bulkcmp.token.tokens import Tokens
 
-_PROBE = b"bulkcmp: is this the key of the certificate?"
+_PROBE = b"bulkcmp: is this the key?"
 
 
 def read_key(folder: Path, text: str) -> Path | Pkcs11Uri:
@@ -40,7 +45,7 @@ class TokenCredential(NamedTuple):
 
 
 class TokenReader:
-    """Reads credentials from tokens, and finds out whether they sign.
+    """Finds keys on tokens, and tries whether they sign.
 
     Args:
         module: path of the PKCS#11 library; None where the URIs or the environment name it.
@@ -65,18 +70,50 @@ class TokenReader:
             InputError: the token, the key on it or the file can't be used, or the key is not that
                 of the (first) certificate.
         """
-        key = TokenKey(uri.text, module_of(uri, self._module, self._environ), self._pin(uri, pin))
+        key = self._key(uri, pin)
         try:
-            if self._tokens is None:
-                self._tokens = open_tokens()
+            tokens = self._opened()
             if certificate is None:
-                chain: tuple[bytes, ...] = (self._tokens.certificate(key),)
+                chain: tuple[bytes, ...] = (tokens.certificate(key),)
             else:
                 chain = read_certificates(certificate)
-            self._prove(self._tokens, key, chain[0])
+            public_key, scheme = _certified(chain[0])
+            if not _signs(tokens, key, public_key, scheme):
+                raise InputError(
+                    "the private key is not that of the certificate", where=Where(key.uri)
+                )
         except LocalCmpError as error:
             raise InputError(error.what, hint=error.hint) from error
         return TokenCredential(key, chain)
+
+    def new_key(self, uri: Pkcs11Uri, pin: Secret | None = None) -> TokenKey:
+        """A key on a token that is to be certified.
+
+        Raises:
+            InputError: the token or the key on it can't be used, or it has no public key beside
+                it.
+        """
+        key = self._key(uri, pin)
+        try:
+            tokens = self._opened()
+            key = replace(key, public_key=tokens.public_key(key))
+            public_key = load_der_public_key(key.public_key)
+            if not _signs(tokens, key, public_key, RsaPadding.PKCS1):
+                raise InputError(
+                    "the private key is not that of the public key beside it", where=Where(key.uri)
+                )
+        except LocalCmpError as error:
+            raise InputError(error.what, hint=error.hint) from error
+        return key
+
+    def _key(self, uri: Pkcs11Uri, pin: Secret | None) -> TokenKey:
+        module = module_of(uri, self._module, self._environ)
+        return TokenKey(uri.text, module, self._pin(uri, pin))
+
+    def _opened(self) -> "Tokens":
+        if self._tokens is None:
+            self._tokens = open_tokens()
+        return self._tokens
 
     def _pin(self, uri: Pkcs11Uri, pin: Secret | None) -> Secret | None:
         source = uri.pin_source
@@ -94,21 +131,23 @@ class TokenReader:
         except InputError as error:
             raise InputError(f"pin-source: {error}", hint=error.hint) from None
 
-    @staticmethod
-    def _prove(tokens: "Tokens", key: TokenKey, certificate: bytes) -> None:
-        """Let the key sign something; nothing else tells for all kinds of keys whose it is."""
-        try:
-            loaded = load_certificate(certificate)
-            public_key = loaded.public_key()
-            signer = tokens.signer(key, public_key)
-            scheme = algorithms.scheme_of(loaded) or RsaPadding.PKCS1
-        except (RemoteCmpError, ValueError) as error:
-            raise InputError(f"the certificate can't be used: {error}") from error
-        identifier = algorithms.signature_identifier(signer, "sha256", scheme)
-        signature = algorithms.sign(signer, "sha256", _PROBE, scheme)
-        try:
-            algorithms.verify(public_key, identifier, signature, _PROBE)
-        except RemoteCmpError:
-            raise InputError(
-                "the private key is not that of the certificate", where=Where(key.uri)
-            ) from None
+
+def _certified(certificate: bytes) -> tuple[PublicKeyTypes, RsaScheme]:
+    """The public key of a certificate, and how it signs."""
+    try:
+        loaded = load_certificate(certificate)
+        return loaded.public_key(), algorithms.scheme_of(loaded) or RsaPadding.PKCS1
+    except (RemoteCmpError, ValueError) as error:
+        raise InputError(f"the certificate can't be used: {error}") from error
+
+
+def _signs(tokens: "Tokens", key: TokenKey, public_key: PublicKeyTypes, scheme: RsaScheme) -> bool:
+    """Let a key sign something; nothing else tells for all kinds of keys whose it is."""
+    signer = tokens.signer(key, public_key)
+    identifier = algorithms.signature_identifier(signer, "sha256", scheme)
+    signature = algorithms.sign(signer, "sha256", _PROBE, scheme)
+    try:
+        algorithms.verify(public_key, identifier, signature, _PROBE)
+    except RemoteCmpError:
+        return False
+    return True

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bulkcmp.model import EndEntity, Operation, RevocationReason
+from bulkcmp.model import EndEntity, Operation, RevocationReason, TokenKey
 
 
 def updating(
-    entity: EndEntity, certificate: bytes, chain: Sequence[bytes], key: bytes
+    entity: EndEntity, certificate: bytes, chain: Sequence[bytes], key: bytes | TokenKey
 ) -> EndEntity:
     """An end entity that asks for an update of its certificate (RFC 9483, 4.1.3), and signs by it.
 
     Args:
-        certificate: DER of what it holds; chain: of its issuers; key: PKCS#8 DER, its own.
+        certificate: DER of what it holds; chain: of its issuers; key: its own, PKCS#8 DER or on a
+            token.
     """
     return replace(
         entity,

@@ -12,12 +12,16 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 import pkcs11
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from pkcs11 import MGF, Attribute, Mechanism, ObjectClass, PKCS11Error
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass, PKCS11Error
 
-from bulkcmp.cmp.algorithms import OpaqueKey, Pss
+from bulkcmp.cmp.algorithms import OpaqueKey, Pss, public_bytes
+from bulkcmp.cmp.asn1 import TLV, content, decode, wrap
+from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import TokenKey
 from bulkcmp.token.error import TokenError
 from bulkcmp.token.uri import Pkcs11Uri
@@ -62,6 +66,14 @@ class Tokens:
             TokenError: there is none, or more than one, or the token can't be used.
         """
         return self._attempt(key, lambda: self._certificate(key))
+
+    def public_key(self, key: TokenKey) -> bytes:
+        """DER SubjectPublicKeyInfo of a key, from the public key of the same id, else label.
+
+        Raises:
+            TokenError: there is none, or more than one, or the token can't be used.
+        """
+        return self._attempt(key, lambda: self._public_key(key))
 
     def sign(
         self,
@@ -137,24 +149,40 @@ class Tokens:
         return private_key
 
     def _certificate(self, key: TokenKey) -> bytes:
+        found = self._beside(key, ObjectClass.CERTIFICATE)
+        if len(found) > 1:
+            raise TokenError(
+                f"{key.uri}: the token has {len(found)} certificates for the key",
+                hint="give the right one with --cert FILE",
+            )
+        if not found:
+            raise TokenError(
+                f"{key.uri}: the token has no certificate of the key's id or label",
+                hint="give it with --cert FILE",
+            )
+        return bytes(found[0][Attribute.VALUE])
+
+    def _public_key(self, key: TokenKey) -> bytes:
+        found = self._beside(key, ObjectClass.PUBLIC_KEY)
+        if len(found) != 1:
+            count = len(found) or "no"
+            raise TokenError(
+                f"{key.uri}: the token has {count} public keys of the key's id or label",
+                hint="it must have one, which is what is certified",
+            )
+        return _subject_public_key_info(found[0], key)
+
+    def _beside(self, key: TokenKey, kind: ObjectClass) -> list[pkcs11.Object]:
+        """What the token has of the same id as a key, else of the same label."""
         session = self._session(key)
         self._key(key)
         private_key = self._keys[key]
         for attribute in (Attribute.ID, Attribute.LABEL):
             value = private_key[attribute]
-            wanted = {Attribute.CLASS: ObjectClass.CERTIFICATE, attribute: value}
-            found = list(session.get_objects(wanted)) if value else []
-            if len(found) > 1:
-                raise TokenError(
-                    f"{key.uri}: the token has {len(found)} certificates for the key",
-                    hint="give the right one with --cert FILE",
-                )
-            if found:
-                return bytes(found[0][Attribute.VALUE])
-        raise TokenError(
-            f"{key.uri}: the token has no certificate of the key's id or label",
-            hint="give it with --cert FILE",
-        )
+            found = list(session.get_objects({Attribute.CLASS: kind, attribute: value}))
+            if value and found:
+                return found
+        return []
 
     def _session(self, key: TokenKey) -> pkcs11.Session:
         token = _find_token(key)
@@ -228,6 +256,43 @@ def _rsa_mechanism(digest: str, pss: Pss | None) -> tuple[Mechanism, tuple[objec
         raise TokenError(f"tokens have no RSASSA-PSS with {pss.digest} and {pss.mask_digest}")
     parameters = (_HASHES[pss.digest][0], _HASHES[pss.mask_digest][1], pss.salt_length)
     return Mechanism[f"{pss.digest.upper()}_RSA_PKCS_PSS"], parameters
+
+
+_EC_PUBLIC_KEY: Final = bytes.fromhex("06072a8648ce3d0201")
+_ED25519_OCTETS: Final = 32
+_ED448_OCTETS: Final = 57
+
+
+def _subject_public_key_info(key: pkcs11.Object, of: TokenKey) -> bytes:
+    """DER SubjectPublicKeyInfo of a public key on a token.
+
+    Raises:
+        TokenError: it is of a type that is of no use here, or malformed.
+    """
+    try:
+        public_key: PublicKeyTypes
+        match key[Attribute.KEY_TYPE]:
+            case KeyType.RSA:
+                modulus = int.from_bytes(key[Attribute.MODULUS])
+                exponent = int.from_bytes(key[Attribute.PUBLIC_EXPONENT])
+                public_key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+            case KeyType.EC:
+                algorithm = wrap(0x30, _EC_PUBLIC_KEY, key[Attribute.EC_PARAMS])
+                point = content(decode(TLV, key[Attribute.EC_POINT]))
+                public_key = load_der_public_key(wrap(0x30, algorithm, wrap(0x03, b"\0", point)))
+            case KeyType.EC_EDWARDS:
+                point = key[Attribute.EC_POINT]
+                # tokens disagree whether it is the point, or an OCTET STRING with it
+                raw = point if len(point) in (_ED25519_OCTETS, _ED448_OCTETS) else point[2:]
+                if len(raw) == _ED448_OCTETS:
+                    public_key = ed448.Ed448PublicKey.from_public_bytes(raw)
+                else:
+                    public_key = ed25519.Ed25519PublicKey.from_public_bytes(raw)
+            case kind:
+                raise TokenError(f"{of.uri}: {kind} keys can't be certified")
+    except (ValueError, UnsupportedAlgorithm, RemoteCmpError) as error:
+        raise TokenError(f"{of.uri}: the token's public key can't be read: {error}") from error
+    return public_bytes(public_key)
 
 
 def _ecdsa_der(signature: bytes) -> bytes:

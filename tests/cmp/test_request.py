@@ -1,6 +1,7 @@
 """The requests of each operation: what is in them, and what is not."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,18 @@ def _cert_request(asked: Request) -> CertRequest:
 
 def test_an_applicant_shows_no_key(pki: "Pki") -> None:
     assert "PRIVATE" not in repr(Applicant(_entity(Operation.IR), b"PRIVATE"))
+
+
+def test_a_key_that_signs_elsewhere_proves_itself(pki: "Pki") -> None:
+    key = pki.device.elsewhere()
+    entity = _entity(Operation.IR, subject=pki.name("device").public_bytes())
+    asked = build([Applicant(entity, key)], Profile(), pki.now)
+    template = _cert_request(asked).certTemplate
+    assert template.publicKey is not None
+    assert encode(template.publicKey) == algorithms.public_key_info(pki.device.key)
+    indirect = replace(entity, popo=Popo.KEY_AGREEMENT)
+    with pytest.raises(LocalCmpError, match="Opaque has no proof of possession by keyAgreement"):
+        build([Applicant(indirect, key)], Profile(), pki.now)
 
 
 def test_several_requests_in_one_message(pki: "Pki") -> None:

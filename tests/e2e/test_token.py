@@ -1,11 +1,15 @@
 """The RA's key on a PKCS#11 token (SoftHSM): from the command line to the CA's books."""
 
+import csv
 import sqlite3
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bulkcmp.cmp.events import Phase
@@ -75,6 +79,48 @@ def test_an_ra_s_layers_by_a_key_on_a_token(
     cli_with_pin("enroll", population, *ca.options(), *layer, "--out", run.path)
     assert run.outcomes() == {("issued", "")}
     assert any("of 1 layer" in note for note in run.summary()["notes"])
+
+
+def test_keys_on_a_token_are_certified(
+    cli_with_pin: "Cli",
+    ca: "Ca",
+    softhsm: "SoftHsm",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tmp_path: Path,
+) -> None:
+    token = softhsm.token("devices")
+    keys: dict[str, PrivateKeyTypes] = {
+        "dev1": ec.generate_private_key(ec.SECP256R1()),
+        "dev2": rsa.generate_private_key(65537, 2048),
+    }
+    for number, (name, key) in enumerate(keys.items()):
+        token.put_key(name, key, f"0{number}")
+    public: dict[str, PublicKeyTypes] = {name: key.public_key() for name, key in keys.items()}
+    public["dev3"] = token.make_ed25519("dev3")
+    population = write_population(
+        lines=["id,subject", *(f"{name},/CN={name}/O=Acme/C=SE" for name in public)]
+    )
+    on_token = (
+        "--newkey", "pkcs11:token=devices;object={id}", "--newkeypass", "env:PIN",
+        "--pkcs11-module", token.hsm.module,
+    )  # fmt: skip
+    cli_with_pin("enroll", population, *ca.options(), *on_token, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    for row in run.results():
+        assert row["key_file"] == ""
+        issued = x509.load_pem_x509_certificate((run.path / row["cert_file"]).read_bytes())
+        assert issued.public_key() == public[row["id"]]
+        # what is to be renewed signs for that, on the token
+        (tmp_path / f"{row['id']}.pem").write_bytes((run.path / row["cert_file"]).read_bytes())
+    renewed = tmp_path / "renewed"
+    cli_with_pin(
+        "enroll", population, "--server", ca.url("client-cert"), "--trusted", ca.anchor,
+        "--cmd", "kur", "--key", "pkcs11:token=devices;object={id}", "--keypass", "env:PIN",
+        "--cert", "{id}.pem", *on_token, "--out", renewed,
+    )  # fmt: skip
+    with (renewed / "results.csv").open() as file:
+        assert {row["outcome"] for row in csv.DictReader(file)} == {"issued"}
 
 
 def test_the_pin_of_a_layer_is_kept_nowhere(

@@ -339,6 +339,7 @@ def test_a_key_in_a_settings_file(folder: Path) -> None:
         ("server", "http://u:pw@h/"),
         ("proxy", "http://u:pw@h/"),
         ("key", "pkcs11:object=ra?pin-value=1234"),
+        ("newkey", "pkcs11:object=ra?pin-value=1234"),
     ],
 )
 def test_what_is_not_kept_is_asked_for_again(name: str, value: str) -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from bulkcmp.cmp.algorithms import public_bytes
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.row import Defaults
@@ -179,3 +180,51 @@ def test_a_bad_uri_in_a_row(tmp_path: Path) -> None:
     assert [problem.what for problem in row.problems] == [
         "the PKCS#11 URI names no key: it has neither object nor id"
     ]
+
+
+# --- keys to certify ----------------------------------------------------------------------------
+
+
+@pytest.mark.peer
+def test_a_template_of_keys_to_certify(
+    token: "SoftToken", certificates: dict[str, x509.Certificate], tmp_path: Path
+) -> None:
+    (tmp_path / "population.csv").write_text("id,subject\ndev1,/CN=a\ndev2,/CN=b\nnope,/CN=c\n")
+    made = Defaults(
+        newkey="pkcs11:token=inputs;object={id}",
+        newkeypass="pass:1234",  # of a test
+        pkcs11_module=token.hsm.module,
+        secret=Secret(b"s"),
+    )
+    first, second, third = Population(tmp_path / "population.csv", made, {}).rows()
+    for name, row in (("dev1", first), ("dev2", second)):
+        assert isinstance(row, EndEntity), row
+        assert row.new_key == TokenKey(token.uri(name), token.hsm.module, PIN)
+        assert isinstance(row.new_key, TokenKey)
+        assert row.new_key.public_key == public_bytes(certificates[name].public_key())
+        assert row.new_key_spec is None
+        assert "1234" not in repr(row)
+    assert isinstance(third, BadRow)
+    assert "object=nope: the token has no such private key" in str(third.problems[0])
+
+
+@pytest.mark.peer
+def test_a_column_of_keys_to_certify(token: "SoftToken", tmp_path: Path) -> None:
+    uri = f"{token.uri('dev1')}?module-path={token.hsm.module}&pin-value=1234"
+    text = "".join(f"{popo or 'a'},/CN=a,pass:x,{uri},{popo}\n" for popo in ("", "keyAgreement"))
+    good, bad = rows(tmp_path, f"id,subject,secret,newkey,popo\n{text}")
+    assert isinstance(good, EndEntity)
+    assert isinstance(good.new_key, TokenKey)
+    assert isinstance(bad, BadRow)
+    assert "keys on tokens can't prove possession by keyAgreement" in str(bad.problems[0])
+
+
+@pytest.mark.peer
+def test_a_key_to_certify_that_is_not_that_of_its_public_key(
+    token: "SoftToken", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = TokenReader(token.hsm.module, {})
+    other = reader.new_key(Pkcs11Uri.parse(token.uri("dev2")), PIN).public_key
+    monkeypatch.setattr(reader._opened(), "public_key", lambda _: other)
+    with pytest.raises(InputError, match="is not that of the public key beside it"):
+        reader.new_key(Pkcs11Uri.parse(token.uri("dev1")), PIN)

@@ -218,3 +218,39 @@ def test_what_tokens_do_not_sign(
     signer = tokens.signer(at(token, "rsa"), keys["p256"].public_key())
     with pytest.raises(TokenError, match="pkcs11:token=ra;object=rsa: "):
         algorithms.sign(signer, "sha256", DATA)
+
+
+# --- public keys ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_public_key_beside_a_key(
+    tokens: "Tokens", token: "SoftToken", keys: dict[str, SigningKey], name: str
+) -> None:
+    assert tokens.public_key(at(token, name)) == algorithms.public_key_info(keys[name])
+
+
+def test_the_public_key_of_an_ed25519_key(tokens: "Tokens", token: "SoftToken") -> None:
+    public_key = token.make_ed25519("edwards")
+    assert tokens.public_key(at(token, "edwards")) == algorithms.public_bytes(public_key)
+
+
+def test_a_key_without_its_public_key(tokens: "Tokens", token: "SoftToken") -> None:
+    token.put_key("alone", KEYS["p256"](), "b7")
+    token.remove_public_key("alone")
+    with pytest.raises(TokenError, match="object=alone: the token has no public keys of the key's"):
+        tokens.public_key(at(token, "alone"))
+
+
+def test_a_public_key_that_is_no_point(
+    tokens: "Tokens", token: "SoftToken", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def __getitem__(self, attribute: object) -> object:
+            from pkcs11 import Attribute, KeyType
+
+            return KeyType.EC if attribute is Attribute.KEY_TYPE else b"\x04\x01"
+
+    monkeypatch.setattr(tokens, "_beside", lambda *_: [Broken()])
+    with pytest.raises(TokenError, match="the token's public key can't be read"):
+        tokens.public_key(at(token, "p256"))

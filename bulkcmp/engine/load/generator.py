@@ -421,7 +421,7 @@ class Generator:
         members = [holder.member for holder in holders]
         try:
             finish = await self._server.transact(
-                members,
+                self._server.applicants(members),
                 self._server.credential([member.entity for member in members]),
                 store,
                 transaction_id=os.urandom(16),

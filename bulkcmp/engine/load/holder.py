@@ -6,7 +6,7 @@ from bulkcmp.cmp.events import Part
 from bulkcmp.engine.frame import Member
 from bulkcmp.load.lifecycle import revoking, updating
 from bulkcmp.load.scenario import Step
-from bulkcmp.model import EndEntity, Operation
+from bulkcmp.model import EndEntity, Operation, TokenKey
 
 
 @dataclass(slots=True)
@@ -16,7 +16,8 @@ class Holder:
     Attributes:
         place: among those who enroll in one message.
         first: as its first transaction has it; member: as its next one does, or its last.
-        certificate: DER of what it holds, if anything; chain: of its issuers; key: PKCS#8 DER.
+        certificate: DER of what it holds, if anything; chain: of its issuers; key: its own,
+            PKCS#8 DER or on a token.
     """
 
     place: int
@@ -24,7 +25,7 @@ class Holder:
     member: Member = field(init=False)
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | TokenKey | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.member = self.first
@@ -33,13 +34,14 @@ class Holder:
         """Take the certificate that a transaction brought, if it brought one."""
         if part.certificate is not None:
             self.certificate, self.chain = part.certificate, part.chain
-            self.key = self.member.key
+            # the CA may have made it
+            self.key = part.key or self.member.key
 
-    def turn_to(self, step: Step, key: bytes | None) -> None:
+    def turn_to(self, step: Step, key: bytes | TokenKey | None) -> None:
         """Make ready for a further step.
 
         Args:
-            key: PKCS#8 DER of the key to certify in it, if one is.
+            key: to certify in it, if one is: PKCS#8 DER, or on a token.
         """
         self.member = Member(self._asking(step), key)
 

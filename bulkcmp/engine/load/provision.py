@@ -13,12 +13,12 @@ from bulkcmp.errors import InputErrors
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle
 from bulkcmp.load.schedule import choose
-from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, TokenKey
 
 _CHUNK: Final = 64
 """Rows read by one visit to the reading thread."""
 
-MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR})
+MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR, Operation.GENM})
 """Operations that certify no key of ours."""
 
 
@@ -78,11 +78,11 @@ class Provision:
             keys.append(tuple([await self._further(step.cmd, one) for one in members]))
         return Supply(number, tuple(members), tuple(keys))
 
-    async def _further(self, cmd: Operation, member: Member) -> bytes | None:
+    async def _further(self, cmd: Operation, member: Member) -> bytes | TokenKey | None:
         """The key to certify in a further step."""
-        if cmd in MAKES_NO_KEY:
-            return None
         entity = member.entity
+        if cmd in MAKES_NO_KEY or entity.central_keygen:
+            return None
         if entity.new_key_spec is None:
             # the row brings its key
             return member.key
