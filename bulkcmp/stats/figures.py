@@ -150,7 +150,7 @@ class Part:
     Attributes:
         operations, pairs: each with what it had of transactions and exchanges.
         lifecycles: those that were begun, by name.
-        dropped: lifecycles that were not.
+        dropped: transactions that were due and never begun.
         series: what happened when.
     """
 
@@ -194,7 +194,7 @@ class Figures:
     Attributes:
         measured, warm_up: what the records came to, apart.
         health: of the generator's processes.
-        abandoned: transactions that were given up without an outcome.
+        abandoned: transactions that were cut off at the end; they are among the failed ones.
         interrupted, aborted: one of the runs was.
         ended: each of the runs has said that it came to its end; where it did not, it was killed,
             or goes on.
