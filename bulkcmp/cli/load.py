@@ -23,7 +23,7 @@ from bulkcmp.outputs.records import RECORDS
 from bulkcmp.outputs.report import report_json
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.report import Report
-from bulkcmp.ui.load import make_view
+from bulkcmp.ui.load import INTERVALS, make_view
 from bulkcmp.ui.report import render_report
 
 _OF_ENROLLMENTS: Final = (
@@ -34,9 +34,6 @@ _OF_ENROLLMENTS: Final = (
 
 SUMMARY: Final = "summary.json"
 """Name of the file in a run folder that holds all figures."""
-
-_NEWEST: Final = 60
-"""Intervals of the course that the live view shows."""
 
 _PANEL: Final = "Load test"
 
@@ -117,7 +114,7 @@ def load(
             errors.survive(lambda: errors.print(what, markup=False))
 
     def show(figures: Figures) -> None:
-        report = Report.of([planned.run], figures, planned.thresholds, newest=_NEWEST)
+        report = Report.of([planned.run], figures, planned.thresholds, newest=INTERVALS)
         errors.survive(lambda: view.update(report))
 
     work = partial(session, planned, folder, on_figures=show, on_notice=notice)

@@ -38,9 +38,9 @@ def document(report: Report) -> dict[str, Any]:
         "thresholds": [_verdict(verdict) for verdict in report.verdicts],
         "lifecycles": {
             "begun": report.begun,
-            "dropped": report.dropped,
             "by_name": dict(report.lifecycles),
         },
+        "dropped": report.dropped,
         "abandoned": report.abandoned,
         "transactions": {
             one.name: _transactions(one) for one in (report.total, *report.operations)
@@ -88,7 +88,7 @@ def _cases(report: Report) -> Iterator[tuple[str, str, str]]:
     lost = [
         f"{what}: {count}"
         for count, what in (
-            (report.dropped, "lifecycles dropped"),
+            (report.dropped, "transactions dropped"),
             (report.abandoned, "transactions abandoned"),
         )
         if count

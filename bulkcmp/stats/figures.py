@@ -150,7 +150,7 @@ class Part:
     Attributes:
         operations, pairs: each with what it had of transactions and exchanges.
         lifecycles: those that were begun, by name.
-        dropped: lifecycles that were not.
+        dropped: transactions that were due and never begun.
         series: what happened when.
     """
 
@@ -194,7 +194,7 @@ class Figures:
     Attributes:
         measured, warm_up: what the records came to, apart.
         health: of the generator's processes.
-        abandoned: transactions that were given up without an outcome.
+        abandoned: transactions that were cut off at the end; they are among the failed ones.
         interrupted, aborted: one of the runs was.
         ended: each of the runs has said that it came to its end; where it did not, it was killed,
             or goes on.
@@ -229,16 +229,16 @@ class Figures:
             case TransactionRecord():
                 part = self.warm_up if record.warm_up else self.measured
                 part.add(record, self._offset)
-                span.reach(record.finished)
+                span.work(record.finished)
             case Drop():
                 (self.warm_up if record.warm_up else self.measured).drop(record, self._offset)
-                span.reach(record.at)
+                span.work(record.at)
             case Pulse():
                 self.health.add(record)
-                span.reach(record.at)
+                span.see(record.at)
             case Level():
                 self._levels[record.process] = record
-                span.reach(record.at)
+                span.see(record.at)
             case End():
                 self.abandoned += record.abandoned
                 self.interrupted = self.interrupted or record.interrupted
@@ -302,15 +302,25 @@ class _Span:
     def __init__(self, offset: float, warm_up: float) -> None:
         self.offset = offset
         self.measured_from = offset + warm_up
-        self.until = offset
         self.ended = False
+        self._worked_until = offset
+        self._seen_until = offset
 
-    def reach(self, at: float) -> None:
-        if self.offset + at > self.until:
-            self.until = self.offset + at
+    @property
+    def until(self) -> float:
+        """Its end, or the last that was heard of it: the generator may tell of itself later."""
+        return self._worked_until if self.ended else max(self._worked_until, self._seen_until)
+
+    def work(self, at: float) -> None:
+        """Something of the load happened."""
+        self._worked_until = max(self._worked_until, self.offset + at)
+
+    def see(self, at: float) -> None:
+        """A process told how it stands."""
+        self._seen_until = max(self._seen_until, self.offset + at)
 
     def end(self, at: float) -> None:
-        self.reach(at)
+        self.work(at)
         self.ended = True
 
 

@@ -169,7 +169,9 @@ class TransactionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A lifecycle that was never begun, since as many as may be were in flight.
+    """A transaction that was due and never begun, and with it what was left of its lifecycle.
+
+    As many as may be were in flight, or the time of the drain was over.
 
     Attributes:
         planned: when it was to begin; at: when it was given up.
@@ -203,9 +205,9 @@ class End:
     """The last record of a run that came to its end, by plan or by a signal.
 
     Attributes:
-        at: when the last transaction had finished or was given up.
-        abandoned: transactions that were given up without an outcome, since the drain's time was
-            over; arrivals that were never begun are not among them.
+        at: when the last transaction had finished or was cut off.
+        abandoned: transactions that were cut off, since the drain's time was over; their records
+            say what had come of them by then.
         interrupted: by a signal; aborted: by a threshold.
     """
 

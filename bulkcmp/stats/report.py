@@ -148,13 +148,15 @@ class Report:
         seconds, warm_up_seconds: that were measured, and that were not.
         ended: every run said that it came to its end.
         interrupted, aborted: by a signal; by a threshold.
-        abandoned: transactions without an outcome, since the drain's time was over.
+        abandoned: transactions that were cut off, since the drain's time was over; they are among
+            the failed ones.
         bottlenecks: what the generator was short of, each in one line.
         processes: the generator's.
         verdicts: on the thresholds, in their order.
         total: all operations; operations: each, in the order of `Operation`.
         exchanges: commonest first.
-        lifecycles: begun ones by name; begun: all of them; dropped: others.
+        lifecycles: that were begun, by name; begun: all of them.
+        dropped: transactions that were due and never begun.
         warm_up: all operations in the warm-up.
         intervals: of the time line, the warm-up included.
         in_flight, waiting: transactions under way, and arrivals that are due, of a run that goes
@@ -241,7 +243,7 @@ class Report:
         """What a command ends with that made these figures; the gravest reason counts.
 
         A figure that the generator itself held down proves nothing, so that comes before the
-        thresholds. A dropped lifecycle is a failure, since the plan was not kept.
+        thresholds. A dropped transaction is a failure, since the plan was not kept.
         """
         if self.interrupted:
             return EXIT_INTERRUPTED

@@ -25,9 +25,9 @@ class Interval:
 
     Attributes:
         at: its beginning, seconds from the run's; seconds: its length.
-        planned: transactions, and lifecycles that were dropped, which were to begin in it.
+        planned: transactions that were to begin in it, dropped ones included.
         started, ok, failed: transactions that began in it, and that ended in it in either way.
-        dropped: lifecycles that were given up in it.
+        dropped: transactions that were given up in it before they began.
         in_flight: transactions under way at its end.
         service, response: of the transactions of `ok`.
         failures: requests of failed transactions by how they ended.
@@ -128,7 +128,7 @@ class Series:
         self._tidy(floor((offset + record.finished) / self._seconds))
 
     def drop(self, record: Drop, offset: float = 0.0) -> None:
-        """Count a lifecycle that was not begun."""
+        """Count a transaction that was not begun."""
         self._slot(offset + record.planned).planned += 1
         self._slot(offset + record.at).dropped += 1
 

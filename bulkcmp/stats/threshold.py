@@ -246,6 +246,6 @@ def _counts(what: str, figures: Figures) -> tuple[int, int]:
             return operation.certificates, operation.requests
         case "dropped":
             dropped = figures.measured.dropped
-            return dropped, dropped + figures.measured.lifecycles.total()
+            return dropped, dropped + finished
         case _:
-            return figures.abandoned, figures.abandoned + finished
+            return figures.abandoned, finished

@@ -33,6 +33,8 @@ from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 _CACHE_SIZE = 4096
 
+_OF_UPDATES: Final = frozenset({BodyType.KUR, BodyType.CERT_CONF, BodyType.POLL_REQ})
+
 _BY_TOKEN: Final = b"regToken:"
 
 
@@ -79,7 +81,7 @@ class Authenticator:
             return self._by_reg_token(alias, message)
         if message.protection is None or message.header.protectionAlg is None:
             raise RefusedError("badMessageCheck", "the request is not protected")
-        by_mac = alias.authentication is Authentication.SECRET
+        by_mac = alias.authentication is Authentication.SECRET and not _is_update(message)
         if alias.authentication is Authentication.EITHER:
             by_mac = _parameters(message) is not None
         if by_mac:
@@ -212,12 +214,14 @@ class Authenticator:
             raise RefusedError(
                 "signerNotTrusted", "the signer's certificate has a keyUsage without signatures"
             )
-        if issued.is_ra != (alias.mode is Mode.RA):
+        # where an RA has a secret, whom it enrolled updates its certificate for itself
+        by_ra = alias.mode is Mode.RA and alias.authentication is not Authentication.SECRET
+        if issued.is_ra != by_ra:
             raise RefusedError(
                 "notAuthorized",
                 "the signer is an RA" if issued.is_ra else "the signer is not an authorized RA",
             )
-        if alias.mode is Mode.CLIENT and issued.user is None:
+        if not by_ra and issued.user is None:
             raise RefusedError("notAuthorized", "the signer is no registered end entity")
         identity = b"cert:" + f"{issued.serial:x}".encode()
         return Requester(identity, issued.user, signer=issued, certificate=der)
@@ -272,6 +276,12 @@ class Authenticator:
                 if issued.status is CertificateStatus.CONFIRMED:
                     return issued.der
         raise RefusedError("badMessageCheck", "no certificate of the signer came along")
+
+
+def _is_update(message: PKIMessage) -> bool:
+    """Whether a message may belong to a kur, which is signed by the certificate that it updates
+    (RFC 9483, 4.1.3), whatever an alias asks for else."""
+    return message.body_type in _OF_UPDATES and _parameters(message) is None
 
 
 def _parameters(message: PKIMessage) -> MacParameters | None:

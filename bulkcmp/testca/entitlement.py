@@ -61,6 +61,8 @@ class Entitlement:
         asked = common_name(enrollment.subject)
         if exchange.message.body_type is BodyType.KUR:
             old = self._certificate_to_update(exchange, enrollment)
+            if exchange.requester.user is not None and enrollment.ra_verified:
+                raise rejected("notAuthorized", "raVerified is for RAs to say")
             if asked is not None and asked != old.user:
                 raise rejected("badCertId", "the certificate to update is another end entity's")
             return old.user, enrollment.subject or old.subject
@@ -95,13 +97,13 @@ class Entitlement:
             raise RefusedError("wrongIntegrity", "a kur is signed with the certificate it updates")
         named = enrollment.old_certificate
         if named is None:
-            if exchange.alias.mode is Mode.RA:
+            if exchange.requester.user is None:
                 raise rejected("badCertId", "an RA's kur names the certificate in oldCertID")
             return exchange.requester.signer
         old = self._store.certificate(named.serial) if named.issuer == self._name else None
         if old is None or old.is_ra:
             raise rejected("badCertId", "oldCertID names no certificate of this CA")
-        if exchange.alias.mode is Mode.CLIENT and old.user != exchange.requester.user:
+        if exchange.requester.user not in (None, old.user):
             raise rejected("badCertId", "oldCertID names another end entity's certificate")
         if old.status is CertificateStatus.REVOKED:
             raise rejected("certRevoked", "oldCertID names a revoked certificate")

@@ -56,15 +56,12 @@ def facts(report: Report) -> Iterator[str]:
     if report.warm_up_seconds:
         warm_up = f", after a warm-up of {duration(report.warm_up_seconds)} that does not count"
     yield f"measured for {duration(report.seconds)}{warm_up}"
-    lost = ""
-    if report.dropped:
-        lost += f", {report.dropped:,} dropped"
-    if report.abandoned:
-        lost += f"; transactions abandoned: {report.abandoned:,}"
+    losses = (("dropped", report.dropped), ("abandoned", report.abandoned))
+    lost = ", ".join(f"{what} {count:,}" for what, count in losses if count)
     mix = ""
     if len(report.lifecycles) > 1:
         mix = " (" + ", ".join(f"{name} {count:,}" for name, count in report.lifecycles) + ")"
-    yield f"{report.begun:,} lifecycles begun{mix}{lost}"
+    yield f"{report.begun:,} lifecycles begun{mix}" + (f"; transactions {lost}" if lost else "")
 
 
 def sections(report: Report) -> Iterator[Section]:

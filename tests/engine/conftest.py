@@ -122,7 +122,6 @@ class Peer:
     Attributes:
         before: spoils a message on its way to the CA.
         after: spoils an answer on its way back.
-        alias: at which it takes requests.
         latency: virtual seconds from a request to its answer; it arrives after half of them.
         seen: what was sent, in order.
     """
@@ -138,7 +137,6 @@ class Peer:
         self.authority: Authority | EjbcaAuthority = Authority(self.books, self.root)
         self.before: Spoil = leave_alone
         self.after: Spoil = leave_alone
-        self.alias = RA_HMAC
         self.latency = 0.01
         self.seen: list[Seen] = []
         self._counts: dict[tuple[bytes, BodyType], int] = {}
@@ -160,7 +158,7 @@ class Peer:
             return spoilt
         await anyio.sleep(self.latency / 2)
         now = dt.datetime.fromtimestamp(EPOCH + anyio.current_time(), dt.UTC)
-        answer = self.authority.handle(self.alias, request.content, now)
+        answer = self.authority.handle(RA_HMAC, request.content, now)
         await anyio.sleep(self.latency / 2)
         spoilt = await self.after(seen)
         if spoilt is not None:

@@ -50,7 +50,7 @@ def test_junit_fails_where_something_did() -> None:
         if case.find("failure") is not None
     }
     assert set(failed) == {"rate(ok) > 1000", "ir", "kur", "the plan was kept"}
-    assert failed["the plan was kept"] == "lifecycles dropped: 6; transactions abandoned: 1"
+    assert failed["the plan was kept"] == "transactions dropped: 6; transactions abandoned: 1"
     assert suite.get("tests") == str(len(list(suite.iter("testcase")))) == "7"
     assert suite.get("failures") == "4"
 

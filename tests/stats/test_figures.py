@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -192,3 +193,60 @@ def test_intervals_go_on_where_nothing_happens() -> None:
     figures = figures_of(transaction(0, 0, 1), Level("worker 1", 6.5, 3))
     assert [(one.at, one.ok) for one in figures.timeline(3)] == [(4, 0), (5, 0), (6, 0)]
     assert [one.at for one in figures_of(End(2)).timeline()] == [1]
+
+
+def test_what_the_generator_tells_of_itself_later_is_no_time_of_the_run() -> None:
+    pulse = Pulse("parent", 12.0, 1.0, 0.1, 0.0)
+    figures = figures_of(transaction(0, 0, 1), pulse)
+    assert (figures.seconds, figures.elapsed) == (12, 12)
+    figures.add(End(10))
+    assert (figures.seconds, figures.elapsed) == (10, 10)
+
+
+def quantile(share: float) -> float:
+    """Of 90 % quick transactions, 9 % that poll, and 1 % that meet a busy database; seconds."""
+    if share < 0.90:
+        return 0.020 + 0.030 * share / 0.90
+    if share < 0.99:
+        return 0.2 + 0.2 * (share - 0.90) / 0.09
+    return 1.0 + (share - 0.99) / 0.01
+
+
+def test_percentiles_are_those_of_the_true_distribution() -> None:
+    # each value stands for an equal share of the distribution, so that chance plays no part
+    count = 100_000
+    figures = Figures()
+    figures.begin(0)
+    for number in range(count):
+        # in an order that has nothing to do with the values
+        took = quantile((number * 48_271 % count + 0.5) / count)
+        at = number / 1000
+        figures.add(transaction(at, at + 0.003, at + 0.003 + took))
+    latencies = figures.measured.all_operations().ok
+    for q in (50, 75, 90, 95, 99, 99.9):
+        true = quantile(q / 100 - 0.5 / count)
+        assert latencies.service.percentile(q) == pytest.approx(true, rel=0.01)
+        assert latencies.response.percentile(q) == pytest.approx(true + 0.003, rel=0.01)
+
+
+def test_a_soak_of_hours_keeps_memory_flat() -> None:
+    figures = Figures()
+    figures.begin(60)
+
+    def replay(hours: range) -> int:
+        """Octets in use after it."""
+        for second in range(hours.start * 3600, hours.stop * 3600):
+            took = 0.01 * (1 + second * 37 % 7)
+            ending = REJECTED if second % 50 == 7 else OK
+            figures.add(transaction(second, second, second + took, ending))
+            figures.add(Level("worker 1", second + 1, 1))
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        after_two = replay(range(2))
+        after_six = replay(range(2, 6))
+    finally:
+        tracemalloc.stop()
+    assert after_six < 1.25 * after_two
+    assert figures.measured.all_operations().finished == 6 * 3600

@@ -1,5 +1,3 @@
-import tracemalloc
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,22 +73,3 @@ def test_late_records_of_an_interval_that_was_packed_are_counted() -> None:
     series.add(transaction(1, 1, 1.75))
     early = series.intervals()[1]
     assert (early.ok, early.response.max) == (2, 0.75)
-
-
-def test_a_soak_does_not_grow() -> None:
-    series = Series()
-
-    def hour(number: int) -> None:
-        for at in range(number * 3600, (number + 1) * 3600):
-            series.add(transaction(at, at, at + 0.001 * (1 + at % 97)))
-
-    hour(0)
-    tracemalloc.start()
-    before = tracemalloc.take_snapshot()
-    for number in range(1, 4):
-        hour(number)
-    after = tracemalloc.take_snapshot()
-    tracemalloc.stop()
-    grown = sum(change.size_diff for change in after.compare_to(before, "filename"))
-    # longer intervals hold more values each, in fewer intervals
-    assert grown < 4_000_000

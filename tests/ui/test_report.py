@@ -36,7 +36,7 @@ def test_the_text_says_all_that_matters(make_console: MakeConsole) -> None:
     for part in (
         "mixed|day: 10/s for 60 s; a new ec:P-256 key each; http://127.0.0.1:8829/cmp/ra",
         "measured for 75.5 s, after a warm-up of 5.00 s that does not count",
-        "544 lifecycles begun (enroll 362, renew 182), 6 dropped; transactions abandoned: 1",
+        "544 lifecycles begun (enroll 362, renew 182); transactions dropped 6, abandoned 1",
         "rejected: badPOP",
         "no (badPOP)",
         "ir: no answer in time",

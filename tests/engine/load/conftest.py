@@ -23,11 +23,9 @@ from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle, Open, Shape, Step, Think
 from bulkcmp.load.schedule import choose, end, share_out
-from bulkcmp.model import EndEntity, Operation, OutcomeClass, Secret
+from bulkcmp.model import EndEntity, Operation, OutcomeClass
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
-from bulkcmp.testca.aliases import Alias, Authentication, Mode
-from bulkcmp.testca.store import Registration
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Scene
@@ -59,18 +57,6 @@ class Load:
     def lifecycle(*steps: Operation | tuple[Operation, Think], weight: float = 1.0) -> Lifecycle:
         made = [Step(*step) if isinstance(step, tuple) else Step(step) for step in steps]
         return Lifecycle("-".join(step.cmd for step in made), weight, tuple(made))
-
-    def register(self, count: int) -> list[EndEntity]:
-        """End entities who enroll by secrets of their own, and then sign by their certificates."""
-        peer = self.scene.peer
-        peer.alias = Alias("both", Mode.CLIENT, Authentication.EITHER)
-        rows = []
-        for number in range(1, count + 1):
-            row = self.scene.row(number, ref=f"dev{number}", secret=Secret(b"%d" % number))
-            assert row.subject is not None
-            peer.books.register([Registration(row.id, "both", row.subject, row.secret)])
-            rows.append(row)
-        return rows
 
     def take(self, report: Report) -> None:
         for one in report.records:

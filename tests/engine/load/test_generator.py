@@ -147,7 +147,7 @@ def test_more_clients_than_there_is_to_do(load: "Load") -> None:
 
 def test_a_lifecycle_rolls_its_certificate_forward(load: "Load") -> None:
     life = load.lifecycle(IR, (KUR, Constant(5.0)), (KUR, Constant(2.0)), (RR, Constant(1.0)))
-    load.play(load.steady(1.0), life, rows=load.register(3))
+    load.play(load.steady(1.0), life, rows=load.scene.rows(3))
     assert load.outcomes() == {ISSUED: 9, OutcomeClass.REVOKED: 3}
     for arrival in range(3):
         steps = sorted(
@@ -175,14 +175,14 @@ def test_a_mix_is_drawn_by_weight(load: "Load") -> None:
 def test_who_fails_goes_no_further(load: "Load", lose: "Lose") -> None:
     load.scene.tune(retries=0)
     load.scene.peer.before = lose(Loss.CUT, BodyType.KUR)
-    load.play(load.steady(1.0), load.lifecycle(IR, KUR, RR), rows=load.register(4))
+    load.play(load.steady(1.0), load.lifecycle(IR, KUR, RR), rows=load.scene.rows(4))
     assert load.outcomes() == {ISSUED: 4, OutcomeClass.UNKNOWN: 4}
     assert {one.operation for one in load.records} == {IR, KUR}
 
 
 def test_think_times_are_drawn_anew_for_each_step(load: "Load") -> None:
     life = load.lifecycle(IR, (KUR, Exponential(10.0)))
-    load.play(load.steady(10.0), life, rows=load.register(60))
+    load.play(load.steady(10.0), life, rows=load.scene.rows(60))
     by_arrival = {one.arrival: one.finished for one in load.records if one.step == 0}
     pauses = [one.planned - by_arrival[one.arrival] for one in load.records if one.operation is KUR]
     assert len(set(pauses)) == 60
@@ -192,7 +192,7 @@ def test_think_times_are_drawn_anew_for_each_step(load: "Load") -> None:
 def test_further_steps_wait_for_room_too(load: "Load") -> None:
     load.scene.peer.latency = 0.4
     life = load.lifecycle(IR, KUR)
-    load.play(load.steady(1.0, in_flight=1), life, rows=load.register(10))
+    load.play(load.steady(1.0, in_flight=1), life, rows=load.scene.rows(10))
     assert load.outcomes() == {ISSUED: 20}
     records = sorted(load.records, key=lambda one: one.started)
     for one, next_one in pairwise(records):
@@ -212,7 +212,7 @@ def test_several_end_entities_enroll_in_one_message(load: "Load") -> None:
 
 def test_the_warm_up_is_told_apart_by_the_arrival(load: "Load") -> None:
     life = load.lifecycle(IR, (KUR, Constant(5.0)))
-    load.play(load.steady(1.0), life, rows=load.register(10), warm_up=3.0)
+    load.play(load.steady(1.0), life, rows=load.scene.rows(10), warm_up=3.0)
     assert {one.arrival for one in load.records if one.warm_up} == {0, 1, 2}
     assert sum(one.warm_up for one in load.records) == 6
 
@@ -266,7 +266,7 @@ def test_a_stop_begins_nothing_more_and_drains(load: "Load") -> None:
         run.stop()
 
     life = load.lifecycle(IR, (KUR, Constant(1.0)))
-    load.play(load.steady(1.0), life, rows=load.register(9), conduct=stop)
+    load.play(load.steady(1.0), life, rows=load.scene.rows(9), conduct=stop)
     assert load.outcomes()[ISSUED] == sum(load.outcomes().values())
     assert max(one.started for one in load.records) <= 5.0
     assert len([one for one in load.records if one.operation is IR]) == 5
