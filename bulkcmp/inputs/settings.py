@@ -1,14 +1,18 @@
 """Settings files: `--config FILE.toml`, a server profile whose keys are option names."""
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from bulkcmp.errors import InputError, InputErrors, Where
+from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.file import read_file
 from bulkcmp.inputs.spelling import nearest
+
+Setting = str | int | bool | list[str]
 
 _TYPE_NAMES: Final[dict[type, str]] = {
     str: 'a text in quotes, as in {key} = "..."',
@@ -62,6 +66,28 @@ def read_settings(path: Path, known: Mapping[str, type]) -> dict[str, object]:
     if problems:
         raise InputErrors(f"{path}: {len(problems)} wrong settings", tuple(problems))
     return settings
+
+
+def format_settings(settings: Mapping[str, Setting]) -> str:
+    """The settings as TOML, a line for each."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+
+
+def _toml(value: Setting) -> str:
+    # of these types JSON is TOML, but for one control character (TOML 1.0, String)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def option_words(settings: Mapping[str, Setting]) -> Iterator[str]:
+    """The settings as words of a command line."""
+    for name, value in settings.items():
+        option = option_name(name)
+        if isinstance(value, bool):
+            yield option if value else f"--no-{option.removeprefix('--')}"
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            # a value may begin with a hyphen
+            yield from (option, str(one)) if not str(one).startswith("-") else (f"{option}={one}",)
 
 
 def _fits(value: object, wanted: type) -> bool:
