@@ -40,17 +40,20 @@ class Translation:
 _TEXTS: Final = {
     "cmd", "profile", "newkey", "subject", "issuer", "sans", "csr", "oldcert", "serial",
     "recipient", "srvcert", "expect_sender", "ref", "cert", "key", "tls_cert", "tls_key", "path",
+    "infotype", "oldwithold", "crlcert", "oldcrl",
 }  # fmt: skip
 _LISTS: Final = {"trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted"}
 _FLAGS: Final = {
     "implicit_confirm", "disable_confirm", "ignore_keyusage", "unprotected_requests",
-    "san_nodefault",
+    "san_nodefault", "centralkeygen",
 }  # fmt: skip
 _SECRETS: Final = {"secret", "keypass", "newkeypass", "tls_keypass"}
-_OUTPUTS: Final = {"certout", "chainout", "cacertsout", "extracertsout"}
+_OF_CERTIFICATE: Final = {"certout", "chainout", "newkeyout"}
+_OF_GENERAL: Final = {"newwithnew", "newwithold", "oldwithnew", "crlout", "template", "keyspec"}
+_OUTPUTS: Final = {"cacertsout", "extracertsout"} | _OF_CERTIFICATE | _OF_GENERAL
 _TEMPLATES: Final = {
     "newkey", "subject", "issuer", "sans", "policy_oids", "csr", "oldcert", "serial", "ref", "cert",
-    "key", "profile",
+    "key", "profile", "infotype", "oldwithold", "crlcert", "oldcrl",
 }  # fmt: skip
 """Settings in which braces are placeholders."""
 
@@ -64,7 +67,6 @@ _READ_BY_CODE: Final = {
 """Options with a translation of their own, and whether they have a value."""
 
 _SERVED: Final = "it is for the mock server; bulkcmp ca serve is one"
-_GENERAL: Final = "bulkcmp asks no general messages"
 _SAVED: Final = "--save-messages DIR keeps every message"
 _REPLAYED: Final = "bulkcmp makes its messages itself, and takes answers from the server only"
 _VERIFIED: Final = "certification paths are checked by OpenSSL's default rules, as of now"
@@ -78,23 +80,12 @@ _SECTION: Final = (
 _LOST: Final[dict[str, tuple[bool, str]]] = {
     "config": (True, "configuration files are not read: give what its section says as options"),
     "section": (True, "configuration files are not read: give what the section says as options"),
-    "infotype": (True, _GENERAL),
-    "template": (True, _GENERAL),
-    "keyspec": (True, _GENERAL),
-    "oldwithold": (True, _GENERAL),
-    "newwithnew": (True, _GENERAL),
-    "newwithold": (True, _GENERAL),
-    "oldwithnew": (True, _GENERAL),
-    "crlcert": (True, _GENERAL),
-    "oldcrl": (True, _GENERAL),
-    "crlout": (True, _GENERAL),
     "geninfo": (True, "of generalInfo, bulkcmp sends implicitConfirm and certProfile only"),
-    "centralkeygen": (False, "keys are made here, not by the server"),
-    "newkeyout": (True, "keys are made here, not by the server"),
     "reqexts": (True, _SECTION),
     "nonmatched_error_nonces": (False, "an answer must belong to its request, errors too"),
     "srvcertout": (True, "--save-messages DIR keeps every message, and extraCerts in it"),
     "own_trusted": (True, "the path of our own certificate is for the server to check"),
+    "crlform": (True, "--crlout writes PEM"),
     "otherpass": (True, "certificates of others are read from PEM or DER, not from PKCS#12"),
     "engine": (True, _ON_TOKENS),
     "provider": (True, _ON_TOKENS),
@@ -190,7 +181,6 @@ _NEEDLESS: Final[dict[str, tuple[bool, str]]] = {
     "batch": (False, "bulkcmp never asks"),
     "keep_alive": (True, "connections are kept where the server keeps them"),
     "no_cache_extracerts": (False, "no transaction takes certificates from another one"),
-    "crlform": (True, "no CRL is written"),
     "otherform": (True, "the format is seen in the file"),
     "rand": (True, "random numbers are the system's"),
     "writerand": (True, "random numbers are the system's"),
@@ -493,22 +483,22 @@ class _Translator:
         """PKCS#11 URIs, which stand for private keys here, and may have a PIN in them."""
         uris = [name for name, value in self._set.items() if str(value).startswith("pkcs11:")]
         for name in uris:
-            if name == "key":
-                self._set[name] = self._without_pin(str(self._set[name]))
+            if name in ("key", "newkey"):
+                self._take_pin(name, str(self._set[name]))
                 continue
             del self._set[name]
             if name == "cert":
                 self._made.needless[name] = "the certificate is looked for beside --key's"
             else:
-                self._lose(name, "of what is on tokens, bulkcmp uses --key and its certificate")
+                self._lose(name, "of what is on tokens, bulkcmp uses --key and --newkey")
 
-    def _without_pin(self, uri: str) -> str:
+    def _take_pin(self, name: str, uri: str) -> None:
         place, _, query = uri.partition("?")
         attributes = query.split("&")
         kept = [one for one in attributes if not one.startswith("pin-value=")]
         if len(kept) < len(attributes):
-            self._set["keypass"] = self._variable("keypass", "-key had the token's PIN")
-        return "?".join([place, *(["&".join(kept)] if kept else [])])
+            self._set[f"{name}pass"] = self._variable(f"{name}pass", f"-{name} had the token's PIN")
+        self._set[name] = "?".join([place, *(["&".join(kept)] if kept and kept[0] else [])])
 
     def _formats(self) -> None:
         seen = "the format is seen in the file"
@@ -551,11 +541,21 @@ class _Translator:
             )
 
     def _new_key(self) -> None:
-        if self._is_for("p10cr", "rr") or "newkey" in self._given:
+        central = "centralkeygen" in self._given
+        if "newkeyout" in self._given:
+            if central:
+                self._note("--newkeyout needs --key-pass SOURCE, or --plain-keys")
+            else:
+                del self._made.outputs["newkeyout"]
+                self._made.needless["newkeyout"] = "it is for -centralkeygen"
+        if central:
+            if self._set.pop("newkey", None) is not None:
+                self._made.needless["newkey"] = "the CA makes the key"
             return
-        key = str(self._set.get("key", ""))
-        if key and not key.startswith("pkcs11:"):
-            self._set["newkey"] = key
+        if self._is_for("p10cr", "rr", "genm") or "newkey" in self._given:
+            return
+        if "key" in self._set:
+            self._set["newkey"] = self._set["key"]
             if "keypass" in self._set:
                 self._set["newkeypass"] = self._set["keypass"]
         else:
@@ -580,17 +580,21 @@ class _Translator:
                 self._made.needless[name] = "without -tls_used it is not used"
 
     def _drop_unused(self) -> None:
-        cmd = self._given.get("cmd")
-        if cmd is None:
+        if "cmd" not in self._given:
             return
+        operation = Operation(self._given["cmd"])
         for name in RESTRICTED.keys() & self._set.keys():
-            if Operation(cmd) not in RESTRICTED[name]:
+            if operation not in RESTRICTED[name]:
                 del self._set[name]
-                self._made.needless[name] = f"{cmd} does not use it"
-        if cmd == Operation.RR:
-            for name in _OUTPUTS & self._made.outputs.keys():
-                del self._made.outputs[name]
-                self._made.needless[name] = "rr brings no certificate"
+                self._made.needless[name] = f"{operation} does not use it"
+        brought = {"extracertsout"}
+        if operation.certifies:
+            brought |= {"cacertsout"} | _OF_CERTIFICATE
+        elif operation is Operation.GENM:
+            brought |= {"cacertsout"} | _OF_GENERAL
+        for name in self._made.outputs.keys() - brought:
+            del self._made.outputs[name]
+            self._made.needless[name] = f"{operation} brings no such thing"
 
     def _is_for(self, *operations: str) -> bool:
         return self._given.get("cmd") in operations

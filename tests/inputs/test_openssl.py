@@ -274,10 +274,16 @@ def test_keys_on_tokens() -> None:
     assert "cert" not in made.settings
     assert list(made.needless) == ["cert"]
     assert "-key had the token's PIN" in made.notes[0]
-    bare = translate("-cmd ir -key pkcs11:object=o?pin-value=hunter2 -newkey pkcs11:object=n")
-    assert bare.settings["key"] == "pkcs11:object=o"
-    assert list(bare.lost) == ["newkey"]
-    assert "hunter2" not in f"{made}{bare}"
+    bare = translate(
+        "-cmd ir -key pkcs11:object=o?pin-value=hunter2 -tls_used -tls_key pkcs11:id=1"
+    )
+    assert (bare.settings["key"], bare.settings["newkey"]) == ("pkcs11:object=o",) * 2
+    assert bare.settings["newkeypass"] == "env:CMP_KEYPASS"
+    assert list(bare.lost) == ["tls_key"]
+    new = translate("-cmd ir -key pkcs11:object=o -newkey pkcs11:object=n?pin-value=hunter2")
+    assert (new.settings["key"], new.settings["newkey"]) == ("pkcs11:object=o", "pkcs11:object=n")
+    assert new.settings["newkeypass"] == "env:CMP_NEWKEYPASS"
+    assert "hunter2" not in f"{made}{bare}{new}"
 
 
 def test_what_an_operation_does_not_use() -> None:
@@ -288,6 +294,30 @@ def test_what_an_operation_does_not_use() -> None:
     made = translate("-cmd p10cr -csr r -newkey n -sans a")
     assert made.settings == {"cmd": "p10cr", "csr": "r"}
     assert made.needless.keys() == {"newkey", "sans"}
+
+
+def test_general_messages() -> None:
+    made = translate(
+        "-cmd genm -infotype rootCaCert -oldwithold o.pem -newwithnew n.pem -cacertsout c.pem"
+        " -certout x.pem -newkey k"
+    )
+    assert made.settings == {"cmd": "genm", "infotype": "rootCaCert", "oldwithold": "o.pem"}
+    assert made.outputs == {"newwithnew": "n.pem", "cacertsout": "c.pem"}
+    assert made.needless.keys() == {"newkey", "certout"}
+
+
+def test_central_key_generation() -> None:
+    made = translate(
+        "-cmd ir -server h -srvcert s -out_trusted t -centralkeygen -newkeyout k -newkey n"
+    )
+    assert made.settings["centralkeygen"] is True
+    assert "newkey" not in made.settings
+    assert made.outputs == {"newkeyout": "k"}
+    assert made.needless.keys() == {"newkey"}
+    assert made.notes == ["--newkeyout needs --key-pass SOURCE, or --plain-keys"]
+    made = translate("-cmd ir -newkeyout k -newkey n")
+    assert made.needless.keys() == {"newkeyout"}
+    assert not made.outputs
 
 
 def test_a_csr_that_becomes_a_template() -> None:
