@@ -29,6 +29,7 @@ class Reason(StrEnum):
     TRANSACTION_ID = "wrong transactionID"
     RECIP_NONCE = "wrong recipNonce"
     SENDER = "wrong sender"
+    KEM_CIPHERTEXT = "no KEM ciphertext"
     BODY_TYPE = "unexpected message type"
     RESPONSE_COUNT = "wrong number of responses"
     NESTING = "wrong nesting"

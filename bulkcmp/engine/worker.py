@@ -19,15 +19,18 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish, Part
+from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
+    KemCredential,
     MacCredential,
     NoCredential,
     SignatureCredential,
+    is_kem_certificate,
 )
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
@@ -413,8 +416,13 @@ class Worker:
         key = entity.key
         if key is None or not entity.cert:
             raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
-        signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
-        return SignatureCredential(signer, entity.cert, entity.secret)
+        if isinstance(key, TokenKey):
+            signer = self._on_token(key, entity.cert[0])
+            return SignatureCredential(signer, entity.cert, entity.secret)
+        if is_kem_certificate(entity.cert[0]):
+            parameters = KemMacParameters.choose(profile.mac)
+            return KemCredential(key, entity.cert, parameters, entity.secret)
+        return SignatureCredential(key, entity.cert, entity.secret)
 
     def _certifiable(self, key: bytes | TokenKey | None) -> bytes | OpaqueKey | None:
         """A key to certify as the core wants it."""
