@@ -413,7 +413,7 @@ Newkeypass = Annotated[
 ]
 Centralkeygen = Annotated[
     bool | None,
-    _flag(
+    _switch(
         _ROWS,
         "Have the CA make the keys; it sends them encrypted, for the secret or the certificate of"
         " the request. --newkey says of which type, else the CA chooses.",

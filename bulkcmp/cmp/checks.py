@@ -29,6 +29,7 @@ class Reason(StrEnum):
     TRANSACTION_ID = "wrong transactionID"
     RECIP_NONCE = "wrong recipNonce"
     SENDER = "wrong sender"
+    KEM_CIPHERTEXT = "no KEM ciphertext"
     BODY_TYPE = "unexpected message type"
     RESPONSE_COUNT = "wrong number of responses"
     NESTING = "wrong nesting"
@@ -347,7 +348,7 @@ def issued(
 
     Args:
         der: the certificate.
-        public_key: DER SubjectPublicKeyInfo that was asked for, if any.
+        public_key: DER SubjectPublicKeyInfo that it must have, if that is known.
         subject: DER of the Name that was asked for, or None where the CA was to choose.
         extra: DER certificates that may help to build the path.
         at: now, aware. A certificate whose validity begins later is checked as of its beginning.
@@ -378,7 +379,7 @@ def issued(
     if public_key is not None and spki != public_key:
         raise CheckError(Reason.PUBLIC_KEY, "the certificate is for a public key that is not ours")
     if witness is not None and public_key is not None:
-        witness(passed(Reason.PUBLIC_KEY, "the one that was asked for"))
+        witness(passed(Reason.PUBLIC_KEY, "the right one"))
     changed = subject is not None and not same_name(got.public_bytes(), subject)
     if changed and subject_check is SubjectCheck.EXACT:
         raise CheckError(

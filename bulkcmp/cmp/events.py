@@ -157,7 +157,8 @@ class Checkpoint:
         request_nonce: senderNonce of the request.
         sent_nonce: senderNonce of our last message.
         received_nonce: senderNonce of the peer's last message, to be repeated as recipNonce.
-        protection: DER protectionAlg of our messages; a MAC goes on with the same salt.
+        protection: DER of what our MAC goes on with: its protectionAlg, with the salt; or the
+            KemCiphertextInfo of a KEM-based one.
         deadline: Unix time at which the transaction is given up; 0 for never.
         parts: of each row, in the order of their requests in the message.
         whole_waits: the answer as a whole is waited for, not single requests (RFC 9483, 4.4).

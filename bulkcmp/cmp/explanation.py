@@ -162,6 +162,10 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         "check --expect-sender and --srvcert against the name in detail",
     ),
     Reason.BODY_TYPE: Explanation("a message that does not answer ours, such as a cp to an ir"),
+    Reason.KEM_CIPHERTEXT: Explanation(
+        "the server gave no ciphertext for our KEM key, which protects nothing without",
+        "does the server know the KEM-based MAC (RFC 9810, 5.1.3.4)? --secret is another way",
+    ),
     Reason.RESPONSE_COUNT: Explanation(
         "not one CertResponse, status or poll entry for each request",
         "with --certs-per-message: does the CA take several? EJBCA takes one",
@@ -296,6 +300,7 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.SENDER: "sender",
     Reason.NESTING: "layers",
     Reason.BODY_TYPE: "message type",
+    Reason.KEM_CIPHERTEXT: "KEM ciphertext",
     Reason.RESPONSE_COUNT: "number of responses",
     Reason.RESPONSE_MISSING: "response to this request",
     Reason.PROTECTION_MISSING: "protection present",

@@ -41,6 +41,7 @@ CERT_REQ_TEMPLATE: Final = "1.3.6.1.5.5.7.4.19"
 ROOT_CA_CERT: Final = "1.3.6.1.5.5.7.4.20"
 CRL_STATUS_LIST: Final = "1.3.6.1.5.5.7.4.22"
 CRLS: Final = "1.3.6.1.5.5.7.4.23"
+KEM_CIPHERTEXT_INFO: Final = "1.3.6.1.5.5.7.4.24"
 
 ALG_ID: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.1.11")
 RSA_KEY_LEN: Final = ObjectIdentifier("1.3.6.1.5.5.7.5.1.12")
@@ -66,6 +67,7 @@ _NAMES: Final = {oid: name for name, oid in QUESTIONS.items()} | {
     CRLS: "crls",
     KEY_PAIR_PARAM_REP: "keyPairParamRep",
     UNSUPPORTED_OIDS: "unsupportedOIDs",
+    KEM_CIPHERTEXT_INFO: "KemCiphertextInfo",
 }
 
 ANSWERS: Final = {

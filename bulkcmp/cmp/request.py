@@ -8,7 +8,7 @@ each message of the transaction, the body once.
 import datetime as dt
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -16,10 +16,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from bulkcmp.cmp import algorithms, general, popo, protection
+from bulkcmp.cmp import algorithms, general, kemmac, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.envelope import Recipient
+from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import (
     DIRECTORY_NAME,
     IT_CERT_PROFILE,
@@ -98,6 +99,24 @@ class SignatureCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class KemCredential:
+    """A certificate for a KEM key, and the key, which makes a MAC's key of what the CA encapsulates
+    (RFC 9810, 5.1.3.4).
+
+    Attributes:
+        key: PKCS#8 DER.
+        chain: DER certificates, the key's own first; they travel in extraCerts.
+        parameters: of our own messages.
+        secret: checks the MAC of an answer; None where no such answer is good.
+    """
+
+    key: bytes = field(repr=False)
+    chain: tuple[bytes, ...]
+    parameters: KemMacParameters
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoCredential:
     """No protection (RFC 9810, 5.1.3): something else than CMP says who we are.
 
@@ -114,7 +133,7 @@ class NoCredential:
     secret: Secret | None = None
 
 
-Credential = MacCredential | SignatureCredential | NoCredential
+Credential = MacCredential | SignatureCredential | KemCredential | NoCredential
 
 
 def password_recipient(
@@ -157,8 +176,8 @@ class Protector:
     """Makes messages, protected by one credential.
 
     Args:
-        credential: whose MAC key `mac_key` is (derived by `protection.derive`), or which signs, or
-            which protects nothing.
+        credential: whose MAC key `mac_key` is (derived by `protection.derive`, or from what was
+            encapsulated), or which signs, or which protects nothing.
         profile: digest, RSA padding, recipient, extra certificates.
 
     Raises:
@@ -184,8 +203,14 @@ class Protector:
                 signer = algorithms.load_signing_key(key) if isinstance(key, bytes) else key
                 self._sender, self._kid, scheme = _signer_names(chain[0])
                 self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
-                own = chain if profile.send_root else _without_root(chain)
-                self._extra_certs = tuple(dict.fromkeys((*own, *profile.extra_certs)))
+                self._extra_certs = _extra_certs(chain, profile)
+            case KemCredential(_, chain, kem_parameters):
+                if mac_key is None:
+                    raise LocalCmpError("a KEM credential without its derived key")
+                self._protect = functools.partial(kemmac.kem_mac, mac_key, kem_parameters)
+                self._algorithm = kem_parameters.identifier
+                self._sender, self._kid, _ = _signer_names(chain[0])
+                self._extra_certs = _extra_certs(chain, profile)
             case _:
                 self._sender = explicit(DIRECTORY_NAME, credential.sender)
                 if credential.certificate is not None:
@@ -267,6 +292,34 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
     ) as error:
         raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
     return sender, identifier.value.digest, scheme
+
+
+@functools.lru_cache(maxsize=1024)
+def is_kem_certificate(der: bytes) -> bool:
+    """Whether a certificate is for a KEM key, so that its holder can't sign.
+
+    Raises:
+        LocalCmpError: it can't be used.
+    """
+    try:
+        public_key = protection.public_key_of(load_certificate(der))
+    except RemoteCmpError as error:
+        raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
+    return algorithms.kem_identifier(public_key) is not None
+
+
+def unprotected(credential: KemCredential, profile: Profile) -> Protector:
+    """Makes the message that asks for a KEM ciphertext, which nothing can protect yet."""
+    extra_certs = _extra_certs(credential.chain, profile)
+    return Protector(
+        NoCredential(certificate=credential.chain[0]), replace(profile, extra_certs=extra_certs)
+    )
+
+
+def _extra_certs(chain: tuple[bytes, ...], profile: Profile) -> tuple[bytes, ...]:
+    """The certificates that go with messages of the first one's holder."""
+    own = chain if profile.send_root else _without_root(chain)
+    return tuple(dict.fromkeys((*own, *profile.extra_certs)))
 
 
 @functools.lru_cache(maxsize=1024)

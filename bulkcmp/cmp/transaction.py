@@ -27,13 +27,14 @@ from bulkcmp.cmp import (
     envelope,
     general,
     information,
+    kemmac,
     outcomes,
     package,
     popo,
     protection,
 )
 from bulkcmp.cmp import request as requests
-from bulkcmp.cmp.algorithms import PrivateKey
+from bulkcmp.cmp.algorithms import KemKey, PrivateKey
 from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
 from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
 from bulkcmp.cmp.events import (
@@ -76,7 +77,14 @@ from bulkcmp.cmp.messages import (
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.recipient import PasswordRecipient
-from bulkcmp.cmp.request import Applicant, Asked, Credential, MacCredential, Protector
+from bulkcmp.cmp.request import (
+    Applicant,
+    Asked,
+    Credential,
+    KemCredential,
+    MacCredential,
+    Protector,
+)
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import AcceptProtection, Itav, Operation, Outcome, OutcomeClass, Profile, Timings
@@ -87,6 +95,7 @@ from bulkcmp.model import AcceptProtection, Itav, Operation, Outcome, OutcomeCla
 class State(Enum):
     NEW = "new"
     KEYING = "own MAC key being derived"
+    ENCAPSULATING = "KEM ciphertext asked for"
     RECORDING = "request being made durable"
     REQUESTED = "request sent"
     CHECKING = "response's MAC key being derived"
@@ -104,8 +113,20 @@ _ANSWERED: Final = frozenset({State.CHECKING, State.KEEPING, State.FINISHED})
 _CERTIFIED: Final = _ANSWERED | {State.OPENING}
 
 TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]] = {
-    (State.NEW, Start): ("_start", _GOING_ON | {State.KEYING, State.RECORDING}),
+    (State.NEW, Start): (
+        "_start",
+        _GOING_ON | {State.KEYING, State.ENCAPSULATING, State.RECORDING},
+    ),
     (State.KEYING, KeyDerived): ("_keyed", _GOING_ON | {State.RECORDING}),
+    (State.ENCAPSULATING, Received): (
+        "_receive",
+        frozenset({State.CHECKING, State.RECORDING, State.FINISHED}),
+    ),
+    (State.ENCAPSULATING, Refused): ("_take_refusal", frozenset({State.FINISHED})),
+    (State.ENCAPSULATING, Lost): (
+        "_lose_question",
+        frozenset({State.BACKING_OFF, State.FINISHED}),
+    ),
     (State.RECORDING, Stored): ("_send_request", frozenset({State.REQUESTED, State.FINISHED})),
     (State.REQUESTED, Received): ("_receive", _CERTIFIED),
     (State.REQUESTED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
@@ -129,7 +150,15 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
     (State.CONFIRMING, Lost): ("_lose_confirm", frozenset({State.BACKING_OFF, State.FINISHED})),
     (State.BACKING_OFF, TimerFired): (
         "_send_again",
-        frozenset({State.REQUESTED, State.POLLED, State.CONFIRMING, State.FINISHED}),
+        frozenset(
+            {
+                State.ENCAPSULATING,
+                State.REQUESTED,
+                State.POLLED,
+                State.CONFIRMING,
+                State.FINISHED,
+            }
+        ),
     ),
     (State.BACKING_OFF, Stop): (
         "_stop",
@@ -188,6 +217,9 @@ class Transaction:
         self._witness = witness
         self._protector: Protector | None = None
         self._mac_key: bytes | None = None
+        self._question_nonce = b""
+        self._question_answer: bytes | None = None
+        self._ciphertext = b""
         self._request: requests.Request | None = None
         self._request_nonce = b""
         self._awaiting = State.REQUESTED
@@ -199,6 +231,7 @@ class Transaction:
         self._losses = 0
         self._confirm_uncertain = False
         self._started: float | None = None
+        self._request_sent: float | None = None
         self._request_answered: float | None = None
         self._polling_since: float | None = None
         self._polled_until: float | None = None
@@ -245,11 +278,58 @@ class Transaction:
                 credential = self._credential = _resumed_credential(credential, checkpoint)
             self.state = State.KEYING
             return [DeriveKey(credential.derivation)]
+        if isinstance(credential, KemCredential):
+            if checkpoint is None:
+                return self._ask_ciphertext(event.now, credential)
+            try:
+                self._decapsulate(credential, checkpoint.protection)
+            except RemoteCmpError as error:
+                # our own record: it was good when it came
+                what = f"the transaction began with another credential: {error.what}"
+                raise LocalCmpError(what) from error
         return self._begin(event.now)
 
     def _keyed(self, event: KeyDerived) -> list[Instruction]:
         self._mac_key = event.key
         return self._begin(event.now)
+
+    def _ask_ciphertext(self, now: float, credential: KemCredential) -> list[Instruction]:
+        """Ask what our MAC's key is to be made of (RFC 9810, appendix E)."""
+        self._question_nonce = next(self._nonces)
+        message = requests.unprotected(credential, self._profile).message(
+            BodyType.GENM,
+            kemmac.ask_ciphertext(),
+            now=now,
+            transaction_id=self._transaction_id,
+            sender_nonce=self._question_nonce,
+            recip_nonce=None,
+        )
+        send = Send(message, BodyType.GENM.label, opens=True)
+        return self._transmit(State.ENCAPSULATING, send)
+
+    def _take_ciphertext(self, now: float, message: PKIMessage) -> list[Instruction]:
+        """A genp came, which needs no protection: with another's ciphertext our MAC is wrong."""
+        credential = self._credential
+        assert isinstance(credential, KemCredential), "nobody else asks"
+        try:
+            self._check_header(message)
+            self._passed(Reason.BODY_TYPE, message.body_type.label)
+            self._ciphertext = kemmac.ciphertext_in(message.body)
+            self._decapsulate(credential, self._ciphertext)
+        except CheckError as error:
+            return self._refuse_response(now, error)
+        except RemoteCmpError as error:
+            return self._refuse_response(now, CheckError(Reason.KEM_CIPHERTEXT, error.what))
+        self._passed(Reason.KEM_CIPHERTEXT)
+        self._question_answer = message.header.senderNonce
+        return self._begin(now)
+
+    def _decapsulate(self, credential: KemCredential, info: bytes) -> None:
+        key = algorithms.load_private_key(credential.key)
+        if not isinstance(key, KemKey):
+            raise LocalCmpError(f"{type(key).__name__} is no key of a KEM")
+        shared_secret = kemmac.decapsulate(info, key)
+        self._mac_key = credential.parameters.derive(shared_secret, self._transaction_id)
 
     def _begin(self, now: float) -> list[Instruction]:
         self._protector = Protector(self._credential, self._profile, self._mac_key)
@@ -296,11 +376,11 @@ class Transaction:
             transaction_id=self._transaction_id,
             request_nonce=self._request_nonce,
             sent_nonce=self._request_nonce,
-            received_nonce=None,
+            received_nonce=self._question_answer,
             protection=(
                 self._credential.parameters.identifier
                 if isinstance(self._credential, MacCredential)
-                else b""
+                else self._ciphertext
             ),
             deadline=now + limit if limit else 0.0,
             parts=tuple(
@@ -321,7 +401,9 @@ class Transaction:
             nonce=self._request_nonce,
             general_info=self._asked.general_info,
         )
-        return self._transmit(State.REQUESTED, Send(message, body_type.label, opens=True))
+        # with a KEM credential the transaction is open already
+        opens = not self._ciphertext
+        return self._transmit(State.REQUESTED, Send(message, body_type.label, opens=opens))
 
     # --- responses ------------------------------------------------------------------------------
 
@@ -334,6 +416,8 @@ class Transaction:
         except RemoteCmpError as error:
             return self._refuse_response(event.now, CheckError(Reason.MALFORMED, error.what))
         self._passed(Reason.MALFORMED, message.body_type.label)
+        if self._awaiting is State.ENCAPSULATING and message.body_type is BodyType.GENP:
+            return self._take_ciphertext(event.now, message)
         try:
             parameters = self._mac_of(message)
         except CheckError as error:
@@ -480,7 +564,10 @@ class Transaction:
             return self._refuse_response(now, CheckError(Reason.MALFORMED, error.what))
 
     def _check_header(self, message: PKIMessage) -> None:
-        nonces = [self._last.sent_nonce]
+        if self._awaiting is State.ENCAPSULATING:
+            nonces = [self._question_nonce]
+        else:
+            nonces = [self._last.sent_nonce]
         if self._awaiting is State.POLLED and message.body_type is not BodyType.POLL_REP:
             nonces.append(self._request_nonce)
         checks.header(
@@ -515,6 +602,8 @@ class Transaction:
         """What may answer the message that was sent last."""
         if self._awaiting is State.CONFIRMING:
             return BodyType.PKICONF, BodyType.ERROR
+        if self._awaiting is State.ENCAPSULATING:
+            return (BodyType.ERROR,)
         answer = requests.BODY_TYPES[self._operation][1]
         if self._awaiting is State.POLLED:
             return answer, BodyType.POLL_REP, BodyType.ERROR
@@ -523,7 +612,8 @@ class Transaction:
     def _take_error(self, now: float, message: PKIMessage) -> list[Instruction]:
         error = decode(ErrorMsgContent, message.body)
         status = error.pKIStatusInfo
-        if status.status == PKIStatus.WAITING and self._awaiting is not State.CONFIRMING:
+        whole = self._awaiting not in (State.ENCAPSULATING, State.CONFIRMING)
+        if status.status == PKIStatus.WAITING and whole:
             # delayed delivery of any answer (RFC 9483, 4.4)
             return self._whole_waits(now, message)
         return self._refused(
@@ -922,6 +1012,15 @@ class Transaction:
 
     # --- losses ---------------------------------------------------------------------------------
 
+    def _lose_question(self, event: Lost) -> list[Instruction]:
+        outcome = outcomes.lost(Operation.GENM, event.loss, event.reason, event.detail)
+        if outcome.outcome is OutcomeClass.UNANSWERED:
+            # the request itself did not leave yet
+            outcome = replace(outcome, outcome=OutcomeClass.NOT_SENT)
+        if outcome.outcome is OutcomeClass.NOT_SENT and self._may_retry(event):
+            return self._back_off(event)
+        return self._finish(event.now, outcome)
+
     def _lose_request(self, event: Lost) -> list[Instruction]:
         if not outcomes.was_processed(event.loss) and self._may_retry(event):
             return self._back_off(event)
@@ -952,7 +1051,7 @@ class Transaction:
     def _may_retry(self, event: Lost) -> bool:
         if self._losses >= self._profile.retries:
             return False
-        deadline = self._last.deadline
+        deadline = 0.0 if self._checkpoint is None else self._checkpoint.deadline
         return not deadline or event.now + (event.retry_after or 0.0) < deadline
 
     def _back_off(self, event: Lost) -> list[Instruction]:
@@ -969,12 +1068,17 @@ class Transaction:
     def _send_again(self, event: TimerFired) -> list[Instruction]:
         if self._awaiting is State.REQUESTED and event.now - self._built_at > _STALE:
             return self._send_request(Stored(event.now))
+        if isinstance(self._credential, KemCredential) and self._awaiting is State.ENCAPSULATING:
+            return self._ask_ciphertext(event.now, self._credential)
         return self._transmit(self._awaiting, self._sent)
 
     def _stop(self, event: Stop) -> list[Instruction]:
         if self.state is State.BACKING_OFF and self._awaiting is State.CONFIRMING:
             return self._transmit(State.CONFIRMING, self._sent)
-        if self.state is State.BACKING_OFF and self._awaiting is State.REQUESTED:
+        if self.state is State.BACKING_OFF and self._awaiting in (
+            State.ENCAPSULATING,
+            State.REQUESTED,
+        ):
             return self._finish(
                 event.now,
                 Outcome(OutcomeClass.NOT_SENT, "stopped", "stopped while waiting to send again"),
@@ -1125,7 +1229,7 @@ class Transaction:
         if self._started is None:
             self._started = event.sent
         if self.state is State.REQUESTED and self._request_answered is None:
-            self._request_answered = event.now
+            self._request_sent, self._request_answered = event.sent, event.now
         if self.state is State.CONFIRMING:
             self._confirm_sent, self._confirmed = event.sent, event.now
 
@@ -1136,7 +1240,7 @@ class Transaction:
         last = max((end for end in ends if end is not None), default=now)
         return Timings(
             service=last - self._started,
-            request=_span(self._started, self._request_answered),
+            request=_span(self._request_sent, self._request_answered),
             polling=_span(self._polling_since, self._polled_until),
             confirm=_span(self._confirm_sent, self._confirmed),
         )

@@ -14,14 +14,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bulkcmp.cmp.algorithms import OpaqueKey
 from bulkcmp.cmp.events import Checkpoint, Finish
+from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
+    KemCredential,
     MacCredential,
     NoCredential,
     SignatureCredential,
+    is_kem_certificate,
 )
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
@@ -215,8 +218,13 @@ class Server:
         key = entity.key
         if key is None or not entity.cert:
             raise LocalCmpError("no credential: neither a secret nor a certificate with its key")
-        signer = self._on_token(key, entity.cert[0]) if isinstance(key, TokenKey) else key
-        return SignatureCredential(signer, entity.cert, entity.secret)
+        if isinstance(key, TokenKey):
+            signer = self._on_token(key, entity.cert[0])
+            return SignatureCredential(signer, entity.cert, entity.secret)
+        if is_kem_certificate(entity.cert[0]):
+            parameters = KemMacParameters.choose(profile.mac)
+            return KemCredential(key, entity.cert, parameters, entity.secret)
+        return SignatureCredential(key, entity.cert, entity.secret)
 
     def applicants(self, members: Sequence[Member]) -> list[Applicant]:
         """Rows with their keys to certify, as the core wants them.

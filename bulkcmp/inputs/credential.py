@@ -151,7 +151,7 @@ def can_decrypt(key: bytes) -> bool:
 
 
 def _private_key(
-    data: bytes, path: Path, password: Secret | None, popo: Popo = Popo.SIGNATURE
+    data: bytes, path: Path, password: Secret | None, popo: Popo | None = None
 ) -> PrivateKey:
     load = load_pem_private_key if _labels(data) else load_der_private_key
     where = Where(str(path))
@@ -178,17 +178,19 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
         raise InputError("wrong passphrase for the private key", where=where) from None
 
 
-def _usable(key: object, where: Where, popo: Popo = Popo.SIGNATURE) -> PrivateKey:
-    proves = any(
-        isinstance(key, kind) and family.proves_by(popo) for family, kind in _FAMILIES.items()
-    )
-    if isinstance(key, PrivateKey) and proves:
+def _usable(key: object, where: Where, popo: Popo | None = None) -> PrivateKey:
+    def proves(family: KeyFamily) -> bool:
+        return popo is None or family.proves_by(popo)
+
+    if isinstance(key, PrivateKey) and any(
+        isinstance(key, kind) and proves(family) for family, kind in _FAMILIES.items()
+    ):
         return key
-    usable = ", ".join(family for family in KeyFamily if family.proves_by(popo))
+    usable = ", ".join(family for family in KeyFamily if proves(family))
     raise InputError(
         "the private key is of a type that can't sign requests"
         if popo is Popo.SIGNATURE
-        else "the private key is of a type that is not certified here"
+        else "the private key is of a type that is of no use here"
         if not isinstance(key, PrivateKey)
         else f"the private key is of a type that can't prove possession by {popo}",
         where=where,

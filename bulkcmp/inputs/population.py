@@ -4,6 +4,7 @@ import codecs
 import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -166,6 +167,7 @@ def single_row(row_id: str, defaults: Defaults, environ: Mapping[str, str]) -> E
     Raises:
         InputError: a default can't be used.
     """
+    defaults = replace(defaults, single=True)
     reader = RowReader(Path(COMMAND_LINE), ("id",), defaults, environ)
     return reader.read(1, 1, [row_id], {})
 

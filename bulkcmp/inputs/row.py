@@ -117,6 +117,7 @@ class Defaults:
         key: a path, or a PKCS#11 URI (RFC 7512).
         pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
+        single: there is one row only, so that the certificate is its own.
     """
 
     cmd: str | None = None
@@ -158,6 +159,7 @@ class Defaults:
     priority: str | None = None
     unprotected: bool = False
     keys_supplied: bool = False
+    single: bool = False
 
 
 class RowReader:
@@ -183,6 +185,7 @@ class RowReader:
         self._restricted = [(n, only) for n, only in CELLS.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
+        self._single = defaults.single
         self._san_nodefault = defaults.san_nodefault
         self._tokens = TokenReader(defaults.pkcs11_module, environ)
         self._files = _Files(self._tokens)
@@ -490,7 +493,8 @@ class RowReader:
         unnamed = subject is None and not has_san and not row.failed("subject", *_NAMING)
         if cmd is not Operation.KUR:
             # one certificate for all rows is an RA's: its name is not that of the end entities
-            unnamed = unnamed and (self._cert.is_own(row) or self._oldcert.is_own(row))
+            own = self._single or self._cert.is_own(row) or self._oldcert.is_own(row)
+            unnamed = unnamed and own
         old_cert = None
         if unnamed or cmd is Operation.KUR or "oldcert" in row.cells:
             old_cert = self._read_old_cert(row, chain)

@@ -1,15 +1,19 @@
 """Settings files: `--config FILE.toml`, a server profile whose keys are option names."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml
 from bulkcmp.model import KeySpec
 from bulkcmp.token.uri import is_uri
+
+Setting = str | int | bool | list[str]
 
 
 class Kind(Enum):
@@ -96,6 +100,28 @@ def check_settings(
         else:
             settings[key] = located(file.path.parent, known[key], value)
     return settings
+
+
+def format_settings(settings: Mapping[str, Setting]) -> str:
+    """The settings as TOML, a line for each."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+
+
+def _toml(value: Setting) -> str:
+    # of these types JSON is TOML, but for one control character (TOML 1.0, String)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def option_words(settings: Mapping[str, Setting]) -> Iterator[str]:
+    """The settings as words of a command line."""
+    for name, value in settings.items():
+        option = option_name(name)
+        if isinstance(value, bool):
+            yield option if value else f"--no-{option.removeprefix('--')}"
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            # a value may begin with a hyphen
+            yield from (option, str(one)) if not str(one).startswith("-") else (f"{option}={one}",)
 
 
 def located(folder: Path, kind: Kind, value: Any) -> object:

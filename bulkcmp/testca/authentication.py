@@ -10,9 +10,10 @@ from typing import Final
 
 from cryptography import x509
 
-from bulkcmp.cmp import algorithms, protection
+from bulkcmp.cmp import algorithms, kemmac, protection
 from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.kemmac import KemMacParameters, asks_ciphertext
 from bulkcmp.cmp.messages import (
     BodyType,
     CertReqMsg,
@@ -47,7 +48,8 @@ class Requester:
         user: the end entity that it is; None for an RA.
         mac: parameters of its MAC, and
         secret: what it shares with the CA; None where it signs.
-        signer: its certificate of this CA; None where it uses a MAC, or signs as a vendor's device.
+        signer: its certificate of this CA, by which it signs or has a KEM-based MAC; None where it
+            uses a password-based one, or signs as a vendor's device.
         certificate: DER of the certificate that it signs with; None where it does not sign.
     """
 
@@ -80,12 +82,17 @@ class Authenticator:
         if alias.authentication is Authentication.REG_TOKEN:
             return self._by_reg_token(alias, message)
         if message.protection is None or message.header.protectionAlg is None:
+            if alias.authentication is Authentication.CERTIFICATE and asks_ciphertext(message):
+                return self._by_kem_certificate(alias, message, now)
             raise RefusedError("badMessageCheck", "the request is not protected")
         by_mac = alias.authentication is Authentication.SECRET and not _is_update(message)
         if alias.authentication is Authentication.EITHER:
             by_mac = _parameters(message) is not None
         if by_mac:
             return self._by_mac(alias, message)
+        kem_parameters = _kem_parameters(message)
+        if kem_parameters is not None:
+            return self._by_kem_mac(alias, message, kem_parameters, now)
         return self._by_signature(alias, message, now)
 
     def authenticate_layer(self, message: PKIMessage, now: dt.datetime) -> Requester:
@@ -193,9 +200,61 @@ class Authenticator:
             return self._by_vendor(message, certificate, der, now, may_sign=may_sign)
         if issued is None or not is_ours:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
+        lacks = "" if may_sign else "signatures"
+        return self._holder(alias, message, certificate, issued, now, lacks)
+
+    def _by_kem_certificate(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
+        """Who asks for a KEM ciphertext, which only the holder of the certificate can use."""
+        der = self._signer(message)
+        try:
+            certificate, usage = _certificate_with_usage(der)
+        except RemoteCmpError as error:
+            raise RefusedError("badMessageCheck", error.what) from error
+        issued = self._store.certificate(certificate.serial_number)
+        if issued is None or issued.der != der:
+            raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
+        return self._holder(alias, message, certificate, issued, now, _lacks_encipherment(usage))
+
+    def _by_kem_mac(
+        self, alias: Alias, message: PKIMessage, parameters: KemMacParameters, now: dt.datetime
+    ) -> Requester:
+        header = message.header
+        transaction_id = header.transactionID or b""
+        secret = self._store.encapsulated_secret(transaction_id)
+        if secret is None:
+            raise RefusedError("badMessageCheck", "no KEM ciphertext was asked for before")
+        key = parameters.derive(secret.shared_secret, transaction_id)
+        try:
+            kemmac.check_kem_mac(message, parameters, key)
+        except RemoteCmpError as error:
+            raise RefusedError("badMessageCheck", error.what) from error
+        begins = message.body_type not in (BodyType.CERT_CONF, BodyType.POLL_REQ, BodyType.ERROR)
+        if begins and header.recipNonce not in (None, secret.nonce):
+            raise RefusedError("badRecipientNonce", "recipNonce is not that of the genp")
+        issued = self._store.certificate(secret.serial)
+        assert issued is not None, "it was there when the secret was made"
+        certificate, usage = _certificate_with_usage(issued.der)
+        return self._holder(alias, message, certificate, issued, now, _lacks_encipherment(usage))
+
+    def _holder(
+        self,
+        alias: Alias,
+        message: PKIMessage,
+        certificate: x509.Certificate,
+        issued: IssuedCertificate,
+        now: dt.datetime,
+        lacks: str,
+    ) -> Requester:
+        """The holder of a certificate of this CA, who used its key.
+
+        Args:
+            lacks: what the certificate's keyUsage does not allow, and was done; else empty.
+        """
+        kid = message.header.senderKID
         if message.sender != issued.subject:
             raise RefusedError("badMessageCheck", "the sender is not the signer's subject")
-        if message.header.senderKID != issued.key_identifier:
+        # what is not protected may go without
+        if kid != issued.key_identifier and (kid is not None or message.protection is not None):
             raise RefusedError("badMessageCheck", "senderKID is not that of the signer's key")
         if issued.status is CertificateStatus.REVOKED:
             # taken off hold by its holder (RFC 9483, 4.2); that it is this only, the rr is checked
@@ -210,9 +269,9 @@ class Authenticator:
             )
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not valid now")
-        if not may_sign:
+        if lacks:
             raise RefusedError(
-                "signerNotTrusted", "the signer's certificate has a keyUsage without signatures"
+                "signerNotTrusted", f"the signer's certificate has a keyUsage without {lacks}"
             )
         # where an RA has a secret, whom it enrolled updates its certificate for itself
         by_ra = alias.mode is Mode.RA and alias.authentication is not Authentication.SECRET
@@ -224,7 +283,7 @@ class Authenticator:
         if not by_ra and issued.user is None:
             raise RefusedError("notAuthorized", "the signer is no registered end entity")
         identity = b"cert:" + f"{issued.serial:x}".encode()
-        return Requester(identity, issued.user, signer=issued, certificate=der)
+        return Requester(identity, issued.user, signer=issued, certificate=issued.der)
 
     def _by_vendor(
         self,
@@ -291,6 +350,13 @@ def _parameters(message: PKIMessage) -> MacParameters | None:
         raise RefusedError("badAlg", error.what) from error
 
 
+def _kem_parameters(message: PKIMessage) -> KemMacParameters | None:
+    try:
+        return kemmac.kem_mac_parameters(message)
+    except RemoteCmpError as error:
+        raise RefusedError("badAlg", error.what) from error
+
+
 @lru_cache(maxsize=_CACHE_SIZE)
 def _mac_key(derivation: Derivation) -> bytes:
     """A MAC key; a client that keeps its salt pays for one derivation."""
@@ -305,17 +371,25 @@ def _certificate(der: bytes) -> x509.Certificate:
         raise RemoteCmpError(f"not a certificate: {error}") from error
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
     """A certificate, and whether its keyUsage allows digital signatures."""
+    certificate, usage = _certificate_with_usage(der)
+    return certificate, usage is None or usage.digital_signature
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _certificate_with_usage(der: bytes) -> tuple[x509.Certificate, x509.KeyUsage | None]:
     certificate = _certificate(der)
     try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        return certificate, certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return certificate, True
+        return certificate, None
     except EXTENSION_ERRORS as error:
         raise RemoteCmpError(f"the signer's extensions can't be read: {error}") from error
-    return certificate, usage.digital_signature
+
+
+def _lacks_encipherment(usage: x509.KeyUsage | None) -> str:
+    return "" if usage is None or usage.key_encipherment else "keyEncipherment"
 
 
 def _subject_key_identifier(certificate: x509.Certificate) -> bytes | None:

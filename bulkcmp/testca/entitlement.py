@@ -61,7 +61,7 @@ class Entitlement:
         asked = common_name(enrollment.subject)
         if exchange.message.body_type is BodyType.KUR:
             old = self._certificate_to_update(exchange, enrollment)
-            if exchange.requester.user is not None and enrollment.ra_verified:
+            if exchange.requester.user is not None and enrollment.popo is Popo.RA_VERIFIED:
                 raise rejected("notAuthorized", "raVerified is for RAs to say")
             if asked is not None and asked != old.user:
                 raise rejected("badCertId", "the certificate to update is another end entity's")

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Final
 
-from bulkcmp.cmp import protection
+from bulkcmp.cmp import kemmac, protection
 from bulkcmp.cmp.asn1 import encode, tag
 from bulkcmp.cmp.messages import (
     IT_CONFIRM_WAIT_TIME,
@@ -62,8 +62,10 @@ def _check_transaction(message: PKIMessage, *, strict: bool) -> None:
         raise RefusedError("badSenderNonce", "senderNonce is absent")
     if not _fits(header.senderNonce, NONCE_OCTETS, strict=strict):
         raise RefusedError("badSenderNonce", f"senderNonce of {len(header.senderNonce)} octets")
-    # a nested has the recipNonce of the message in it (RFC 9483, 5.2.2.1)
-    if begins and header.recipNonce is not None and message.body_type is not BodyType.NESTED:
+    # a nested has the recipNonce of the message in it (RFC 9483, 5.2.2.1), and a KEM ciphertext
+    # came before the first message that it protects
+    follows = message.body_type is BodyType.NESTED or kemmac.kem_mac_parameters(message) is not None
+    if begins and header.recipNonce is not None and not follows:
         raise RefusedError("badRecipientNonce", "a recipNonce in the first message")
 
 

@@ -23,6 +23,7 @@ from bulkcmp.cmp.template import time_of
 from bulkcmp.model import Itav
 from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.demand import ENC_KEYS, SIGN_KEYS
+from bulkcmp.testca.encapsulation import encapsulate
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.refusal import RefusedError
@@ -57,7 +58,7 @@ class Information:
         infos: list[Itav] = []
         unsupported: list[str] = []
         for asked in decode_infos(exchange.message.body):
-            told = self._tell(asked, exchange.now)
+            told = self._tell(asked, exchange)
             if told is None:
                 unsupported.append(asked.oid)
             else:
@@ -67,8 +68,9 @@ class Information:
             infos.append(Itav(general.UNSUPPORTED_OIDS, wrap(0x30, *oids)))
         return Answer(body(BodyType.GENP, encode_infos(infos)))
 
-    def _tell(self, asked: Itav, now: dt.datetime) -> Itav | None:
+    def _tell(self, asked: Itav, exchange: Exchange) -> Itav | None:
         """What answers one; None where its type is not known here."""
+        now = exchange.now
         match asked.oid:
             case general.CA_CERTS:
                 return Itav(general.CA_CERTS, wrap(0x30, self._root.der))
@@ -84,6 +86,8 @@ class Information:
                 return Itav(general.SIGN_KEY_PAIR_TYPES, SIGN_KEYS)
             case general.ENC_KEY_PAIR_TYPES:
                 return Itav(general.ENC_KEY_PAIR_TYPES, ENC_KEYS)
+            case general.KEM_CIPHERTEXT_INFO:
+                return encapsulate(exchange, self._store)
             case general.SUPP_LANG_TAGS:
                 return Itav(general.SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
         return None

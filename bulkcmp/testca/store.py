@@ -19,6 +19,8 @@ from bulkcmp.model import RevocationReason, Secret
 
 SCHEMA_VERSION: Final = 4
 _BUSY_SECONDS: Final = 30.0
+_SECRET_LIFE: Final = dt.timedelta(days=1)
+"""How long a transaction with a KEM-based MAC may take."""
 _CHECKPOINT_PAGES: Final = 10_000
 """Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""
 
@@ -77,6 +79,13 @@ CREATE TABLE cert_request (
   polls_left INTEGER NOT NULL,
   serial TEXT,                  -- of its certificate
   PRIMARY KEY (pki_transaction, cert_req_id)
+) WITHOUT ROWID;
+CREATE TABLE encapsulated_secret (
+  transaction_id BLOB PRIMARY KEY,
+  shared_secret BLOB NOT NULL,
+  serial TEXT NOT NULL,         -- of the certificate for whose key it is
+  nonce BLOB NOT NULL,          -- senderNonce of the genp that brought the ciphertext
+  made_at TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -197,6 +206,23 @@ class Transaction:
     def answered(self, nonce: bytes) -> "Transaction":
         """The same transaction after another message of the CA's."""
         return replace(self, nonce=nonce, earlier_nonce=self.nonce)
+
+
+@dataclass(frozen=True, slots=True)
+class EncapsulatedSecret:
+    """What a KEM-based MAC of a transaction is made of.
+
+    Attributes:
+        serial: of the certificate for whose key it was encapsulated.
+        nonce: senderNonce of the genp that brought the ciphertext.
+        made_at: aware.
+    """
+
+    transaction_id: bytes
+    shared_secret: bytes = field(repr=False)
+    serial: int
+    nonce: bytes
+    made_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,6 +589,36 @@ class Store:
             (transaction_id,),
         )
         self._db.execute("DELETE FROM pki_transaction WHERE transaction_id = ?", (transaction_id,))
+
+    def encapsulated_secret(self, transaction_id: bytes) -> EncapsulatedSecret | None:
+        row = self._db.execute(
+            "SELECT shared_secret, serial, nonce, made_at FROM encapsulated_secret"
+            " WHERE transaction_id = ?",
+            (transaction_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        secret, serial, nonce, made_at = row
+        return EncapsulatedSecret(
+            transaction_id, secret, int(serial, 16), nonce, dt.datetime.fromisoformat(made_at)
+        )
+
+    def keep_secret(self, secret: EncapsulatedSecret) -> None:
+        """Keep a secret for its transaction; those that are old are forgotten."""
+        self._db.execute(
+            "DELETE FROM encapsulated_secret WHERE made_at < ?",
+            ((secret.made_at - _SECRET_LIFE).isoformat(),),
+        )
+        self._db.execute(
+            "INSERT OR REPLACE INTO encapsulated_secret VALUES (?, ?, ?, ?, ?)",
+            (
+                secret.transaction_id,
+                secret.shared_secret,
+                f"{secret.serial:x}",
+                secret.nonce,
+                secret.made_at.isoformat(),
+            ),
+        )
 
     def open_transactions(self) -> int:
         """How many transactions wait for a certificate or for their confirmation."""

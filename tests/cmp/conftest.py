@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-from bulkcmp.cmp import algorithms, messages, protection
+from bulkcmp.cmp import algorithms, kemmac, messages, protection
 from bulkcmp.cmp.algorithms import KemKey, OpaqueKey, PrivateKey, Pss, RsaScheme, SigningKey
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.checks import Verdict
@@ -31,10 +31,17 @@ from bulkcmp.cmp.events import (
     Store,
     Stored,
 )
-from bulkcmp.cmp.general import CA_CERTS
+from bulkcmp.cmp.general import CA_CERTS, KEM_CIPHERTEXT_INFO, encode_infos
+from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, PKIStatusInfo
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import (
+    Applicant,
+    Credential,
+    KemCredential,
+    MacCredential,
+    SignatureCredential,
+)
 from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
@@ -396,6 +403,7 @@ class Run:
     now: float = NOW
     count: int = 1
     verdicts: list[Verdict] | None = None
+    shared_secret: bytes = b""
     edges: set[tuple[State, type[Event], State]] = field(default_factory=set)
     stored: list[Checkpoint] = field(default_factory=list)
     sent: list[Send] = field(default_factory=list)
@@ -488,8 +496,22 @@ class Run:
         number = -1 if self.entity.cmd is Operation.P10CR else 0
         return self.answer(self.peer.granted(certificate or self.pki.issue(), cert_req_id=number))
 
+    def ciphertext(self) -> Answer:
+        """The genp with a ciphertext for the key of the genm's certificate, which the run keeps."""
+        certificate = x509.load_der_x509_certificate(self.message.extra_certs[0])
+        public_key = certificate.public_key()
+        assert isinstance(public_key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey)
+        self.shared_secret, ciphertext = public_key.encapsulate()
+        info = kemmac.ciphertext_info(public_key, ciphertext)
+        return self.answer(peer_info(info), BodyType.GENP)
+
     def confirmed(self) -> Answer:
         return self.answer(b"\x05\x00", BodyType.PKICONF)
+
+
+def peer_info(kem_ciphertext_info: bytes) -> bytes:
+    """DER of a genp's content with a KemCiphertextInfo."""
+    return encode_infos([Itav(KEM_CIPHERTEXT_INFO, kem_ciphertext_info)])
 
 
 MakeRun = Callable[..., Run]
@@ -497,8 +519,8 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture(scope="session")
 def make_run(pki: Pki, peer: Peer) -> MakeRun:
-    """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`), for how
-    many rows, and any field of Profile, EndEntity or Run."""
+    """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`, `kem`), for
+    how many rows, and any field of Profile, EndEntity or Run."""
     csr = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(name("device"))
@@ -508,6 +530,12 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
     credentials: dict[str, Credential] = {
         "mac": MacCredential("device", SECRET, OWN_MAC),
         "signature": SignatureCredential(pki.device.pkcs8, (pki.device.certificate,)),
+        "kem": KemCredential(
+            pkcs8(pki.kem_keys["ml-kem-768"]),
+            (certificate("device", pki.kem_keys["ml-kem-768"], pki.root),),
+            KemMacParameters.choose(),
+            SECRET,
+        ),
     }
 
     def make(

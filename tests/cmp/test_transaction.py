@@ -1851,6 +1851,11 @@ def test_the_table_promises_nothing_that_does_not_happen(
     for count, place in ((1, 1), (2, 0)):
         run = way(_requested(make_run, central_keygen=True, count=count))
         run.receive(_sealed(run, peer.peer_mac, place=place))
+    for steps in ([lose, wake], [lose, stop], [refuse], [nonsense], [lambda run: _error(run)]):
+        way(make_run(credential="kem"), start, *steps)
+    way(make_run(credential="kem", profile=Profile(retries=0)), start, lose)
+    way(make_run(credential="kem"), start, lambda run: run.receive(_error(run).macced()))
+    way(make_run(credential="kem"), start, lambda run: run.receive(run.ciphertext().plain()))
     taken = set().union(*(run.edges for run in runs))
     promised = {
         (state, event, target)

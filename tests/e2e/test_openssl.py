@@ -203,3 +203,30 @@ def test_all_that_a_template_may_have(
     assert row["outcome"] == "issued"
     assert b"t0ken" not in run.all_bytes()
     assert b"Smith" not in run.all_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cmd", "options"),
+    [
+        ("ir", "-ref ref -secret pass:pw -newkey ee.key -subject '{subject}'"),
+        ("ir", "-user ref -pass pw -newkey ee.key -subject '{subject}'"),
+        ("cr", "-cert cl.pem -key cl.key -newkey ee.key -subject '{subject}' -implicit_confirm"),
+        ("kur", "-cert ee.pem -key ee.key"),
+    ],
+)
+def test_command_lines_of_openssl_cmp(
+    cli: "Cli", pki: Path, tools: "Tools", cmd: str, options: str
+) -> None:
+    cli.environ["CMP_SECRET"] = "pw"
+    cli.folder = pki
+    with serving(pki, "-srv_trusted", "ca.pem") as url:
+        given = options.format(subject=SUBJECT)
+        command = f"openssl cmp -cmd {cmd} -server {url} -trusted ca.pem -certout c.pem {given}"
+        (pki / "mock.toml").write_text(cli("profiles", "from-openssl", command).out)
+        profiles = ("--config", "openssl-mock", "--config", "mock.toml")
+        said = cli("probe", *profiles, "--certout", "c.pem").out
+    assert "\noutcome: issued\n" in said
+    assert f"sent: {cmd}:" in said
+    assert tools.openssl("x509", "-in", pki / "c.pem") == tools.openssl(
+        "x509", "-in", pki / "ee.pem"
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 from cryptography.x509.oid import NameOID
@@ -181,6 +181,48 @@ def test_keys_that_the_ca_makes(
     # nothing is left to do, and nothing is done again
     cli("resume", run.path)
     assert run.outcomes() == {("issued", "")}
+
+
+def test_the_life_of_an_ml_kem_key(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """Certified without a signature, renewed and revoked by a KEM-based MAC."""
+    population = write_population(lines=["id,subject", "k1,/CN=k1", "k2,/CN=k2"])
+    kem = ("--newkey", "ml-kem-768", "--popo", "keyEncipherment")
+    cli("enroll", population, *ca.options(), *kem, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+
+    def holders(held: "RunFolder", cmd: str) -> Path:
+        folder = held.path.name
+        rows = [
+            f"{row['id']},{cmd},{folder}/{row['cert_file']},{folder}/{row['key_file']},env:KEY_PASS"
+            for row in held.results()
+        ]
+        return write_population(lines=["id,cmd,cert,key,keypass", *rows], name=f"{cmd}.csv")
+
+    renewed = type(run)(cli.folder / "renewed")
+    options = alias(ca, "client-cert")
+    cli("enroll", holders(run, "kur"), *options, *kem, "--out", renewed.path)
+    assert renewed.outcomes() == {("issued", "")}
+    before = {row["id"]: row["serial"] for row in run.results()}
+    for row in renewed.results():
+        assert row["serial"] != before[row["id"]]
+        public_key = certificate_of(renewed, row).public_key()
+        assert isinstance(public_key, mlkem.MLKEM768PublicKey)
+    revoked = type(run)(cli.folder / "revoked")
+    cli("enroll", holders(renewed, "rr"), *options, "--out", revoked.path)
+    assert revoked.outcomes() == {("revoked", "")}
+    # a revoked one gets no ciphertext any more
+    again = type(run)(cli.folder / "again")
+    cli("enroll", holders(renewed, "kur"), *options, *kem, "--out", again.path, code=1)
+    assert {reason for _, reason in again.outcomes()} == {"certRevoked"}
+    # an RA's layer must be signed
+    ra = ("--ra-cert", run.path / "certs/k1.pem", "--ra-key", run.path / "certs/k1.key.pem")
+    told = cli(
+        "enroll", population, *ca.options(), *ra, "--ra-keypass", "env:KEY_PASS", "--out",
+        cli.folder / "never", code=2,
+    )  # fmt: skip
+    assert "--ra-cert: MLKEM768PrivateKey can't sign" in told.err
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])

@@ -1,15 +1,18 @@
 """Shipped profiles, each against the kind of server that it is for."""
 
 import datetime as dt
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
+from bulkcmp.cli.main import app
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.inputs.profile import shipped_profiles
 from bulkcmp.model import Secret
 from bulkcmp.testca import state
 from bulkcmp.testca.personality import Personality
@@ -18,7 +21,7 @@ from bulkcmp.testca.store import Registration
 from tests.e2e.conftest import RA_SECRET, Ca
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Cli, RunFolder, WritePopulation
+    from tests.e2e.conftest import Cli, RunFolder, Tools, WritePopulation
 
 RA = ("--ref", "ra1", "--secret", f"env:{RA_SECRET}")
 
@@ -154,10 +157,51 @@ def test_options_and_later_profiles_win(
     assert (row["outcome"], row["confirm_s"] != "") == ("issued", True)
 
 
-def test_each_profile_is_listed_and_shown(cli: "Cli") -> None:
-    listed = cli("profiles", "list").out.splitlines()
-    assert [line.split()[0] for line in listed] == sorted(shipped_profiles())
-    for name, file in shipped_profiles().items():
-        assert cli("profiles", "show", name).out == file.read_text()
-    said = cli("profiles", "show", "ejbca_ra_hmc", code=2).err
-    assert "did you mean 'ejbca-ra-hmac'?" in said
+# --- from openssl cmp -----------------------------------------------------------------------------
+
+
+def bulkcmp(*words: str) -> str:
+    """Run a command in this process: a recipe has many."""
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, f"{done.output}{done.exception!r}"
+    return done.output
+
+
+def test_the_recipes_of_openssl_cmp(
+    ca: Ca, tools: "Tools", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `bulkcmp ca recipes` prints for openssl cmp, of today and of old, run by bulkcmp."""
+    monkeypatch.chdir(tmp_path)
+    done = []
+    for line in bulkcmp("ca", "recipes", "--state", str(ca.folder), "--url", ca.base).splitlines():
+        words = shlex.split(line.removeprefix("# before OpenSSL 3.0: "))
+        match words[:2]:
+            case ["bulkcmp", "ca"]:
+                bulkcmp(*words[1:])
+            case ["openssl", "cmp"]:
+                for option, value in pairwise(words):
+                    if option in ("-secret", "-pass"):
+                        monkeypatch.setenv("CMP_SECRET", value.removeprefix("pass:"))
+                said = bulkcmp("profiles", "from-openssl", shlex.join(words)).splitlines()
+                (line,) = (one for one in said if one.startswith("#   bulkcmp probe "))
+                outcome = "revoked" if words[3] == "rr" else "issued"
+                assert f"\noutcome: {outcome}\n" in bulkcmp(*shlex.split(line)[2:])
+                done.append(words[3])
+            case ["openssl", _]:
+                tools.openssl(*words[1:])
+    assert done == ["ir", "ir", "ir", "ir", "ir", "ir", "kur", "ir", "rr"]
+    tools.verify(ca.anchor, [tmp_path / f"c{number}.pem" for number in (1, 2, 3, 4, 6, 7)])
+
+
+def test_a_profile_from_openssl_cmp(
+    cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation"
+) -> None:
+    write_population(2)
+    key = f"-cert {ca.folder}/ra.pem -key {ca.folder}/ra.key -newkey k.pem"
+    server = f"-server {ca.base} -path ejbca/publicweb/cmp/ra-cert -trusted {ca.anchor}"
+    command = f"openssl cmp -cmd cr {server} {key}"
+    (cli.folder / "ca.toml").write_text(cli("profiles", "from-openssl", command).out)
+    options = ("--config", "ca.toml", "--newkey", "ec:P-256", "--plain-keys")
+    cli("enroll", "devices.csv", *options, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    assert {row["cmd"] for row in run.results()} == {"cr"}

@@ -5,12 +5,22 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    rsa,
+    x25519,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import (
+    PrivateKey,
     certified_extensions,
     certified_subject,
     read_certificates,
@@ -22,7 +32,7 @@ from bulkcmp.inputs.credential import (
 )
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.san import parse_sans
-from bulkcmp.model import RequestedExtension, Secret
+from bulkcmp.model import Popo, RequestedExtension, Secret
 
 if TYPE_CHECKING:
     from tests.inputs.conftest import Pki
@@ -108,6 +118,64 @@ def test_keys_that_cannot_sign_a_request(tmp_path: Path) -> None:
         )
         with pytest.raises(InputError, match="can't sign requests"):
             read_private_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("popo", "good"),
+    [
+        (Popo.SIGNATURE, ["rsa", "ec", "ed25519"]),
+        (Popo.KEY_ENCIPHERMENT, ["rsa", "ml-kem"]),
+        (Popo.KEY_AGREEMENT, ["ec"]),
+        (Popo.RA_VERIFIED, ["rsa", "ec", "ed25519", "ml-kem"]),
+        (Popo.NONE, ["rsa", "ec", "ed25519", "ml-kem"]),
+    ],
+)
+def test_a_key_must_prove_itself_as_it_is_told(tmp_path: Path, popo: Popo, good: list[str]) -> None:
+    keys: dict[str, PrivateKey] = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "ec": ec.generate_private_key(ec.SECP256R1()),
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "ml-kem": mlkem.MLKEM1024PrivateKey.generate(),
+    }
+    path = tmp_path / "key"
+    for name, key in keys.items():
+        der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(der)
+        if name in good:
+            assert read_private_key(path, None, popo) == der
+        else:
+            wrong = "can't sign requests|can't prove possession by"
+            with pytest.raises(InputError, match=wrong) as caught:
+                read_private_key(path, None, popo)
+            assert all(one in str(caught.value.hint) for one in good)
+    path.write_bytes(
+        x25519.X25519PrivateKey.generate().private_bytes(
+            Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
+        )
+    )
+    with pytest.raises(InputError, match=r"can't sign requests|of no use here"):
+        read_private_key(path, None, popo)
+
+
+def test_a_credential_may_be_of_a_kem(tmp_path: Path) -> None:
+    """Its messages have a KEM-based MAC."""
+    key, ca = mlkem.MLKEM768PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(dt.datetime(2027, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2028, 1, 1, tzinfo=dt.UTC))
+        .sign(ca, hashes.SHA256())
+    )
+    (tmp_path / "cert").write_bytes(certificate.public_bytes(Encoding.PEM))
+    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key").write_bytes(pkcs8)
+    credential = read_credential(tmp_path / "cert", tmp_path / "key")
+    assert credential == (pkcs8, (certificate.public_bytes(Encoding.DER),))
 
 
 EC_KEY, UNKNOWN_KEY = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")

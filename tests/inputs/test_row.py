@@ -19,7 +19,7 @@ from bulkcmp.cmp.general import CA_CERTS, CRL_STATUS_LIST, ROOT_CA_CERT, crl_sta
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.extension import parse_ext_key_usage, parse_key_usage, parse_policies
 from bulkcmp.inputs.name import format_name, parse_name
-from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.san import parse_sans
 from bulkcmp.model import (
@@ -408,6 +408,11 @@ def test_ir_does_not_take_its_names_from_an_ras_certificate(read: Read, tmp_path
     defaults = Defaults(newkey="ed25519", cert=f"{tmp_path}/cert.pem", key=f"{tmp_path}/key.pem")
     assert problems(read("id\na\n", defaults)) == [("subject", "ir needs a subject or sans")]
     assert good(read("id,sans\na,a.example\n", defaults)).subject is None
+    # but what makes one row alone is that row's own
+    single = single_row("a", defaults, ENVIRON)
+    assert isinstance(single, EndEntity)
+    assert (single.subject, single.old_cert) == (parse_name("/CN=dev1"), None)
+    assert single.extensions == (parse_sans("dev1.example"),)
 
 
 def test_rr(read: Read, pki: "Pki") -> None:

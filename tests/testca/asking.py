@@ -12,8 +12,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
 from bulkcmp.cmp.general import SIGN_KEY_PAIR_TYPES
+from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Applicant, Credential, MacCredential, SignatureCredential
+from bulkcmp.cmp.request import (
+    Applicant,
+    Credential,
+    KemCredential,
+    MacCredential,
+    SignatureCredential,
+)
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.inputs.name import parse_name
@@ -28,8 +35,8 @@ from bulkcmp.model import (
     RsaPadding,
     Secret,
 )
-from tests.testca.conftest import USER_SECRET
-from tests.testca.matrix import BY_SERIAL, PSS, UNPROTECTED, Cell
+from tests.testca.conftest import USER_SECRET, shared_new_key
+from tests.testca.matrix import BY_SERIAL, KEM_KEYS, PSS, UNPROTECTED, Cell
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca
@@ -58,8 +65,12 @@ def mac(kind: str, ref: str, secret: Secret) -> MacCredential:
     )
 
 
-def signature(ca: "Ca", protection: str) -> SignatureCredential:
+def certified(ca: "Ca", protection: str) -> SignatureCredential | KemCredential:
     """The key of an end entity that the CA has certified."""
+    if protection in KEM_KEYS:
+        issued = ca.ra_hmac().enroll(spec=protection, implicit=True, prove=Popo.RA_VERIFIED)
+        key = pkcs8(shared_new_key(protection))
+        return KemCredential(key, (issued.der,), KemMacParameters.choose())
     holder = ca.client_cert(spec="rsa:2048" if protection == PSS else protection)
     assert holder.key is not None
     assert holder.cert is not None
@@ -92,7 +103,9 @@ def transaction(
             str(number),
             operation,
             subject=SUBJECT,
-            cert=credential.chain if isinstance(credential, SignatureCredential) else (),
+            cert=credential.chain
+            if isinstance(credential, SignatureCredential | KemCredential)
+            else (),
             new_key_spec=spec if key is None else None,
             central_keygen=key is None,
             csr=csr(key) if operation is Operation.P10CR and key is not None else None,

@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
     Attributes:
         operation: as `--cmd` has it; rr names the certificate by itself, or by its serial number.
-        protection: a MAC, a type of key that signs, or none.
+        protection: a MAC, a type of key that signs or has a KEM-based MAC, or none.
         confirm: implicit confirmation may be asked for and not granted.
         key: the type of the key to certify; or the CA makes it.
         requests: in a message.
@@ -66,7 +66,7 @@ class Cell(NamedTuple):
 
 AXES: Final[Mapping[str, Sequence[object]]] = {
     "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS, QUESTION),
-    "protection": (*MACS, PSS, *KEYS, UNPROTECTED),
+    "protection": (*MACS, PSS, *KEYS, *KEM_KEYS, UNPROTECTED),
     "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
     "key": (*KEYS, *KEM_KEYS, *CENTRAL),
     "requests": (1, 3),
@@ -118,7 +118,7 @@ _OPENSSL: Final[Rules] = {
     "OpenSSL 3.0 has no ML-DSA": lambda cell: (
         cell.protection.startswith("ml-dsa") or cell.key.startswith("ml-dsa")
     ),
-    "OpenSSL 3.0 has no ML-KEM": lambda cell: cell.key in KEM_KEYS,
+    "OpenSSL 3.0 has no ML-KEM": lambda cell: bool({cell.key, cell.protection} & {*KEM_KEYS}),
     "OpenSSL 3.0 has no proof by key agreement": lambda cell: cell.popo == Popo.KEY_AGREEMENT,
     "OpenSSL 3.0 has no central key generation": lambda cell: cell.key in CENTRAL,
     "OpenSSL 3.0 has no nested messages": lambda cell: cell.layers != "no layer",

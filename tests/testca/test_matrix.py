@@ -27,7 +27,7 @@ def place(ca: "Ca", cell: Cell) -> tuple[str, Credential]:
         return "client-regtoken", NoCredential(sender=asking.SUBJECT)
     if cell.protection in matrix.MACS:
         return "ra-hmac", asking.mac(cell.protection, "ra1", ca.ra_secret())
-    return "client-cert", asking.signature(ca, cell.protection)
+    return "client-cert", asking.certified(ca, cell.protection)
 
 
 def layers(ca: "Ca", cell: Cell) -> list[Credential]:

@@ -137,7 +137,7 @@ def test_our_client_and_openssl_agree(tmp_path: Path, cell: Cell) -> None:
         credential = asking.mac(cell.protection, "ref", Secret(b"pw"))
         options += ["-srv_ref", "ref", "-srv_secret", "pass:pw"]
     else:
-        credential = asking.signature(ca, cell.protection)
+        credential = asking.certified(ca, cell.protection)
         own = credential.chain[0]
         options += ["-srv_trusted", Folder(ca.folder).ca_certificate]
     kept = own if cell.operation == "kur" else ca.certify(cell.key)

@@ -34,9 +34,18 @@ from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import EndEntity, KeySpec, Operation, OutcomeClass, Profile, RowResult, Secret
+from bulkcmp.model import (
+    EndEntity,
+    KeySpec,
+    Operation,
+    OutcomeClass,
+    Popo,
+    Profile,
+    RowResult,
+    Secret,
+)
 from bulkcmp.testca import state
-from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Behaviour
+from bulkcmp.testca.aliases import CLIENT_CERT, RA_CERT, RA_HMAC, Alias, Behaviour
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.store import Store
@@ -278,7 +287,7 @@ class Server:
     spoils: BodyType
     fault: Fault | None
     http: HttpFault
-    signed_requests: bool
+    alias: Alias
     seen: list[PKIMessage] = field(default_factory=list)
     port: int = 0
 
@@ -317,8 +326,7 @@ class Server:
         request = await reader.readexactly(int(length.partition(":")[2]))
         message = decode_message(request)
         self.seen.append(message)
-        alias = RA_CERT if self.signed_requests else RA_HMAC
-        answer = self.authority.handle(alias, request, dt.datetime.now(dt.UTC))
+        answer = self.authority.handle(self.alias, request, dt.datetime.now(dt.UTC))
         if message.body_type is not self.spoils:
             await _say_it(Wire(answer, writer))
         elif self.fault is None:
@@ -382,6 +390,7 @@ class Stage:
         cmd: Operation = Operation.IR,
         signed: bool = False,
         signed_requests: bool = False,
+        kem: bool = False,
         behaviour: Behaviour | None = None,
         profile: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
@@ -396,6 +405,7 @@ class Stage:
             spoils: the kind of request whose answer is wrong; by default the first.
             signed: answers to MAC'd requests are signed.
             signed_requests: requests are signed by the RA.
+            kem: requests are those of an end entity with a KEM-based MAC.
             profile, limits, row: fields that are not as by default.
             srvcert: DER of the only certificate that may sign answers.
         """
@@ -409,9 +419,11 @@ class Stage:
             first if spoils is None else spoils,
             fault,
             http,
-            signed_requests,
+            CLIENT_CERT if kem else RA_CERT if signed_requests else RA_HMAC,
         )
         entity = self._row(cmd, signed_requests=signed_requests)
+        if kem:
+            entity = dataclasses.replace(entity, ref=None, secret=None, **self._kem_holder())
         entity = dataclasses.replace(entity, **(row or {}))
         settings = {"pbm_iterations": 1, "retries": 0, "backoff_first": 0.1, **(profile or {})}
         setup = Setup(
@@ -453,6 +465,14 @@ class Stage:
         else:
             values |= {"subject": parse_name(SUBJECT), "new_key_spec": EC}
         return EndEntity(1, 2, "dev1", cmd, **values)
+
+    def _kem_holder(self) -> dict[str, Any]:
+        """Certificate and key of an end entity, as fields of its row."""
+        key = make_keys(KeySpec.parse("ml-kem-768"), 1)[0]
+        row = {"new_key_spec": None, "new_key": key, "popo": Popo.KEY_ENCIPHERMENT}
+        certificate = self.play(row=row).result.certificate
+        assert certificate is not None
+        return {"cert": (certificate,), "key": key}
 
     async def _run(self, server: Server, row: EndEntity, setup: Setup) -> RowResult:
         async def work(channel: MemoryChannel) -> None:

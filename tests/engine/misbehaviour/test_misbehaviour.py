@@ -26,6 +26,7 @@ from bulkcmp.cmp.asn1 import (
     explicit,
     wrap,
 )
+from bulkcmp.cmp.general import KEM_CIPHERTEXT_INFO, encode_infos
 from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
@@ -41,7 +42,16 @@ from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import Loss
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.model import KeySpec, Operation, OutcomeClass, PasswordMac, Popo, Secret, SubjectCheck
+from bulkcmp.model import (
+    Itav,
+    KeySpec,
+    Operation,
+    OutcomeClass,
+    PasswordMac,
+    Popo,
+    Secret,
+    SubjectCheck,
+)
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.encryption import Encryption
 
@@ -716,6 +726,56 @@ def put_into_the_table(spec: str, popo: Popo) -> None:
 for spec, popo in INDIRECT.items():
     put_into_the_table(spec, popo)
 
+# --- KEM ciphertexts -----------------------------------------------------------------------------
+
+KEM: dict[str, Any] = {"kem": True, "spoils": BodyType.GENM}
+
+
+def told(*infos: Itav) -> "Fault":
+    """A genp that says something else."""
+
+    def fault(exchange: "Exchange") -> None:
+        exchange.answer.body = encode_infos(infos)
+
+    return fault
+
+
+def ciphertext(kem: str, octets: bytes) -> Itav:
+    identifier = wrap(0x30, encode(x509.ObjectIdentifier(kem)))
+    return Itav(KEM_CIPHERTEXT_INFO, wrap(0x30, identifier, encode(octets)))
+
+
+ML_KEM_768, ML_KEM_1024 = "2.16.840.1.101.3.4.4.2", "2.16.840.1.101.3.4.4.3"
+
+for title, fault in {
+    "genp that says nothing": told(),
+    "genp that does not know the KEM-based MAC": told(
+        Itav("1.3.6.1.5.5.7.4.7", wrap(0x30, encode(x509.ObjectIdentifier(KEM_CIPHERTEXT_INFO))))
+    ),
+    "genp with the question again": told(Itav(KEM_CIPHERTEXT_INFO)),
+    "ciphertext for another KEM": told(ciphertext(ML_KEM_1024, bytes(1568))),
+    "ciphertext of an unknown KEM": told(ciphertext("1.2.3", bytes(1088))),
+    "ciphertext that is too short": told(ciphertext(ML_KEM_768, bytes(1087))),
+    "ciphertext that is none": told(Itav(KEM_CIPHERTEXT_INFO, NULL)),
+}.items():
+    wrong(BAD, "no KEM ciphertext", title, **KEM)(fault)
+
+
+@wrong(BAD, "wrong transactionID", **KEM)
+def genp_of_another_transaction(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(4, NONCE)
+
+
+@wrong(BAD, "wrong recipNonce", **KEM)
+def genp_to_another_question(exchange: "Exchange") -> None:
+    exchange.answer.set_octets(6, NONCE)
+
+
+wrong(BAD, "unexpected message type", "pkiconf to a genm", **KEM)(body(BodyType.PKICONF, NULL))
+wrong(BAD, "malformed message", "genp cut short", **KEM)(
+    lambda exchange: exchange.answer.der()[:-1]
+)
+
 # --- the encoding ---------------------------------------------------------------------------------
 
 
@@ -1099,6 +1159,22 @@ def test_another_subject_may_be_recorded_and_accepted(stage: "Stage") -> None:
     )
     assert ended.outcome is OutcomeClass.ISSUED_SUBJECT_CHANGED
     assert ended.result.subject == "CN=dev2"
+
+
+def test_a_kem_ciphertext_needs_no_protection(stage: "Stage") -> None:
+    def unprotect(exchange: "Exchange") -> None:
+        exchange.answer.unprotect()
+
+    ended = stage.play(unprotect, **KEM)
+    assert ended.outcome.is_done, ended.result.outcome
+    assert ended.kinds == [BodyType.GENM, BodyType.IR, BodyType.CERT_CONF]
+
+
+def test_a_ciphertext_of_somebody_else_makes_a_mac_that_the_ca_refuses(stage: "Stage") -> None:
+    ended = stage.play(told(ciphertext(ML_KEM_768, bytes(1088))), **KEM)
+    assert ended.outcome is OutcomeClass.CREDENTIALS_REFUSED
+    assert ended.result.outcome.fail_info == ("badMessageCheck",)
+    assert ended.kinds == [BodyType.GENM, BodyType.IR]
 
 
 @pytest.mark.parametrize("spec", INDIRECT)
