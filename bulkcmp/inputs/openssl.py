@@ -6,7 +6,7 @@ it, whose names changed over the years.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +56,10 @@ _TEMPLATES: Final = {
     "key", "profile", "infotype", "oldwithold", "crlcert", "oldcrl",
 }  # fmt: skip
 """Settings in which braces are placeholders."""
+_FILES: Final = {
+    "newkey", "csr", "oldcert", "srvcert", "cert", "key", "tls_cert", "tls_key", "oldwithold",
+    "crlcert", "oldcrl",
+}  # fmt: skip
 
 _READ_BY_CODE: Final = {
     "server": True, "proxy": True, "no_proxy": True, "tls_used": False, "mac": True,
@@ -66,130 +70,85 @@ _READ_BY_CODE: Final = {
 }  # fmt: skip
 """Options with a translation of their own, and whether they have a value."""
 
-_SERVED: Final = "it is for the mock server; bulkcmp ca serve is one"
-_SAVED: Final = "--save-messages DIR keeps every message"
-_REPLAYED: Final = "bulkcmp makes its messages itself, and takes answers from the server only"
-_VERIFIED: Final = "certification paths are checked by OpenSSL's default rules, as of now"
-_REVOCATION: Final = "bulkcmp asks for the revocation of no certificate that signs answers"
 _ON_TOKENS: Final = "a key on a token is named by --key pkcs11:... and --pkcs11-module"
+_SEEN: Final = "the format is seen in the file"
 _SECTION: Final = (
     "sections of a configuration file are not read: say it with --keyusage, --extkeyusage,"
     " --sans, --policy-oids and --extensions, or with --extensions-from and a CSR made with it"
 )
 
-_LOST: Final[dict[str, tuple[bool, str]]] = {
-    "config": (True, "configuration files are not read: give what its section says as options"),
-    "section": (True, "configuration files are not read: give what the section says as options"),
-    "geninfo": (True, "of generalInfo, bulkcmp sends implicitConfirm and certProfile only"),
-    "reqexts": (True, _SECTION),
-    "nonmatched_error_nonces": (False, "an answer must belong to its request, errors too"),
-    "srvcertout": (True, "--save-messages DIR keeps every message, and extraCerts in it"),
-    "own_trusted": (True, "the path of our own certificate is for the server to check"),
-    "crlform": (True, "--crlout writes PEM"),
-    "otherpass": (True, "certificates of others are read from PEM or DER, not from PKCS#12"),
-    "engine": (True, _ON_TOKENS),
-    "provider": (True, _ON_TOKENS),
-    "provider-path": (True, _ON_TOKENS),
-    "provparam": (True, _ON_TOKENS),
-    "propquery": (True, _ON_TOKENS),
-    "tls_extra": (True, "put the chain behind the certificate in --tls-cert's file"),
-    "tls_host": (True, "the TLS server's certificate must bear the host of --server"),
-    "repeat": (True, "a population has a row for each certificate"),
-    "reqin": (True, _REPLAYED),
-    "reqin_new_tid": (False, _REPLAYED),
-    "reqout": (True, _SAVED),
-    "reqout_only": (True, _SAVED),
-    "rspin": (True, _REPLAYED),
-    "rspout": (True, _SAVED),
-    "use_mock_srv": (False, _SERVED),
-    "policy": (True, _VERIFIED),
-    "purpose": (True, _VERIFIED),
-    "verify_name": (True, _VERIFIED),
-    "verify_depth": (True, _VERIFIED),
-    "auth_level": (True, _VERIFIED),
-    "attime": (True, _VERIFIED),
-    "verify_hostname": (True, _VERIFIED),
-    "verify_email": (True, _VERIFIED),
-    "verify_ip": (True, _VERIFIED),
-    "ignore_critical": (False, _VERIFIED),
-    "crl_check": (False, _REVOCATION),
-    "crl_check_all": (False, _REVOCATION),
-    "extended_crl": (False, _REVOCATION),
-    "use_deltas": (False, _REVOCATION),
-    "crls": (True, _REVOCATION),
-    "cdps": (False, _REVOCATION),
-    "crl-all": (False, _REVOCATION),
-    "crl_download": (False, _REVOCATION),
-    "crl_timeout": (True, _REVOCATION),
-    "ocsp_check_all": (False, _REVOCATION),
-    "ocsp_use_aia": (False, _REVOCATION),
-    "ocsp_url": (True, _REVOCATION),
-    "ocsp_timeout": (True, _REVOCATION),
-    "ocsp_status": (False, _REVOCATION),
-    "tls-crls": (True, _REVOCATION),
-    "tls-cdps": (False, _REVOCATION),
-    "tls-crl-all": (False, _REVOCATION),
-    "policy_check": (False, _VERIFIED),
-    "explicit_policy": (False, _VERIFIED),
-    "inhibit_any": (False, _VERIFIED),
-    "inhibit_map": (False, _VERIFIED),
-    "x509_strict": (False, _VERIFIED),
-    "check_ss_sig": (False, _VERIFIED),
-    "suiteB_128_only": (False, _VERIFIED),
-    "suiteB_128": (False, _VERIFIED),
-    "suiteB_192": (False, _VERIFIED),
-    "no_check_time": (False, _VERIFIED),
-    "allow_proxy_certs": (False, _VERIFIED),
-    "port": (True, _SERVED),
-    "max_msgs": (True, _SERVED),
-    "srv_ref": (True, _SERVED),
-    "srv_secret": (True, _SERVED),
-    "srv_cert": (True, _SERVED),
-    "srv_key": (True, _SERVED),
-    "srv_keypass": (True, _SERVED),
-    "srv_trusted": (True, _SERVED),
-    "srv_untrusted": (True, _SERVED),
-    "ref_cert": (True, _SERVED),
-    "rsp_cert": (True, _SERVED),
-    "rsp_key": (True, _SERVED),
-    "rsp_keypass": (True, _SERVED),
-    "rsp_crl": (True, _SERVED),
-    "rsp_extracerts": (True, _SERVED),
-    "rsp_capubs": (True, _SERVED),
-    "rsp_newwithnew": (True, _SERVED),
-    "rsp_newwithold": (True, _SERVED),
-    "rsp_oldwithnew": (True, _SERVED),
-    "poll_count": (True, _SERVED),
-    "check_after": (True, _SERVED),
-    "grant_implicitconf": (False, _SERVED),
-    "pkistatus": (True, _SERVED),
-    "failure": (True, _SERVED),
-    "failurebits": (True, _SERVED),
-    "statusstring": (True, _SERVED),
-    "send_error": (False, _SERVED),
-    "send_unprotected": (False, _SERVED),
-    "send_unprot_err": (False, _SERVED),
-    "accept_unprotected": (False, _SERVED),
-    "accept_unprot_err": (False, _SERVED),
-    "accept_raverified": (False, _SERVED),
-}
+
+def _options_with(why: str, values: str = "", flags: str = "") -> dict[str, tuple[bool, str]]:
+    """Options with a value, and without, that are not carried over for one reason."""
+    return dict.fromkeys(values.split(), (True, why)) | dict.fromkeys(flags.split(), (False, why))
+
+
+_LOST: Final = (
+    _options_with(
+        "configuration files are not read: give what their sections say as options",
+        "config section",
+    )
+    | _options_with("of generalInfo, bulkcmp sends implicitConfirm and certProfile only", "geninfo")
+    | _options_with(_SECTION, "reqexts")
+    | _options_with(
+        "an answer must belong to its request, errors too", flags="nonmatched_error_nonces"
+    )
+    | _options_with("--save-messages DIR keeps every message, and extraCerts in it", "srvcertout")
+    | _options_with("the path of our own certificate is for the server to check", "own_trusted")
+    | _options_with("--crlout writes PEM", "crlform")
+    | _options_with(
+        "certificates of others are read from PEM or DER, not from PKCS#12", "otherpass"
+    )
+    | _options_with(_ON_TOKENS, "engine provider provider-path provparam propquery")
+    | _options_with("put the chain behind the certificate in --tls-cert's file", "tls_extra")
+    | _options_with("the TLS server's certificate must bear the host of --server", "tls_host")
+    | _options_with("a population has a row for each certificate", "repeat")
+    | _options_with(
+        "bulkcmp makes its messages itself, and takes answers from the server only",
+        "reqin rspin",
+        "reqin_new_tid",
+    )
+    | _options_with("--save-messages DIR keeps every message", "reqout reqout_only rspout")
+    | _options_with(
+        "certification paths are checked by OpenSSL's default rules, as of now",
+        "policy purpose verify_name verify_depth auth_level attime verify_hostname verify_email"
+        " verify_ip",
+        "ignore_critical policy_check explicit_policy inhibit_any inhibit_map x509_strict"
+        " check_ss_sig suiteB_128_only suiteB_128 suiteB_192 no_check_time allow_proxy_certs",
+    )
+    | _options_with(
+        "bulkcmp asks for the revocation of no certificate that signs answers",
+        "crls crl_timeout ocsp_url ocsp_timeout tls-crls",
+        "crl_check crl_check_all extended_crl use_deltas cdps crl-all crl_download ocsp_check_all"
+        " ocsp_use_aia ocsp_status tls-cdps tls-crl-all",
+    )
+    | _options_with(
+        "it is for the mock server; bulkcmp ca serve is one",
+        "port max_msgs srv_ref srv_secret srv_cert srv_key srv_keypass srv_trusted srv_untrusted"
+        " ref_cert rsp_cert rsp_key rsp_keypass rsp_crl rsp_extracerts rsp_capubs rsp_newwithnew"
+        " rsp_newwithold rsp_oldwithnew poll_count check_after pkistatus failure failurebits"
+        " statusstring",
+        "use_mock_srv grant_implicitconf send_error send_unprotected send_unprot_err"
+        " accept_unprotected accept_unprot_err accept_raverified",
+    )
+)
 """Options without which something is different: whether they have a value, and why not here."""
 
-_NEEDLESS: Final[dict[str, tuple[bool, str]]] = {
-    "help": (False, "bulkcmp probe --help"),
-    "verbosity": (True, "bulkcmp probe shows every message and check"),
-    "batch": (False, "bulkcmp never asks"),
-    "keep_alive": (True, "connections are kept where the server keeps them"),
-    "no_cache_extracerts": (False, "no transaction takes certificates from another one"),
-    "otherform": (True, "the format is seen in the file"),
-    "rand": (True, "random numbers are the system's"),
-    "writerand": (True, "random numbers are the system's"),
-    "partial_chain": (False, "every certificate of --trusted is a trust anchor"),
-    "trusted_first": (False, "it is so"),
-    "issuer_checks": (False, "it does nothing in OpenSSL either"),
-    "no_alt_chains": (False, "it does nothing in OpenSSL either"),
-    "policy_print": (False, "it is for diagnosis"),
-}
+_NEEDLESS: Final = (
+    _options_with("bulkcmp probe --help", flags="help")
+    | _options_with("bulkcmp probe shows every message and check", "verbosity")
+    | _options_with("bulkcmp never asks", flags="batch")
+    | _options_with("connections are kept where the server keeps them", "keep_alive")
+    | _options_with(
+        "no transaction takes certificates from another one", flags="no_cache_extracerts"
+    )
+    | _options_with(_SEEN, "otherform")
+    | _options_with("random numbers are the system's", "rand writerand")
+    | _options_with("every certificate of --trusted is a trust anchor", flags="partial_chain")
+    | _options_with("it is so", flags="trusted_first")
+    | _options_with("it does nothing in OpenSSL either", flags="issuer_checks no_alt_chains")
+    | _options_with("it is for diagnosis", flags="policy_print")
+)
 """Options without which nothing is different: the same."""
 
 _TAKES_VALUE: Final[dict[str, bool]] = (
@@ -249,7 +208,7 @@ def translate(text: str) -> Translation:
 
     Raises:
         InputError: it is no such command line: it can't be split, has an unknown option or one
-            without its value, or an operation that bulkcmp lacks. No value is shown.
+            without its value, or an operation that bulkcmp lacks. No secret is shown.
     """
     return _Translator(_parse(text)).translate()
 
@@ -314,7 +273,8 @@ class _Translator:
         self._operation()
         for name, value in self._given.items():
             if name in _TEXTS:
-                self._set[name] = _braced(value) if name in _TEMPLATES else value
+                text = value.removeprefix("file:") if name in _FILES else value
+                self._set[name] = _braced(text) if name in _TEMPLATES else text
             elif name in _LISTS:
                 self._set[name] = [one.removeprefix("file:") for one in _ENTRY.findall(value)]
             elif name in _FLAGS:
@@ -345,6 +305,10 @@ class _Translator:
     def _lose(self, name: str, why: str) -> None:
         self._made.lost[name] = why
 
+    def _pass_over(self, names: Iterable[str], why: str) -> None:
+        """Options that, if they were given, have no effect in OpenSSL either."""
+        self._made.needless.update({name: why for name in names if name in self._given})
+
     def _note(self, text: str) -> None:
         self._made.notes.append(text)
 
@@ -370,7 +334,9 @@ class _Translator:
     def _server(self) -> None:
         server = self._given.get("server")
         if server is None:
-            self._note("no -server was given: say with --server which it is")
+            beginning = "https://" if "tls_used" in self._given else "http://"
+            self._note(f"no -server was given: say with --server {beginning}... which it is")
+            self._pass_over(("proxy", "proxyport", "no_proxy"), "it is for a -server")
             return
         scheme, _, rest = server.rpartition("://")
         tls = "tls_used" in self._given or scheme.lower() == "https"
@@ -391,6 +357,7 @@ class _Translator:
             if "proxy" not in self._given:
                 self._note("the environment's NO_PROXY says for which servers no proxy is used")
         if "proxy" not in self._given:
+            self._pass_over(("proxyport",), "it is for a -proxy")
             return
         scheme, _, rest = self._given["proxy"].rpartition("://")
         place = rest.partition("/")[0].rpartition("@")[2]
@@ -426,7 +393,9 @@ class _Translator:
                 oids = policies
             else:
                 self._lose("policies", _SECTION)
-        if oids is not None:
+        if oids is None:
+            self._pass_over(("policy_oids_critical",), "it is for -policy_oids")
+        else:
             critical = ["critical"] if "policy_oids_critical" in self._given else []
             self._set["policy_oids"] = ",".join([*critical, *_ENTRY.findall(oids)])
 
@@ -501,35 +470,33 @@ class _Translator:
         self._set[name] = "?".join([place, *(["&".join(kept)] if kept and kept[0] else [])])
 
     def _formats(self) -> None:
-        seen = "the format is seen in the file"
         if "keyform" in self._given:
             if self._given["keyform"].upper().startswith("E"):
                 self._lose("keyform", _ON_TOKENS)
             else:
-                self._made.needless["keyform"] = seen
+                self._made.needless["keyform"] = _SEEN
         if "certform" in self._given:
             if self._given["certform"].upper().startswith("D"):
                 self._lose("certform", "--certout writes PEM; enroll has --out-format der")
             else:
-                self._made.needless["certform"] = seen
+                self._made.needless["certform"] = _SEEN
 
     def _trust(self) -> None:
         if "unprotected_errors" in self._given:
             # openssl lets a bad pkiconf pass too
             self._set["unprotected_errors"] = self._set["tolerate_pkiconf"] = True
-        if "trusted" in self._given or "srvcert" in self._given:
-            if "ta_in_ip_extracerts" in self._given:
-                self._lose("ta_in_ip_extracerts", "there is a trust anchor")
+        anchored = not self._given.keys().isdisjoint(("trusted", "srvcert"))
+        if "ta_in_ip_extracerts" in self._given:
+            if not anchored and "secret" not in self._given:
+                self._trust_first()
+                return
+            self._lose("ta_in_ip_extracerts", "it does not go with --trusted, nor with a secret")
+        if anchored:
             if self._set.keys().isdisjoint(("trusted", "out_trusted")):
                 self._note(
                     "issued certificates must chain to -srvcert; give their CA's with --trusted if"
                     " it is another"
                 )
-        elif "ta_in_ip_extracerts" in self._given and "secret" not in self._given:
-            self._set["trust_first_ca_cert"] = True
-            for name in ("untrusted", "out_trusted"):
-                if self._set.pop(name, None) is not None:
-                    self._lose(name, "it does not go with --trust-first-ca-cert")
         elif "out_trusted" in self._given and "secret" in self._given:
             # openssl believes no signature then
             self._set["trusted"] = self._set.pop("out_trusted")
@@ -539,6 +506,12 @@ class _Translator:
                 "no trust anchor was given, and certificates are checked here: give the CA's with"
                 " --trusted"
             )
+
+    def _trust_first(self) -> None:
+        self._set["trust_first_ca_cert"] = True
+        for name in ("untrusted", "out_trusted"):
+            if self._set.pop(name, None) is not None:
+                self._lose(name, "it does not go with --trust-first-ca-cert")
 
     def _new_key(self) -> None:
         central = "centralkeygen" in self._given
@@ -564,20 +537,22 @@ class _Translator:
     def _request(self) -> None:
         if "csr" not in self._given or self._is_for("p10cr"):
             return
-        del self._set["csr"]
+        csr = self._set.pop("csr")
         if self._is_for("rr"):
             self._lose("csr", "the certificate to revoke is named by --oldcert, or by --serial")
-            return
-        self._set["extensions_from"] = _braced(self._given["csr"])
-        if "subject" not in self._given:
-            self._note("the subject of -csr is not taken from it: give it with --subject")
+        elif self._is_for("genm"):
+            self._pass_over(("csr",), "genm does not use it")
+        else:
+            self._set["extensions_from"] = csr
+            if "subject" not in self._given:
+                self._note("the subject of -csr is not taken from it: give it with --subject")
 
     def _tls(self) -> None:
-        if str(self._set.get("server", "")).startswith("https:"):
+        if "tls_used" in self._given or str(self._set.get("server", "")).startswith("https:"):
             return
         for name in ("tls_cert", "tls_key", "tls_keypass", "tls_trusted"):
-            if self._set.pop(name, None) is not None:
-                self._made.needless[name] = "without -tls_used it is not used"
+            self._set.pop(name, None)
+            self._pass_over((name,), "without -tls_used it is not used")
 
     def _drop_unused(self) -> None:
         if "cmd" not in self._given:

@@ -1,12 +1,20 @@
+import inspect
 import re
+import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from bulkcmp.cli import profiles as module
+from bulkcmp.cli.probe import probe
+from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.openssl import known_options, translate
 from bulkcmp.inputs.profile import shipped_profiles
+from bulkcmp.inputs.settings import format_settings, read_settings
+from bulkcmp.model import Operation
 
 
 def ok(*arguments: str, stdin: str | None = None) -> str:
@@ -49,6 +57,25 @@ def test_a_command_line_of_openssl_cmp() -> None:
     assert "#   -geninfo: " in said
     assert "#   -batch: bulkcmp never asks\n" in said
     assert "pass:x" not in said
+
+
+@pytest.mark.parametrize("cmd", Operation)
+def test_what_is_translated_are_settings_and_outputs_of_a_probe(cmd: str, tmp_path: Path) -> None:
+    """Each under the name that it has in openssl cmp, but for those whose meaning is another."""
+    others = {"tolerate_pkiconf", "accept_protection", "trust_first_ca_cert", "extensions_from"}
+    values = {"popo": "1", "days": "3", "msg_timeout": "3", "total_timeout": "3", "revreason": "1"}
+    outputs = inspect.signature(probe).parameters.keys()
+    names = known_options()
+    for name, takes in names.items():
+        if name in ("msgtimeout", "totaltimeout"):
+            continue
+        value = [values.get(name, "x")] if takes and name != "cmd" else [cmd] if takes else []
+        made = translate(shlex.join(["-cmd", cmd, f"-{name}", *value]))
+        file = tmp_path / "made.toml"
+        file.write_text(format_settings(made.settings))
+        assert read_settings(file, Options.known()).keys() == made.settings.keys()
+        assert made.settings.keys() - others <= names.keys()
+        assert made.outputs.keys() <= outputs & names.keys()
 
 
 def test_a_command_line_from_standard_input() -> None:

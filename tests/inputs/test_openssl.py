@@ -135,9 +135,10 @@ def test_servers(options: str, server: str) -> None:
 
 
 def test_no_server() -> None:
-    made = translate("-cmd ir -path p")
-    assert made.settings == {"cmd": "ir", "path": "p"}
-    assert "no -server was given" in made.notes[0]
+    made = translate("-cmd ir -path p -proxy q -tls_used -tls_cert c")
+    assert made.settings == {"cmd": "ir", "path": "p", "tls_cert": "c"}
+    assert made.needless.keys() == {"proxy"}
+    assert "no -server was given: say with --server https://... " in made.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,7 @@ def test_the_environments_no_proxy() -> None:
         ("-untrusted 'a b,file:/c'", {"untrusted": ["a", "b", "/c"]}),
         ("-extcerts a -user u", {"extracerts": ["a"], "ref": "u"}),
         ("-subject '/CN={x}'", {"subject": "/CN={{x}}"}),
+        ("-oldcert file:o.pem -csr file:r", {"oldcert": "o.pem", "extensions_from": "r"}),
         ("-recipient '/CN={x}'", {"recipient": "/CN={x}"}),
         (
             "-ref r -secret env:S -mac hmac-sha256",
@@ -256,6 +258,7 @@ def test_the_key_that_is_certified(options: str, expected: dict[str, str]) -> No
         ("-ta_in_ip_extracerts", {"trust_first_ca_cert": True}, 0),
         ("-ta_in_ip_extracerts -untrusted u", {"trust_first_ca_cert": True}, 0),
         ("-ta_in_ip_extracerts -trusted t", {"trusted": ["t"]}, 0),
+        ("-ta_in_ip_extracerts -secret env:S -mac hmac-sha256", {}, 1),
     ],
 )
 def test_trust(options: str, expected: dict[str, Any], notes: int) -> None:
@@ -340,6 +343,7 @@ def test_a_csr_that_becomes_a_template() -> None:
         ),
         ("-crl_check -port 80 -geninfo 1.2:int:3", {"crl_check", "port", "geninfo"}, set()),
         ("-out_trusted o -ta_in_ip_extracerts", {"ta_in_ip_extracerts"}, set()),
+        ("-proxyport 80 -policy_oids_critical", set(), {"proxyport", "policy_oids_critical"}),
     ],
 )
 def test_what_is_not_carried_over(options: str, lost: set[str], needless: set[str]) -> None:
@@ -354,13 +358,12 @@ def test_what_is_not_carried_over(options: str, lost: set[str], needless: set[st
 
 def test_each_option_is_translated_or_named() -> None:
     """No option is passed over: it makes a setting, an output, or a reason."""
-    modifiers = {"proxyport", "policy_oids_critical", "policies_critical", "tls_used", "use-tls"}
     values = {"cmd": "ir", "popo": "1", "days": "3", "msg_timeout": "3", "total_timeout": "3"}
     values |= {"msgtimeout": "3", "totaltimeout": "3", "revreason": "1", "digest": "sha1"}
     values |= {"mac": "hmac-sha1", "no_proxy": "h", "server": "h", "policy_oids": "1.2"}
     plain = translate("-cmd ir -server h")
     for name, takes in known_options().items():
-        if name in modifiers or name in ("cmd", "server"):
+        if name in ("cmd", "server"):
             continue
         value = f" {values.get(name, 'x')}" if takes else ""
         with_it = translate(f"-cmd ir -server h -{name}{value}")
