@@ -1,6 +1,7 @@
 """What this process costs its machine: CPU time and open files."""
 
 import resource
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,18 @@ def vitals() -> Vitals:
     """Those of this process, now."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Vitals(time.process_time(), _open_files(), most)
+
+
+def most_open_files() -> int:
+    """How many open files a process may have, if it asks for them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
+
+
+def allow_open_files() -> None:
+    """Let this process have as many open files as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _open_files() -> int | None:

@@ -48,7 +48,7 @@ from bulkcmp.errors import BulkcmpError, LocalCmpError, RemoteCmpError, Transpor
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
-from bulkcmp.io.vitals import Vitals, vitals
+from bulkcmp.io.vitals import Vitals, allow_open_files, vitals
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Closed, LatePolicy, Lifecycle, Open
 from bulkcmp.load.schedule import Arrival, Backlog, arrivals, choose
@@ -145,9 +145,11 @@ class Generator:
                 group.start_soon(self._listen, group.cancel_scope, frames)
                 self._outbox.put(Ready())
                 await self._beginning.wait()
-                group.start_soon(self._watch.run, self._epoch, self._note_pulse, self._flush)
+                self._watch.begin(self._epoch, self._note_pulse)
+                group.start_soon(self._watch.run, self._flush)
                 if not self._stopping.is_set():
                     await self._generate()
+                    self._watch.beat()
                 self._flush()
                 self._outbox.put(Finished(self._abandoned))
                 group.cancel_scope.cancel()
@@ -500,6 +502,7 @@ def _serial(certificate: bytes | None) -> int | None:
 
 async def main(descriptor: int) -> None:
     """Run a worker whose channel is an inherited socket."""
+    allow_open_files()
     channel = SocketChannel(socket.socket(fileno=descriptor))
     with suppress(anyio.EndOfStream):
         await Generator(channel, SystemClock()).run()

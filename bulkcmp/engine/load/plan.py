@@ -21,6 +21,7 @@ from bulkcmp.engine.options import DEFAULT_NEWKEY, Options
 from bulkcmp.engine.rehearsal import rehearse
 from bulkcmp.engine.server import connect
 from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.io.vitals import most_open_files
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.chance import Chance
@@ -37,6 +38,9 @@ from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret
 from bulkcmp.outputs.summary import public_url
 from bulkcmp.stats.record import Run
 from bulkcmp.stats.threshold import Threshold
+
+_OTHER_FILES: Final = 32
+"""Open files of a worker that are no connections."""
 
 _SHOWN: Final = 20
 """Problems of a population that an error lists; `bulkcmp check` lists all."""
@@ -96,6 +100,7 @@ def plan(
     if problems:
         raise InputErrors("the population can't be used", tuple(problems))
     shapes = share_out(scenario.shape, options.workers or os.cpu_count() or 1)
+    _check_files(max(map(room, shapes)))
     assignments = tuple(
         Assignment(
             replace(
@@ -222,6 +227,20 @@ def _check_host(url: str, allowed: str | None) -> None:
         " EJBCA with unique public keys refuses a key that it knows, and one with one-shot end"
         " entities the second enrollment of each",
     )
+
+
+def _check_files(connections: int) -> None:
+    """Make sure that a worker may have all the connections that it may want.
+
+    Raises:
+        InputError: this machine does not allow it so many.
+    """
+    most = most_open_files()
+    if connections + _OTHER_FILES > most:
+        raise InputError(
+            f"a worker may have {connections:,} transactions in flight, and {most:,} open files",
+            hint="raise the limit (ulimit -Hn), give more --workers, or lower in_flight or clients",
+        )
 
 
 def _check_together(scenario: Scenario, together: int) -> None:

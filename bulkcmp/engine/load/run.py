@@ -171,7 +171,8 @@ class LoadRun:
         for hand in self._hands:
             hand.colleague.outbox.put(Begin(at))
         self._epoch = self._clock.unix(at)
-        group.start_soon(self._watch.run, self._epoch, self._note_pulse, lambda: None)
+        self._watch.begin(self._epoch, self._note_pulse)
+        group.start_soon(self._watch.run)
 
     def _note_pulse(self, pulse: Pulse) -> None:
         self._on_report(Report(records=(pulse,)))

@@ -70,6 +70,11 @@ async def session(
                     group.start_soon(keeper.watch, run)
                     await run.execute()
                 keeper.end(run, interrupted=interruption.asked)
+                if keeper.unconfirmed:
+                    on_notice(
+                        f"{keeper.unconfirmed:,} certificates were issued and are not confirmed;"
+                        f" {folder / CERTIFICATES} has their serial numbers"
+                    )
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
@@ -81,6 +86,9 @@ class _Keeper:
 
     Args:
         on_figures, on_notice: as of `session`.
+
+    Attributes:
+        unconfirmed: certificates of which the CA is not known to know that we have them.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class _Keeper:
         self._on_notice = on_notice
         self._crossed = False
         self._last = 0.0
+        self.unconfirmed = 0
         self.figures = Figures()
         self.figures.begin(plan.run.warm_up)
 
@@ -109,6 +118,7 @@ class _Keeper:
                 self._last = max(self._last, record.finished)
         for one in report.certificates:
             self._certificates.add(one.arrival, one.id, one.cmd, one.serial, one.outcome)
+            self.unconfirmed += not one.outcome.is_done
 
     async def watch(self, run: LoadRun) -> None:
         """Show the figures, and end a run whose thresholds say so."""

@@ -1,7 +1,7 @@
 """A process of the load generator looking at itself."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -33,38 +33,62 @@ class Watch:
         self._clock = clock
         self._vitals = vitals
         self._late = 0.0
+        self._epoch: float
+        self._on_pulse: Callable[[Pulse], None]
+        self._interval: _Interval
         self.starved = 0.0
 
-    async def run(
-        self, epoch: float, on_pulse: Callable[[Pulse], None], on_tick: Callable[[], None]
-    ) -> None:
-        """Look on until cancelled.
+    def begin(self, epoch: float, on_pulse: Callable[[Pulse], None]) -> None:
+        """The first interval begins.
 
         Args:
             epoch: Unix time of the run's beginning.
             on_pulse: told of each interval.
+        """
+        self._epoch = epoch
+        self._on_pulse = on_pulse
+        self._interval = _Interval(self._clock.now(), self._vitals(), self.starved)
+
+    async def run(self, on_tick: Callable[[], None] = lambda: None) -> None:
+        """Look on until cancelled.
+
+        Args:
             on_tick: called at each look.
         """
-        clock = self._clock
-        began, before, starved = clock.now(), self._vitals(), self.starved
         while True:
-            due = clock.now() + TICK
+            due = self._clock.now() + TICK
             await anyio.sleep(TICK)
-            now = clock.now()
+            now = self._clock.now()
             self._late = max(self._late, now - due)
-            if now - began >= _BEAT:
-                vitals = self._vitals()
-                on_pulse(
-                    Pulse(
-                        self._process,
-                        at=now - epoch,
-                        seconds=now - began,
-                        cpu=vitals.cpu - before.cpu,
-                        late=self._late,
-                        starved=self.starved - starved,
-                        open_files=vitals.open_files,
-                        most_files=vitals.most_files,
-                    )
-                )
-                began, before, starved, self._late = now, vitals, self.starved, 0.0
+            if now - self._interval.began >= _BEAT:
+                self.beat()
             on_tick()
+
+    def beat(self) -> None:
+        """An interval ends, and the next one begins."""
+        last, now, vitals = self._interval, self._clock.now(), self._vitals()
+        if now - last.began < TICK:
+            # too short to tell a share of anything
+            return
+        self._on_pulse(
+            Pulse(
+                self._process,
+                at=now - self._epoch,
+                seconds=now - last.began,
+                cpu=vitals.cpu - last.vitals.cpu,
+                late=self._late,
+                starved=self.starved - last.starved,
+                open_files=vitals.open_files,
+                most_files=vitals.most_files,
+            )
+        )
+        self._interval = _Interval(now, vitals, self.starved)
+        self._late = 0.0
+
+
+class _Interval(NamedTuple):
+    """How things stood when it began."""
+
+    began: float
+    vitals: Vitals
+    starved: float

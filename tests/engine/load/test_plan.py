@@ -1,0 +1,186 @@
+import datetime as dt
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkcmp.engine.load import plan as module
+from bulkcmp.engine.load.plan import LoadPlan, describe, plan
+from bulkcmp.engine.options import Options
+from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.scenario import (
+    ArrivalProcess,
+    Closed,
+    GeneratedPopulation,
+    KeyMode,
+    LatePolicy,
+    Lifecycle,
+    Open,
+    PopulationFile,
+    Scenario,
+    Shape,
+    Step,
+)
+from bulkcmp.model import EndEntity, KeySpec, Operation
+from bulkcmp.testca import state
+
+ENVIRON = {"S": "a secret that nothing shows"}
+IR, KUR, RR, P10CR = Operation.IR, Operation.KUR, Operation.RR, Operation.P10CR
+
+
+def life(name: str, *cmds: Operation, weight: float = 1.0) -> Lifecycle:
+    return Lifecycle(name, weight, tuple(map(Step, cmds)))
+
+
+SCENARIO = Scenario(
+    name="a test",
+    settings={},
+    population=GeneratedPopulation("s.toml", 7, {"subject": "/CN=dev{number}"}),
+    lifecycles=(life("a", IR, KUR, RR), life("b", Operation.CR)),
+    shape=Closed(10),
+    count=50,
+    warm_up=2.0,
+    drain=9.0,
+    thresholds=("share(failed) < 1%",),
+    seed=5,
+)
+
+
+@pytest.fixture(scope="module")
+def anchor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ca")
+    state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    return folder / "ca.pem"
+
+
+def planned(
+    anchor: Path, scenario: Scenario = SCENARIO, yes_load: str | None = None, **changes: Any
+) -> LoadPlan:
+    settings = {
+        "server": "http://127.0.0.1:8829/cmp",
+        "ref": "ra1",
+        "secret": "env:S",
+        "trusted": (str(anchor),),
+        "workers": 4,
+    }
+    options = Options.merge(settings, changes)
+    return plan(scenario, options, ENVIRON, thresholds=["rate(ok) > 1"], yes_load=yes_load)
+
+
+def test_a_scenario_is_shared_out(anchor: Path) -> None:
+    made = planned(anchor)
+    assert [one.shape for one in made.assignments] == [Closed(3), Closed(3), Closed(2), Closed(2)]
+    for place, one in enumerate(made.assignments):
+        assert (one.place, one.workers, one.seed) == (place, 4, 5)
+        assert (one.warm_up, one.drain, one.duration) == (2.0, 9.0, None)
+        # no transaction ever waits for a connection
+        assert isinstance(one.shape, Closed)
+        assert one.setup.limits.connections == one.setup.concurrency == one.shape.clients
+    assert made.count == 50
+    assert [one.text for one in made.thresholds] == ["share(failed) < 1%", "rate(ok) > 1"]
+    assert made.run.seed == 5
+    assert made.run.workers == 4
+    assert made.run.server == "http://127.0.0.1:8829/cmp"
+
+
+def test_rows_begin_as_their_lifecycle_does(anchor: Path) -> None:
+    rows = [row for _, row in zip(range(40), planned(anchor).rows, strict=False)]
+    assert all(isinstance(row, EndEntity) for row in rows)
+    assert {row.cmd for row in rows if isinstance(row, EndEntity)} == {IR, Operation.CR}
+
+
+def test_without_a_seed_each_test_is_another_one(anchor: Path) -> None:
+    seeds = {planned(anchor, replace(SCENARIO, seed=None)).run.seed for _ in range(4)}
+    assert len(seeds) == 4
+
+
+def test_what_is_said_of_a_run_holds_no_secret(anchor: Path) -> None:
+    made = planned(anchor, secret="pass:hush-hush")
+    assert "hush-hush" not in repr(made)
+    assert dict(made.run.settings)["secret"] == "pass:***"
+    assert "retries" not in dict(made.run.settings), "it was not set"
+
+
+def test_keys_are_made_for_what_may_be_wanted(anchor: Path) -> None:
+    # the longest lifecycle certifies two
+    assert planned(anchor).keys.expected == (KeySpec.parse("ec:P-256"), 100)
+    assert planned(anchor, replace(SCENARIO, count=None, duration=9.0)).keys.expected is None
+    one = planned(anchor, replace(SCENARIO, keys=KeyMode.ONE))
+    assert one.keys.expected is None
+    assert "ONE KEY" in one.run.keys
+    with pytest.raises(InputError, match="keys come from a file, but none is named"):
+        planned(anchor, replace(SCENARIO, keys=KeyMode.FILE))
+
+
+@pytest.mark.parametrize(
+    "server", ["http://localhost:1/", "http://127.9.9.9/", "https://[::1]/", "http://LOCALHOST/"]
+)
+def test_this_machine_may_be_put_under_load(anchor: Path, server: str) -> None:
+    planned(anchor, server=server)
+
+
+@pytest.mark.parametrize("allowed", [None, "ca2.example.com"])
+def test_another_one_only_if_it_is_named_twice(anchor: Path, allowed: str | None) -> None:
+    with pytest.raises(InputError, match="is another machine") as caught:
+        planned(anchor, server="http://ca.example.com/cmp", yes_load=allowed)
+    assert "--yes-load ca.example.com" in (caught.value.hint or "")
+    planned(anchor, server="http://CA.example.com/cmp", yes_load="ca.example.com")
+
+
+def test_updates_go_alone(anchor: Path) -> None:
+    with pytest.raises(InputError, match="but a has a kur, which is for one certificate"):
+        planned(anchor, certs_per_message=3)
+    fine = replace(SCENARIO, lifecycles=(life("a", IR, RR),))
+    assert planned(anchor, fine, certs_per_message=3).keys.expected == (
+        KeySpec.parse("ec:P-256"),
+        150,
+    )
+
+
+def test_bad_rows_are_told_before(anchor: Path, tmp_path: Path) -> None:
+    file = tmp_path / "devices.csv"
+    file.write_text("id,subject\na,/CN=a\nb,nonsense\nc,/CN=c\nd,worse\n")
+    with pytest.raises(InputErrors) as caught:
+        planned(anchor, replace(SCENARIO, population=PopulationFile(str(file))))
+    assert [problem.where and problem.where.row for problem in caught.value.problems] == [2, 4]
+
+
+def test_a_trust_anchor_is_needed() -> None:
+    with pytest.raises(InputError, match="not for load tests"):
+        plan(SCENARIO, Options(server="http://127.0.0.1/", trust_first_ca_cert=True), ENVIRON)
+
+
+def test_connections_are_files(anchor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "most_open_files", lambda: 1056)
+    planned(anchor, replace(SCENARIO, shape=Open((Ramp(9.0, 1.0, 1.0),), in_flight=4096)))
+    with pytest.raises(InputError, match="1,025 transactions in flight, and 1,056 open files"):
+        planned(anchor, replace(SCENARIO, shape=Open((Ramp(9.0, 1.0, 1.0),), in_flight=4097)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "duration", "text"),
+    [
+        (Closed(8), 20, None, "8 clients, each with one lifecycle after the other; until 20"
+         " lifecycles"),
+        (
+            Open((Ramp(inf, 50.0, 50.0),), ArrivalProcess.POISSON),
+            None,
+            60.0,
+            "Poisson arrivals at 50/s; beyond 1,000 transactions in flight they wait; until 60 s",
+        ),
+        (
+            Open((Ramp(10.0, 0.0, 5.0), Ramp(20.0, 5.0, 5.0)), late=LatePolicy.DROP, in_flight=7),
+            None,
+            None,
+            "arrivals at 0 to 5/s for 10 s, 5/s for 20 s; beyond 7 transactions in flight they are"
+            " dropped",
+        ),
+    ],
+)  # fmt: skip
+def test_a_load_in_one_line(
+    shape: Shape, count: int | None, duration: float | None, text: str
+) -> None:
+    assert describe(shape, count, duration) == text
