@@ -222,7 +222,7 @@ def figures_of(files: Sequence[RecordFile]) -> Figures:
         figures.begin(file.run.warm_up, (file.run.began_at - first).total_seconds())
         try:
             figures.feed(file.records())
-        except (ValueError, OverflowError) as error:
+        except (ValueError, ArithmeticError) as error:
             raise InputError(
                 f"a figure in it can't be: {error}", where=Where(str(file.path))
             ) from error

@@ -205,16 +205,14 @@ class Series:
         )
 
     def _slot(self, at: float) -> Slot:
-        place = floor(at / self._seconds)
-        found = self._slots.get(place)
-        if found is None:
+        while (found := self._slots.get(place := floor(at / self._seconds))) is None:
             first = place if self._first is None else min(self._first, place)
             last = place if self._first is None else max(self._last, place)
-            if last - first >= MOST_INTERVALS:
+            if last - first < MOST_INTERVALS:
+                self._first, self._last = first, last
+                self._slots[place] = Slot()
+            else:
                 self._double()
-                return self._slot(at)
-            self._first, self._last = first, last
-            found = self._slots[place] = Slot()
         return found
 
     def _double(self) -> None:

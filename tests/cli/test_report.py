@@ -59,10 +59,16 @@ def row(name: str, text: str) -> str:
     return re.sub(r" \| |  +", "  ", found)
 
 
+def cells(figures: str) -> str:
+    """Of a table in HTML."""
+    return "".join(f"<td>{figure}</td>" for figure in figures.split("  "))
+
+
 def test_all_views_print_the_same_numbers(run: Path) -> None:
     told = document(run)
     text = ok(run)
     written = ok(run, "--format", "md")
+    drawn = ok(run, "--format", "html")
     suite = ET.fromstring(ok(run, "--format", "junit"))
     properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
     samples = list(csv.DictReader(io.StringIO(ok(run, "--format", "csv"))))
@@ -100,6 +106,8 @@ def test_all_views_print_the_same_numbers(run: Path) -> None:
             assert latency["max"] == pytest.approx(true[-1], abs=1e-6)
             median = true[(len(true) + 1) // 2 - 1]
             assert latency["p50"] == pytest.approx(median, rel=0.004)
+            assert f"<td>{name} {metric}</td>{cells(shown)}" in drawn
+        assert f"<td>{name}</td>{cells(counts)}" in drawn
     for exchange in told["exchanges"]:
         latency = exchange["latencies"]["total"]
         shown = "  ".join(
@@ -162,7 +170,7 @@ def test_runs_one_after_the_other_have_their_own_places_in_time(tmp_path: Path) 
 
 
 def test_a_report_can_go_to_a_file(run: Path, tmp_path: Path) -> None:
-    for kind in ("text", "md", "json", "junit", "csv", "jsonl", "hgrm"):
+    for kind in ("text", "md", "json", "junit", "csv", "jsonl", "hgrm", "html"):
         out = tmp_path / f"report.{kind}"
         assert ok(run, "--format", kind, "-o", out) == ""
         assert out.read_text() == ok(run, "--format", kind)

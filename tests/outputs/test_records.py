@@ -9,7 +9,7 @@ import pytest
 
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.model import Operation
-from bulkcmp.outputs.records import RECORDS, SCHEMA, RecordFile, RecordWriter
+from bulkcmp.outputs.records import RECORDS, SCHEMA, RecordFile, RecordWriter, figures_of
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run
 from tests.stats.records import REJECTED, exchange, lost, transaction
@@ -160,3 +160,26 @@ def test_a_record_takes_little_space(tmp_path: Path) -> None:
         for at in range(1000)
     ]
     assert write(tmp_path / "records", records).stat().st_size < 100 * len(records)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"pulse": {"process": "p", "at": 1, "seconds": 0, "cpu": 1, "late": 0}},
+        {"pulse": {"process": "p", "at": 1, "seconds": 1, "cpu": 1, "late": -1}},
+    ],
+    ids=range(2),
+)
+def test_a_figure_that_can_not_be_is_told(tmp_path: Path, record: object) -> None:
+    path = tmp_path / "records"
+    path.write_bytes(compressed(FIRST, record))
+    with pytest.raises(InputError) as caught:
+        figures_of([RecordFile(path)])
+    assert caught.value.where is not None
+
+
+def test_an_instant_of_another_age_is_no_end_of_us(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    drop = {"arrival": 0, "lifecycle": "l", "planned": -1e300, "at": 1e300, "warm_up": False}
+    path.write_bytes(compressed(FIRST, {"drop": drop}))
+    assert sum(one.dropped for one in figures_of([RecordFile(path)]).timeline()) == 1
