@@ -116,7 +116,7 @@ def decode_package(der: bytes) -> PrivateKey:
 
 def _load(der: bytes) -> PrivateKey:
     try:
-        return algorithms.load_private_key(der)
+        return algorithms.load_private_key(der, is_ours=False)
     except LocalCmpError as error:
         # no more of its text: it might quote the key
         raise RemoteCmpError("a private key that can't be read") from error

@@ -112,6 +112,19 @@ def test_keys_that_are_of_no_use(pki: "Pki") -> None:
         assert error.value.__cause__ is None, "the codec's own text may quote the key"
 
 
+def test_the_numbers_of_an_rsa_key_are_checked_where_it_is_not_ours(pki: "Pki") -> None:
+    good = pki.keys["rsa"]
+    assert isinstance(good, rsa.RSAPrivateKey)
+    numbers = good.private_numbers()
+    wrong = rsa.RSAPrivateNumbers(
+        numbers.p, numbers.q, numbers.d, numbers.dmp1, numbers.dmq1, numbers.iqmp + 1,
+        numbers.public_numbers,
+    ).private_key(unsafe_skip_rsa_key_validation=True)  # fmt: skip
+    assert algorithms.load_private_key(pki.pkcs8(good), is_ours=False)
+    with pytest.raises(LocalCmpError, match="not an unencrypted PKCS#8 private key"):
+        algorithms.load_private_key(pki.pkcs8(wrong), is_ours=False)
+
+
 @pytest.mark.parametrize("name", algorithms.DIGESTS)
 def test_digests_are_known_with_null_and_without(name: str) -> None:
     without = algorithms.DIGEST_IDENTIFIERS[name]
