@@ -2,6 +2,7 @@
 
 import datetime as dt
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -330,6 +331,8 @@ class Ca:
         state.create(folder, KeySpec.parse(spec), now)
         self.root: Identity = state.load_identity(folder)
         self.store: Books = state.open_books(folder)
+        # what a crash of the machine would do is no matter of these tests
+        self.store._db.execute("PRAGMA synchronous = OFF")
         self.vendors = (state.load_vendor_root(folder),)
         self.authority: Answering = Authority(self.store, self.root, vendors=self.vendors)
 
@@ -515,9 +518,20 @@ def make_ca(tmp_path: Path) -> Iterator[Callable[..., Ca]]:
         one.close()
 
 
+@pytest.fixture(scope="session")
+def made_ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a CA that nobody has asked yet."""
+    folder = tmp_path_factory.mktemp("made") / "ca"
+    state.create(folder, KeySpec.parse("ec:P-256"), NOW)
+    return folder
+
+
 @pytest.fixture
-def ca(make_ca: Callable[..., Ca]) -> Ca:
-    return make_ca("ec:P-256")
+def ca(made_ca: Path, tmp_path: Path) -> Iterator[Ca]:
+    """A CA with new books; its keys are those of other tests, since making them takes its time."""
+    copy = Ca(shutil.copytree(made_ca, tmp_path / "ca"))
+    yield copy
+    copy.close()
 
 
 def converse(transaction: Transaction, at: dt.datetime, post: Callable[[bytes], bytes]) -> Finish:
