@@ -92,11 +92,20 @@ def page() -> str:
                     ),
                 ),
                 "## By transport\n",
-                "What the loss of an answer makes of a request, of a poll and of a certConf, once"
+                "What the loss of an answer makes of a request, of a genm, of a poll and of a"
+                " certConf, once"
                 " nothing is repeated any more. The reason of an `HTTP error` is its status:"
                 " `HTTP 404`, `HTTP 500` ….\n",
                 *_table(
-                    ("reason", "request", "pollReq", "certConf", "what it means", "what to do"),
+                    (
+                        "reason",
+                        "request",
+                        "genm",
+                        "pollReq",
+                        "certConf",
+                        "what it means",
+                        "what to do",
+                    ),
                     (
                         (
                             _code(loss),

@@ -605,11 +605,15 @@ def _of_reason(reason: str) -> Iterator[Explanation]:
         yield from (FAIL_INFOS[name] for name in reason.split(", ") if name in FAIL_INFOS)
 
 
-def classes_of_loss(loss: Loss) -> tuple[OutcomeClass, OutcomeClass, OutcomeClass]:
-    """What a loss makes of a request, of a pollReq and of a certConf, when it is not repeated."""
-    request = outcomes.lost(Operation.IR, loss, "", "").outcome
+def classes_of_loss(loss: Loss) -> tuple[OutcomeClass, OutcomeClass, OutcomeClass, OutcomeClass]:
+    """What a loss makes of a request, of a genm, of a pollReq and of a certConf, when it is not
+    repeated."""
+    request, question = (
+        outcomes.lost(operation, loss, "", "").outcome
+        for operation in (Operation.IR, Operation.GENM)
+    )
     poll = OutcomeClass.UNKNOWN if outcomes.was_processed(loss) else OutcomeClass.STILL_WAITING
-    return request, poll, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
+    return request, question, poll, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
 
 
 def classes_of_check(reason: Reason) -> tuple[OutcomeClass, ...]:

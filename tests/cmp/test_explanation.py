@@ -34,8 +34,10 @@ def test_an_explanation_is_one_line_for_a_table(entry: explanation.Entry) -> Non
 def test_what_a_loss_leads_to() -> None:
     sent = OutcomeClass.UNKNOWN
     confirm = OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
-    assert explanation.classes_of_loss(Loss.CUT) == (sent, sent, confirm)
+    question = OutcomeClass.UNANSWERED
+    assert explanation.classes_of_loss(Loss.CUT) == (sent, question, sent, confirm)
     assert explanation.classes_of_loss(Loss.BUSY) == (
+        OutcomeClass.NOT_SENT,
         OutcomeClass.NOT_SENT,
         OutcomeClass.STILL_WAITING,
         confirm,
@@ -48,6 +50,8 @@ def test_what_a_check_leads_to() -> None:
         OutcomeClass.ISSUED_UNPROVEN,
     )
     assert explanation.classes_of_check(Reason.CHAIN) == (OutcomeClass.ISSUED_REFUSED,)
+    assert explanation.classes_of_check(Reason.CRL) == (OutcomeClass.BAD_RESPONSE,)
+    assert explanation.classes_of_check(Reason.INFO_UNSUPPORTED) == (OutcomeClass.REJECTED,)
 
 
 def test_what_a_status_leads_to() -> None:

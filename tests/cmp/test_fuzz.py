@@ -4,6 +4,7 @@ The invariant: a response whose protected part was changed leads to an instructi
 exception, and neither a certificate nor a confirmation is ever taken from it.
 """
 
+import datetime as dt
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,17 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkcmp.cmp import algorithms, messages, popo, protection
-from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, wrap
+from bulkcmp.cmp import algorithms, general, messages, popo, protection
+from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import Finish, TimerFired
+from bulkcmp.cmp.general import RootCaKeyUpdate, encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, decode_message
 from bulkcmp.cmp.transaction import State
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import OutcomeClass, Profile, SubjectCheck
+from bulkcmp.model import Itav, Operation, OutcomeClass, Profile, SubjectCheck
+from bulkcmp.outputs.information import contents
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, MakeRun, Peer, Pki, Run
@@ -248,6 +254,70 @@ def test_any_certificate_in_a_good_response_is_stored_and_judged(
     assert granted is not None
     if certificate != good:
         assert granted.outcome is OutcomeClass.ISSUED_REFUSED, "the CA signed other octets"
+
+
+def _told(pki: "Pki") -> dict[str, bytes]:
+    """What a genp may tell, rightly, by its infoType."""
+    root, now = pki.root, dt.datetime.fromtimestamp(pki.now, dt.UTC)
+    key = pki.keys["ec"]
+    new = pki.certify("new root", key, ca=True)
+    link = pki.certify("new root", key, root, ca=True)
+    back = pki.certify("root", root.key, new, ca=True)
+    update = RootCaKeyUpdate(new.certificate, link.certificate, back.certificate)
+    assert isinstance(root.key, ec.EllipticCurvePrivateKey)
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(x509.Name.from_bytes(root.subject))
+        .last_update(now)
+        .next_update(now + dt.timedelta(days=1))
+        .sign(root.key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+    algorithm = wrap(0x30, encode(ObjectIdentifier("1.3.101.112")))
+    control = wrap(0x30, encode(general.RSA_KEY_LEN), encode(2048))
+    template = wrap(0x30, wrap(0x30, explicit(5, root.subject)), wrap(0x30, control))
+    return {
+        general.CA_CERTS: wrap(0x30, root.certificate),
+        general.CA_PROT_ENC_CERT: pki.signer.certificate,
+        general.ROOT_CA_KEY_UPDATE: update.encode(),
+        general.CA_KEY_UPDATE_INFO: explicit(0, update.encode()),
+        general.CURRENT_CRL: crl,
+        general.CRLS: wrap(0x30, crl),
+        general.CERT_REQ_TEMPLATE: template,
+        general.SIGN_KEY_PAIR_TYPES: wrap(0x30, algorithm),
+        general.PREFERRED_SYMM_ALG: algorithm,
+        general.SUPP_LANG_TAGS: wrap(0x30, b"\x0c\x02en"),
+        "1.2.3": b"\x04\x01x",
+    }
+
+
+ASKED = {
+    general.ROOT_CA_KEY_UPDATE: general.ROOT_CA_CERT,
+    general.CRLS: general.CRL_STATUS_LIST,
+}
+
+
+@settings(FUZZ, max_examples=600)
+@given(place=st.integers(0, 10), recipe=st.just([]) | RECIPES, whole=st.booleans())
+def test_a_genp_of_any_kind_is_judged(
+    make_run: "MakeRun", pki: "Pki", place: int, recipe: Recipe, *, whole: bool
+) -> None:
+    """Under good protection; what is kept can be read again by who writes files of it."""
+    oid, value = list(_told(pki).items())[place]
+    changed = _mutated(value, recipe)
+    crl_status = general.crl_status_list(pki.device.certificate, None)
+    asked = Itav(ASKED.get(oid, oid), crl_status if oid == general.CRLS else None)
+    run = make_run(Operation.GENM, infos=(asked,))
+    run.start()
+    body = encode_infos([Itav(oid, changed)])
+    finish = run.end(run.answer(_mutated(body, recipe) if whole else body).macced())
+    if changed == value and not whole:
+        assert finish.outcome.outcome is OutcomeClass.ANSWERED, finish.outcome
+    assert finish.outcome.outcome in (OutcomeClass.ANSWERED, OutcomeClass.BAD_RESPONSE)
+    assert finish.checkpoint is not None
+    kept = finish.checkpoint.parts[0].infos
+    assert general.decode_infos(encode_infos(kept)) == kept
+    contents(kept)
 
 
 @FUZZ

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from bulkcmp.cmp import algorithms, messages, protection
 from bulkcmp.cmp.asn1 import content, decode_sequence_of, encode, explicit, tag, wrap
+from bulkcmp.cmp.general import CA_CERTS
 from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import hire_task
@@ -36,6 +37,7 @@ from bulkcmp.io.limits import Limits
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import (
     EndEntity,
+    Itav,
     KeySpec,
     Operation,
     OutcomeClass,
@@ -462,6 +464,8 @@ class Stage:
             )
         elif cmd is Operation.RR:
             values["old_cert"] = self.play().result.certificate
+        elif cmd is Operation.GENM:
+            values["infos"] = (Itav(CA_CERTS),)
         else:
             values |= {"subject": parse_name(SUBJECT), "new_key_spec": EC}
         return EndEntity(1, 2, "dev1", cmd, **values)

@@ -7,17 +7,18 @@ import asyncio
 import datetime as dt
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bulkcmp.cmp import envelope, explanation, package, protection, recipient
+from bulkcmp.cmp import envelope, explanation, general, package, protection, recipient
 from bulkcmp.cmp.asn1 import (
     TLV,
+    ObjectIdentifier,
     any_from,
     content,
     decode,
@@ -26,7 +27,7 @@ from bulkcmp.cmp.asn1 import (
     explicit,
     wrap,
 )
-from bulkcmp.cmp.general import KEM_CIPHERTEXT_INFO, encode_infos
+from bulkcmp.cmp.general import KEM_CIPHERTEXT_INFO, RootCaKeyUpdate, encode_infos
 from bulkcmp.cmp.messages import (
     BodyType,
     CertRepMessage,
@@ -54,6 +55,7 @@ from bulkcmp.model import (
 )
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.encryption import Encryption
+from bulkcmp.testca.identity import Identity
 
 if TYPE_CHECKING:
     from bulkcmp.testca.identity import Identity
@@ -472,6 +474,130 @@ wrong(BAD, "wrong number of responses", "rp with two statuses", **REVOKE)(
 wrong(BAD, "unknown PKIStatus", "rp with PKIStatus 9", **REVOKE)(statuses(PKIStatusInfo(status=9)))
 wrong(BAD, "wrong MAC", "rp changed under its MAC", **REVOKE)(flip_a_bit)
 wrong(BAD, "wrong recipNonce", "rp with another recipNonce", **REVOKE)(other_recip_nonce)
+
+# --- what a genm is told --------------------------------------------------------------------------
+
+ASK: dict[str, Any] = {"cmd": Operation.GENM}
+ASK_ROOT = ASK | {"row": {"infos": (Itav(general.ROOT_CA_CERT),)}}
+ASK_CRL = ASK | {"row": {"infos": (Itav(general.CURRENT_CRL),)}}
+
+
+def told(*infos: Itav) -> "Fault":
+    return body(BodyType.GENP, encode_infos(infos))
+
+
+def ca_certs(*ders: bytes) -> "Fault":
+    return told(Itav(general.CA_CERTS, wrap(0x30, *ders)))
+
+
+UNSUPPORTED = wrap(0x30, encode(ObjectIdentifier(general.CA_CERTS)))
+wrong(BAD, "no answer of this infoType", "genp without an answer", **ASK)(told())
+wrong(BAD, "no answer of this infoType", "genp with another answer", **ASK)(
+    told(Itav(general.CURRENT_CRL), Itav("1.2.3", NULL))
+)
+wrong(BAD, "no answer of this infoType", "genp that repeats the question", **ASK_ROOT)(
+    told(Itav(general.ROOT_CA_CERT))
+)
+wrong(BAD, "no answer of this infoType", "genp with ten thousand answers", **ASK)(
+    told(*[Itav("1.2.3", NULL)] * 10_000)
+)
+wrong(OutcomeClass.REJECTED, "infoType not supported", "unsupportedOIDs", **ASK)(
+    told(Itav(general.UNSUPPORTED_OIDS, UNSUPPORTED))
+)
+wrong(BAD, "malformed message", "unsupportedOIDs that are none", **ASK)(
+    told(Itav(general.UNSUPPORTED_OIDS, NULL))
+)
+wrong(BAD, "malformed message", "genp that is none", **ASK)(body(BodyType.GENP, NULL))
+wrong(BAD, "unexpected message type", "ip in answer to a genm", **ASK)(body(BodyType.IP))
+wrong(BAD, "unexpected message type", "genm in answer to a genm", **ASK)(body(BodyType.GENM))
+wrong(BAD, "wrong MAC", "genp changed under its MAC", **ASK)(flip_a_bit)
+wrong(BAD, "wrong recipNonce", "genp with another recipNonce", **ASK)(other_recip_nonce)
+wrong(BAD, "malformed infoValue", "caCerts of NULL", **ASK)(told(Itav(general.CA_CERTS, NULL)))
+wrong(BAD, "malformed infoValue", "caCerts without a certificate", **ASK)(ca_certs())
+wrong(BAD, "malformed infoValue", "caCerts with something else", **ASK)(ca_certs(NULL))
+
+
+@wrong(BAD, "protection missing", **ASK)
+def genp_without_protection(exchange: "Exchange") -> None:
+    exchange.answer.unprotect()
+
+
+@wrong(BAD, "unusable CA certificate", **ASK)
+def end_entity_among_ca_certs(exchange: "Exchange") -> None:
+    ca_certs(exchange.ca.root.der, exchange.ca.ra.der)(exchange)
+
+
+def new_root(make: Callable[["Exchange"], RootCaKeyUpdate]) -> "Fault":
+    """A new root in an answer that is good otherwise."""
+
+    def fault(exchange: "Exchange") -> None:
+        told(Itav(general.ROOT_CA_KEY_UPDATE, make(exchange).encode()))(exchange)
+
+    return fault
+
+
+def linked_by(exchange: "Exchange", issuer: Identity) -> RootCaKeyUpdate:
+    """A root of its own making, and a link of that issuer's to it."""
+    name = exchange.ca.root.certificate.subject.rfc4514_string()
+    key = ec.generate_private_key(ec.SECP256R1())
+    itself = Identity(key, exchange.ca.certify(name, key.public_key(), ca=True))
+    new = exchange.ca.certify(name, key.public_key(), issuer=itself, ca=True)
+    link = exchange.ca.certify(name, key.public_key(), issuer=issuer, ca=True)
+    return RootCaKeyUpdate(der(new), der(link))
+
+
+UPDATE = "root CA update not proven"
+wrong(BAD, UPDATE, "new root that a stranger links", **ASK_ROOT)(
+    new_root(lambda exchange: linked_by(exchange, exchange.ca.stranger))
+)
+wrong(BAD, UPDATE, "new root that nobody links", **ASK_ROOT)(
+    new_root(lambda exchange: replace(linked_by(exchange, exchange.ca.root), new_with_old=None))
+)
+wrong(BAD, UPDATE, "new root that is not its own issuer", **ASK_ROOT)(
+    new_root(
+        lambda exchange: RootCaKeyUpdate(
+            linked_by(exchange, exchange.ca.root).new_with_old or b"",
+            linked_by(exchange, exchange.ca.root).new_with_old,
+        )
+    )
+)
+wrong(BAD, "malformed infoValue", "new root that is no certificate", **ASK_ROOT)(
+    new_root(lambda exchange: RootCaKeyUpdate(NULL))
+)
+
+
+def crl_of(issuer: Identity, age: dt.timedelta = HOUR) -> bytes:
+    """A CRL, renewed every two hours."""
+    made = dt.datetime.now(dt.UTC) - age
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(made)
+        .next_update(made + 2 * HOUR)
+        .sign(issuer.key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+
+
+def crl(make: Callable[["Exchange"], bytes]) -> "Fault":
+    def fault(exchange: "Exchange") -> None:
+        told(Itav(general.CURRENT_CRL, make(exchange)))(exchange)
+
+    return fault
+
+
+wrong(BAD, "CRL not proven", "CRL of a stranger", **ASK_CRL)(
+    crl(lambda exchange: crl_of(exchange.ca.stranger))
+)
+wrong(BAD, "CRL not proven", "CRL of nobody whom we know", **ASK_CRL)(
+    crl(lambda exchange: crl_of(exchange.ca.identity("/CN=else", ca=True)))
+)
+wrong(BAD, "CRL out of date", "CRL of yesterday", **ASK_CRL)(
+    crl(lambda exchange: crl_of(exchange.ca.root, 24 * HOUR))
+)
+wrong(BAD, "malformed infoValue", "CRL that is a certificate", **ASK_CRL)(
+    crl(lambda exchange: exchange.ca.root.der)
+)
 
 # --- the certificate ------------------------------------------------------------------------------
 
@@ -917,6 +1043,11 @@ wrong_http(
 )(closed_without_an_answer)
 
 
+wrong_http(OutcomeClass.UNANSWERED, "connection lost", "genm: closed without an answer", **ASK)(
+    closed_without_an_answer
+)
+
+
 @wrong_http(UNKNOWN, "connection lost")
 async def closed_in_the_middle(wire: "Wire") -> None:
     await wire.write(wire.head(f"Content-Length: {len(wire.answer)}") + wire.answer[:-1])
@@ -1152,6 +1283,24 @@ def test_unusual_http_that_is_right_is_accepted(stage: "Stage", http: "HttpFault
     assert ended.kinds == [BodyType.IR, BodyType.CERT_CONF]
 
 
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [
+        (new_root(lambda exchange: linked_by(exchange, exchange.ca.root)), ASK_ROOT),
+        (crl(lambda exchange: crl_of(exchange.ca.root)), ASK_CRL),
+        (ca_certs(), ASK_ROOT | {"row": {"infos": (Itav("1.2.3"),)}}),
+    ],
+    ids=["new root", "CRL", "nothing"],
+)
+def test_what_a_genm_is_told_is_taken_where_it_is_right(
+    stage: "Stage", fault: "Fault", asked: dict[str, Any]
+) -> None:
+    """The faults in such answers are what is refused."""
+    ended = stage.play(fault, **asked)
+    assert ended.outcome.is_done is (asked["row"]["infos"] != (Itav("1.2.3"),))
+    assert bool(ended.result.infos) is ended.outcome.is_done
+
+
 def test_another_subject_may_be_recorded_and_accepted(stage: "Stage") -> None:
     ended = stage.play(
         certificate(lambda exchange: der(exchange.ca.certify("/CN=dev2", exchange.wanted))),
@@ -1190,7 +1339,7 @@ def test_the_same_encrypted_certificate_without_a_fault_is_believed(
 
 
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("cmd", [Operation.IR, Operation.P10CR, Operation.RR])
+@pytest.mark.parametrize("cmd", [Operation.IR, Operation.P10CR, Operation.RR, Operation.GENM])
 def test_the_same_server_without_a_fault_is_believed(
     stage: "Stage", cmd: Operation, signed: bool
 ) -> None:
