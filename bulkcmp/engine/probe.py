@@ -8,7 +8,7 @@ import datetime as dt
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -62,15 +62,32 @@ from bulkcmp.outputs.messages import refuse_full_folder, save_message
 _CERTIFICATES: Final = frozenset({BodyType.IP, BodyType.CP, BodyType.KUP})
 
 
-_OF_QUESTIONS: Final = {
-    "newwithnew": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
-    "newwithold": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
-    "oldwithnew": (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO),
-    "crlout": (general.CRL_STATUS_LIST, general.CURRENT_CRL),
-    "template": (general.CERT_REQ_TEMPLATE,),
-    "keyspec": (general.CERT_REQ_TEMPLATE,),
+class _Told(NamedTuple):
+    """What an output of a genm holds.
+
+    Attributes:
+        questions: infoTypes that bring it.
+        contents: what `outputs.information.contents` calls it.
+    """
+
+    questions: tuple[str, ...]
+    contents: tuple[str, ...]
+
+
+_ROOTS: Final = (general.ROOT_CA_CERT, general.CA_KEY_UPDATE_INFO)
+_TOLD: Final = {
+    "cacertsout": _Told((general.CA_CERTS,), (CA_CERTS,)),
+    "newwithold": _Told(_ROOTS, (NEW_WITH_OLD,)),
+    "oldwithnew": _Told(_ROOTS, (OLD_WITH_NEW,)),
+    "newwithnew": _Told(_ROOTS, (NEW_WITH_NEW,)),
+    "crlout": _Told((general.CRL_STATUS_LIST, general.CURRENT_CRL), (CRLS, CURRENT_CRL)),
+    "template": _Told((general.CERT_REQ_TEMPLATE,), (CERT_TEMPLATE,)),
+    "keyspec": _Told((general.CERT_REQ_TEMPLATE,), (KEY_SPEC,)),
 }
-"""Outputs that have nothing to hold unless one of these infoTypes is asked for."""
+"""Outputs that hold what a genm was told, by their options."""
+
+_CERTIFIED: Final = ("certout", "chainout", "cacertsout")
+"""Outputs that hold what comes with a certificate, by their options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +98,8 @@ class Outputs:
         certout: the issued certificate; chainout: its issuers, nearest first.
         newkeyout: the private key that was made for it, durable before the request leaves, or
             before the certConf where the CA made it.
-        cacertsout, extracertsout: caPubs and extraCerts of the answer that brought it; cacertsout
-            also the caCerts of a genp.
+        cacertsout: caPubs of the answer that brought it, or the caCerts of a genp.
+        extracertsout: extraCerts of that answer.
         newwithnew, newwithold, oldwithnew: the new root of a rootCaKeyUpdate, and its links.
         crlout: the CRLs of a crls, or of a currentCRL.
         template, keyspec: the DER certTemplate and keySpec of a certReqTemplate.
@@ -118,24 +135,9 @@ class Outputs:
                 "--certout without --newkeyout: the certificate's private key would be lost",
                 hint="give --newkeyout FILE, or the key to certify with --newkey FILE",
             )
-        for option, wanted in _OF_QUESTIONS.items():
-            if getattr(self, option) is not None and not any(
-                info.oid in wanted for info in row.infos
-            ):
-                names = " or ".join(map(name_of, wanted))
-                raise InputError(f"--{option} is for a genm with --infotype {names}")
-        files = [
-            path
-            for path in (
-                self.certout,
-                self.chainout,
-                self.newkeyout,
-                self.cacertsout,
-                self.extracertsout,
-                *(getattr(self, option) for option in _OF_QUESTIONS),
-            )
-            if path is not None
-        ]
+        self._refuse_idle(row)
+        options = dict.fromkeys((*_CERTIFIED, "newkeyout", "extracertsout", *_TOLD))
+        files = [path for option in options if (path := getattr(self, option)) is not None]
         for path in files:
             if path.is_dir() or not path.parent.is_dir():
                 what = "is a folder" if path.is_dir() else "is in no folder that exists"
@@ -151,41 +153,50 @@ class Outputs:
         if self.save_messages is not None:
             refuse_full_folder(self.save_messages)
 
+    def _refuse_idle(self, row: EndEntity) -> None:
+        """
+        Raises:
+            InputError: an output has nothing to hold, whatever the answer is.
+        """
+        asked = {info.oid for info in row.infos}
+        for option in dict.fromkeys((*_CERTIFIED, *_TOLD)):
+            if getattr(self, option) is None or (option in _CERTIFIED and row.cmd.certifies):
+                continue
+            told = _TOLD.get(option)
+            if told is None:
+                raise InputError(f"--{option}, but {row.cmd} brings no certificate")
+            if asked.isdisjoint(told.questions):
+                names = " or ".join(map(name_of, told.questions))
+                raise InputError(f"--{option} is for a genm with --infotype {names}")
+
     def key(self, pkcs8: bytes) -> None:
         """Write the private key, durably."""
         if self.newkeyout is not None:
             passphrase = None if self.passphrase is None else self.passphrase.reveal()
             _write(self.newkeyout, pem_key(pkcs8, passphrase), 0o600)
 
-    def certificate(self, part: Part, answer: bytes) -> None:
-        """Write the certificate of a part, durably, and what came along in the answer."""
-        if part.certificate is None:
+    def answer(self, part: Part, answer: bytes) -> None:
+        """Write what a part got, durably: its certificate and what came along, or what a genm was
+        told."""
+        if part.certificate is None and not part.infos:
             return
         ca_certs, extra_certs = _companions(answer)
-        for path, certificates in (
-            (self.chainout, part.chain),
-            (self.cacertsout, ca_certs),
-            (self.extracertsout, extra_certs),
-            (self.certout, (part.certificate,)),
-        ):
-            if path is not None:
-                _write(path, pem_certificates(*certificates), 0o644)
-
-    def information(self, part: Part) -> None:
-        """Write what a genm was told, durably."""
-        files = contents(part.infos)
-        for name, path in (
-            (CA_CERTS, self.cacertsout),
-            (NEW_WITH_OLD, self.newwithold),
-            (OLD_WITH_NEW, self.oldwithnew),
-            (NEW_WITH_NEW, self.newwithnew),
-            (CURRENT_CRL, self.crlout),
-            (CRLS, self.crlout),
-            (KEY_SPEC, self.keyspec),
-            (CERT_TEMPLATE, self.template),
-        ):
-            if path is not None and name in files:
-                _write(path, files[name], 0o644)
+        if self.extracertsout is not None:
+            _write(self.extracertsout, pem_certificates(*extra_certs), 0o644)
+        if part.certificate is not None:
+            for path, certificates in (
+                (self.chainout, part.chain),
+                (self.cacertsout, ca_certs),
+                (self.certout, (part.certificate,)),
+            ):
+                if path is not None:
+                    _write(path, pem_certificates(*certificates), 0o644)
+        found = contents(part.infos)
+        for option, told in _TOLD.items():
+            path = getattr(self, option)
+            content = b"".join(found[name] for name in told.contents if name in found)
+            if path is not None and content:
+                _write(path, content, 0o644)
 
     def message(self, number: int, label: str, der: bytes) -> None:
         """Write a message; numbers count from 1."""
@@ -365,8 +376,7 @@ class _Probing:
                 (self.part,) = checkpoint.parts
                 if self.part.key is not None:
                     self._outputs.key(self.part.key)
-                self._outputs.certificate(self.part, self._answer)
-                self._outputs.information(self.part)
+                self._outputs.answer(self.part, self._answer)
 
     # --- what the worker's transactions are looked at by ------------------------------------------
 

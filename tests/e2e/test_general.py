@@ -42,7 +42,8 @@ def test_a_question_that_the_ca_does_not_know(cli: "Cli", ca: "Ca") -> None:
 def test_a_crl(cli: "Cli", ca: "Ca") -> None:
     out = cli.folder / "crl.pem"
     asked = ("--infotype", "crlStatusList", "--crlcert", ca.anchor, "--crlout", out)
-    cli("probe", *options(ca), *asked)
+    cli("probe", *options(ca), *asked, "--extracertsout", "extra.pem")
+    assert (cli.folder / "extra.pem").read_bytes() == b"", "a MAC needs no certificates"
     crl = x509.load_pem_x509_crl(out.read_bytes())
     root = x509.load_pem_x509_certificate(ca.anchor.read_bytes())
     assert crl.issuer == root.subject
@@ -128,6 +129,8 @@ def test_questions_of_a_population(
 def test_what_makes_no_sense(cli: "Cli", ca: "Ca", write_population: "WritePopulation") -> None:
     for given, what in (
         (("--infotype", "caCerts", "--crlout", "x"), "--crlout is for a genm with --infotype"),
+        (("--infotype", "currentCRL", "--cacertsout", "x"), "--cacertsout is for a genm with"),
+        (("--infotype", "caCerts", "--certout", "x"), "--certout, but genm brings no certificate"),
         (("--infotype", "caCerts", "--newkeyout", "x", "--plain-keys"), "no key is made for genm"),
         (("--infotype", "caCerts", "--crlcert", ca.anchor), "--crlcert is for --infotype crlStat"),
         (("--infotype", "caCert"), "'caCert' is no infoType"),
