@@ -483,6 +483,7 @@ ASK_CRL = ASK | {"row": {"infos": (Itav(general.CURRENT_CRL),)}}
 
 
 def told(*infos: Itav) -> "Fault":
+    """A genp that says something else."""
     return body(BodyType.GENP, encode_infos(infos))
 
 
@@ -855,15 +856,6 @@ for spec, popo in INDIRECT.items():
 # --- KEM ciphertexts -----------------------------------------------------------------------------
 
 KEM: dict[str, Any] = {"kem": True, "spoils": BodyType.GENM}
-
-
-def told(*infos: Itav) -> "Fault":
-    """A genp that says something else."""
-
-    def fault(exchange: "Exchange") -> None:
-        exchange.answer.body = encode_infos(infos)
-
-    return fault
 
 
 def ciphertext(kem: str, octets: bytes) -> Itav:
