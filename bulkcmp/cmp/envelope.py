@@ -189,7 +189,8 @@ def decrypt(der: bytes, recipient: Recipient) -> Content:
     cipher = content_cipher(info.contentEncryptionAlgorithm)
     if info.encryptedContent is None:
         raise RemoteCmpError("an EnvelopedData without content")
-    key = _content_key(recipient_infos(der), recipient, _originators(enveloped.originatorInfo))
+    originators = _originators(enveloped.originatorInfo)
+    key = _content_key(_infos(enveloped), recipient, originators)
     return Content(info.contentType, cipher.decrypt(key, info.encryptedContent))
 
 
@@ -230,10 +231,10 @@ def content_cipher(algorithm: AlgorithmIdentifier) -> ContentCipher:
     """
     key_length = _KEY_LENGTHS.get(encode(algorithm[0])) if len(algorithm) == 2 else None
     if key_length is None:
-        raise AlgorithmError("the content is encrypted by something other than AES-CBC")
+        raise AlgorithmError("it is encrypted by something other than AES-CBC")
     iv = decode(bytes, algorithm[1])
     if len(iv) != _BLOCK:
-        raise RemoteCmpError("the content is encrypted with a malformed IV")
+        raise RemoteCmpError("it is encrypted with a malformed IV")
     return ContentCipher(key_length, iv)
 
 
@@ -243,7 +244,11 @@ def recipient_infos(der: bytes) -> list[TLV]:
     Raises:
         RemoteCmpError: it is malformed, or has none, or more than MAX_RECIPIENTS.
     """
-    infos = set_elements(decode(_EnvelopedData, der).recipientInfos)
+    return _infos(decode(_EnvelopedData, der))
+
+
+def _infos(enveloped: _EnvelopedData) -> list[TLV]:
+    infos = set_elements(enveloped.recipientInfos)
     if not 0 < len(infos) <= MAX_RECIPIENTS:
         raise RemoteCmpError(
             f"an EnvelopedData for {len(infos)} recipients, accepted are 1 to {MAX_RECIPIENTS}"

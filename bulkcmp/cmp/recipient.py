@@ -43,6 +43,7 @@ from bulkcmp.cmp.envelope import (
     PWRI,
     Recipient,
     UndecryptableError,
+    content_cipher,
 )
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import MAX_ITERATIONS, Derivation, Pbkdf2
@@ -454,7 +455,6 @@ class _PasswordRecipientInfo:
 
 _PWRI_KEK: Final = encode(ObjectIdentifier("1.2.840.113549.1.9.16.3.9"))
 _BLOCK: Final = 16
-_CBC_LENGTHS: Final = {encode(oid): length for length, oid in CONTENT_CIPHERS.items()}
 
 PWRI_KEK_NOISE: Final = 3 * _BLOCK
 """Random octets that PWRI-KEK takes: an IV, and padding."""
@@ -679,11 +679,5 @@ def _key_encryption(algorithm: AlgorithmIdentifier) -> tuple[int, bytes | None]:
     """Octets of the key-encryption key, and the IV of PWRI-KEK if it is that."""
     if len(algorithm) != 2 or encode(algorithm[0]) != _PWRI_KEK:
         return wrap_length(wrap(SEQUENCE, *map(encode, algorithm))), None
-    cbc = decode_sequence_of(algorithm[1])
-    length = _CBC_LENGTHS.get(encode(cbc[0])) if len(cbc) == 2 else None
-    if length is None:
-        raise AlgorithmError("PWRI-KEK with a cipher other than AES-CBC")
-    iv = decode(bytes, cbc[1])
-    if len(iv) != _BLOCK:
-        raise RemoteCmpError("PWRI-KEK with a malformed IV")
-    return length, iv
+    cipher = content_cipher(decode_sequence_of(algorithm[1]))
+    return cipher.key_length, cipher.iv
