@@ -169,6 +169,14 @@ def serve(
         bool,
         typer.Option("--unique-keys", help="Certify no public key of another end entity."),
     ] = False,
+    pwri_kek: Annotated[
+        bool,
+        typer.Option(
+            "--pwri-kek",
+            help="Wrap the keys that are made here by PWRI-KEK (RFC 3211) for a secret, as clients"
+            " on OpenSSL and BouncyCastle want it, not by AES key wrap (RFC 9481).",
+        ),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -197,6 +205,7 @@ def serve(
         p10cr_cert_req_id=p10cr_id,
         time_tolerance=time_tolerance,
         unique_keys=unique_keys,
+        pwri_kek=pwri_kek,
         strict=strict,
     )
     exceptions = behaviour.one_shot_at(one_shot or ())

@@ -154,6 +154,8 @@ class Behaviour:
         p10cr_cert_req_id: certReqId that answers a p10cr: -1 (RFC 9483, 4.1.4) or 0.
         one_shot: an end entity enrolls once, as in EJBCA's client mode.
         unique_keys: certify no public key that another end entity has a certificate for.
+        pwri_kek: wrap keys for a secret by PWRI-KEK (RFC 3211), all that OpenSSL and BouncyCastle
+            read, and not by AES key wrap, as RFC 9481 has it.
         time_tolerance: seconds that a messageTime may be off; None accepts any.
         strict: refuse what RFC 9483 forbids and RFC 9810 allows: several requests in a message,
             other certReqIds than 0, nonces and transactionIDs of more than 16 octets, no
@@ -178,6 +180,7 @@ class Behaviour:
     p10cr_cert_req_id: int = -1
     one_shot: bool = False
     unique_keys: bool = False
+    pwri_kek: bool = False
     time_tolerance: float | None = 300.0
     strict: bool = False
 

@@ -13,6 +13,7 @@ from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec
 from bulkcmp.testca.authentication import Requester
+from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity, digest_for, make_kga
 from bulkcmp.testca.refusal import rejected
 
@@ -39,15 +40,15 @@ class KeyGeneration:
         """A new key."""
         return algorithms.load_private_key(make_keys(spec, 1)[0])
 
-    def seal(self, key: PrivateKey, requester: Requester, now: dt.datetime) -> bytes:
+    def seal(self, key: PrivateKey, exchange: Exchange) -> bytes:
         """DER EncryptedKey with a private key, for its requester alone.
 
         Raises:
             RefusedError: there is nothing to encrypt for.
         """
         content_key = self._token_bytes(_CONTENT_KEY_OCTETS)
-        info = self._recipient_info(content_key, requester)
-        kga = self._kga(now)
+        info = self._recipient_info(content_key, exchange)
+        kga = self._kga(exchange.now)
         signed = package.sign(
             package.encode_package(key), kga.key, (kga.der, self._root.der), digest_for(kga.key)
         )
@@ -69,11 +70,14 @@ class KeyGeneration:
         if requester.secret is None:
             _certified_key(requester)
 
-    def _recipient_info(self, content_key: bytes, requester: Requester) -> bytes:
+    def _recipient_info(self, content_key: bytes, exchange: Exchange) -> bytes:
         """By the technique that goes with the requester's credential."""
+        requester = exchange.requester
         if requester.secret is not None:
             salt = self._token_bytes(_SALT_OCTETS)
-            return recipient.password(content_key, requester.secret, salt)
+            wants_noise = exchange.behaviour.pwri_kek
+            noise = self._token_bytes(recipient.PWRI_KEK_NOISE) if wants_noise else None
+            return recipient.password(content_key, requester.secret, salt, pwri_kek=noise)
         certificate, key = _certified_key(requester)
         if isinstance(key, rsa.RSAPublicKey):
             return recipient.transport(content_key, certificate)

@@ -170,7 +170,7 @@ class Issuance:
         if enrollment.public_key is None:
             key = self._generation.make(enrollment.key_spec)
             enrollment = replace(enrollment, public_key=key.public_key())
-            private_key = self._generation.seal(key, exchange.requester, exchange.now)
+            private_key = self._generation.seal(key, exchange)
         issued = self._issuer.issue(enrollment, grant.subject, exchange.now)
         encrypted: bytes | None = None
         if enrollment.popo.is_indirect:

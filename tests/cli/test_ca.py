@@ -175,7 +175,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "--check-after", "3",
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
-        "--time-tolerance", "60", "--strict", "--unique-keys",
+        "--time-tolerance", "60", "--strict", "--unique-keys", "--pwri-kek",
         "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
     ok(*common, "--reject-every", "2", "--mac-answers", "--url", "http://ca.test")
@@ -186,6 +186,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         0.5, 2, 3, "request",
     )  # fmt: skip
     assert (told.strict, told.unique_keys, told.poll_whole) == (True, True, True)
+    assert (told.pwri_kek, plain.pwri_kek) == (True, False)
     assert (plain.strict, plain.unique_keys) == (False, False)
     assert (told.reject, told.reject_every, told.poll_every) == ("badTime", 4, 3)
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (

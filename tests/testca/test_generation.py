@@ -106,6 +106,17 @@ def _certificates(signed: bytes) -> list[bytes]:
     return [encode(one) for one in decode_sequence_of(wrap(0x30, content(found)))]
 
 
+@pytest.mark.parametrize("pwri_kek", [False, True])
+def test_how_the_key_is_wrapped_for_a_secret(ca: "Ca", pwri_kek: bool) -> None:
+    ca.behave(Behaviour(pwri_kek=pwri_kek))
+    reply = asked(ca.ra_hmac())
+    assert opened(ca, reply, recipient.PasswordRecipient(ca.ra_secret()))
+    sealed, _ = decoder.decode(sealed_in(reply), asn1Spec=rfc5652.EnvelopedData())
+    algorithm = sealed["recipientInfos"][0]["pwri"]["keyEncryptionAlgorithm"]["algorithm"]
+    known = {False: "2.16.840.1.101.3.4.1.45", True: "1.2.840.113549.1.9.16.3.9"}
+    assert str(algorithm) == known[pwri_kek]
+
+
 @pytest.mark.parametrize(("spec", "kind"), [("rsa:2048", "ktri"), ("ec:P-384", "kari")])
 def test_who_signs_gets_it_for_its_certificate(ca: "Ca", spec: str, kind: str) -> None:
     peer = ca.client_cert(spec=spec)
