@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.cli.stdout import put_out
 from bulkcmp.errors import EXIT_OK, EXIT_THRESHOLD, InputError
 from bulkcmp.outputs.records import RecordFile, figures_of, report_of
 from bulkcmp.stats import comparison as statistics
 from bulkcmp.stats.comparison import FEWEST_BLOCKS, Gate
+from bulkcmp.stats.figures import Figures
 from bulkcmp.ui.comparison import Comparison, comparison_markdown, render_comparison
+from bulkcmp.ui.html import comparison_html
 
 
 class Format(StrEnum):
@@ -19,6 +22,7 @@ class Format(StrEnum):
 
     TEXT = "text"
     MARKDOWN = "md"
+    HTML = "html"
 
 
 def compare(
@@ -42,9 +46,17 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="text, or md: Markdown.")] = (
-        Format.TEXT
-    ),
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text; md: Markdown; html: one page with both runs in each plot.",
+        ),
+    ] = Format.TEXT,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write to this file.", show_default=False),
+    ] = None,
 ) -> None:
     """Compare two load tests, figure by figure, and tell changes from chance.
 
@@ -53,18 +65,30 @@ def compare(
     Example: bulkcmp compare runs/main runs/branch --fail-if 'p95 +10%' --fail-if 'rate(ok) -5%'
     """
     gates = [Gate.parse(text) for text in fail_if or ()]
-    comparison = _comparison(before, after, gates)
-    with printing("the comparison", "--format md makes it shorter"):
-        if format_ is Format.TEXT:
-            render_comparison(PipedConsole(highlight=False), comparison)
-        else:
-            typer.echo(comparison_markdown(comparison), nl=False)
+    files = RecordFile(before), RecordFile(after)
+    figures = figures_of([files[0]]), figures_of([files[1]])
+    comparison = _comparison(files, figures, gates)
+    put_out(lambda console: [_text(comparison, figures, format_, console)], "the comparison", out)
     raise typer.Exit(EXIT_THRESHOLD if comparison.has_failed else EXIT_OK)
 
 
-def _comparison(before: Path, after: Path, gates: list[Gate]) -> Comparison:
-    files = RecordFile(before), RecordFile(after)
-    figures = [figures_of([file]) for file in files]
+def _text(
+    comparison: Comparison, figures: tuple[Figures, Figures], format_: Format, console: Console
+) -> str:
+    match format_:
+        case Format.TEXT:
+            with console.capture() as captured:
+                render_comparison(console, comparison)
+            return captured.get()
+        case Format.MARKDOWN:
+            return comparison_markdown(comparison)
+        case Format.HTML:
+            return comparison_html(comparison, *figures)
+
+
+def _comparison(
+    files: tuple[RecordFile, RecordFile], figures: tuple[Figures, Figures], gates: list[Gate]
+) -> Comparison:
     changes = statistics.compare(*figures)
     by_figure = {change.what: change for change in changes}
     for gate in gates:

@@ -1,17 +1,14 @@
 """`bulkcmp report`: the figures of load tests, made again from their records."""
 
-import io
-import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bulkcmp.cli.stdout import PipedConsole, printing
-from bulkcmp.outputs.files import replacing
+from bulkcmp.cli.stdout import put_out
 from bulkcmp.outputs.hgrm import hgrm
 from bulkcmp.outputs.records import RecordFile, figures_of, report_of
 from bulkcmp.outputs.report import report_json, report_junit
@@ -19,9 +16,6 @@ from bulkcmp.outputs.samples import samples_csv, samples_jsonl
 from bulkcmp.stats.threshold import check_latency, latencies
 from bulkcmp.ui.html import report_html
 from bulkcmp.ui.report import markdown, render_report
-
-_WIDTH: Final = 120
-"""Columns of a text report that goes to a file."""
 
 
 class Format(StrEnum):
@@ -74,16 +68,7 @@ def report(
     """
     check_latency(latency)
     files = [RecordFile(run) for run in runs]
-    if out is not None:
-        console = Console(file=io.StringIO(), width=_WIDTH, no_color=True, highlight=False)
-        with replacing(out, 0o600, durable=False) as file:
-            for text in _texts(files, format_, latency, console):
-                file.write(text.encode())
-        return
-    console = PipedConsole(highlight=False)
-    with printing("the report", "-o writes it to a file"):
-        for text in _texts(files, format_, latency, console):
-            sys.stdout.write(text)
+    put_out(lambda console: _texts(files, format_, latency, console), "the report", out)
 
 
 def _texts(

@@ -1,14 +1,20 @@
-"""Standard output, whose reader may leave before the end."""
+"""Standard output, whose reader may leave before the end, or a file in its place."""
 
+import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import Final, NoReturn
 
 from rich.console import Console
 
 from bulkcmp.errors import BulkcmpError, Where
+from bulkcmp.outputs.files import replacing
+
+_WIDTH: Final = 120
+"""Columns of what goes to a file."""
 
 
 class PipedConsole(Console):
@@ -41,3 +47,24 @@ def printing(what: str, hint: str) -> Iterator[None]:
             where=Where("standard output"),
             hint=hint,
         ) from None
+
+
+def put_out(texts: Callable[[Console], Iterable[str]], what: str, file: Path | None) -> None:
+    """Print texts, or write them to a file (mode 0600) that is replaced whole.
+
+    Args:
+        texts: made for the console that they will be read on.
+        what: they are, for an error.
+
+    Raises:
+        BulkcmpError: that can't be.
+    """
+    if file is not None:
+        console = Console(file=io.StringIO(), width=_WIDTH, no_color=True, highlight=False)
+        with replacing(file, 0o600, durable=False) as stream:
+            for text in texts(console):
+                stream.write(text.encode())
+        return
+    with printing(what, "-o writes it to a file"):
+        for text in texts(PipedConsole(highlight=False)):
+            sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""report.html: a load test in one file that opens without a network.
+"""A load test, or two compared, in one HTML file that opens without a network.
 
 The plots are drawn by Plotly, whose program is part of the file; a policy in the file's head lets
 nothing be fetched.
@@ -7,7 +7,7 @@ nothing be fetched.
 import html
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from bulkcmp.errors import (
@@ -22,6 +22,10 @@ from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.distribution import Heat, heat, spectrum
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.report import Report
+from bulkcmp.stats.series import Interval
+from bulkcmp.ui.comparison import NOTE as COMPARISON_NOTE
+from bulkcmp.ui.comparison import Comparison, cautions
+from bulkcmp.ui.comparison import sections as compared_sections
 from bulkcmp.ui.report import NOTE, Section, facts, headlines, sections
 
 _VERDICTS: Final = {
@@ -73,28 +77,89 @@ def report_html(report: Report, figures: Figures) -> str:
     Raises:
         BulkcmpError: Plotly is not there.
     """
-    plots = dict(_plots(report, figures))
-    name = _text(report.runs[0].scenario)
     tables = list(sections(report))
-    good = report.exit_code == EXIT_OK
+    return _page(
+        f"Load test {report.runs[0].scenario}",
+        _VERDICTS[report.exit_code],
+        dict(_plots(report, figures)),
+        good=report.exit_code == EXIT_OK,
+        doubts=headlines(report),
+        above=[
+            *(f"<p>{_text(run.description)}</p>" for run in report.runs if run.description),
+            *(f"<div>{_text(line)}</div>" for line in facts(report)),
+            *(_table(one) for one in tables if one.title in _FIRST),
+        ],
+        below=[
+            *(_table(one) for one in tables if one.title not in _FIRST),
+            f'<p class="note">{_text(NOTE)}</p>',
+            *map(_table, _settings(report)),
+        ],
+    )
+
+
+def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> str:
+    """The page of two load tests, one laid over the other.
+
+    Args:
+        before, after: the figures of `comparison`'s reports.
+
+    Raises:
+        BulkcmpError: Plotly is not there.
+    """
+    reports = {"before": comparison.before, "after": comparison.after}
+    names = dict.fromkeys(one.runs[0].scenario for one in reports.values())
+    spectra = {
+        name: spectrum(figures.measured.all_operations().ok.response)
+        for name, figures in (("before", before), ("after", after))
+    }
+    return _page(
+        f"Load tests compared: {', '.join(names)}",
+        "an unwanted change" if comparison.has_failed else "no unwanted change",
+        {
+            "rates": _overlay("Successes per second", "per second", reports, _ok_rate),
+            "latencies": _overlay("Response time, p95", "ms", reports, _p95),
+            "spectrum": _spectrum(spectra),
+        },
+        good=not comparison.has_failed,
+        doubts=cautions(comparison),
+        above=[
+            *(
+                f"<div>{name}: {_text(line)}</div>"
+                for name, report in reports.items()
+                for line in facts(report)
+            ),
+            *map(_table, compared_sections(comparison)),
+            f'<p class="note">{_text(COMPARISON_NOTE)}</p>',
+        ],
+        below=[table for report in reports.values() for table in map(_table, _settings(report))],
+    )
+
+
+def _page(
+    title: str,
+    verdict: str,
+    plots: dict[str, dict[str, Any]],
+    *,
+    good: bool,
+    doubts: Iterable[str],
+    above: Iterable[str],
+    below: Iterable[str],
+) -> str:
+    """A page; `above` the plots and `below` them stands HTML, all else is text."""
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        f"<title>Load test {name}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Load test {name}</h1>",
-        f'<p class="verdict {"good" if good else "bad"}">{_VERDICTS[report.exit_code]}</p>',
-        *(f'<p class="doubt">{_text(line)}</p>' for line in headlines(report)),
-        *(f"<p>{_text(run.description)}</p>" for run in report.runs if run.description),
-        *(f"<div>{_text(line)}</div>" for line in facts(report)),
-        *map(_table, (one for one in tables if one.title in _FIRST)),
+        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{_text(title)}</h1>",
+        f'<p class="verdict {"good" if good else "bad"}">{_text(verdict)}</p>',
+        *(f'<p class="doubt">{_text(line)}</p>' for line in doubts),
+        *above,
         *(
             f'<h2>{_text(plot["title"])}</h2><div class="plot" id="{key}"></div>'
             for key, plot in plots.items()
         ),
-        *map(_table, (one for one in tables if one.title not in _FIRST)),
-        f'<p class="note">{_text(NOTE)}</p>',
-        *map(_table, _settings(report)),
+        *below,
         f"<script>{_plotly()}</script>",
         f"<script>const PLOTS = {_script(plots)};{_DRAW}</script>",
         "</body></html>",
@@ -221,6 +286,30 @@ def _line(
         "y": y,
         "line": {"color": color, "width": 1.5, **more},
     }
+
+
+def _overlay(
+    title: str,
+    unit: str,
+    reports: dict[str, Report],
+    figure: Callable[[Interval], float | None],
+) -> dict[str, Any]:
+    """One figure of each run over time."""
+    lines = []
+    for (name, report), color in zip(reports.items(), (_GREY, _BLUE), strict=True):
+        values = [figure(one) for one in report.intervals]
+        rounded = [None if value is None else round(value, 3) for value in values]
+        lines.append(_line(name, [one.at for one in report.intervals], rounded, color))
+    return _plot(title, lines, _TIME, {"title": {"text": unit}, "rangemode": "tozero"})
+
+
+def _ok_rate(interval: Interval) -> float:
+    return interval.ok / interval.seconds
+
+
+def _p95(interval: Interval) -> float | None:
+    seconds = interval.response.p95
+    return None if seconds is None else seconds * 1e3
 
 
 def _rates(report: Report) -> dict[str, Any]:
@@ -350,7 +439,7 @@ def _spectrum(spectra: dict[str, tuple[tuple[float, float], ...]]) -> dict[str, 
         )
     shares = (0, 50, 90, 99, 99.9, 99.99, 99.999)
     return _plot(
-        "Percentiles",
+        "Percentiles of successes",
         lines,
         {
             "title": {"text": "percentile"},

@@ -1,4 +1,6 @@
 import datetime as dt
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,3 +103,22 @@ def test_what_can_not_be_told_is_no_pass(runs: tuple[Path, Path], tmp_path: Path
 
 def test_what_is_no_gate_is_told(runs: tuple[Path, Path]) -> None:
     assert isinstance(compare(*runs, "--fail-if", "p95").exception, InputError)
+
+
+def test_html_lays_one_run_over_the_other(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "compared.html"
+    done = compare(*runs, "--format", "html", "--fail-if", "p95 +10%", "-o", out)
+    assert done.exit_code == EXIT_THRESHOLD
+    assert done.stdout == ""
+    text = out.read_text()
+    assert 'class="verdict bad">an unwanted change<' in text
+    assert "<td>mean(service)</td><td>99.9 ms</td><td>120 ms</td><td>+20.0 %</td>" in text
+    (found,) = re.findall(r"<script>const PLOTS = (\{.*?\});\n", text)
+    plots = json.loads(found)
+    assert {name: [line["name"] for line in plot["data"]] for name, plot in plots.items()} == {
+        name: ["before", "after"] for name in ("rates", "latencies", "spectrum")
+    }
+    before, after = (line["y"][5] for line in plots["latencies"]["data"])
+    assert after == pytest.approx(1.2 * before, rel=0.02)
+    good = compare(runs[0], runs[0], "--format", "html")
+    assert 'class="verdict good">no unwanted change<' in good.stdout
