@@ -128,9 +128,8 @@ _KEY_PARAMETERS: dict[KeyFamily, tuple[str, ...]] = {
 _DASHED = (KeyFamily.ML_DSA, KeyFamily.ML_KEM)
 """Families whose parameter follows a dash, as in FIPS 203 and 204."""
 
-KEY_SPECS = (
-    "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87, ml-kem-768|1024"
-)
+SIGNING_KEY_SPECS = "rsa:2048|3072|4096, ec:P-256|P-384|P-521, ed25519, ed448, ml-dsa-44|65|87"
+KEY_SPECS = f"{SIGNING_KEY_SPECS}, ml-kem-768|1024"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from bulkcmp.inputs.extension import parse_ext_key_usage, parse_extensions, pars
 from bulkcmp.inputs.name import format_name, parse_name
 from bulkcmp.inputs.san import parse_sans
 from bulkcmp.inputs.secret import read_secret
-from bulkcmp.model import KEY_SPECS, KeySpec
+from bulkcmp.model import KEY_SPECS, SIGNING_KEY_SPECS, KeySpec
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.testca import demand, registration, state
@@ -54,7 +54,9 @@ _CERTIFICATE_COLUMNS: Final = (
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The CA's state folder.")]
 CaKeyOption = Annotated[
     str,
-    typer.Option("--ca-key", metavar="SPEC", help=f"The CA's key, when it is made: {KEY_SPECS}."),
+    typer.Option(
+        "--ca-key", metavar="SPEC", help=f"The CA's key, when it is made: {SIGNING_KEY_SPECS}."
+    ),
 ]
 DEFAULT_STATE: Final = Path("ca")
 
@@ -410,7 +412,8 @@ def crl(
 def root_update(
     state_dir: StateOption = DEFAULT_STATE,
     key: Annotated[
-        str, typer.Option("--ca-key", metavar="SPEC", help=f"The new root's key: {KEY_SPECS}.")
+        str,
+        typer.Option("--ca-key", metavar="SPEC", help=f"The new root's key: {SIGNING_KEY_SPECS}."),
     ] = "ec:P-256",
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Tell from now on that there is none.")

@@ -280,7 +280,8 @@ class RowReader:
             given = getattr(defaults, option) and not on_token
             if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
-        if self._newkey.constant is not None:
+        # a key that is made at the CA proves nothing
+        if self._newkey.constant is not None and not self._central_keygen.constant:
             popo = None if "popo" in self._columns else self._popo.constant
             with blaming("newkey"):
                 self._new_key(self._newkey.constant, popo or Popo.NONE)

@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.general import ROOT_CA_KEY_UPDATE
 from bulkcmp.errors import InputError, LocalCmpError, Where
-from bulkcmp.model import KeyFamily, KeySpec, Secret
+from bulkcmp.model import SIGNING_KEY_SPECS, KeyFamily, KeySpec, Popo, Secret
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC
 from bulkcmp.testca.identity import (
@@ -107,9 +107,10 @@ def create(path: Path, spec: KeySpec, now: dt.datetime) -> bool:
         Whether a CA was made.
 
     Raises:
-        InputError: what lies there is no state of a CA.
+        InputError: what lies there is no state of a CA, or the key can't sign.
         BulkcmpError: the folder can't be written.
     """
+    _check_signs(spec)
     make_private_folder(path)
     folder = Folder(path)
     # of two starts at once only one makes the CA; in one transaction, so that it is whole or not
@@ -180,6 +181,11 @@ def load_identity(path: Path) -> Identity:
     return _load(folder.ca_key, folder.ca_certificate)
 
 
+def _check_signs(spec: KeySpec) -> None:
+    if not spec.family.proves_by(Popo.SIGNATURE):
+        raise InputError(f"a CA signs, and {spec} keys can't", hint=f"choose {SIGNING_KEY_SPECS}")
+
+
 def announce_root(path: Path, spec: KeySpec, now: dt.datetime) -> None:
     """Make the root that will follow, and tell it to who asks for an update of the present one.
 
@@ -190,9 +196,10 @@ def announce_root(path: Path, spec: KeySpec, now: dt.datetime) -> None:
         now: the time, aware.
 
     Raises:
-        InputError: there is no CA.
+        InputError: there is no CA, or the key can't sign.
         BulkcmpError: the folder can't be written.
     """
+    _check_signs(spec)
     folder = Folder(path)
     new, update = make_successor(load_identity(path), spec, now)
     with closing(open_books(path)) as store, store.writing():

@@ -17,7 +17,7 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 _BUSY_SECONDS: Final = 30.0
 _SECRET_LIFE: Final = dt.timedelta(days=1)
 """How long a transaction with a KEM-based MAC may take."""

@@ -1,18 +1,22 @@
 """Proof of possession by the indirect method: the certificate comes encrypted to its key."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bulkcmp.cmp import algorithms, encryptedvalue, envelope, messages, recipient
+from bulkcmp.cmp import algorithms, encryptedvalue, envelope, messages, popo, recipient
 from bulkcmp.cmp.algorithms import KemKey, PrivateKey
-from bulkcmp.cmp.asn1 import ObjectIdentifier, explicit, wrap
+from bulkcmp.cmp.asn1 import TLV, ObjectIdentifier, decode, explicit, wrap
 from bulkcmp.cmp.checks import Judgement, Reason, Verdict
 from bulkcmp.cmp.encapsulation import Encapsulated, encapsulate
 from bulkcmp.cmp.events import Finish, Send, TimerFired
 from bulkcmp.cmp.messages import BodyType, CertStatus
+from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import OutcomeClass, Popo
 
 if TYPE_CHECKING:
@@ -208,3 +212,16 @@ def test_a_key_that_can_not_prove_itself_so(make_run: "MakeRun", pki: "Pki") -> 
         assert isinstance(finish, Finish)
         assert finish.outcome.outcome is OutcomeClass.LOCAL_ERROR
         assert f"no proof of possession by {method}" in finish.outcome.detail
+
+
+@KINDS
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_is_changed_ends_in_a_remote_error_or_in_octets(
+    pki: "Pki", kind: str, data: st.DataObject
+) -> None:
+    encrypted = bytearray(sealed(pki, kind, b"a certificate"))
+    place = data.draw(st.integers(0, len(encrypted) - 1))
+    encrypted[place] ^= data.draw(st.integers(1, 255))
+    with suppress(RemoteCmpError):
+        assert isinstance(popo.decrypt(decode(TLV, bytes(encrypted)), key_of(pki, kind)), bytes)

@@ -335,6 +335,9 @@ def test_keys_that_can_not_sign_need_another_proof_of_possession(
     with pytest.raises(InputError, match="--newkey: ml-kem-768 keys can't prove"):
         read("id\na\n", replace(PBM, newkey="ml-kem-768"))
     assert good(read("id\na\n", replace(PBM, newkey="ml-kem-768", popo="none"))).popo is Popo.NONE
+    # one that the CA makes has nothing to prove
+    central = replace(PBM, newkey="ml-kem-768", centralkeygen="true")
+    assert good(read("id\na\n", central)).new_key_spec == KeySpec.parse("ml-kem-768")
     mixed = replace(PBM, newkey="ml-kem-768")
     assert good(read("id,popo\na,none\n", mixed)).new_key_spec == KeySpec.parse("ml-kem-768")
 

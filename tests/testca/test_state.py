@@ -40,6 +40,15 @@ def test_a_ca_is_made_once(tmp_path: Path) -> None:
     assert files(folder) == before
 
 
+def test_a_ca_has_a_key_that_signs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a CA signs, and ml-kem-768 keys can't"):
+        make(tmp_path / "ca", "ml-kem-768")
+    assert not (tmp_path / "ca").exists()
+    make(tmp_path / "ca")
+    with pytest.raises(InputError, match="a CA signs, and ml-kem-1024 keys can't"):
+        state.announce_root(tmp_path / "ca", KeySpec.parse("ml-kem-1024"), NOW)
+
+
 def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
     make(tmp_path / "ca")
     modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "ca").iterdir()}
