@@ -5,7 +5,7 @@ The ciphertext comes in a KemCiphertextInfo, asked for by a genm (RFC 9810, appe
 then derive the MAC's key by HKDF from the shared secret and the transactionID.
 """
 
-import hmac
+import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -93,7 +93,7 @@ class KemMacParameters:
         """
         mac_identifier = algorithms.MAC_IDENTIFIERS[mac]
         digest = algorithms.mac_digest_of(mac_identifier)
-        length = hmac.new(b"", digestmod=digest).digest_size
+        length = hashlib.new(digest).digest_size
         parameter = wrap(
             SEQUENCE, algorithms.HKDF_IDENTIFIERS["sha256"], encode(length), mac_identifier
         )
@@ -139,22 +139,6 @@ def kem_mac_parameters(message: PKIMessage) -> KemMacParameters | None:
         wrap(SEQUENCE, *map(encode, algorithm)),
         parameter.kemContext,
     )
-
-
-def kem_mac(key: bytes, parameters: KemMacParameters, protected_part: bytes) -> bytes:
-    """The MAC over a ProtectedPart (DER)."""
-    return hmac.digest(key, protected_part, parameters.mac)
-
-
-def check_kem_mac(message: PKIMessage, parameters: KemMacParameters, key: bytes) -> None:
-    """Check a message's MAC, in constant time.
-
-    Raises:
-        RemoteCmpError: the MAC is absent or wrong.
-    """
-    expected = kem_mac(key, parameters, message.protected_part)
-    if message.protection is None or not hmac.compare_digest(expected, message.protection):
-        raise RemoteCmpError("the KEM-based MAC is wrong")
 
 
 _QUESTION: Final = Itav(KEM_CIPHERTEXT_INFO)

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 
@@ -422,12 +422,20 @@ def _der(algorithm: AlgorithmIdentifier) -> bytes:
     return wrap(0x30, *map(encode, algorithm))
 
 
-def mac(key: bytes, parameters: MacParameters, protected_part: bytes) -> bytes:
+class HmacParameters(Protocol):
+    """Parameters of a MAC, of whatever its key is derived."""
+
+    @property
+    def mac(self) -> str:
+        """`hashlib` name of the digest in the HMAC."""
+
+
+def mac(key: bytes, parameters: HmacParameters, protected_part: bytes) -> bytes:
     """The MAC over a ProtectedPart (DER)."""
     return hmac.digest(key, protected_part, parameters.mac)
 
 
-def check_mac(message: PKIMessage, parameters: MacParameters, key: bytes) -> None:
+def check_mac(message: PKIMessage, parameters: HmacParameters, key: bytes) -> None:
     """Check a message's MAC, in constant time.
 
     Raises:

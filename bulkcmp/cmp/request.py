@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from bulkcmp.cmp import algorithms, general, kemmac, popo, protection
+from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.envelope import Recipient
@@ -207,7 +207,7 @@ class Protector:
             case KemCredential(_, chain, kem_parameters):
                 if mac_key is None:
                     raise LocalCmpError("a KEM credential without its derived key")
-                self._protect = functools.partial(kemmac.kem_mac, mac_key, kem_parameters)
+                self._protect = functools.partial(protection.mac, mac_key, kem_parameters)
                 self._algorithm = kem_parameters.identifier
                 self._sender, self._kid, _ = _signer_names(chain[0])
                 self._extra_certs = _extra_certs(chain, profile)

@@ -225,7 +225,7 @@ class Authenticator:
             raise RefusedError("badMessageCheck", "no KEM ciphertext was asked for before")
         key = parameters.derive(secret.shared_secret, transaction_id)
         try:
-            kemmac.check_kem_mac(message, parameters, key)
+            protection.check_mac(message, parameters, key)
         except RemoteCmpError as error:
             raise RefusedError("badMessageCheck", error.what) from error
         begins = message.body_type not in (BodyType.CERT_CONF, BodyType.POLL_REQ, BodyType.ERROR)

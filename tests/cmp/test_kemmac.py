@@ -12,7 +12,7 @@ from pyasn1.codec.der import decoder, encoder
 from pyasn1.type import char, constraint, namedtype, tag, univ
 from pyasn1_modules import rfc5280
 
-from bulkcmp.cmp import algorithms, kemmac, messages
+from bulkcmp.cmp import algorithms, kemmac, messages, protection
 from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.asn1 import (
     ObjectIdentifier,
@@ -134,12 +134,12 @@ def test_a_mac_is_checked() -> None:
     parameters = KemMacParameters.choose()
     key = parameters.derive(SECRET, TRANSACTION_ID)
     part = message(parameters.identifier).protected_part
-    value = kemmac.kem_mac(key, parameters, part)
+    value = protection.mac(key, parameters, part)
     assert value == hmac.digest(key, part, "sha256")
-    kemmac.check_kem_mac(message(parameters.identifier, value), parameters, key)
+    protection.check_mac(message(parameters.identifier, value), parameters, key)
     for wrong in (None, b"", value[:-1], value[:-1] + bytes((value[-1] ^ 1,))):
-        with pytest.raises(RemoteCmpError, match=r"^the KEM-based MAC is wrong$"):
-            kemmac.check_kem_mac(message(parameters.identifier, wrong), parameters, key)
+        with pytest.raises(RemoteCmpError, match=r"^the MAC is wrong: "):
+            protection.check_mac(message(parameters.identifier, wrong), parameters, key)
 
 
 HKDF = algorithms.HKDF_IDENTIFIERS["sha256"]

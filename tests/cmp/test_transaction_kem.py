@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 
-from bulkcmp.cmp import kemmac
+from bulkcmp.cmp import kemmac, protection
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, wrap
 from bulkcmp.cmp.checks import Reason, Verdict
 from bulkcmp.cmp.events import (
@@ -38,7 +38,7 @@ def check(run: "Run", message: PKIMessage) -> None:
     parameters = kemmac.kem_mac_parameters(message)
     assert parameters is not None
     key = parameters.derive(run.shared_secret, b"sixteen octets..")
-    kemmac.check_kem_mac(message, parameters, key)
+    protection.check_mac(message, parameters, key)
 
 
 def certificate_of(run: "Run") -> bytes:

@@ -163,7 +163,10 @@ def test_the_secret_is_of_one_transaction(ca: "Ca") -> None:
     holder = Holder(ca)
     holder.ask()
     refused = holder.request(derived_for=b"another........!")
-    assert refused.status[1:] == (("badMessageCheck",), "the KEM-based MAC is wrong")
+    assert refused.status[1:] == (
+        ("badMessageCheck",),
+        "the MAC is wrong: another secret, or a changed message",
+    )
     holder.transaction_id = secrets.token_bytes(16)
     refused = holder.request()
     assert refused.status[1:] == (
