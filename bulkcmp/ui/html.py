@@ -107,6 +107,7 @@ def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> 
         BulkcmpError: Plotly is not there.
     """
     reports = {"before": comparison.before, "after": comparison.after}
+    verdict = "an unwanted change" if comparison.has_failed else "no unwanted change"
     names = dict.fromkeys(one.runs[0].scenario for one in reports.values())
     spectra = {
         name: spectrum(figures.measured.all_operations().ok.response)
@@ -114,7 +115,8 @@ def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> 
     }
     return _page(
         f"Load tests compared: {', '.join(names)}",
-        "an unwanted change" if comparison.has_failed else "no unwanted change",
+        # without a gate nothing was said to be unwanted
+        verdict if comparison.gates else "",
         {
             "rates": _overlay("Successes per second", "per second", reports, _ok_rate),
             "latencies": _overlay("Response time, p95", "ms", reports, _p95),
@@ -145,14 +147,18 @@ def _page(
     above: Iterable[str],
     below: Iterable[str],
 ) -> str:
-    """A page; `above` the plots and `below` them stands HTML, all else is text."""
+    """A page, with a verdict if there is one.
+
+    Args:
+        above, below: HTML that stands above and below the plots; all else is text.
+    """
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{_text(title)}</h1>",
-        f'<p class="verdict {"good" if good else "bad"}">{_text(verdict)}</p>',
+        f'<p class="verdict {"good" if good else "bad"}">{_text(verdict)}</p>' if verdict else "",
         *(f'<p class="doubt">{_text(line)}</p>' for line in doubts),
         *above,
         *(

@@ -120,5 +120,7 @@ def test_html_lays_one_run_over_the_other(runs: tuple[Path, Path], tmp_path: Pat
     }
     before, after = (line["y"][5] for line in plots["latencies"]["data"])
     assert after == pytest.approx(1.2 * before, rel=0.02)
-    good = compare(runs[0], runs[0], "--format", "html")
+    good = compare(runs[0], runs[0], "--format", "html", "--fail-if", "p95 +10%")
     assert 'class="verdict good">no unwanted change<' in good.stdout
+    # where nothing was unwanted nothing is praised
+    assert "verdict good" not in compare(*runs, "--format", "html").stdout

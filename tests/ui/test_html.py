@@ -70,7 +70,8 @@ def run_browser(browser: str, folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [
             browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--disable-background-networking", "--disable-dev-shm-usage",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
             "--window-size=1250,4200", "--virtual-time-budget=20000",
             f"--user-data-dir={folder / 'profile'}", *arguments,
         ],
