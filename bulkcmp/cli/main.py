@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from bulkcmp.cli import (
     ca,
@@ -43,6 +43,19 @@ class _Commands(TyperGroup):
             raise Interrupted from None
 
 
+class _Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help without the `--no-` forms: a column of them leaves no room for texts."""
+        taken = [(one, one.secondary_opts) for one in self.params]
+        for one in self.params:
+            one.secondary_opts = []
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            for one, secondary_opts in taken:
+                one.secondary_opts = secondary_opts
+
+
 def _unwrapped(command: Callable[..., None]) -> str:
     """The docstring of a command, each paragraph on one line: the terminal's width wraps it."""
     paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
@@ -60,8 +73,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.demo):
-    app.command(help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(_command)
-app.command(help=_unwrapped(load.load), no_args_is_help=True)(load.load)
+    app.command(cls=_Command, help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(
+        _command
+    )
+app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)

@@ -91,7 +91,8 @@ Config = Annotated[
         _SERVER,
         "Connection profile: the name of a shipped one (bulkcmp profiles list), or a TOML file of"
         " settings, named as the options with underscores. May be repeated: later ones win, and"
-        " options given here win over all.",
+        " options given here win over all; --no-implicit-confirm and the like take back what one"
+        " switches on.",
         metavar="NAME|FILE",
     ),
 ]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 import bulkcmp
 from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.inputs.layout import PopulationTable, ScenarioTable, SchemaGenerator
+from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
 from bulkcmp.inputs.toml import TomlFile, read_toml
 from bulkcmp.inputs.violation import problems_of
@@ -155,7 +156,7 @@ def _settings(
     own = check_settings(
         file,
         {name: value for name, value in table.items() if name not in _ELSEWHERE},
-        {_CONFIG: Kind.PATH, **kept},
+        {_CONFIG: Kind.TEXT, **kept},
         problems,
         at=("server",),
     )
@@ -163,7 +164,8 @@ def _settings(
     if config is None:
         return own
     try:
-        named = read_settings(Path(str(config)), known)
+        # a shipped profile's path is absolute, which a folder before it does not change
+        named = read_settings(file.path.parent / find_profile(str(config)), known)
     except InputErrors as error:
         problems.extend(error.problems)
         return own

@@ -35,7 +35,7 @@ def test_all_are_shown_without_a_text() -> None:
 def test_json() -> None:
     (found,) = json.loads(ok("connection lost", "--json"))
     assert found["kind"] == "transport"
-    assert found["outcomes"] == ["unknown outcome", "issued, confirmation unknown"]
+    assert found["outcomes"] == ["unknown outcome", "unanswered", "issued, confirmation unknown"]
 
 
 def test_what_no_outcome_has() -> None:

@@ -80,7 +80,7 @@ CASES = {
         ("the proxy in all_proxy is not an HTTP proxy",), environ={"all_proxy": "socks5://h"}
     ),
     "unknown setting": Case(
-        ("bad.toml:1, column sever: unknown setting 'sever'", "did you mean 'server'?"),
+        ("bad.toml:1, key sever: unknown setting 'sever'", "did you mean 'server'?"),
         options=("--config", "bad.toml"),
     ),
     "missing key file": Case(("gone.db: the key file",), options=("--keys", "gone.db")),

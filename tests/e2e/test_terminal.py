@@ -1,5 +1,6 @@
 """What a user sees on a terminal: the live view in tmux, and plain text elsewhere."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,8 +22,15 @@ class Terminal:
         self._tmux = [program, "-S", str(socket), "-f", "/dev/null"]
 
     def run(self, *arguments: str) -> str:
+        # readline, which pytest imports, says there how large pytest's own terminal is
+        environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         done = subprocess.run(
-            [*self._tmux, *arguments], capture_output=True, text=True, check=True, timeout=20
+            [*self._tmux, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+            env=environ,
         )
         return done.stdout
 
@@ -68,7 +76,7 @@ def test_live_view(
     assert "ETA" in screen
     assert "p95" in screen
     # the view fits: nothing was pushed out above, nothing wrapped
-    assert screen.splitlines()[0].endswith("%)")
+    assert screen.splitlines()[0].endswith("%)"), screen
 
     tools.wait_until(lambda: "exit code     0" in terminal.screen(), step=0.1)
     screen = terminal.screen()

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
 from bulkcmp.inputs.layout import ScenarioTable
+from bulkcmp.inputs.profile import shipped_profiles
 from bulkcmp.inputs.scenario import (
     find_scenario,
     read_scenario,
@@ -215,6 +216,21 @@ def test_a_settings_file_stands_behind_the_settings_of_the_scenario(tmp_path: Pa
     assert scenario.settings == settings
     spec = _read(tmp_path, text + '[keys]\nnewkey = "ed25519"\n')
     assert spec == replace(scenario, settings={**settings, "newkey": "ed25519"})
+
+
+def test_a_shipped_profile_stands_behind_the_settings_by_its_name(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD + '[server]\nconfig = "openssl-mock"\n')
+    own = tomllib.loads(shipped_profiles()["openssl-mock"].read_text())
+    # which the table closed says
+    own.pop("concurrency")
+    assert read_scenario(path, Options.known()).settings == own
+    # a slip is told at the scenario's line, and the nearest name with it
+    path = _write(tmp_path, GOOD + '[server]\nconfig = "openssl-mok"\n')
+    with pytest.raises(InputErrors) as caught:
+        read_scenario(path, KNOWN)
+    (problem,) = caught.value.problems
+    assert str(problem.where) == f"{path}:15, key server.config"
+    assert "openssl-mock" in (problem.hint or "")
 
 
 def test_what_is_wrong_with_a_settings_file_is_told_with_the_rest(tmp_path: Path) -> None:
