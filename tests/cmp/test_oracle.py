@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.der import decoder, encoder
@@ -30,6 +31,7 @@ from bulkcmp.inspect import syntax
 from bulkcmp.model import (
     Itav,
     KeyFamily,
+    KeySpec,
     Operation,
     PasswordMac,
     Popo,
@@ -326,6 +328,7 @@ def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
     return SignatureCredential(party.pkcs8, chain[: draw(st.integers(1, 2))])
 
 
+SPECS = st.sampled_from(["rsa:2048", "ec:P-384", "ed25519", "ml-dsa-65"]).map(KeySpec.parse)
 PROFILES = st.builds(
     Profile,
     recipient=st.none() | NAMES,
@@ -408,6 +411,38 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
     )
     _same(sealed.message)
     assert decode_message(sealed.message).body_type is BodyType.NESTED
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_pyasn1_reads_the_same_where_the_ca_makes_the_key(
+    make_run: "MakeRun", pki: "Pki", data: st.DataObject
+) -> None:
+    # who can't open what the CA sends is not asked for
+    credential = data.draw(
+        credentials(pki).filter(
+            lambda one: (
+                isinstance(one, MacCredential)
+                or (isinstance(one, SignatureCredential) and _opens(one))
+            )
+        )
+    )
+    run = make_run(
+        data.draw(st.sampled_from([Operation.IR, Operation.CR, Operation.KUR])),
+        credential,
+        profile=data.draw(PROFILES),
+        central_keygen=True,
+        new_key_spec=data.draw(st.none() | SPECS),
+        **data.draw(ENTITIES),
+    )
+    run.start()
+    (send,) = run.sent
+    _same(send.message)
+
+
+def _opens(credential: SignatureCredential) -> bool:
+    key = x509.load_der_x509_certificate(credential.chain[0]).public_key()
+    return isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
 
 
 def test_what_a_general_message_holds_is_read_by_pyasn1(pki: "Pki") -> None:
