@@ -20,6 +20,7 @@ from bulkcmp.cmp.asn1 import (
     ObjectIdentifier,
     content,
     decode,
+    decode_sequence_of,
     encode,
     sequence,
     set_elements,
@@ -158,11 +159,9 @@ def encrypt(
         iv: initialization vector, random, 16 octets.
     """
     algorithm, encrypted = encrypt_content(octets, key, iv)
-    # RFC 5652, 6.1
-    version = 3 if any(info[0] in (PWRI, ORI) for info in recipient_infos) else 2
     return wrap(
         SEQUENCE,
-        encode(version),
+        encode(_version(recipient_infos)),
         set_of(*recipient_infos),
         wrap(SEQUENCE, encode(kind), algorithm, wrap(0x80, encrypted)),
     )
@@ -175,6 +174,19 @@ def encrypt_content(octets: bytes, key: bytes, iv: bytes) -> tuple[bytes, bytes]
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     algorithm = wrap(SEQUENCE, encode(CONTENT_CIPHERS[len(key)]), encode(iv))
     return algorithm, encryptor.update(padded) + encryptor.finalize()
+
+
+def _version(recipient_infos: Sequence[bytes]) -> int:
+    """CMSVersion of an EnvelopedData without attributes and originatorInfo (RFC 5652, 6.1)."""
+    if any(info[0] in (PWRI, ORI) for info in recipient_infos):
+        return 3
+    # a KeyTransRecipientInfo that names its recipient by issuer and serial number
+    old = encode(0)
+    if all(
+        info[0] == KTRI and encode(decode_sequence_of(info)[0]) == old for info in recipient_infos
+    ):
+        return 0
+    return 2
 
 
 def decrypt(der: bytes, recipient: Recipient) -> Content:

@@ -38,7 +38,7 @@ from bulkcmp.cmp.recipient import AnyOf, KeyRecipient, PasswordRecipient
 from bulkcmp.cmp.template import cert_template, controls, reg_info
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import EndEntity, Operation, Profile, RevocationReason, Secret
+from bulkcmp.model import EndEntity, KeySpec, Operation, Profile, RevocationReason, Secret
 
 CERT_REQ_ID: Final = 0
 """certReqId of the first request in a message, and of the only one (RFC 9483, 4.1.1)."""
@@ -367,7 +367,7 @@ class Asked:
             CA makes the key.
         subject: DER of the Name that was asked for; None where the CA is to choose.
         central_keygen: the CA makes the key.
-        algorithm: DER AlgorithmIdentifier that the key shall have, if that was said.
+        key_spec: of the key that the CA makes, if that was said.
         decrypting_key: opens the certificate, which comes encrypted; None where it does not.
     """
 
@@ -375,7 +375,7 @@ class Asked:
     public_key: bytes | None = None
     subject: bytes | None = None
     central_keygen: bool = False
-    algorithm: bytes | None = None
+    key_spec: KeySpec | None = None
     decrypting_key: PrivateKey | None = field(default=None, repr=False)
 
 
@@ -448,12 +448,11 @@ def _cert_req_msg(
     if subject == NULL_DN:
         # said, but leaves the choice to the CA
         subject = None
-    algorithm = public_key = None
+    public_key = None
     if key is not None:
         public_key = asked_key = algorithms.public_key_info(key)
     elif entity.new_key_spec is not None:
-        algorithm = algorithms.key_identifier(entity.new_key_spec)
-        asked_key = wrap(0x30, algorithm, _NO_BITS)
+        asked_key = wrap(0x30, algorithms.key_identifier(entity.new_key_spec), _NO_BITS)
     else:
         asked_key = None
     cert_request = wrap(
@@ -475,7 +474,7 @@ def _cert_req_msg(
         public_key,
         subject,
         entity.central_keygen,
-        algorithm,
+        entity.new_key_spec if entity.central_keygen else None,
         decrypting_key=decrypting_key,
     )
 

@@ -21,6 +21,8 @@ from enum import Enum
 from itertools import chain
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from bulkcmp.cmp import (
     algorithms,
     checks,
@@ -87,7 +89,16 @@ from bulkcmp.cmp.request import (
 )
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
-from bulkcmp.model import AcceptProtection, Itav, Operation, Outcome, OutcomeClass, Profile, Timings
+from bulkcmp.model import (
+    AcceptProtection,
+    Itav,
+    KeySpec,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    Profile,
+    Timings,
+)
 
 # --- the table ----------------------------------------------------------------------------------
 
@@ -962,11 +973,7 @@ class Transaction:
         key = package.verify(
             opened.octets, self._trust, reply.helpers, _utc(now), witness=self._witness
         )
-        algorithm = encode(decode_sequence_of(algorithms.public_key_info(key))[0])
-        if asked.algorithm not in (None, algorithm):
-            raise CheckError(
-                Reason.PUBLIC_KEY, "the private key is of another type than was asked for"
-            )
+        _check_kind(key, asked.key_spec)
         return key
 
     # --- polling and confirmation ---------------------------------------------------------------
@@ -1375,6 +1382,24 @@ def _wrong_cert_req_id(got: int, expected: Sequence[int]) -> CheckError:
 
 def _counted(count: int, what: str) -> str:
     return f"one {what}" if count == 1 else f"{count} {what}s"
+
+
+def _check_kind(key: PrivateKey, spec: KeySpec | None) -> None:
+    """
+    Raises:
+        CheckError: the CA made another private key than was wanted.
+    """
+    if spec is None:
+        return
+    identifier = encode(decode_sequence_of(algorithms.public_key_info(key))[0])
+    if identifier != algorithms.key_identifier(spec):
+        raise CheckError(Reason.PUBLIC_KEY, "the private key is of another type than was asked for")
+    # a request can't say how long an RSA key shall be
+    if isinstance(key, RSAPrivateKey) and key.key_size < int(spec.parameter):
+        raise CheckError(
+            Reason.PUBLIC_KEY,
+            f"the private key has {key.key_size} bits, and {spec.parameter} are wanted",
+        )
 
 
 def _granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:

@@ -403,6 +403,26 @@ def test_a_key_of_another_type(central: Any, pki: "Pki", kga: "Party", new_key: 
     assert "another type" in run.kept.granted.detail
 
 
+def test_an_rsa_key_as_long_as_wanted(central: Any, pki: "Pki", kga: "Party") -> None:
+    run = central(new_key_spec=RSA)
+    run.start()
+    made = pki.keys["rsa"]
+    body = with_key(run, certificate(pki, made), sealed(made, kga, for_secret()))
+    run.receive(run.answer(body).macced())
+    assert run.kept.granted is not None
+    assert run.kept.granted.outcome is OutcomeClass.ISSUED
+
+
+def test_an_rsa_key_that_is_shorter_than_wanted(central: Any, pki: "Pki", kga: "Party") -> None:
+    run = central(new_key_spec=KeySpec.parse("rsa:3072"))
+    run.start()
+    made = pki.keys["rsa"]
+    body = with_key(run, certificate(pki, made), sealed(made, kga, for_secret()))
+    assert refused(run, body) == ("another public key", None, ("badCertTemplate",))
+    assert run.kept.granted is not None
+    assert "2048 bits, and 3072 are wanted" in run.kept.granted.detail
+
+
 def test_a_good_key_of_a_refused_certificate_is_kept(
     central: Any, pki: "Pki", kga: "Party", new_key: SigningKey
 ) -> None:

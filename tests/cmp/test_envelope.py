@@ -58,7 +58,13 @@ def test_what_is_encrypted_is_decrypted(octets: bytes, length: int) -> None:
 
 @pytest.mark.parametrize(
     ("info", "version"),
-    [(INFO, 2), (wrap(envelope.KARI), 2), (wrap(envelope.PWRI), 3), (wrap(envelope.ORI), 3)],
+    [
+        (INFO, 0),
+        (wrap(0x30, encode(2)), 2),
+        (wrap(envelope.KARI), 2),
+        (wrap(envelope.PWRI), 3),
+        (wrap(envelope.ORI), 3),
+    ],
 )
 def test_the_version_follows_the_recipients(info: bytes, version: int) -> None:
     der = encrypt(b"", envelope.SIGNED_DATA, [INFO, info], key=KEY, iv=IV)

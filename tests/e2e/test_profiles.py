@@ -112,8 +112,9 @@ def test_ejbca_nested(
 def test_3gpp(
     cli: "Cli", ca: Ca, run: "RunFolder", write_population: "WritePopulation", tmp_path: Path
 ) -> None:
+    # other tests of this CA know stations by other names
     stations = write_population(
-        lines=["id,subject", "s1,/CN=s1/O=Acme/C=SE", "s2,/CN=s2/O=Acme/C=SE"], name="s.csv"
+        lines=["id,subject", "b1,/CN=b1/O=Acme/C=SE", "b2,/CN=b2/O=Acme/C=SE"], name="s.csv"
     )
     cli("ca", "vendor-cert", "--state", ca.folder, "--csv", stations, "--out", tmp_path / "made")
     enroll(cli, ca, run, "3gpp", ca.url("3gpp"), population="made/devices.csv")

@@ -12,7 +12,7 @@ from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.model import Secret
 from bulkcmp.testca import store as books
 from bulkcmp.testca.state import Folder
-from bulkcmp.testca.store import EndEntityStatus, Registration, Store
+from bulkcmp.testca.store import SCHEMA_VERSION, EndEntityStatus, Registration, Store
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca
@@ -97,7 +97,7 @@ def test_what_is_no_state_of_a_ca(ca: "Ca", tmp_path: Path) -> None:
     with closing(sqlite3.connect(Folder(ca.folder).books)) as db, db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(InputError, match="version 99, this bulkcmp reads 4"):
+    with pytest.raises(InputError, match=f"version 99, this bulkcmp reads {SCHEMA_VERSION}"):
         Store(Folder(ca.folder).books)
 
 
