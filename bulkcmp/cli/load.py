@@ -29,6 +29,7 @@ from bulkcmp.ui.report import render_report
 _OF_ENROLLMENTS: Final = (
     "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "out_format",
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
+    "retry_fail_info", "save_messages", "trust_first_ca_cert",
 )  # fmt: skip
 """What a scenario says, or a load test has not."""
 

@@ -28,6 +28,8 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("newkey", "keys", "keys_pass"), "the table keys says it"),
     **dict.fromkeys(("cmd", "revreason"), "the steps of the lifecycles say it"),
     **dict.fromkeys(("rate", "concurrency"), "the table open or closed says it"),
+    "retry_fail_info": "a load test asks for nothing twice that was rejected",
+    "trust_first_ca_cert": "give the CA's certificate as trusted",
     **dict.fromkeys(
         ("key_pass", "plain_keys", "out_format", "lint", "lint_profile", "lint_every", "lint_fail"),
         "a load test keeps no keys and no certificates",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from bulkcmp.cli import main as module
 from bulkcmp.errors import BulkcmpError, InputError, InputErrors, Where
@@ -32,6 +33,14 @@ def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return ended.value.code, err
 
     return run
+
+
+def test_load_offers_no_option_that_does_nothing_there() -> None:
+    command = typer.main.get_command(module.app)
+    assert isinstance(command, TyperGroup)
+    offered = {one.name for one in command.commands["load"].params}
+    assert offered.isdisjoint({"save_messages", "retry_fail_info", "trust_first_ca_cert", "rate"})
+    assert {"ref", "secret", "trusted", "threshold"} <= offered
 
 
 def test_what_where_and_what_to_do(fail: Fail) -> None:

@@ -211,9 +211,14 @@ def _check_host(url: str, allowed: str | None) -> None:
     """Make sure that whoever puts a server under load means it.
 
     Raises:
-        InputError: the server is on another machine, and its name was not said again.
+        InputError: the server is on another machine, and its name was not said again; or there
+            is no name.
     """
-    host = urlsplit(url).hostname or ""
+    host = urlsplit(url).hostname
+    if not host:
+        raise InputError(
+            f"{url} names no host", hint="give --server [http[s]://]HOST[:PORT][/PATH]"
+        )
     if allowed is not None and allowed.lower() == host.lower():
         return
     if host == "localhost":

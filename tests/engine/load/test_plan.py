@@ -130,6 +130,13 @@ def test_another_one_only_if_it_is_named_twice(anchor: Path, allowed: str | None
     planned(anchor, server="http://CA.example.com/cmp", yes_load="ca.example.com")
 
 
+def test_a_server_without_a_host_is_refused(anchor: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        planned(anchor, server="http:///cmp")
+    assert "another machine" not in caught.value.what
+    assert "HOST" in (caught.value.hint or "")
+
+
 def test_updates_go_alone(anchor: Path) -> None:
     with pytest.raises(InputError, match="but a has a kur, which is for one certificate"):
         planned(anchor, certs_per_message=3)
