@@ -1,6 +1,7 @@
 """Frozen value types that every layer shares. No behaviour beyond parsing and naming themselves."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
@@ -138,6 +139,13 @@ class KeySpec:
 
     family: KeyFamily
     parameter: str = ""
+
+    @classmethod
+    def every(cls) -> Iterator["KeySpec"]:
+        """All that there are, in the order of their families."""
+        for family, parameters in _KEY_PARAMETERS.items():
+            for parameter in parameters:
+                yield cls(family, parameter)
 
     @classmethod
     def parse(cls, text: str) -> "KeySpec":

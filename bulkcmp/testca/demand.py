@@ -3,52 +3,18 @@
 from collections.abc import Iterable
 from typing import Final
 
-from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
+from bulkcmp.cmp.algorithms import key_identifier
+from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.general import ALG_ID, RSA_KEY_LEN
 from bulkcmp.cmp.template import template_extensions
 from bulkcmp.model import KeyFamily, KeySpec, Popo, RequestedExtension
 
-_EC: Final = encode(ObjectIdentifier("1.2.840.10045.2.1"))
-_RSA: Final = wrap(0x30, encode(ObjectIdentifier("1.2.840.113549.1.1.1")), b"\x05\x00")
-
-
-def _named(oid: str) -> bytes:
-    return wrap(0x30, encode(ObjectIdentifier(oid)))
-
-
-def _curve(oid: str) -> bytes:
-    return wrap(0x30, _EC, encode(ObjectIdentifier(oid)))
-
-
-_ALGORITHMS: Final[dict[KeySpec, bytes]] = {
-    KeySpec(KeyFamily.EC, "P-256"): _curve("1.2.840.10045.3.1.7"),
-    KeySpec(KeyFamily.EC, "P-384"): _curve("1.3.132.0.34"),
-    KeySpec(KeyFamily.EC, "P-521"): _curve("1.3.132.0.35"),
-    KeySpec(KeyFamily.ED25519): _named("1.3.101.112"),
-    KeySpec(KeyFamily.ED448): _named("1.3.101.113"),
-    KeySpec(KeyFamily.ML_DSA, "44"): _named("2.16.840.1.101.3.4.3.17"),
-    KeySpec(KeyFamily.ML_DSA, "65"): _named("2.16.840.1.101.3.4.3.18"),
-    KeySpec(KeyFamily.ML_DSA, "87"): _named("2.16.840.1.101.3.4.3.19"),
-    KeySpec(KeyFamily.ML_KEM, "768"): _named("2.16.840.1.101.3.4.4.2"),
-    KeySpec(KeyFamily.ML_KEM, "1024"): _named("2.16.840.1.101.3.4.4.3"),
-}
-"""DER AlgorithmIdentifiers of the keys that are certified, but for RSA, which has lengths too."""
-
 
 def _proving_by(*methods: Popo) -> bytes:
     """DER SEQUENCE OF AlgorithmIdentifier of the keys that prove possession by such a method."""
-    found = {KeyFamily.RSA: [_RSA]}
-    for spec, algorithm in _ALGORITHMS.items():
-        found.setdefault(spec.family, []).append(algorithm)
-    return wrap(
-        0x30,
-        *(
-            algorithm
-            for family, algorithms in found.items()
-            if any(map(family.proves_by, methods))
-            for algorithm in algorithms
-        ),
-    )
+    found = (spec for spec in KeySpec.every() if any(map(spec.family.proves_by, methods)))
+    # RSA has one for all lengths
+    return wrap(0x30, *dict.fromkeys(map(key_identifier, found)))
 
 
 SIGN_KEYS: Final = _proving_by(Popo.SIGNATURE)
@@ -79,4 +45,4 @@ def cert_req_template(
 def _control(spec: KeySpec) -> bytes:
     if spec.family is KeyFamily.RSA:
         return wrap(0x30, encode(RSA_KEY_LEN), encode(int(spec.parameter)))
-    return wrap(0x30, encode(ALG_ID), _ALGORITHMS[spec])
+    return wrap(0x30, encode(ALG_ID), key_identifier(spec))
