@@ -16,7 +16,7 @@ from bulkcmp.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     EXIT_THRESHOLD,
-    BulkcmpError,
+    InputError,
 )
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.distribution import Heat, heat, spectrum
@@ -75,7 +75,7 @@ def report_html(report: Report, figures: Figures) -> str:
         report: of `figures`, with all of its intervals.
 
     Raises:
-        BulkcmpError: Plotly is not there.
+        InputError: Plotly is not there.
     """
     tables = list(sections(report))
     return _page(
@@ -104,7 +104,7 @@ def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> 
         before, after: the figures of `comparison`'s reports.
 
     Raises:
-        BulkcmpError: Plotly is not there.
+        InputError: Plotly is not there.
     """
     reports = {"before": comparison.before, "after": comparison.after}
     verdict = "an unwanted change" if comparison.has_failed else "no unwanted change"
@@ -177,7 +177,7 @@ def _plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise BulkcmpError(
+        raise InputError(
             "an HTML report is drawn by Plotly, which is not installed",
             hint="pip install 'bulkcmp[html]'; all other formats do without it",
         ) from None
@@ -286,7 +286,8 @@ def _line(
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
-        "mode": "lines",
+        # a line through one point is not to be seen
+        "mode": "lines" if len(x) > 1 else "markers",
         "name": name,
         "x": x,
         "y": y,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bulkcmp.errors import BulkcmpError
+from bulkcmp.errors import InputError
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import End, Ending, Record, Run
@@ -193,8 +193,14 @@ def test_texts_of_others_are_harmless(hostile: str) -> None:
     assert hostile not in page([transaction(9, 9, 9.5, ending)], run)
 
 
+@pytest.mark.parametrize(("seconds", "mode"), [(1, "markers"), (3, "lines")])
+def test_a_run_of_one_interval_is_seen_too(seconds: int, mode: str) -> None:
+    found = plots(page([transaction(0.1 + n, 0.1 + n, 0.4 + n) for n in range(seconds)]))
+    assert {one["mode"] for name in ("rates", "latencies") for one in found[name]["data"]} == {mode}
+
+
 def test_without_plotly_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(BulkcmpError, match="not installed") as caught:
+    with pytest.raises(InputError, match="not installed") as caught:
         page(trouble())
     assert "bulkcmp[html]" in str(caught.value.hint)
