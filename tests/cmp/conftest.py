@@ -212,7 +212,7 @@ class Pki:
 
     def issue(self, subject: str | x509.Name = "device", **changes: float) -> bytes:
         """What the device asks for: a certificate for its new key."""
-        return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]
+        return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]  # times by their names
 
 
 @pytest.fixture(scope="session")
@@ -567,7 +567,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         return Run(
             pki,
             peer,
-            EndEntity(1, 2, "device", operation, **values),  # type: ignore[arg-type]
+            EndEntity(1, 2, "device", operation, **values),  # type: ignore[arg-type]  # fields by their names
             (new_key or pkcs8(pki.keys["ec"])) if asks else None,
             credentials[credential] if isinstance(credential, str) else credential,
             profile or Profile(),

@@ -191,7 +191,7 @@ def _issued(pki: "Pki", der: bytes, **changes: object) -> tuple[tuple[bytes, ...
         "at": _at(pki),
         **changes,
     }
-    return checks.issued(der, **wanted)  # type: ignore[arg-type]
+    return checks.issued(der, **wanted)  # type: ignore[arg-type]  # what is asked for, by its name
 
 
 def test_a_certificate_as_it_was_asked_for(pki: "Pki") -> None:

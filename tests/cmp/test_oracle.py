@@ -50,7 +50,7 @@ FAIL_INFO_NAMES = {int(bit): str(name) for name, bit in rfc4210.PKIFailureInfo.n
 KINDS = ["rsa", "ec", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]
 
 
-class CertStatus(univ.Sequence):  # type: ignore[misc]
+class CertStatus(univ.Sequence):  # type: ignore[misc]  # pyasn1 has no types
     """RFC 4210's, and the hashAlg of RFC 9480, which pyasn1-modules 0.4.2 does not have."""
 
     componentType = namedtype.NamedTypes(  # noqa: N815
@@ -66,7 +66,7 @@ class CertStatus(univ.Sequence):  # type: ignore[misc]
     )
 
 
-class CertConfirmContent(univ.SequenceOf):  # type: ignore[misc]
+class CertConfirmContent(univ.SequenceOf):  # type: ignore[misc]  # pyasn1 has no types
     componentType = CertStatus()  # noqa: N815
 
 

@@ -109,7 +109,7 @@ def test_two_takers_share_the_last_batch(path: Path, made: list[bytes]) -> None:
 
     with filed(path) as source:
         anyio.run(main)
-    assert sorted(taken) == list(range(1, 21))  # type: ignore[type-var]
+    assert sorted(taken) == list(range(1, 21))  # type: ignore[type-var]  # all of them are numbered here
 
 
 class Pool:

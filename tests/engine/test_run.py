@@ -803,7 +803,7 @@ def test_a_stop_in_the_middle_of_recording_sends_nothing(scene: "Scene") -> None
     async def conduct(run: Run) -> None:
         runs.append(run)
 
-    journal.write = write  # type: ignore[method-assign]
+    journal.write = write  # type: ignore[method-assign]  # a double in its place
     scene.play(scene.rows(3), conduct=conduct, journal=journal)
     assert scene.peer.seen == []
     assert set(scene.outcomes().values()) <= {TO_DO}
@@ -935,7 +935,7 @@ def test_workers_that_cannot_work_say_why(scene: "Scene") -> None:
     def refuse() -> Any:
         raise InputError("the proxy is no URL", hint="mend --proxy")
 
-    scene.peer.client = refuse  # type: ignore[method-assign]
+    scene.peer.client = refuse  # type: ignore[method-assign]  # a double in its place
     with pytest.raises(WorkerError, match="the proxy is no URL") as caught:
         scene.play(scene.rows(5), workers=2)
     assert caught.value.exit_code == 2
@@ -1016,7 +1016,7 @@ def test_a_journal_that_fails_ends_the_run(scene: "Scene") -> None:
             raise JournalError("the disk is full")
         written(entries)
 
-    journal.write = write  # type: ignore[method-assign]
+    journal.write = write  # type: ignore[method-assign]  # a double in its place
     rows = scene.rows(100)
     with pytest.raises(JournalError, match="the disk is full"):
         scene.play(rows, journal=journal, workers=2)

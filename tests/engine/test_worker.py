@@ -165,7 +165,7 @@ class Clinging(httpx.MockTransport):
 
 def test_a_server_that_clings_to_its_connections_holds_no_worker_up(scene: "Scene") -> None:
     client = CmpHttpClient("http://ca.test/", Clinging(scene.peer.handle))
-    scene.peer.client = lambda: client  # type: ignore[method-assign]
+    scene.peer.client = lambda: client  # type: ignore[method-assign]  # a double in its place
     parent = Parent(scene)
     parent.work(parent.setup, Task((Member(scene.row(1), KEY),)))
     assert parent.entries[-1].outcome.outcome is OutcomeClass.ISSUED
