@@ -17,6 +17,7 @@ from bulkcmp.engine.load.session import session
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
+from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RECORDS
@@ -49,6 +50,17 @@ def load(
             show_default=False,
         ),
     ],
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            CHANGE,
+            help="A value of the scenario, otherwise than in its file, as TOML writes it:"
+            " 'duration=60', 'open.rate=20', 'closed={clients=4}'. May be repeated.",
+            metavar="KEY=VALUE",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +107,8 @@ def load(
     Example: bulkcmp load smoke.toml --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac
     --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --threshold 'p95(response) < 500ms'
     """
-    meant = read_scenario(find_scenario(scenario) or Path(scenario), Options.known())
+    path = find_scenario(scenario) or Path(scenario)
+    meant = read_scenario(path, Options.known(), change or ())
     # a request that is sent again hides what became of the first
     options = Options.read(config or (), given, {"retries": 0, **meant.settings})
     planned = plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)

@@ -1,6 +1,6 @@
 """Scenarios: the TOML files that load tests are written in, and those that come with bulkcmp."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.inputs.layout import PopulationTable, ScenarioTable, SchemaGenerator
 from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
-from bulkcmp.inputs.toml import TomlFile, read_toml
+from bulkcmp.inputs.toml import TomlFile, read_toml, written
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario
 
@@ -69,17 +69,18 @@ def shipped_scenarios() -> dict[str, Path]:
     return {path.stem: path for folder in _FOLDERS for path in sorted(folder.glob(f"*{_SUFFIX}"))}
 
 
-def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
+def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] = ()) -> Scenario:
     """Read a scenario, and check all of it but what other files hold.
 
     Args:
         known: what each option may be.
+        changes: what is otherwise than in the file, each as a line of TOML.
 
     Raises:
         InputErrors: something in it is wrong: all of it is listed.
         InputError: the file can't be read, or is not TOML.
     """
-    file = read_toml(path)
+    file = read_toml(path).with_changes(changes)
     problems: list[InputError] = []
     table: ScenarioTable | None = None
     try:
@@ -106,6 +107,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind]) -> Scenario:
         drain=table.drain,
         thresholds=tuple(table.thresholds),
         seed=table.seed,
+        changed=tuple(sorted(map(written, file.changed))),
     )
 
 

@@ -1,8 +1,9 @@
 """TOML files, with the line that each key stands on, which the parser of Python does not tell."""
 
+import copy
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,6 +13,9 @@ from bulkcmp.inputs.file import read_file
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The keys that lead to a value, and the places, from 0, in arrays."""
+
+CHANGE: Final = "--set"
+"""The option that gives one value of a file otherwise."""
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -23,16 +27,48 @@ class TomlFile:
     Attributes:
         table: its content.
         lines: on which the statement begins that gives a value, from 1.
+        changed: what `--set` gave in the place of what the file says, or besides.
     """
 
     path: Path
     table: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
+    changed: frozenset[KeyPath] = frozenset()
 
     def where(self, *key: str | int) -> Where:
         """The place of a value; of one that is missing, that of the table which lacks it."""
-        lines = (self.lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in self.lines)
+        ends = range(len(key), 0, -1)
+        if any(key[:end] in self.changed for end in ends):
+            return Where(CHANGE, key=written(key))
+        lines = (self.lines[key[:end]] for end in ends if key[:end] in self.lines)
         return Where(str(self.path), next(lines, None), key=written(key) or None)
+
+    def with_changes(self, changes: Iterable[str]) -> "TomlFile":
+        """What the file would be, said some of it were otherwise.
+
+        Args:
+            changes: each a key path and its value as TOML writes them, `open.rate = 20`. A table or
+                list that is given takes the place of the whole one.
+
+        Raises:
+            InputError: one is not TOML, or would put a key into what is no table.
+        """
+        table: dict[str, Any] = copy.deepcopy(dict(self.table))
+        changed = set(self.changed)
+        for change in changes:
+            key, value = _change(change)
+            inner = table
+            for depth, part in enumerate(key[:-1], start=1):
+                inner = inner.setdefault(part, {})
+                if not isinstance(inner, dict):
+                    raise InputError(
+                        f"{written(key[:depth])} is no table",
+                        where=Where(CHANGE, key=written(key)),
+                        hint=f"give the whole of it: {CHANGE} '{written(key[:depth])}=…'",
+                    )
+            inner[key[-1]] = value
+            changed.add(key)
+        return TomlFile(self.path, table, self.lines, frozenset(changed))
 
 
 def read_toml(path: Path) -> TomlFile:
@@ -62,6 +98,35 @@ def written(key: KeyPath) -> str:
             shown = part if _BARE.fullmatch(part) else f'"{part}"'
             text += f".{shown}" if text else shown
     return text
+
+
+def _change(change: str) -> tuple[tuple[str, ...], Any]:
+    """The key path and the value of a change.
+
+    Raises:
+        InputError: it is no line of TOML.
+    """
+    key, equals, value = change.partition("=")
+    where = Where(CHANGE)
+    if not equals:
+        raise InputError(
+            f"{change!r} gives no value", where=where, hint=f"{CHANGE} KEY=VALUE: open.rate=20"
+        )
+    try:
+        # one by one, since of the whole line could not be seen how far the key goes
+        path, said = tomllib.loads(f"{key} = 0"), tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        path = said = {}
+    if len(said) != 1:
+        raise InputError(
+            # the value may be a secret
+            f"{key + equals!r} and its value are not TOML",
+            where=where,
+            hint="a text stands in quotes, and the shell takes away the outer ones:"
+            f""" {CHANGE} 'name="my test"'""",
+        )
+    *_, deepest = _paths(path)
+    return tuple(map(str, deepest)), said["value"]
 
 
 def _not_toml(path: Path, error: tomllib.TOMLDecodeError) -> InputError:

@@ -199,6 +199,7 @@ class Scenario:
         drain: seconds that what has begun may still take after that.
         thresholds: what must hold, in the grammar of `bulkcmp.stats.threshold`.
         seed: of all chance; None: another one each time.
+        changed: key paths whose values are otherwise than in the file.
     """
 
     name: str
@@ -214,3 +215,4 @@ class Scenario:
     drain: float = 60.0
     thresholds: tuple[str, ...] = ()
     seed: int | None = None
+    changed: tuple[str, ...] = ()

@@ -88,6 +88,17 @@ def test_an_open_load_test_keeps_its_plan(cli: "Cli", ca: "Ca", run: "RunFolder"
     assert Counter(one["warm_up"] for one in samples) == {True: 10, False: 30}
 
 
+def test_a_scenario_is_tried_in_short(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    changes = ("--set", "count=3", "--set", "closed={clients=2}")
+    ended = load(cli, write(cli, "count = 40"), *options(ca), *changes, "--out", run.path)
+    assert "2 clients" in ended.out
+    assert run.summary()["transactions"]["all"]["ok"] == 3
+    wrong = ("--set", "count=0", "--set", "closed.client=1")
+    ended = cli("load", write(cli, "count = 40"), *options(ca), *wrong, code=2)
+    assert "--set, key count: it must be 1 or more" in ended.err
+    assert "--set, key closed.client: unknown key 'client'" in ended.err
+
+
 def test_a_crossed_threshold_is_told_by_the_exit_code(
     cli: "Cli", ca: "Ca", run: "RunFolder"
 ) -> None:

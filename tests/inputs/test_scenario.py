@@ -191,6 +191,27 @@ def test_all_that_a_scenario_may_have(tmp_path: Path) -> None:
     )
 
 
+def test_values_may_be_given_otherwise_than_in_the_file(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD)
+    changes = ("count=3", "closed.clients=2", 'server.ref="ra2"', 'name="again"')
+    scenario = read_scenario(path, KNOWN, changes)
+    assert (scenario.name, scenario.count, scenario.shape) == ("again", 3, Closed(2))
+    assert scenario.settings["ref"] == "ra2"
+    assert scenario.changed == ("closed.clients", "count", "name", "server.ref")
+    assert read_scenario(path, KNOWN).changed == ()
+
+
+def test_what_is_wrong_with_a_value_given_otherwise_is_told_with_the_rest(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD.replace("count = 100", "count = 0"))
+    with pytest.raises(InputErrors) as caught:
+        read_scenario(path, KNOWN, ["closed.client=2", "drain=-1"])
+    assert {(str(one.where), one.what) for one in caught.value.problems} == {
+        (f"{path}:3, key count", "it must be 1 or more"),
+        ("--set, key closed.client", "unknown key 'client'"),
+        ("--set, key drain", "it must be 0 or more"),
+    }
+
+
 def test_a_rate_has_no_end(tmp_path: Path) -> None:
     text = GOOD.replace("[closed]\nclients = 5", "[open]\nrate = 12.5")
     assert _read(tmp_path, text).shape == Open((Ramp(inf, 12.5, 12.5),))

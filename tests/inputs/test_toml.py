@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.toml import read_toml, written
+from bulkcmp.inputs.toml import TomlFile, read_toml, written
 
 
 def _write(tmp_path: Path, content: str | bytes) -> Path:
@@ -97,3 +97,55 @@ def test_what_is_not_toml(tmp_path: Path, content: str | bytes, line: int | None
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_toml(tmp_path / "nope.toml")
+
+
+def _changed(tmp_path: Path, *changes: str) -> TomlFile:
+    return read_toml(_write(tmp_path, "a = 1\nb = [2]\n[c]\nd = 3\ne = 4\n")).with_changes(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [
+        ("a=2", {"a": 2, "b": [2], "c": {"d": 3, "e": 4}}),
+        ("c.d = 'x = y'", {"a": 1, "b": [2], "c": {"d": "x = y", "e": 4}}),
+        ("c={f=5}", {"a": 1, "b": [2], "c": {"f": 5}}),
+        ("b=[]", {"a": 1, "b": [], "c": {"d": 3, "e": 4}}),
+        ('f."g h".i=6', {"a": 1, "b": [2], "c": {"d": 3, "e": 4}, "f": {"g h": {"i": 6}}}),
+    ],
+)
+def test_a_change_takes_the_place_of_what_the_file_says(
+    tmp_path: Path, change: str, table: dict[str, object]
+) -> None:
+    assert _changed(tmp_path, change).table == table
+
+
+def test_later_changes_come_on_top_and_leave_the_file_as_it_was(tmp_path: Path) -> None:
+    file = _changed(tmp_path, "c.d=5")
+    assert file.with_changes(["c={f=6}", "c.g=7"]).table["c"] == {"f": 6, "g": 7}
+    assert file.table["c"] == {"d": 5, "e": 4}
+
+
+def test_what_was_changed_stands_on_the_command_line(tmp_path: Path) -> None:
+    file = _changed(tmp_path, "c.d={x=1}")
+    assert str(file.where("c", "d", "x")) == "--set, key c.d.x"
+    assert str(file.where("c", "e")) == f"{file.path}:5, key c.e"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("a", "'a' gives no value"),
+        ("=1", "'=' and its value are not TOML"),
+        ("a=", "'a=' and its value are not TOML"),
+        ("a=text", "'a=' and its value are not TOML"),
+        ("a b=1", "'a b=' and its value are not TOML"),
+        ("a=1\nb=2", "'a=' and its value are not TOML"),
+        ("a.x=1", "a is no table"),
+        ("b.x.y=1", "b is no table"),
+    ],
+)
+def test_what_is_no_change_is_told(tmp_path: Path, change: str, what: str) -> None:
+    with pytest.raises(InputError) as caught:
+        _changed(tmp_path, change)
+    assert caught.value.what == what
+    assert caught.value.hint

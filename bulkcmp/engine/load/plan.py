@@ -141,7 +141,7 @@ def plan(
             thresholds=tuple(one.text for one in judged),
             seed=seed,
             workers=len(assignments),
-            settings=_settings(options),
+            settings=(*_settings(options), *_changed(scenario)),
             environment=_environment(),
         ),
     )
@@ -303,6 +303,12 @@ def _settings(options: Options) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, str(value)) for name, value in options.facts().items() if value != unset[name]
     )
+
+
+def _changed(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """What is otherwise than in the scenario's file; by its keys, since values may be secret."""
+    if scenario.changed:
+        yield "set", ", ".join(scenario.changed)
 
 
 def _environment() -> tuple[tuple[str, str], ...]:

@@ -104,6 +104,12 @@ def test_what_is_said_of_a_run_holds_no_secret(anchor: Path) -> None:
     assert "retries" not in dict(made.run.settings), "it was not set"
 
 
+def test_what_was_set_otherwise_than_in_the_file_is_told_by_its_keys(anchor: Path) -> None:
+    changed = replace(SCENARIO, changed=("count", "server.secret"))
+    assert dict(planned(anchor, changed).run.settings)["set"] == "count, server.secret"
+    assert "set" not in dict(planned(anchor).run.settings)
+
+
 def test_keys_are_made_for_what_may_be_wanted(anchor: Path) -> None:
     # the longest lifecycle certifies two
     assert planned(anchor).keys.expected == (KeySpec.parse("ec:P-256"), 100)
