@@ -98,6 +98,26 @@ Witness = Callable[[Verdict], None]
 """Is told of each check as it is made; runs have none, so that it costs them nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Tells a witness, where there is one."""
+
+    witness: Witness | None = None
+
+    def passed(self, reason: Reason, what: str = "") -> None:
+        if self.witness is not None:
+            self.witness(passed(reason, what))
+
+    def failed(self, error: CheckError) -> None:
+        if self.witness is not None:
+            self.witness(Verdict(error.reason, Judgement.FAILED, error.what, error.hint))
+
+    def tolerated(self, error: CheckError, option: str) -> None:
+        if self.witness is not None:
+            what = f"{error.what} ({option})"
+            self.witness(Verdict(error.reason, Judgement.TOLERATED, what))
+
+
 def header(
     message: PKIMessage,
     *,
@@ -152,6 +172,12 @@ def header(
 
 def passed(reason: Reason, what: str) -> Verdict:
     return Verdict(reason, Judgement.PASSED, what)
+
+
+def wrong_cert_req_id(got: int, expected: Iterable[int]) -> CheckError:
+    """The error of a response that answers no request of ours."""
+    ours = ", ".join(map(str, expected))
+    return CheckError(Reason.CERT_REQ_ID, f"the response has certReqId {got}, ours is {ours}")
 
 
 def signer(

@@ -38,7 +38,7 @@ from bulkcmp.cmp import (
 from bulkcmp.cmp import request as requests
 from bulkcmp.cmp.algorithms import KemKey, PrivateKey
 from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
-from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict, Witness
+from bulkcmp.cmp.checks import CheckError, Reason, Verdicts, Witness
 from bulkcmp.cmp.events import (
     Checkpoint,
     DeriveKey,
@@ -225,7 +225,7 @@ class Transaction:
         self._nonces = nonces
         self._jitter = jitter
         self._checkpoint = checkpoint
-        self._witness = witness
+        self._verdicts = Verdicts(witness)
         self._protector: Protector | None = None
         self._mac_key: bytes | None = None
         self._question_nonce = b""
@@ -324,14 +324,14 @@ class Transaction:
         assert isinstance(credential, KemCredential), "nobody else asks"
         try:
             self._check_header(message)
-            self._passed(Reason.BODY_TYPE, message.body_type.label)
+            self._verdicts.passed(Reason.BODY_TYPE, message.body_type.label)
             self._ciphertext = kemmac.ciphertext_in(message.body)
             self._decapsulate(credential, self._ciphertext)
         except CheckError as error:
             return self._refuse_response(now, error)
         except RemoteCmpError as error:
             return self._refuse_response(now, CheckError(Reason.KEM_CIPHERTEXT, error.what))
-        self._passed(Reason.KEM_CIPHERTEXT)
+        self._verdicts.passed(Reason.KEM_CIPHERTEXT)
         self._question_answer = message.header.senderNonce
         return self._begin(now)
 
@@ -426,7 +426,7 @@ class Transaction:
             message = decode_message(event.message)
         except RemoteCmpError as error:
             return self._refuse_response(event.now, CheckError(Reason.MALFORMED, error.what))
-        self._passed(Reason.MALFORMED, message.body_type.label)
+        self._verdicts.passed(Reason.MALFORMED, message.body_type.label)
         if self._awaiting is State.ENCAPSULATING and message.body_type is BodyType.GENP:
             return self._take_ciphertext(event.now, message)
         try:
@@ -456,7 +456,7 @@ class Transaction:
         """The MAC parameters of a response, or None where it is signed."""
         if message.protection is None or message.header.protectionAlg is None:
             raise CheckError(Reason.PROTECTION_MISSING, "the response is not protected")
-        self._passed(Reason.PROTECTION_MISSING)
+        self._verdicts.passed(Reason.PROTECTION_MISSING)
         try:
             parameters = protection.mac_parameters(
                 message, max_iterations=self._profile.max_pbm_iterations
@@ -481,8 +481,8 @@ class Transaction:
                 "the response has a MAC, which names no root certificate to trust",
                 hint="give the CA's certificate with --trusted",
             )
-        if parameters is not None and self._witness is not None:
-            self._passed(Reason.PROTECTION_ALGORITHM, str(parameters))
+        if parameters is not None and self._verdicts.witness is not None:
+            self._verdicts.passed(Reason.PROTECTION_ALGORITHM, str(parameters))
         return parameters
 
     @property
@@ -515,7 +515,7 @@ class Transaction:
             protection.check_mac(message, parameters, event.key)
         except RemoteCmpError as error:
             return self._unproven(event.now, message, CheckError(Reason.MAC, error.what))
-        self._passed(Reason.MAC, "by the secret that we share")
+        self._verdicts.passed(Reason.MAC, "by the secret that we share")
         return self._proven(event.now, message)
 
     def _check_signed(self, now: float, message: PKIMessage) -> list[Instruction]:
@@ -526,7 +526,7 @@ class Transaction:
                 trust,
                 _utc(now),
                 ignore_keyusage=self._profile.ignore_keyusage,
-                witness=self._witness,
+                witness=self._verdicts.witness,
             )
         except CheckError as error:
             return self._unproven(now, message, error)
@@ -549,7 +549,7 @@ class Transaction:
         is_ours = message.header.transactionID == self._transaction_id
         if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
             if self._profile.tolerate_pkiconf and is_ours:
-                self._tolerated(error, "--tolerate-pkiconf")
+                self._verdicts.tolerated(error, "--tolerate-pkiconf")
                 return self._confirmed_by(now, message)
             return self._refuse_response(now, error)
         refusal = _refusal(message)
@@ -559,9 +559,9 @@ class Transaction:
         believed = self._profile.unprotected_errors and is_ours
         outcome = outcomes.refused(status, authenticated=believed, details=details)
         if believed:
-            self._tolerated(error, "--unprotected-errors")
+            self._verdicts.tolerated(error, "--unprotected-errors")
         else:
-            self._failed(error)
+            self._verdicts.failed(error)
             outcome = replace(outcome, detail=f"{outcome.detail}; {error.what}")
         return self._refused(now, outcome, proven=believed)
 
@@ -586,14 +586,14 @@ class Transaction:
             transaction_id=self._transaction_id,
             nonces=nonces,
             expect_sender=self._profile.expect_sender,
-            witness=self._witness,
+            witness=self._verdicts.witness,
         )
 
     def _dispatch(self, now: float, message: PKIMessage) -> list[Instruction]:
         kind = message.body_type
         if kind not in self._expected_types:
             raise CheckError(Reason.BODY_TYPE, f"{kind.label} in answer to {self._sent.label}")
-        self._passed(Reason.BODY_TYPE, kind.label)
+        self._verdicts.passed(Reason.BODY_TYPE, kind.label)
         match kind:
             case BodyType.ERROR:
                 return self._take_error(now, message)
@@ -637,14 +637,15 @@ class Transaction:
             raise CheckError(Reason.RESPONSE_COUNT, f"pollRep with {len(replies)} entries")
         check_after: dict[int, int] = {}
         for reply in replies:
-            _check_cert_req_id(reply.certReqId, self._polled)
+            if reply.certReqId not in self._polled:
+                raise checks.wrong_cert_req_id(reply.certReqId, self._polled)
             if reply.checkAfter < 0:
                 raise CheckError(
                     Reason.CHECK_AFTER, f"pollRep with a checkAfter of {reply.checkAfter} s"
                 )
             check_after[reply.certReqId] = reply.checkAfter
-            self._passed(Reason.CERT_REQ_ID)
-            self._passed(Reason.CHECK_AFTER)
+            self._verdicts.passed(Reason.CERT_REQ_ID)
+            self._verdicts.passed(Reason.CHECK_AFTER)
 
         def later(part: Part) -> Part:
             polled = self._poll_id(part)
@@ -726,7 +727,7 @@ class Transaction:
         parts = self._last.parts
         if not 0 < len(statuses) <= len(parts):
             raise CheckError(Reason.RESPONSE_COUNT, f"rp with {len(statuses)} statuses")
-        self._passed(Reason.RESPONSE_COUNT)
+        self._verdicts.passed(Reason.RESPONSE_COUNT)
         if any(status.status == PKIStatus.WAITING for status in statuses):
             return self._whole_waits(now, message)
         answered = [
@@ -748,12 +749,12 @@ class Transaction:
         for asked in applicant.entity.infos:
             try:
                 answer = information.answer_to(asked, told)
-                self._passed(Reason.INFO_MISSING, general.name_of(answer.oid))
+                self._verdicts.passed(Reason.INFO_MISSING, general.name_of(answer.oid))
                 found.append(information.check(asked, answer, evidence))
-                self._passed(Reason.INFO_MALFORMED, found[-1])
+                self._verdicts.passed(Reason.INFO_MALFORMED, found[-1])
                 good.append(answer)
             except CheckError as error:
-                self._failed(error)
+                self._verdicts.failed(error)
                 bad = bad or error
         granted = Outcome(OutcomeClass.ANSWERED, detail="; ".join(found))
         if bad is not None:
@@ -780,9 +781,9 @@ class Transaction:
                 # EJBCA answers an unreadable request with a certReqId of its own
                 refused = outcomes.refused(first.status, authenticated=True, details=[])
                 return self._refused(now, refused)
-        self._passed(Reason.RESPONSE_COUNT)
+        self._verdicts.passed(Reason.RESPONSE_COUNT)
         answers = self._matched(responses, places)
-        self._passed(Reason.CERT_REQ_ID)
+        self._verdicts.passed(Reason.CERT_REQ_ID)
         implicit = self._profile.implicit_confirm and message.info(IT_IMPLICIT_CONFIRM) is not None
         self._reply = _Reply(
             message,
@@ -851,7 +852,7 @@ class Transaction:
         for response in responses:
             place = next((i for i, ids in left.items() if response.certReqId in ids), None)
             if place is None:
-                raise _wrong_cert_req_id(response.certReqId, expected)
+                raise checks.wrong_cert_req_id(response.certReqId, expected)
             del left[place]
             found[place] = response
         return found
@@ -874,10 +875,10 @@ class Transaction:
         try:
             if status.status not in outcomes.GRANTED:
                 raise CheckError(Reason.STATUS, f"a response with PKIStatus {status.status}")
-            self._passed(Reason.STATUS)
+            self._verdicts.passed(Reason.STATUS)
             certificate = self._certificate_in(response, asked)
         except CheckError as error:
-            self._failed(error)
+            self._verdicts.failed(error)
             return replace(
                 part, outcome=Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
             )
@@ -896,12 +897,12 @@ class Transaction:
                 trust=self._trust,
                 extra=reply.helpers,
                 at=_utc(now),
-                witness=self._witness,
+                witness=self._verdicts.witness,
             )
             kind = OutcomeClass.ISSUED_SUBJECT_CHANGED if changed else OutcomeClass.ISSUED
             granted = _granted(kind, status)
         except CheckError as error:
-            self._failed(error)
+            self._verdicts.failed(error)
             granted = replace(
                 _granted(OutcomeClass.ISSUED_REFUSED, status),
                 reason=error.reason.value,
@@ -947,7 +948,7 @@ class Transaction:
             raise CheckError(
                 Reason.CERTIFICATE_SEALED, f"the encrypted certificate: {error.what}"
             ) from error
-        self._passed(Reason.CERTIFICATE_SEALED, "by the key that it is for")
+        self._verdicts.passed(Reason.CERTIFICATE_SEALED, "by the key that it is for")
         return certificate
 
     def _received_key(
@@ -960,7 +961,7 @@ class Transaction:
         """
         assert self._trust is not None, "the answer was proven"
         sealed = _sealed_key(response)
-        self._passed(Reason.KEY_MISSING)
+        self._verdicts.passed(Reason.KEY_MISSING)
         recipient = requests.recipient(
             self._credential, self._profile, reply.keys.__getitem__, reply.helpers
         )
@@ -969,9 +970,9 @@ class Transaction:
             opened = envelope.decrypt(sealed, recipient)
         except RemoteCmpError as error:
             raise CheckError(Reason.KEY_SEALED, error.what, hint=error.hint) from error
-        self._passed(Reason.KEY_SEALED)
+        self._verdicts.passed(Reason.KEY_SEALED)
         key = package.verify(
-            opened.octets, self._trust, reply.helpers, _utc(now), witness=self._witness
+            opened.octets, self._trust, reply.helpers, _utc(now), witness=self._verdicts.witness
         )
         _check_kind(key, asked.key_spec)
         return key
@@ -1104,7 +1105,7 @@ class Transaction:
 
     def _refuse_response(self, now: float, error: CheckError) -> list[Instruction]:
         """A response that fails a check."""
-        self._failed(error)
+        self._verdicts.failed(error)
         bad = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
         return self._finish_badly(now, bad)
 
@@ -1183,21 +1184,6 @@ class Transaction:
         else:
             results = tuple(map(end, self._checkpoint.parts if parts is None else parts))
         return [Finish(results, self._checkpoint, self._timings(now), self._sends)]
-
-    # --- verdicts -------------------------------------------------------------------------------
-
-    def _passed(self, reason: Reason, what: str = "") -> None:
-        if self._witness is not None:
-            self._witness(checks.passed(reason, what))
-
-    def _failed(self, error: CheckError) -> None:
-        if self._witness is not None:
-            self._witness(Verdict(error.reason, Judgement.FAILED, error.what, error.hint))
-
-    def _tolerated(self, error: CheckError, option: str) -> None:
-        if self._witness is not None:
-            what = f"{error.what} ({option})"
-            self._witness(Verdict(error.reason, Judgement.TOLERATED, what))
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -1368,16 +1354,6 @@ def _revoked(status: PKIStatusInfo, *, repeats: bool) -> Outcome:
         what = f"rp with PKIStatus {status.status}"
         return Outcome(OutcomeClass.BAD_RESPONSE, Reason.STATUS.value, what)
     return _granted(OutcomeClass.REVOKED, status)
-
-
-def _check_cert_req_id(got: int, expected: Sequence[int]) -> None:
-    if got not in expected:
-        raise _wrong_cert_req_id(got, expected)
-
-
-def _wrong_cert_req_id(got: int, expected: Sequence[int]) -> CheckError:
-    ours = ", ".join(map(str, expected))
-    return CheckError(Reason.CERT_REQ_ID, f"the response has certReqId {got}, ours is {ours}")
 
 
 def _counted(count: int, what: str) -> str:
