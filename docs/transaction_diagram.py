@@ -3,12 +3,12 @@
 python docs/transaction_diagram.py > docs/transaction.md
 """
 
-from bulkcmp.cmp.transaction import TRANSITIONS, State
+from bulkcmp.cmp.state import TRANSITIONS, State
 
 _HEAD = """\
 # The transaction, state by state
 
-Made from the transition table of `bulkcmp/cmp/transaction.py` by `python
+Made from the transition table of `bulkcmp/cmp/state.py` by `python
 docs/transaction_diagram.py`; do not edit.
 
 An event leads from one state to one of several, as its message says; no event but these may come in

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bulkcmp.cmp.protection import Derivation
 from bulkcmp.errors import Loss
-from bulkcmp.model import Itav, Outcome, Timings
+from bulkcmp.model import Itav, Outcome, OutcomeClass, Timings
 
 # --- events -----------------------------------------------------------------------------------
 
@@ -144,6 +144,16 @@ class Part:
         return self.outcome is None and self.phase is Phase.WAITING
 
     @property
+    def is_open(self) -> bool:
+        """Whether an answer to its request is awaited."""
+        return self.outcome is None and self.phase is not Phase.GRANTED
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether its certificate failed a check of ours."""
+        return self.granted is not None and self.granted.outcome is OutcomeClass.ISSUED_REFUSED
+
+    @property
     def is_unconfirmed(self) -> bool:
         """Whether its certificate came, and the certConf for it was not answered yet."""
         return self.outcome is None and self.confirm
@@ -179,6 +189,10 @@ class Checkpoint:
     def is_answered(self) -> bool:
         """Whether anything was heard of the request."""
         return any(part.phase is not Phase.REQUESTED for part in self.parts)
+
+    @property
+    def unconfirmed(self) -> list[Part]:
+        return [part for part in self.parts if part.is_unconfirmed]
 
     def part(self, number: int) -> Part:
         """The part of a row."""

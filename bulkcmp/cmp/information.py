@@ -23,14 +23,14 @@ from bulkcmp.cmp.asn1 import (
     encode,
     tag,
 )
-from bulkcmp.cmp.checks import CheckError, Reason, same_name
+from bulkcmp.cmp.checks import CheckError, Reason, Verdicts, same_name
 from bulkcmp.cmp.general import CertReqTemplateContent, RootCaKeyUpdate, name_of
 from bulkcmp.cmp.messages import AttributeTypeAndValue, directory_name_of
 from bulkcmp.cmp.protection import public_key_of
 from bulkcmp.cmp.template import time_of
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.model import Itav
+from bulkcmp.model import Itav, Outcome, OutcomeClass
 
 # --- answers --------------------------------------------------------------------------------------
 
@@ -58,6 +58,37 @@ class Evidence:
         stores = (self.trust.issuers, self.trust.signers)
         helpers = [der for store in stores for der in store.untrusted]
         return tuple(dict.fromkeys((*self.anchors, *helpers, *self.extra)))
+
+
+def taken(
+    questions: Sequence[Itav], told: Sequence[Itav], evidence: Evidence, verdicts: Verdicts
+) -> tuple[tuple[Itav, ...], Outcome]:
+    """What a genp comes to.
+
+    Args:
+        verdicts: are told of each check.
+
+    Returns:
+        The answers that are good, and the outcome; the first that is bad decides it.
+    """
+    good: list[Itav] = []
+    found: list[str] = []
+    bad: CheckError | None = None
+    for asked in questions:
+        try:
+            answer = answer_to(asked, told)
+            verdicts.passed(Reason.INFO_MISSING, name_of(answer.oid))
+            found.append(check(asked, answer, evidence))
+            verdicts.passed(Reason.INFO_MALFORMED, found[-1])
+            good.append(answer)
+        except CheckError as error:
+            verdicts.failed(error)
+            bad = bad or error
+    if bad is None:
+        return tuple(good), Outcome(OutcomeClass.ANSWERED, detail="; ".join(found))
+    unsupported = bad.reason is Reason.INFO_UNSUPPORTED
+    kind = OutcomeClass.REJECTED if unsupported else OutcomeClass.BAD_RESPONSE
+    return tuple(good), Outcome(kind, bad.reason.value, bad.what)
 
 
 def answer_to(asked: Itav, told: Sequence[Itav]) -> Itav:

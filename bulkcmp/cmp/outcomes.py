@@ -1,9 +1,21 @@
 """How a CA's no, and a lost answer, become an outcome: the one table of classes."""
 
+from dataclasses import replace
 from typing import Final
 
-from bulkcmp.cmp.messages import PKIStatus, PKIStatusInfo, fail_info_names
-from bulkcmp.errors import Loss
+from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.checks import Reason
+from bulkcmp.cmp.messages import (
+    BodyType,
+    CertRepMessage,
+    ErrorMsgContent,
+    PKIMessage,
+    PKIStatus,
+    PKIStatusInfo,
+    RevRepContent,
+    fail_info_names,
+)
+from bulkcmp.errors import Loss, RemoteCmpError
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 
 UNAUTHENTICATED: Final = "(unauthenticated) "
@@ -74,6 +86,28 @@ def refused(status: PKIStatusInfo, *, authenticated: bool, details: list[str]) -
     )
 
 
+def refusal_in(message: PKIMessage) -> tuple[PKIStatusInfo, list[str]] | None:
+    """The status and errorDetails of a response that is a refusal; None where it is none, or can't
+    be decoded."""
+    status: PKIStatusInfo | None = None
+    try:
+        if message.body_type is BodyType.ERROR:
+            error = decode(ErrorMsgContent, message.body)
+            waiting = error.pKIStatusInfo.status == PKIStatus.WAITING
+            return None if waiting else (error.pKIStatusInfo, error.errorDetails or [])
+        if message.body_type in (BodyType.IP, BodyType.CP, BodyType.KUP):
+            responses = decode(CertRepMessage, message.body).response
+            status = responses[0].status if len(responses) == 1 else None
+        elif message.body_type is BodyType.RP:
+            statuses = decode(RevRepContent, message.body).status
+            status = statuses[0] if len(statuses) == 1 else None
+    except RemoteCmpError:
+        return None
+    if status is None or status.status != PKIStatus.REJECTION:
+        return None
+    return status, []
+
+
 GRANTED: Final = frozenset({PKIStatus.ACCEPTED, PKIStatus.GRANTED_WITH_MODS})
 """Statuses under which an ip/cp/kup carries a certificate (RFC 9810, 5.3.4)."""
 
@@ -86,3 +120,46 @@ REVOKED: Final = frozenset(
     }
 )
 """Statuses under which an rp says that the certificate is, or is about to be, revoked."""
+
+_REVOKED_BEFORE: Final = "certRevoked"
+
+
+def granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:
+    """The outcome of what the CA granted, with what its status says."""
+    text = " / ".join(status.statusString or ())
+    return Outcome(
+        kind,
+        pki_status=status.status,
+        fail_info=fail_info_names(status.failInfo),
+        status_text=text,
+    )
+
+
+def revoked(status: PKIStatusInfo, *, repeats: bool) -> Outcome:
+    """The outcome of one certificate's revocation, by a status of a proven rp.
+
+    Args:
+        repeats: we may have revoked it before.
+    """
+    if status.status == PKIStatus.REJECTION:
+        rejected = refused(status, authenticated=True, details=[])
+        if repeats and rejected.fail_info == (_REVOKED_BEFORE,):
+            return replace(
+                rejected,
+                outcome=OutcomeClass.REVOKED,
+                reason="",
+                detail="revoked already: by our earlier request, whose answer is not known",
+            )
+        return rejected
+    if status.status not in REVOKED:
+        what = f"rp with PKIStatus {status.status}"
+        return Outcome(OutcomeClass.BAD_RESPONSE, Reason.STATUS.value, what)
+    return granted(OutcomeClass.REVOKED, status)
+
+
+UNANSWERED: Final = Outcome(
+    OutcomeClass.BAD_RESPONSE,
+    Reason.RESPONSE_MISSING.value,
+    "the answer says nothing of this request",
+)
+"""The outcome of a request that is left out of an answer to several."""

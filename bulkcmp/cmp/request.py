@@ -7,6 +7,7 @@ each message of the transaction, the body once.
 
 import datetime as dt
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
-from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.envelope import Recipient
 from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import (
@@ -81,6 +82,20 @@ class MacCredential:
     @property
     def derivation(self) -> Derivation:
         return self.parameters.derivation(self.secret)
+
+    def resumed(self, identifier: bytes) -> "MacCredential":
+        """The same secret with the salt and count that a transaction began with.
+
+        Args:
+            identifier: DER of the protectionAlg that was recorded; empty where none was.
+        """
+        if not identifier:
+            return self
+        # our own record, and our own choice: no ceiling
+        parameters = protection.parameters_of(
+            decode_sequence_of(identifier), max_iterations=sys.maxsize
+        )
+        return self if parameters is None else replace(self, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +185,11 @@ def recipient(
     if holder is not None:
         found.append(holder)
     return AnyOf(tuple(found)) if found else None
+
+
+def can_receive(credential: Credential, profile: Profile) -> bool:
+    """Whether a credential is one for which the CA can encrypt a private key."""
+    return recipient(credential, profile, protection.derive, ()) is not None
 
 
 class Protector:
@@ -399,6 +419,14 @@ class Request:
         """Of its messages: an EnvelopedData, as cmp2021 has it, is expected (RFC 9810, 7)."""
         encrypted = any(one.central_keygen or one.decrypting_key is not None for one in self.asked)
         return PVNO_CMP2021 if encrypted else PVNO_CMP2000
+
+    def resumed(self, cert_req_ids: Sequence[int]) -> "Request":
+        """With the certReqIds that an earlier process gave, in the order of the applicants."""
+        asked = (
+            one if number in one.cert_req_ids else replace(one, cert_req_ids=(number,))
+            for one, number in zip(self.asked, cert_req_ids, strict=True)
+        )
+        return replace(self, asked=tuple(asked))
 
 
 def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Request:

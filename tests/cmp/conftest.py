@@ -42,7 +42,8 @@ from bulkcmp.cmp.request import (
     MacCredential,
     SignatureCredential,
 )
-from bulkcmp.cmp.transaction import TRANSITIONS, State, Transaction
+from bulkcmp.cmp.state import TRANSITIONS, State
+from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
 from bulkcmp.model import EndEntity, Itav, Operation, Profile, RsaPadding, Secret

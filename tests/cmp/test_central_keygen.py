@@ -27,7 +27,7 @@ from bulkcmp.cmp.events import (
 from bulkcmp.cmp.messages import BodyType, CertReqMsg, CertRequest, CertTemplate, PKIStatus
 from bulkcmp.cmp.protection import Pbkdf2
 from bulkcmp.cmp.request import NoCredential, SignatureCredential
-from bulkcmp.cmp.transaction import State
+from bulkcmp.cmp.state import State
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import KeySpec, Operation, OutcomeClass, Profile, Secret
 from tests.cmp.conftest import NOW, SECRET

@@ -23,7 +23,7 @@ from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encod
 from bulkcmp.cmp.events import Finish, TimerFired
 from bulkcmp.cmp.general import RootCaKeyUpdate, encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, decode_message
-from bulkcmp.cmp.transaction import State
+from bulkcmp.cmp.state import State
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Itav, Operation, OutcomeClass, Profile, SubjectCheck

@@ -34,7 +34,7 @@ from bulkcmp.cmp.general import CA_CERTS, encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIStatus
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
-from bulkcmp.cmp.transaction import TRANSITIONS, State
+from bulkcmp.cmp.state import TRANSITIONS, State
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
 from bulkcmp.model import (

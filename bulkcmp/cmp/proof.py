@@ -1,0 +1,142 @@
+"""What proves that an answer is the CA's: its MAC, or its signature (RFC 9810, 5.1.3).
+
+Which of them an answer may have, the profile says (`--accept-protection`).
+"""
+
+import datetime as dt
+
+from bulkcmp.cmp import checks, outcomes, protection
+from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
+from bulkcmp.cmp.messages import BodyType, PKIMessage
+from bulkcmp.cmp.protection import Derivation, MacParameters
+from bulkcmp.cmp.request import Credential, MacCredential
+from bulkcmp.cmp.trust import Trust
+from bulkcmp.errors import RemoteCmpError
+from bulkcmp.model import AcceptProtection, Profile
+
+
+class Proof:
+    """Proves the answers to one transaction.
+
+    Args:
+        credential: of our messages; its secret, if it has one, checks MACs.
+        trust: stands behind signatures; None where the root that the first ip brings is to be
+            believed.
+        verdicts: are told of each check.
+    """
+
+    def __init__(
+        self, credential: Credential, profile: Profile, trust: Trust | None, verdicts: Verdicts
+    ) -> None:
+        self._secret = credential.secret
+        self._asks_by_mac = isinstance(credential, MacCredential)
+        self._profile = profile
+        self._trust = trust
+        self._takes_anchor = trust is None
+        self._verdicts = verdicts
+
+    @property
+    def trust(self) -> Trust:
+        """What stands behind the answers that were proven."""
+        assert self._trust is not None, "an answer was proven"
+        return self._trust
+
+    @property
+    def new_anchor(self) -> bytes | None:
+        """DER of the root that the first ip brought; None where the user gave one."""
+        if not self._takes_anchor or self._trust is None:
+            return None
+        (anchor,) = self._trust.signers.anchors
+        return anchor
+
+    def mac_of(self, message: PKIMessage) -> MacParameters | None:
+        """The MAC parameters of a response, or None where it is signed.
+
+        Raises:
+            CheckError: it is not protected, or not in a way that is good here.
+        """
+        if message.protection is None or message.header.protectionAlg is None:
+            raise CheckError(Reason.PROTECTION_MISSING, "the response is not protected")
+        self._verdicts.passed(Reason.PROTECTION_MISSING)
+        try:
+            parameters = protection.mac_parameters(
+                message, max_iterations=self._profile.max_pbm_iterations
+            )
+        except RemoteCmpError as error:
+            raise CheckError(Reason.PROTECTION_ALGORITHM, error.what, hint=error.hint) from error
+        has_mac = parameters is not None
+        if self._expects_mac not in (None, has_mac):
+            raise CheckError(
+                Reason.PROTECTION_KIND,
+                f"the response {'has a MAC' if has_mac else 'is signed'}, and"
+                f" --accept-protection is {self._profile.accept_protection}",
+                hint="--accept-protection either takes both kinds",
+            )
+        if has_mac and self._secret is None:
+            raise CheckError(
+                Reason.NO_SECRET, "the response has a MAC, but we share no secret with the server"
+            )
+        if has_mac and self._trust is None:
+            raise CheckError(
+                Reason.SIGNER_NOT_TRUSTED,
+                "the response has a MAC, which names no root certificate to trust",
+                hint="give the CA's certificate with --trusted",
+            )
+        if parameters is not None and self._verdicts.witness is not None:
+            self._verdicts.passed(Reason.PROTECTION_ALGORITHM, str(parameters))
+        return parameters
+
+    def derivation(self, parameters: MacParameters) -> Derivation:
+        """How the key of a response's MAC is derived."""
+        assert self._secret is not None, "checked by mac_of"
+        return parameters.derivation(self._secret)
+
+    @property
+    def _expects_mac(self) -> bool | None:
+        """Whether an answer must have a MAC; None where it may be signed as well."""
+        match self._profile.accept_protection:
+            case AcceptProtection.SAME:
+                return self._asks_by_mac
+            case AcceptProtection.EITHER:
+                return None
+            case kind:
+                return kind is AcceptProtection.MAC
+
+    def check_mac(self, message: PKIMessage, parameters: MacParameters, key: bytes) -> None:
+        """
+        Raises:
+            CheckError: the MAC is wrong.
+        """
+        try:
+            protection.check_mac(message, parameters, key)
+        except RemoteCmpError as error:
+            raise CheckError(Reason.MAC, error.what) from error
+        self._verdicts.passed(Reason.MAC, "by the secret that we share")
+
+    def check_signature(self, message: PKIMessage, at: dt.datetime) -> None:
+        """
+        Args:
+            at: the time of validation, aware.
+
+        Raises:
+            CheckError: the signature is wrong, or nobody that we trust stands behind it.
+            RemoteCmpError: the body, in which a root was to come, can't be decoded.
+        """
+        trust = self._trust or self._first_trust(message, at)
+        checks.signer(
+            message,
+            trust,
+            at,
+            ignore_keyusage=self._profile.ignore_keyusage,
+            witness=self._verdicts.witness,
+        )
+        self._trust = trust
+
+    def _first_trust(self, message: PKIMessage, at: dt.datetime) -> Trust:
+        """Trust in what the first ip brings; a refusal proves nothing and brings none."""
+        if message.body_type is not BodyType.IP or outcomes.refusal_in(message) is not None:
+            raise CheckError(
+                Reason.SIGNER_NOT_TRUSTED,
+                "no trust anchor is known yet, and only an ip that is no refusal brings one",
+            )
+        return checks.first_trust(message, at, ignore_keyusage=self._profile.ignore_keyusage)
