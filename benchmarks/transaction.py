@@ -1,31 +1,32 @@
 """CPU of one transaction, client and embedded CA, over what its cryptography alone costs.
 
-    python benchmarks/transaction.py [--count 2000] [--iterations 500]
-
-No network and no journal: the client's state machine talks to the embedded CA's authority in one
-process, and CPU time is taken for each side. The floor does the same cryptography through the same
-libraries in a bare loop: loading and using the key for the POPO, the MACs of two requests with one
-derived key, the derivation and MAC of two responses with a fresh salt each, parsing the
-certificate, comparing its key, checking its signature. Figures are microseconds of CPU; on a
-shared machine only the ratios mean anything.
+Everything runs in one process and without a network: the state machine alone, and the engine with
+its HTTP client over a transport that answers from memory (the null transport). The CA's CPU is
+taken apart from the client's.
 """
 
-import argparse
+import cProfile
 import datetime as dt
-import hmac
-import json
 import os
 import random
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from cryptography import x509
+import anyio
+import httpx
 
-from bulkcmp.cmp import algorithms, protection
+from benchmarks import floor
+from benchmarks.benchmark import Benchmark, Scale
+from benchmarks.figure import Figure, Findings, Profile, Series, at_most
+from benchmarks.profile import profiled
+from bulkcmp.cmp import protection
 from bulkcmp.cmp.events import (
+    Checkpoint,
     DeriveKey,
     Event,
     Finish,
@@ -36,140 +37,273 @@ from bulkcmp.cmp.events import (
     Store,
     Stored,
 )
-from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.request import Applicant, MacCredential
+from bulkcmp.cmp.protection import Derivation
+from bulkcmp.cmp.request import Applicant, Credential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.engine.frame import Setup
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.server import Server
+from bulkcmp.inputs.credential import read_credential
 from bulkcmp.inputs.name import parse_name
+from bulkcmp.io import loop
+from bulkcmp.io.clock import SystemClock
+from bulkcmp.io.http import CONTENT_TYPE, CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.model import EndEntity, KeyFamily, KeySpec, Operation, OutcomeClass, Profile, Secret
+from bulkcmp.model import EndEntity, KeySpec, Operation, OutcomeClass
 from bulkcmp.testca import state
-from bulkcmp.testca.aliases import RA_HMAC
+from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias
 from bulkcmp.testca.authority import Authority
 
-_cpu = time.process_time
+P256: Final = KeySpec.parse("ec:P-256")
+
+ITERATIONS: Final = 500
+"""Of the password-based MACs: what OpenSSL asks for."""
+
+_FULL: Final = 3000
+_IN_FLIGHT: Final = 100
 
 
-@dataclass(frozen=True)
-class Result:
-    """CPU in microseconds per ir + certConf; ratios to the floor."""
+@dataclass
+class _Peer:
+    """The CA in this process, and how a client must address it.
 
-    count: int
-    iterations: int
-    client_us: float
-    ca_us: float
-    floor_us: float
-    client_to_floor: float
-    ca_to_floor: float
+    Attributes:
+        cpu: seconds that its answers took.
+        profiler: looks away while it answers.
+        certificate: the last that it issued.
+    """
+
+    authority: Authority
+    alias: Alias
+    setup: Setup
+    entity: Callable[[int], EndEntity]
+    cpu: float = 0.0
+    certificate: bytes = b""
+    profiler: cProfile.Profile | None = None
+
+    def answer(self, message: bytes) -> bytes:
+        if self.profiler is not None:
+            self.profiler.disable()
+        began = time.process_time()
+        answer = self.authority.handle(self.alias, message, dt.datetime.now(dt.UTC))
+        self.cpu += time.process_time() - began
+        if self.profiler is not None:
+            self.profiler.enable()
+        return answer
+
+    def note(self, finish: Finish) -> None:
+        """Take the certificate of a transaction, which must have one."""
+        (outcome,) = finish.outcomes
+        if outcome.outcome is not OutcomeClass.ISSUED or finish.checkpoint is None:
+            raise RuntimeError(f"a transaction failed: {outcome}")
+        (part,) = finish.checkpoint.parts
+        assert part.certificate is not None
+        self.certificate = part.certificate
 
 
-class _Client:
-    """Drives transactions against an authority, and keeps the CA's CPU apart from its own."""
-
-    def __init__(self, authority: Authority, anchor: bytes, secret: Secret, iterations: int):
-        store = TrustStore([anchor])
-        self._trust = Trust(store, store)
-        self._authority = authority
-        parameters = MacParameters.choose(os.urandom(16), iterations=iterations)
-        self._credential = MacCredential("ra1", secret, parameters)
-        self._keys = {self._credential.derivation: protection.derive(self._credential.derivation)}
-        self._profile = Profile()
-        self.ca_cpu = 0.0
-
-    def enroll(self, number: int, key: bytes) -> bytes:
-        entity = EndEntity(
-            number, number, str(number), Operation.IR, parse_name(f"/CN=dev{number}/O=Acme/C=SE")
+@contextmanager
+def _peer(alias: Alias) -> Iterator[_Peer]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = state.Folder(Path(name) / "ca")
+        state.create(folder.path, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+        books = state.open_books(folder.path)
+        secret = books.alias_secret(RA_HMAC.name) if alias is RA_HMAC else None
+        signs = secret is None
+        ra = read_credential(folder.ra_certificate, folder.ra_key, None)
+        options = Options(
+            server="http://ca.invalid/.well-known/cmp",
+            trusted=(str(folder.ca_certificate),),
+            pbm_iterations=ITERATIONS,
         )
-        transaction = Transaction(
-            [Applicant(entity, key)],
-            self._credential,
-            self._profile,
-            self._trust,
-            transaction_id=os.urandom(16),
-            nonces=iter(lambda: os.urandom(16), None),
-            jitter=iter(random.random, None),
-        )
-        event: Event = Start(time.time())
-        while True:
-            (instruction,) = transaction.handle(event)
-            match instruction:
-                case DeriveKey(derivation):
-                    derived = self._keys.get(derivation) or protection.derive(derivation)
-                    event = KeyDerived(time.time(), derived)
-                case Store():
-                    event = Stored(time.time())
-                case Send(message):
-                    began = _cpu()
-                    answer = self._authority.handle(RA_HMAC, message, dt.datetime.now(dt.UTC))
-                    self.ca_cpu += _cpu() - began
-                    event = Received(time.time(), answer, time.time())
-                case Finish((outcome,), checkpoint):
-                    if outcome.outcome is not OutcomeClass.ISSUED or checkpoint is None:
-                        raise SystemExit(f"a transaction failed: {outcome}")
-                    (part,) = checkpoint.parts
-                    assert part.certificate is not None
-                    return part.certificate
-                case _:
-                    raise SystemExit(f"unexpected {instruction}")
+
+        def entity(number: int) -> EndEntity:
+            return EndEntity(
+                number, number, str(number), Operation.IR,
+                parse_name(f"/CN=dev{number}/O=Acme/C=SE"),
+                ref=None if signs else "ra1", secret=secret,
+                cert=ra.chain if signs else (), key=ra.key if signs else None,
+            )  # fmt: skip
+
+        authority = Authority(books, state.load_identity(folder.path))
+        try:
+            yield _Peer(authority, alias, options.setup({}), entity)
+        finally:
+            books.close()
 
 
-def _floor(keys: list[bytes], certificate: bytes, anchor: bytes, secret: Secret, n: int) -> float:
-    """CPU seconds of the bare cryptography of all transactions."""
-    issuer = x509.load_der_x509_certificate(anchor)
-    own = os.urandom(32)
-    body = os.urandom(700)
-    began = _cpu()
-    for pkcs8 in keys:
-        key = algorithms.load_signing_key(pkcs8)
-        algorithms.public_key_info(key)
-        algorithms.sign(key, "sha256", body)
-        for _ in range(2):
-            hmac.digest(own, body, "sha256")
-        for _ in range(2):
-            derived = protection.derive(Derivation(secret, os.urandom(16), "sha256", n))
-            hmac.digest(derived, body, "sha256")
-        issued = x509.load_der_x509_certificate(certificate)
-        algorithms.public_bytes(issued.public_key())
-        issued.verify_directly_issued_by(issuer)
-    return _cpu() - began
+def _core(peer: _Peer, keys: Sequence[bytes]) -> float:
+    """CPU seconds of the state machine, with as little around it as can be."""
+    server = _server(peer)
+    store = TrustStore(peer.setup.anchors)
+    trust = Trust(store, store)
+    derived: dict[Derivation, bytes] = {}
+
+    def derive(derivation: Derivation) -> bytes:
+        key = derived.get(derivation)
+        if key is None:
+            key = protection.derive(derivation)
+            if not derived:
+                # the first is that of our own requests; each answer has another
+                derived[derivation] = key
+        return key
+
+    began, ca = time.process_time(), peer.cpu
+    for number, key in enumerate(keys):
+        entity = peer.entity(number)
+        credential = server.credential([entity])
+        peer.note(_transact(peer, trust, credential, Applicant(entity, key), derive))
+    return time.process_time() - began - (peer.cpu - ca)
 
 
-def measure(count: int, iterations: int) -> Result:
-    """Run `count` transactions and their floor."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ca"
-        state.create(path, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
-        with closing(state.open_books(path)) as books:
-            root = state.load_identity(path)
-            secret = books.alias_secret(RA_HMAC.name)
-            assert secret is not None
-            client = _Client(Authority(books, root), root.der, secret, iterations)
-            keys = make_keys(KeySpec(KeyFamily.EC, "P-256"), count)
-            began = _cpu()
-            for number, key in enumerate(keys):
-                certificate = client.enroll(number, key)
-            total = _cpu() - began
-            floor = _floor(keys, certificate, root.der, secret, iterations)
-    own = total - client.ca_cpu
-    each = 1e6 / count
-    return Result(
-        count,
-        iterations,
-        round(own * each, 1),
-        round(client.ca_cpu * each, 1),
-        round(floor * each, 1),
-        round(own / floor, 2),
-        round(client.ca_cpu / floor, 2),
+def _transact(
+    peer: _Peer,
+    trust: Trust,
+    credential: Credential,
+    applicant: Applicant,
+    derive: Callable[[Derivation], bytes],
+) -> Finish:
+    transaction = Transaction(
+        [applicant],
+        credential,
+        peer.setup.profile,
+        trust,
+        transaction_id=os.urandom(16),
+        nonces=iter(lambda: os.urandom(16), None),
+        jitter=iter(random.random, None),
     )
+    event: Event = Start(time.time())
+    while True:
+        (instruction,) = transaction.handle(event)
+        match instruction:
+            case DeriveKey(derivation):
+                event = KeyDerived(time.time(), derive(derivation))
+            case Store():
+                event = Stored(time.time())
+            case Send(message):
+                answer = peer.answer(message)
+                event = Received(time.time(), answer, time.time())
+            case Finish():
+                return instruction
+            case _:
+                raise RuntimeError(f"unexpected {instruction}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--iterations", type=int, default=500, help="of the password-based MAC")
-    arguments = parser.parse_args()
-    print(json.dumps(measure(arguments.count, arguments.iterations).__dict__, indent=2))
+def _engine(peer: _Peer, keys: Sequence[bytes]) -> float:
+    """CPU seconds of the engine over the null transport, many transactions in flight."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"Content-Type": CONTENT_TYPE}, content=peer.answer(request.content)
+        )
+
+    async def store(_checkpoint: Checkpoint) -> None:
+        """Nothing is durable here."""
+
+    async def work() -> None:
+        numbered = iter(enumerate(keys))
+        async with CmpHttpClient(peer.setup.url, httpx.MockTransport(handle)) as client:
+            server = _server(peer, client)
+
+            async def consume() -> None:
+                for number, key in numbered:
+                    entity = peer.entity(number)
+                    finish = await server.transact(
+                        [Applicant(entity, key)],
+                        server.credential([entity]),
+                        store,
+                        transaction_id=os.urandom(16),
+                    )
+                    peer.note(finish)
+
+            async with anyio.create_task_group() as group:
+                for _ in range(_IN_FLIGHT):
+                    group.start_soon(consume)
+
+    began, ca = time.process_time(), peer.cpu
+    loop.run(work)
+    return time.process_time() - began - (peer.cpu - ca)
 
 
-if __name__ == "__main__":
-    main()
+def _server(peer: _Peer, client: CmpHttpClient | None = None) -> Server:
+    client = client or CmpHttpClient(peer.setup.url, httpx.MockTransport(lambda _: _NOTHING))
+    return Server(peer.setup, client, SystemClock(), anyio.Event())
+
+
+_NOTHING: Final = httpx.Response(404)
+
+
+def _profile(title: str, peer: _Peer, keys: Sequence[bytes]) -> Profile:
+    def work(profiler: cProfile.Profile) -> None:
+        peer.profiler = profiler
+        _core(peer, keys)
+        peer.profiler = None
+
+    return profiled(title, work, len(keys))
+
+
+def run(scale: Scale) -> Findings:
+    """Measure all of it with MACs, then the client with signatures."""
+    count = scale.count(_FULL, 2)
+    keys = make_keys(P256, count)
+    core: list[float] = []
+    engine: list[float] = []
+    bare: list[float] = []
+    ca: list[float] = []
+    ca_bare: list[float] = []
+    with _peer(RA_HMAC) as peer:
+        anchor = peer.setup.anchors[0]
+        _core(peer, keys[:1])
+        for _ in range(scale.repetitions):
+            before = peer.cpu
+            core.append(_core(peer, keys))
+            ca.append(peer.cpu - before)
+            bare.append(floor.client_pbm(keys, peer.certificate, anchor, ITERATIONS))
+            engine.append(_engine(peer, keys))
+            ca_bare.append(floor.ca_pbm(keys, ITERATIONS))
+        profile = _profile("the state machine, MACs", peer, keys)
+    signed: list[float] = []
+    signed_engine: list[float] = []
+    signed_bare: list[float] = []
+    with _peer(RA_CERT) as peer:
+        anchor = peer.setup.anchors[0]
+        _core(peer, keys[:1])
+        for _ in range(scale.repetitions):
+            signed.append(_core(peer, keys))
+            signed_bare.append(floor.client_signature(keys, peer.certificate, anchor))
+            signed_engine.append(_engine(peer, keys))
+        signed_profile = _profile("the state machine, signatures", peer, keys)
+
+    def series(label: str, seconds: Sequence[float]) -> Series:
+        return Series.of(label, "us CPU", [1e6 * one / count for one in seconds])
+
+    floor_pbm = series("client's cryptography, MACs", bare)
+    floor_signature = series("client's cryptography, signatures", signed_bare)
+    figures = (
+        Figure(
+            "core-pbm", f"state machine alone / crypto floor, PBM of {ITERATIONS} iterations",
+            series("state machine, MACs", core), floor_pbm, at_most(2.0),
+        ),
+        Figure(
+            "engine-pbm", "engine over the null transport / crypto floor, the same",
+            series("engine, null transport, MACs", engine), floor_pbm,
+        ),
+        Figure(
+            "core-signature", "state machine alone / crypto floor, signatures both ways",
+            series("state machine, signatures", signed), floor_signature, at_most(2.5),
+        ),
+        Figure(
+            "engine-signature", "engine over the null transport / crypto floor, the same",
+            series("engine, null transport, signatures", signed_engine), floor_signature,
+        ),
+        Figure(
+            "embedded-ca", "embedded CA / its own crypto floor, PBM, fresh salts",
+            series("embedded CA", ca), series("CA's cryptography", ca_bare), at_most(2.5),
+        ),
+    )  # fmt: skip
+    return Findings(figures, profiles=(profile, signed_profile))
+
+
+BENCHMARK: Final = Benchmark(
+    "transaction", "CPU per ir + certConf over its cryptography, without a network", run
+)

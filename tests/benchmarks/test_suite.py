@@ -1,0 +1,75 @@
+"""Every benchmark runs, at toy size; what it measures is not asserted."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+import benchmarks.__main__
+from benchmarks.benchmark import Benchmark, Scale
+from benchmarks.figure import Figure
+from benchmarks.report import write_report
+from benchmarks.result import measure, read_results, write_result
+from benchmarks.suite import SUITE
+
+TOY = Scale(0.001)
+
+
+@pytest.mark.peer
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("benchmark", SUITE, ids=lambda one: one.name)
+def test_it_runs_at_toy_size_and_can_be_reported(benchmark: Benchmark, tmp_path: Path) -> None:
+    missing = benchmark.missing()
+    if missing is not None:
+        if os.environ.get("BULKCMP_PEERS") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    result = measure(benchmark, TOY)
+    assert result.findings.figures
+    for figure in result.findings.figures:
+        _check(figure)
+    write_result(tmp_path / "results", result)
+    assert read_results(tmp_path / "results") == {benchmark.name: result}
+    write_report(tmp_path, {benchmark.name: result}, SUITE)
+    assert benchmark.title in (tmp_path / "RESULTS.md").read_text()
+
+
+def _check(figure: Figure) -> None:
+    for series in (figure.numerator, figure.denominator):
+        assert len(series.values) == TOY.repetitions
+        assert all(value > 0 and math.isfinite(value) for value in series.values), series
+
+
+def test_names_are_unique() -> None:
+    assert len({benchmark.name for benchmark in SUITE}) == len(SUITE)
+
+
+def invoke(*arguments: str) -> typer.testing.Result:
+    app = typer.Typer()
+    app.command()(benchmarks.__main__.main)
+    return typer.testing.CliRunner().invoke(app, arguments)
+
+
+def test_the_command_measures_what_it_is_told(tmp_path: Path) -> None:
+    done = invoke("transaction", "--scale", "0.001", "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in (tmp_path / "results").glob("*.json")] == ["transaction.json"]
+    assert "core-pbm" in (tmp_path / "results" / "overview.svg").read_text()
+    report = (tmp_path / "RESULTS.md").read_bytes()
+    assert b"not taken at full size" in report
+    (tmp_path / "RESULTS.md").unlink()
+    assert invoke("--report-only", "--out", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "RESULTS.md").read_bytes() == report
+
+
+def test_the_command_lists_what_there_is() -> None:
+    done = invoke("--list")
+    assert [line.split()[0] for line in done.output.splitlines()] == [one.name for one in SUITE]
+
+
+def test_the_command_names_what_it_does_not_know() -> None:
+    done = invoke("nonsense")
+    assert done.exit_code == 2
+    assert "nonsense" in done.output
