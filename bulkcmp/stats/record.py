@@ -1,15 +1,29 @@
 """What a load test notes of itself, one record after the other: every figure is made from these.
 
 Instants are seconds since the run began, on one monotonic clock; they never come from a wall clock.
+They are whole microseconds (`to_microsecond`) from the moment in which a record is made, so that
+what is counted live is what a file says later.
 """
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from bulkcmp.errors import Loss
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 from bulkcmp.stats.health import Pulse
+
+_DIGITS: Final = 6
+"""Of seconds after the point."""
+
+
+def to_microsecond(seconds: float) -> float:
+    """Seconds as a record has them.
+
+    An instant is the difference of two Unix times, each of which a float holds to a quarter of a
+    microsecond: further digits are noise, and most of a record's octets.
+    """
+    return round(seconds, _DIGITS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from bulkcmp.load.scenario import Closed, LatePolicy, Lifecycle, Open
 from bulkcmp.load.schedule import Arrival, Backlog, arrivals, choose
 from bulkcmp.model import Outcome, OutcomeClass
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, Ending, Exchange, Level, TransactionRecord
+from bulkcmp.stats.record import Drop, Ending, Exchange, Level, TransactionRecord, to_microsecond
 
 _GRAIN: Final = 0.001
 """Seconds: uvloop's timers count in milliseconds."""
@@ -376,14 +376,14 @@ class Generator:
                     lifecycle=self._lifecycle(number).name,
                     step=place,
                     operation=holders[0].member.entity.cmd,
-                    planned=due,
-                    started=exchanges[0].started if exchanges else began,
-                    finished=_finished(exchanges, ended, self._now()),
+                    planned=to_microsecond(due),
+                    started=exchanges[0].started if exchanges else to_microsecond(began),
+                    finished=_finished(exchanges, ended, to_microsecond(self._now())),
                     warm_up=arrived < self._assignment.warm_up,
                     endings=Ending.of(tuple(ended)),
                     certificates=sum(one.outcome.is_issued for one in certified),
                     exchanges=tuple(exchanges),
-                    crypto=observation.crypto,
+                    crypto=to_microsecond(observation.crypto),
                 )
             )
 
@@ -447,7 +447,8 @@ class Generator:
     def _drop(self, number: int, planned: float, arrived: float) -> None:
         warm_up = arrived < self._assignment.warm_up
         name = self._lifecycle(number).name
-        self._records.append(Drop(number, name, planned, self._now(), warm_up))
+        planned, at = to_microsecond(planned), to_microsecond(self._now())
+        self._records.append(Drop(number, name, planned, at, warm_up))
 
 
 def _parts(checkpoint: Checkpoint | None, holders: Sequence[Holder]) -> Sequence[Part | None]:

@@ -8,7 +8,7 @@ from bulkcmp.engine.nesting import NestingError
 from bulkcmp.errors import RemoteCmpError, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import Reply
-from bulkcmp.stats.record import Exchange
+from bulkcmp.stats.record import Exchange, to_microsecond
 
 
 class Observation:
@@ -31,7 +31,7 @@ class Observation:
 
     async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
         octets = len(send.message)
-        began, ended = began - self._epoch, ended - self._epoch
+        began, ended = to_microsecond(began - self._epoch), to_microsecond(ended - self._epoch)
         match answer:
             case TransportError(loss=loss):
                 exchange = Exchange(send.label, "", began, ended, loss, octets_sent=octets)
@@ -61,7 +61,7 @@ class Observation:
         """What the checks come to stands in the outcome."""
 
     def _since(self, monotonic: float) -> float:
-        return self._clock.unix(monotonic) - self._epoch
+        return to_microsecond(self._clock.unix(monotonic) - self._epoch)
 
 
 def _label(message: bytes) -> str:
