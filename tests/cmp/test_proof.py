@@ -1,15 +1,27 @@
 """What protects requests and answers: which kinds go together, and requests without protection."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
 import pytest
 
+from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.checks import Reason
-from bulkcmp.cmp.events import Send
+from bulkcmp.cmp.events import DeriveKey, KeyDerived, Received, Send, Start
 from bulkcmp.cmp.messages import NULL_DN, BodyType
+from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Credential, MacCredential, NoCredential, SignatureCredential
-from bulkcmp.model import AcceptProtection, Operation, OutcomeClass, Profile
+from bulkcmp.model import (
+    AcceptProtection,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    PasswordMac,
+    Profile,
+    RsaPadding,
+    Secret,
+)
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, MakeRun, Peer, Pki
@@ -129,3 +141,56 @@ def test_an_unprotected_error_counts_under_unprotected_errors_only(
         run.start()
         refusal = peer.error(peer.status(2, "badRequest"))
         assert run.end(run.answer(refusal, BodyType.ERROR).plain()).outcome.outcome is expected
+
+
+# --- PBMAC1 and RSASSA-PSS ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asks", PasswordMac)
+@pytest.mark.parametrize("answers", PasswordMac)
+def test_an_enrollment_under_either_password_based_mac(
+    make_run: "MakeRun", asks: PasswordMac, answers: PasswordMac
+) -> None:
+    own, theirs = (
+        MacParameters.choose(salt, iterations=1, kind=kind)
+        for salt, kind in ((b"x", asks), (b"y", answers))
+    )
+    run = make_run(credential=MacCredential("device", Secret(b"between us"), own))
+    assert run.start() == Send(ANY, "ir", opens=True)
+    assert run.stored[0].protection == own.identifier
+    key = protection.derive(own.derivation(run.peer.secret))
+    protection.check_mac(run.message, own, key)
+    run.tell(Received(run.now, run.granted().macced(parameters=theirs), run.now))
+    derived = KeyDerived(run.now, protection.derive(theirs.derivation(run.peer.secret)))
+    assert run.go(derived) == Send(ANY, "certConf", opens=False)
+    protection.check_mac(run.message, own, key)
+    finish = run.end(run.confirmed().macced(parameters=theirs))
+    assert finish.outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
+
+
+def test_resume_goes_on_under_the_recorded_pbmac1(make_run: "MakeRun") -> None:
+    run = make_run()
+    run.start()
+    run.receive(run.granted().macced())
+    heavy = MacParameters.choose(b"x", iterations=200_000, kind=PasswordMac.PBMAC1)
+    again = make_run(checkpoint=replace(run.stored[-1], protection=heavy.identifier))
+    assert again.tell(Start(again.now)) == [DeriveKey(heavy.derivation(again.peer.secret))]
+
+
+def test_an_enrollment_signed_by_pss(make_run: "MakeRun", pki: "Pki") -> None:
+    device, signer = (pki.certify(name, pki.keys["rsa"], pki.root) for name in ("device", "signer"))
+    run = make_run(
+        credential=SignatureCredential(device.pkcs8, (device.certificate,)),
+        profile=Profile(digest="sha512", rsa_padding=RsaPadding.PSS),
+        new_key=device.pkcs8,
+    )
+    run.start()
+    ours = algorithms.signature_identifier(device.key, "sha512", RsaPadding.PSS)
+    assert protection.algorithm_of(run.message) == ours
+    issued = pki.certify("device", pki.keys["rsa"], pki.root).certificate
+    theirs = algorithms.Pss("sha256", "sha384", 11)
+    assert run.receive(run.granted(issued).signed(signer, scheme=theirs)) == Send(
+        ANY, "certConf", opens=False
+    )
+    finish = run.end(run.confirmed().signed(signer, scheme=RsaPadding.PSS))
+    assert finish.outcome == Outcome(OutcomeClass.ISSUED, pki_status=0)
