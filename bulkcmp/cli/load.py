@@ -12,6 +12,7 @@ from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.session import session
 from bulkcmp.engine.options import Options
@@ -38,6 +39,7 @@ SUMMARY: Final = "summary.json"
 """Name of the file in a run folder that holds all figures."""
 
 _PANEL: Final = "Load test"
+_METRICS: Final = "Live metrics"
 
 
 @option.with_those_of(enroll, but=_OF_ENROLLMENTS)
@@ -92,6 +94,35 @@ def load(
             show_default=False,
         ),
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve live metrics to Prometheus at this address: :9464 is this machine alone,"
+            " 0.0.0.0:9464 all of its addresses. Needs bulkcmp\\[metrics].",
+            metavar="[HOST]:PORT",
+            rich_help_panel=_METRICS,
+            show_default=False,
+        ),
+    ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            help="Push live metrics over OTLP/HTTP: http://127.0.0.1:4318. Headers and more as in"
+            " OTEL_EXPORTER_OTLP_HEADERS and its like. Needs bulkcmp\\[metrics].",
+            metavar="URL",
+            rich_help_panel=_METRICS,
+            show_default=False,
+        ),
+    ] = None,
+    otlp_interval: Annotated[
+        float,
+        typer.Option(
+            help="Seconds between two pushes.",
+            metavar="SECONDS",
+            min=SHORTEST,
+            rich_help_panel=_METRICS,
+        ),
+    ] = INTERVAL,
     quiet: option.Quiet = False,
     json: option.Json = False,
     **given: Any,
@@ -119,7 +150,6 @@ def load(
             where=Where(str(folder)),
             hint=f"bulkcmp report {folder} shows it; choose another --out",
         )
-    make_private_folder(folder)
     errors = Errors()
     view = make_view(errors, quiet=quiet, json=json)
 
@@ -130,10 +160,16 @@ def load(
     def show(figures: Figures) -> None:
         report = Report.of([planned.run], figures, planned.thresholds, newest=INTERVALS)
         errors.survive(lambda: view.update(report))
+        monitor(figures)
 
+    watchers = Watchers(prometheus, otlp, otlp_interval)
     work = partial(session, planned, folder, on_figures=show, on_notice=notice)
     try:
         with ExitStack() as stack:
+            monitor = stack.enter_context(
+                monitored(planned.run, planned.thresholds, watchers, notice)
+            )
+            make_private_folder(folder)
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
             figures = run(work)

@@ -180,6 +180,10 @@ class Part:
         self.dropped += 1
         self.series.drop(record, offset)
 
+    @property
+    def finished(self) -> int:
+        return sum(operation.finished for operation in self.operations.values())
+
     def all_operations(self) -> OperationFigures:
         """The operations together; merging histograms loses nothing."""
         together = OperationFigures()
@@ -277,6 +281,16 @@ class Figures:
     def waiting(self) -> int:
         """Arrivals that are due and not begun, as the workers last told."""
         return sum(level.waiting for level in self._levels.values())
+
+    @property
+    def started(self) -> int:
+        """Transactions that were begun: what is under way is as fresh as `in_flight` is."""
+        return self.warm_up.finished + self.measured.finished + self.in_flight
+
+    @property
+    def planned(self) -> int:
+        """Transactions that were due: begun, waiting or dropped."""
+        return self.started + self.waiting + self.warm_up.dropped + self.measured.dropped
 
     def timeline(self, newest: int | None = None) -> tuple[Interval, ...]:
         """Warm-up and measured part on one line.

@@ -57,7 +57,7 @@ class ProcessHealth:
     """What the pulses of one process come to.
 
     Attributes:
-        cpu: mean share of one core; cpu_max: the highest of an interval.
+        cpu: mean share of one core; cpu_max: the highest of an interval; cpu_seconds: in all.
         saturated: intervals in which it was full; delayed: in which a timer was too late.
         intervals: all of them.
         late_p99: of the intervals' worst delays, seconds; late_max: the worst of all.
@@ -68,6 +68,7 @@ class ProcessHealth:
     process: str
     cpu: float
     cpu_max: float
+    cpu_seconds: float
     intervals: int
     saturated: int
     delayed: int
@@ -124,6 +125,7 @@ class _Sum:
             process,
             self.cpu / self.seconds,
             self.cpu_max,
+            self.cpu,
             self.intervals,
             self.full,
             self.delayed,

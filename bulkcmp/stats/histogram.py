@@ -164,6 +164,30 @@ class Histogram:
         mean = float(Fraction(self._nanoseconds, self._count * 10**9))
         return min(max(mean, self._min), self._max)
 
+    @property
+    def total(self) -> float:
+        """The sum of all values, each cut to a nanosecond; it never falls as values are added."""
+        return self._nanoseconds / 1e9
+
+    def counts_below(self, bounds: Sequence[float]) -> tuple[int, ...]:
+        """How many of the values are below each of `bounds`, in one pass.
+
+        Exact where a bound is where a bucket begins, as 2**n and 1.5 * 2**n are; otherwise the
+        values of the bound's own bucket are left out.
+
+        Args:
+            bounds: seconds, ascending.
+        """
+        counts = []
+        seen = 0
+        buckets = sorted(self._buckets.items(), reverse=True)
+        for bound in bounds:
+            least = _key(bound)
+            while buckets and buckets[-1][0] < least:
+                seen += buckets.pop()[1]
+            counts.append(seen)
+        return tuple(counts)
+
     def count_up_to(self, value: float) -> int:
         """How many of the values are not above `value`, or share its bucket."""
         most = _key(value)

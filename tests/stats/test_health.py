@@ -11,6 +11,7 @@ WELL = ProcessHealth(
     "worker 1",
     cpu=0.5,
     cpu_max=0.9,
+    cpu_seconds=25.0,
     intervals=50,
     saturated=5,
     delayed=5,
@@ -34,6 +35,7 @@ def test_pulses_come_to_the_health_of_each_process() -> None:
     assert (parent.process, worker.process) == ("parent", "worker 1")
     assert worker.cpu == pytest.approx((9 * 0.3 + 1.9) / 11)
     assert worker.cpu_max == pytest.approx(0.95)
+    assert worker.cpu_seconds == pytest.approx(9 * 0.3 + 1.9)
     assert (worker.intervals, worker.saturated, worker.delayed) == (10, 1, 1)
     assert worker.late_p99 == worker.late_max == 0.2
     assert worker.starved == 0.5

@@ -40,6 +40,25 @@ def nearest_rank(values: list[float], q: float) -> float:
     return sorted(values)[rank - 1]
 
 
+@given(
+    st.lists(ANY_LATENCY),
+    st.sets(st.integers(-20, 17).map(lambda exponent: 2.0**exponent)),
+)
+def test_counts_below_what_a_bucket_begins_with_are_exact(
+    values: list[float], bounds: set[float]
+) -> None:
+    # half way between two powers of two begins a bucket, too
+    edges = sorted(bounds | {1.5 * one for one in bounds if one < HIGHEST})
+    counts = tuple(sum(value < edge for value in values) for edge in edges)
+    assert histogram_of(values).counts_below(edges) == counts
+
+
+@given(st.lists(ANY_LATENCY))
+def test_the_total_is_the_sum_to_a_nanosecond_each(values: list[float]) -> None:
+    found = histogram_of(values).total
+    assert found == pytest.approx(math.fsum(values), abs=1e-9 * len(values), rel=1e-12)
+
+
 @given(st.lists(IN_RANGE, min_size=1), PERCENT)
 def test_a_percentile_is_the_nearest_rank_value_within_the_bound(
     values: list[float], q: float
