@@ -1,4 +1,4 @@
-"""The embedded CA behind a real HTTP server: uvicorn with httptools and uvloop."""
+"""The embedded CA behind a real HTTP server: uvicorn with uvloop."""
 
 import contextlib
 import multiprocessing
@@ -20,6 +20,7 @@ from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.personality import Personality, make_app
+from bulkcmp.testca.protocol import HttpProtocol
 from bulkcmp.testca.state import load_identity, load_vendor_root, open_books
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -88,7 +89,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -1,0 +1,44 @@
+"""HTTP as uvicorn speaks it for the embedded CA."""
+
+import sys
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's faster parser, which leaves to the other one what it would not get whole.
+
+    After a head that offers to upgrade, httptools reads no body, whether the offer is taken or not.
+    Java's HttpClient offers HTTP/2 with the first request of a connection. The offer may be ignored
+    (RFC 9110, 7.8), and h11 then reads on.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._received = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._received = data
+        super().data_received(data)
+
+    def _should_upgrade(self) -> bool:
+        # asked where there is an offer
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, with all that came of the request."""
+        upgrade = sys.exception()
+        assert isinstance(upgrade, httptools.HttpParserUpgrade)
+        (head_end,) = upgrade.args
+        version = self.scope["http_version"].encode()
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, version)]
+        # without the offer, which would be logged as one that is not understood
+        lines += [b"%s: %s" % one for one in self.headers if one[0] != b"upgrade"]
+        other = H11Protocol(self.config, self.server_state, self.app_state)
+        self.connections.discard(self)
+        other.connection_made(self.transport)
+        self.transport.set_protocol(other)
+        other.data_received(b"\r\n".join([*lines, b"", b""]) + self._received[head_end:])

@@ -1,0 +1,70 @@
+import datetime as dt
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.cmp.messages import BodyType, decode_message
+from bulkcmp.testca import state
+from bulkcmp.testca.server import ServerSettings, serving
+
+BODY = b"no PKIMessage"
+OFFER = (
+    b"POST /.well-known/cmp HTTP/1.1\r\nHost: ca\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"Upgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+    b"Content-Length: 13\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    folder: Path = tmp_path_factory.mktemp("ca") / "state"
+    state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    with serving(ServerSettings(folder, port=0)) as ca:
+        host, port = ca.url.removeprefix("http://").split(":")
+        yield host, int(port)
+
+
+def answered(connection: socket.socket) -> None:
+    answer = HTTPResponse(connection)
+    answer.begin()
+    assert answer.status == 200
+    assert decode_message(answer.read()).body_type is BodyType.ERROR
+
+
+@pytest.mark.parametrize("cut", [len(OFFER) + len(BODY), len(OFFER), len(OFFER) - 3, 40])
+def test_an_offer_to_upgrade_is_ignored(address: tuple[str, int], cut: int) -> None:
+    """As Java's HttpClient makes it; whatever pieces the request comes in."""
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        whole = OFFER + BODY
+        connection.sendall(whole[:cut])
+        # for the pieces to be read one by one; whether they are does not change what must come
+        time.sleep(0.05)
+        connection.sendall(whole[cut:])
+        answered(connection)
+        # the connection goes on, with offers and without
+        connection.sendall(whole.replace(b"Upgrade: h2c\r\n", b""))
+        answered(connection)
+        connection.sendall(whole)
+        answered(connection)
+
+
+def test_an_offer_may_come_later(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        for upgrade in (b"", b"", b"Upgrade: h2c\r\n"):
+            connection.sendall(OFFER.replace(b"Upgrade: h2c\r\n", upgrade) + BODY)
+            answered(connection)
+
+
+def test_an_offer_without_a_body_is_no_request_of_cmp(address: tuple[str, int]) -> None:
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: ca\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+        )
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 404
