@@ -469,6 +469,20 @@ class RowResult:
     has_key: bool = False
 
 
+class ReportFormat(StrEnum):
+    """What the report of a load test can be."""
+
+    TEXT = "text"
+    HTML = "html"
+    JSON = "json"
+    MARKDOWN = "md"
+    JUNIT = "junit"
+    CSV = "csv"
+    JSONL = "jsonl"
+    HGRM = "hgrm"
+    PARQUET = "parquet"
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How to talk CMP to one server; names as in `openssl cmp` where it has them.

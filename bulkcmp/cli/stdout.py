@@ -6,15 +6,17 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import IO, Final, NoReturn
 
 from rich.console import Console
 
-from bulkcmp.errors import BulkcmpError, Where
+from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.outputs.files import replacing
 
 _WIDTH: Final = 120
 """Columns of what goes to a file."""
+
+_TO_A_FILE: Final = "-o writes it to a file"
 
 
 class PipedConsole(Console):
@@ -65,6 +67,27 @@ def put_out(texts: Callable[[Console], Iterable[str]], what: str, file: Path | N
             for text in texts(console):
                 stream.write(text.encode())
         return
-    with printing(what, "-o writes it to a file"):
+    with printing(what, _TO_A_FILE):
         for text in texts(PipedConsole(highlight=False)):
             sys.stdout.write(text)
+
+
+def put_out_octets(write: Callable[[IO[bytes]], None], what: str, file: Path | None) -> None:
+    """Print what is no text, or write it to a file (mode 0600) that is replaced whole.
+
+    Args:
+        write: to a file.
+        what: it is, for an error.
+
+    Raises:
+        InputError: standard output is a terminal.
+        BulkcmpError: that can't be.
+    """
+    if file is not None:
+        with replacing(file, 0o600, durable=False) as stream:
+            write(stream)
+        return
+    if sys.stdout.isatty():
+        raise InputError(f"{what} is binary: it is not for a terminal", hint=_TO_A_FILE)
+    with printing(what, _TO_A_FILE):
+        write(sys.stdout.buffer)

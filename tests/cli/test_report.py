@@ -3,19 +3,23 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from bulkcmp.cli import report as module
-from bulkcmp.errors import InputError
+from bulkcmp.errors import EXIT_BAD_INPUT, InputError
 from bulkcmp.outputs.records import RECORDS, RecordWriter
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Record, TransactionRecord
@@ -186,3 +190,37 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
 def test_what_is_no_latency_is_told(run: Path) -> None:
     done = CliRunner().invoke(app, [str(run), "--format", "hgrm", "--latency", "ok"])
     assert isinstance(done.exception, InputError)
+
+
+def test_parquet_goes_to_a_file(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "samples.parquet"
+    assert ok(run, "--format", "parquet", "-o", out) == ""
+    rows = pq.ParquetFile(out).read().to_pylist()
+    lines = list(csv.DictReader(io.StringIO(ok(run, "--format", "csv"))))
+    assert [row["finished_s"] for row in rows] == [float(line["finished_s"]) for line in lines]
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_parquet_goes_down_a_pipe(run: Path) -> None:
+    command = [sys.executable, "-m", "bulkcmp", "report", str(run), "--format", "parquet"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert pq.ParquetFile(io.BytesIO(done.stdout)).metadata.num_rows == 593
+
+
+def test_parquet_does_not_go_to_a_terminal(run: Path) -> None:
+    master, terminal = os.openpty()
+    command = [sys.executable, "-m", "bulkcmp", "report", str(run), "--format", "parquet"]
+    done = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, check=False, text=True)
+    os.close(terminal)
+    os.close(master)
+    assert done.returncode == EXIT_BAD_INPUT
+    assert "-o writes it to a file" in done.stderr
+
+
+def test_a_reader_of_parquet_may_leave(run: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "bulkcmp", "report", str(run), "--format", "parquet"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,7 @@ RUNS: list[list[Record]] = [
 
 def test_csv_has_a_line_for_each_transaction() -> None:
     first, second = csv.DictReader(samples_csv(RUNS))
-    assert tuple(first) == COLUMNS
+    assert tuple(first) == tuple(column.name for column in COLUMNS)
     assert (first["lag_s"], first["service_s"], first["response_s"]) == (
         "0.500000", "0.500000", "1.000000",
     )  # fmt: skip
