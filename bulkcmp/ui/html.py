@@ -10,14 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from bulkcmp.errors import (
-    EXIT_BOTTLENECK,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_SOME_FAILED,
-    EXIT_THRESHOLD,
-    InputError,
-)
+from bulkcmp.errors import EXIT_OK, InputError
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.distribution import Heat, heat, spectrum
 from bulkcmp.stats.figures import Figures
@@ -26,15 +19,7 @@ from bulkcmp.stats.series import Interval
 from bulkcmp.ui.comparison import NOTE as COMPARISON_NOTE
 from bulkcmp.ui.comparison import Comparison, cautions
 from bulkcmp.ui.comparison import sections as compared_sections
-from bulkcmp.ui.report import NOTE, Section, facts, headlines, sections
-
-_VERDICTS: Final = {
-    EXIT_OK: "all is well",
-    EXIT_SOME_FAILED: "some transactions failed",
-    EXIT_THRESHOLD: "a threshold was crossed",
-    EXIT_BOTTLENECK: "the load generator was the bottleneck",
-    EXIT_INTERRUPTED: "interrupted",
-}
+from bulkcmp.ui.report import NOTE, VERDICTS, Section, facts, headlines, sections
 
 _FIRST: Final = ("threshold", "transactions")
 """Titles of the tables that stand above the plots."""
@@ -80,7 +65,7 @@ def report_html(report: Report, figures: Figures) -> str:
     tables = list(sections(report))
     return _page(
         f"Load test {report.runs[0].scenario}",
-        _VERDICTS[report.exit_code],
+        VERDICTS[report.exit_code],
         dict(_plots(report, figures)),
         good=report.exit_code == EXIT_OK,
         doubts=headlines(report),

@@ -8,6 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bulkcmp.errors import (
+    EXIT_BOTTLENECK,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    EXIT_THRESHOLD,
+)
 from bulkcmp.outputs.text import visible
 from bulkcmp.stats.histogram import LatencySummary
 from bulkcmp.stats.report import ExchangeReport, Report, TransactionReport
@@ -113,6 +120,15 @@ def sections(report: Report) -> Iterator[Section]:
         yield Section("generator", heads, rows)
 
 
+VERDICTS: Final = {
+    EXIT_OK: "all is well",
+    EXIT_SOME_FAILED: "some transactions failed",
+    EXIT_THRESHOLD: "a threshold was crossed",
+    EXIT_BOTTLENECK: "the load generator was the bottleneck",
+    EXIT_INTERRUPTED: "interrupted",
+}
+"""What each exit code of a load test means."""
+
 NOTE: Final = (
     "response counts from the planned beginning, service from the real one, lag between the two;"
     " all but the failed ones are of transactions that reached what was asked for"
@@ -130,6 +146,8 @@ def render_report(console: Console, report: Report) -> None:
         console.print(table(console, section))
     console.print()
     console.print(Text(NOTE, style="dim"))
+    style = "green" if report.exit_code == EXIT_OK else "red"
+    console.print(Text(clean(_verdict(report), console), style=style))
 
 
 def markdown(report: Report) -> str:
@@ -140,7 +158,7 @@ def markdown(report: Report) -> str:
     lines += [f"- {escaped(line)}" for line in facts(report)]
     for section in sections(report):
         lines += ["", *markdown_table(section)]
-    return "\n".join([*lines, "", NOTE, ""])
+    return "\n".join([*lines, "", NOTE, "", escaped(_verdict(report)), ""])
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -156,6 +174,15 @@ def verdict_text(verdict: Verdict) -> str:
             return percent(verdict.value)
         case _:
             return f"{verdict.value:,.0f}"
+
+
+def _verdict(report: Report) -> str:
+    """The last line, and all that a short terminal still shows."""
+    said = f"exit code {report.exit_code}: {VERDICTS[report.exit_code]}"
+    if report.exit_code != EXIT_THRESHOLD:
+        return said
+    crossed = (one.threshold.text for one in report.verdicts if not one.held)
+    return f"{said}: {'; '.join(crossed)}"
 
 
 def percent(part: float | None) -> str:

@@ -12,7 +12,7 @@ from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import End, Ending, Record
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
-from bulkcmp.ui.report import markdown, percent, render_report
+from bulkcmp.ui.report import escaped, markdown, percent, render_report
 from tests.stats.records import REJECTED, RUN, transaction, trouble
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
@@ -65,6 +65,15 @@ def test_what_casts_doubt_stands_above_all_figures(make_console: MakeConsole) ->
     assert "ended early by a threshold" in lines[:5]
     killed = text_of(make_console, report_of([transaction(9, 9, 9.5)])).splitlines()
     assert killed[0] == "the records stop before the run's end: it goes on, or was killed"
+
+
+def test_the_verdict_stands_last(make_console: MakeConsole) -> None:
+    report = report_of(trouble())
+    crossed = "exit code 3: a threshold was crossed: rate(ok) > 1000"
+    assert text_of(make_console, report).splitlines()[-1] == crossed
+    assert markdown(report).splitlines()[-1] == escaped(crossed)
+    interrupted = report_of([*trouble(), End(100, interrupted=True)])
+    assert text_of(make_console, interrupted).splitlines()[-1] == "exit code 130: interrupted"
 
 
 def test_a_run_without_a_transaction_has_a_report(make_console: MakeConsole) -> None:
