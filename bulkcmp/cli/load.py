@@ -1,6 +1,7 @@
 """`bulkcmp load`: a load test of a CMP server."""
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.report import put_report
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
@@ -20,11 +22,13 @@ from bulkcmp.errors import InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
+from bulkcmp.load.folder import RECORDS, SUMMARY
 from bulkcmp.outputs.files import make_private_folder, replacing
-from bulkcmp.outputs.records import RECORDS
+from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.report import Report
+from bulkcmp.ui.export import Export
 from bulkcmp.ui.load import INTERVALS, make_view
 from bulkcmp.ui.report import render_report
 
@@ -34,9 +38,6 @@ _OF_ENROLLMENTS: Final = (
     "retry_fail_info", "save_messages", "trust_first_ca_cert",
 )  # fmt: skip
 """What a scenario says, or a load test has not."""
-
-SUMMARY: Final = "summary.json"
-"""Name of the file in a run folder that holds all figures."""
 
 _PANEL: Final = "Load test"
 _METRICS: Final = "Live metrics"
@@ -150,6 +151,7 @@ def load(
             where=Where(str(folder)),
             hint=f"bulkcmp report {folder} shows it; choose another --out",
         )
+    _refuse_present(folder / name for name in meant.outputs.values())
     errors = Errors()
     view = make_view(errors, quiet=quiet, json=json)
 
@@ -183,4 +185,23 @@ def load(
             typer.echo(report_json(report), nl=False)
         elif not quiet:
             render_report(PipedConsole(highlight=False), report)
+    export = Export([RecordFile(folder)], figures=figures)
+    for format_, name in meant.outputs.items():
+        make_private_folder((folder / name).parent)
+        put_report(export, format_, folder / name)
     raise typer.Exit(report.exit_code)
+
+
+def _refuse_present(paths: Iterable[Path]) -> None:
+    """Make sure that nothing is overwritten.
+
+    Raises:
+        InputError: a file is there already.
+    """
+    for path in paths:
+        if path.exists():
+            raise InputError(
+                "is there already, and is an output of the scenario",
+                where=Where(str(path)),
+                hint="choose another --out",
+            )

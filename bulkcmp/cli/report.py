@@ -48,7 +48,7 @@ def report(
     Example: bulkcmp report runs/load-1 runs/load-2 --format md -o summary.md
     """
     check_latency(latency)
-    put_report(Export([RecordFile(run) for run in runs], latency), format_, out)
+    put_report(Export([RecordFile(run) for run in runs], latency=latency), format_, out)
 
 
 def put_report(export: Export, format_: ReportFormat, file: Path | None) -> None:

@@ -4,8 +4,10 @@ The docstrings of keys are what the JSON Schema says of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from itertools import pairwise
 from math import inf
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args
 
 from pydantic import (
@@ -26,6 +28,7 @@ from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.generation import read_columns
 from bulkcmp.inputs.toml import KeyPath
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.folder import KEPT
 from bulkcmp.load.scenario import (
     ArrivalProcess,
     Closed,
@@ -40,7 +43,7 @@ from bulkcmp.load.scenario import (
     Think,
     Uniform,
 )
-from bulkcmp.model import KeySpec, Operation, RevocationReason
+from bulkcmp.model import KeySpec, Operation, ReportFormat, RevocationReason
 from bulkcmp.stats.threshold import Threshold
 
 REFUSED: Final = "refused"
@@ -110,11 +113,24 @@ def _on_one_line(name: str, value: Any) -> Any:
     return value
 
 
+_EXTRAS: Final = {"html": "plotly", "parquet": "pyarrow"}
+"""The packages of the extras that bear a report's name."""
+
+
+def _check_output_file(text: str) -> None:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError("it leaves the run folder", hint="name a file in it, such as report.html")
+    if not path.parts or text.endswith("/") or not text.isprintable():
+        raise InputError("it is no file name", hint="name a file such as report.html")
+
+
 _Seconds = Annotated[float, Field(ge=0, le=_LONG)]
 _SomeSeconds = Annotated[float, Field(gt=0, le=_LONG)]
 _Rate = Annotated[float, Field(ge=0, le=_FAST)]
 _Count = Annotated[int, Field(ge=1, le=10**9)]
 _Text = Annotated[str, Field(min_length=1)]
+_OutputFile = Annotated[str, _readable(_check_output_file)]
 _Cmd = Literal["ir", "cr", "p10cr", "kur", "rr"]
 
 
@@ -417,6 +433,59 @@ class KeysTable(_Table):
         return {name: text for name, text in said.items() if text is not None}
 
 
+class OutputsTable(_Table):
+    """Reports that are written into the run folder at the end, each to a file of that name. Made
+    later, bulkcmp report makes the same."""
+
+    text: _OutputFile | None = None
+    """As on the terminal."""
+    html: _OutputFile | None = None
+    """A page with plots that opens offline."""
+    json_: _OutputFile | None = Field(default=None, alias="json")
+    """All figures."""
+    md: _OutputFile | None = None
+    """Markdown, for a pull request."""
+    junit: _OutputFile | None = None
+    """JUnit XML, for a CI server: the thresholds are its test cases."""
+    csv: _OutputFile | None = None
+    """Every transaction."""
+    jsonl: _OutputFile | None = None
+    """Every transaction and its exchanges."""
+    hgrm: _OutputFile | None = None
+    """The percentile distribution of the response time, for HdrHistogram's plotters."""
+    parquet: _OutputFile | None = None
+    """Every transaction, with types."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        places: dict[tuple[str, ...], str] = {(kept,): "bulkcmp itself" for kept in KEPT}
+        for name, text in table.items():
+            if not isinstance(text, str):
+                continue
+            if name in _EXTRAS and find_spec(_EXTRAS[name]) is None:
+                yield Contradiction(
+                    f"it needs {_EXTRAS[name]}, which is not installed",
+                    f"pip install 'bulkcmp[{name}]'",
+                    (name,),
+                )
+            parts = PurePosixPath(text).parts
+            for other, owner in places.items():
+                if parts and parts[: len(other)] == other[: len(parts)]:
+                    yield Contradiction(
+                        f"{'/'.join(other)} is written by {owner}",
+                        "give each report a file of its own",
+                        (name,),
+                    )
+            places.setdefault(parts, name)
+
+    def files(self) -> dict[ReportFormat, str]:
+        """The file of each report."""
+        return {
+            ReportFormat(name): text
+            for name, text in self.model_dump(by_alias=True, exclude_none=True).items()
+        }
+
+
 class ScenarioTable(_Table):
     """A load test of a CMP server."""
 
@@ -452,6 +521,8 @@ class ScenarioTable(_Table):
     """Lifecycles begin by a plan, whatever becomes of those before."""
     closed: ClosedTable | None = None
     """Clients of which each begins a lifecycle when its last one is over."""
+    outputs: OutputsTable = Field(default_factory=OutputsTable)
+    """Reports that are written into the run folder at the end."""
 
     @classmethod
     def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:

@@ -107,6 +107,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         drain=table.drain,
         thresholds=tuple(table.thresholds),
         seed=table.seed,
+        outputs=table.outputs.files(),
         changed=tuple(sorted(map(written, file.changed))),
     )
 

@@ -7,7 +7,7 @@ from math import log1p
 from typing import TypeAlias
 
 from bulkcmp.load.arrivals import Ramp
-from bulkcmp.model import Operation, RevocationReason
+from bulkcmp.model import Operation, ReportFormat, RevocationReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,7 @@ class Scenario:
         drain: seconds that what has begun may still take after that.
         thresholds: what must hold, in the grammar of `bulkcmp.stats.threshold`.
         seed: of all chance; None: another one each time.
+        outputs: reports to write at the end, and the file of each, relative to the run folder.
         changed: key paths whose values are otherwise than in the file.
     """
 
@@ -215,4 +216,5 @@ class Scenario:
     drain: float = 60.0
     thresholds: tuple[str, ...] = ()
     seed: int | None = None
+    outputs: Mapping[ReportFormat, str] = field(default_factory=dict)
     changed: tuple[str, ...] = ()

@@ -9,9 +9,6 @@ from typing import Final, Self
 from bulkcmp.errors import BulkcmpError, Where
 from bulkcmp.model import Operation, OutcomeClass
 
-CERTIFICATES: Final = "certificates.csv"
-"""Name of the file in a run folder."""
-
 COLUMNS: Final = ("arrival", "id", "cmd", "serial", "outcome")
 
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 import msgspec
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.load.folder import RECORDS
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run, TransactionRecord
@@ -23,8 +24,6 @@ from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 
 SCHEMA: Final = "bulkcmp/records/1"
-RECORDS: Final = "records.jsonl.gz"
-"""Name of the file in a run folder."""
 
 _LEVEL: Final = 1
 """The fastest; the highest makes the file a quarter smaller at four times the cost."""

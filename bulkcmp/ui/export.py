@@ -24,15 +24,23 @@ class Export:
 
     Args:
         latency: of `hgrm`, a LATENCY of the grammar of thresholds.
+        figures: of the records, where they were made already.
     """
 
-    def __init__(self, files: Sequence[RecordFile], latency: str = "response") -> None:
+    def __init__(
+        self,
+        files: Sequence[RecordFile],
+        *,
+        latency: str = "response",
+        figures: Figures | None = None,
+    ) -> None:
         self._files = files
         self._latency = latency
+        self._known = figures
 
     @cached_property
     def _figures(self) -> Figures:
-        return figures_of(self._files)
+        return figures_of(self._files) if self._known is None else self._known
 
     @cached_property
     def _report(self) -> Report:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 from bulkcmp.cli import compare as module
 from bulkcmp.errors import EXIT_THRESHOLD, InputError
-from bulkcmp.outputs.records import RECORDS, RecordWriter
+from bulkcmp.load.folder import RECORDS
+from bulkcmp.outputs.records import RecordWriter
 from bulkcmp.stats.record import End, Record
 from tests.stats.records import RUN, transaction
 

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from bulkcmp.cli import report as module
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError
-from bulkcmp.outputs.records import RECORDS, RecordWriter
+from bulkcmp.load.folder import RECORDS
+from bulkcmp.outputs.records import RecordWriter
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Record, TransactionRecord
 from bulkcmp.stats.report import Report

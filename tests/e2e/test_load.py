@@ -76,6 +76,29 @@ def test_a_load_test_is_recorded_and_reported(cli: "Cli", ca: "Ca", run: "RunFol
     assert "holds a load test already" in ended.err
 
 
+def test_a_scenario_has_its_outputs_written(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    outputs = {"junit": "ci/junit.xml", "html": "report.html", "csv": "all.csv", "hgrm": "a.hgrm"}
+    lines = "\n".join(f'{name} = "{file}"' for name, file in outputs.items())
+    scenario = write(cli, "count = 5", f"{CLOSED}\n[outputs]\n{lines}")
+    load(cli, scenario, *options(ca), "--out", run.path)
+    for name, file in outputs.items():
+        path = run.path / file
+        assert path.read_text() == cli("report", run.path, "--format", name).out
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert not list(run.path.glob("**/*.tmp"))
+
+
+def test_no_file_is_overwritten_by_an_output(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    run.path.mkdir()
+    (run.path / "page.html").write_text("mine")
+    scenario = write(cli, "count = 1", f'{CLOSED}\n[outputs]\nhtml = "page.html"')
+    known = len(ca.issued())
+    ended = cli("load", scenario, *options(ca), "--out", run.path, code=2)
+    assert "page.html: is there already" in ended.err
+    assert len(ca.issued()) == known
+    assert (run.path / "page.html").read_text() == "mine"
+
+
 def test_an_open_load_test_keeps_its_plan(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
     scenario = write(cli, "duration = 2\nwarm_up = 0.5", "[open]\nrate = 20")
     load(cli, scenario, *options(ca), "--out", run.path)

@@ -1,3 +1,4 @@
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,7 @@ from bulkcmp.load.scenario import (
     Step,
     Uniform,
 )
-from bulkcmp.model import Operation, RevocationReason
+from bulkcmp.model import Operation, ReportFormat, RevocationReason
 
 KNOWN = {
     "server": Kind.TEXT,
@@ -349,6 +350,28 @@ def test_shipped_scenarios_are_good_and_say_what_they_are_for(path: Path) -> Non
     assert not scenario.description.endswith(".")
 
 
+def test_outputs_are_files_in_the_run_folder(tmp_path: Path) -> None:
+    scenario = _read(tmp_path, f'{GOOD}\n[outputs]\njunit = "ci/junit.xml"\njson = "all.json"\n')
+    assert scenario.outputs == {ReportFormat.JUNIT: "ci/junit.xml", ReportFormat.JSON: "all.json"}
+    assert _read(tmp_path, GOOD).outputs == {}
+
+
+def test_outputs_have_the_formats_that_a_report_has() -> None:
+    names = scenario_schema(KNOWN)["$defs"]["OutputsTable"]["properties"]
+    assert set(names) == set(ReportFormat)
+
+
+@pytest.mark.parametrize(("name", "package"), [("html", "plotly"), ("parquet", "pyarrow")])
+def test_an_output_whose_extra_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (problem,) = _problems(tmp_path, f'{GOOD}\n[outputs]\ncsv = "a.csv"\n{name} = "report"\n')
+    assert problem[1] == f"outputs.{name}"
+    assert package in problem[2]
+    assert f"bulkcmp[{name}]" in problem[3]
+
+
 def test_a_scenario_is_found_by_its_path_or_as_a_shipped_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,6 +415,7 @@ def test_the_schema_says_of_every_key_what_it_is() -> None:
 BEYOND_THE_SCHEMA = {
     # what only the program knows: how two keys go together, and texts with a grammar of their own
     "no end",
+    "outputs onto the files of others",
     "a warm-up as long as all of it",
     "stages in which nothing begins",
     "lifecycles of one name",
@@ -425,6 +449,37 @@ Problem = tuple[int | None, str | None, str, str]
 """Line, key, and what stands in the text and in the hint."""
 
 MALFORMED: dict[str, tuple[list[Change], list[Problem]]] = {
+    "outputs that can't be written": (
+        [
+            (
+                "[closed]",
+                '[outputs]\nhtm = "a"\nmd = "/etc/a"\ncsv = "x/../../a"\ntext = ""\njson = 1\n'
+                "[closed]",
+            )
+        ],
+        [
+            (13, "outputs.htm", "unknown key 'htm'", "did you mean 'html'?"),
+            (14, "outputs.md", "leaves the run folder", "report.html"),
+            (15, "outputs.csv", "leaves the run folder", "report.html"),
+            (16, "outputs.text", "no file name", "report.html"),
+            (17, "outputs.json", "a text in quotes", ""),
+        ],
+    ),
+    "outputs onto the files of others": (
+        [
+            (
+                "[closed]",
+                '[outputs]\ntext = "a"\nmd = "./a"\njunit = "a/b"\ncsv = "summary.json"\n'
+                'jsonl = "records.jsonl.gz/x"\n[closed]',
+            )
+        ],
+        [
+            (14, "outputs.md", "a is written by text", "a file of its own"),
+            (15, "outputs.junit", "a is written by text", "a file of its own"),
+            (16, "outputs.csv", "summary.json is written by bulkcmp itself", "of its own"),
+            (17, "outputs.jsonl", "records.jsonl.gz is written by bulkcmp itself", "of its own"),
+        ],
+    ),
     "an unknown key": (
         [("count = 100", "cuont = 100\ncount = 100")],
         [(3, "cuont", "unknown key 'cuont'", "did you mean 'count'? known are name, ")],

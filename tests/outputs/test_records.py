@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.load.folder import RECORDS
 from bulkcmp.model import Operation
-from bulkcmp.outputs.records import RECORDS, SCHEMA, RecordFile, RecordWriter, figures_of
+from bulkcmp.outputs.records import SCHEMA, RecordFile, RecordWriter, figures_of
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run
 from tests.stats.records import REJECTED, exchange, lost, transaction

@@ -19,9 +19,10 @@ from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.load.chance import Chance
+from bulkcmp.load.folder import CERTIFICATES, RECORDS
 from bulkcmp.load.scenario import KeyMode
-from bulkcmp.outputs.certificates import CERTIFICATES, CertificateTable
-from bulkcmp.outputs.records import RECORDS, RecordWriter
+from bulkcmp.outputs.certificates import CertificateTable
+from bulkcmp.outputs.records import RecordWriter
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import End, TransactionRecord
 
