@@ -16,6 +16,7 @@ from bulkcmp.cli import (
     ca,
     check,
     compare,
+    dashboard,
     demo,
     enroll,
     inspect,
@@ -80,6 +81,7 @@ app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)
+app.command(help=_unwrapped(dashboard.dashboard))(dashboard.dashboard)
 app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
 app.add_typer(keys.app, name="keys")
 app.add_typer(profiles.app, name="profiles")

@@ -115,29 +115,29 @@ class Family:
 
 
 _LATENCIES: Final = {
-    "response": "from its planned beginning to its end",
-    "service": "from its real beginning to its end",
-    "lag": "from its planned to its real beginning",
-    "crypto": "of our own work on its messages",
-    "network": "of its exchanges, summed",
+    "response": "From a transaction's planned beginning to its end",
+    "service": "From a transaction's real beginning to its end",
+    "lag": "From a transaction's planned beginning to its real one",
+    "crypto": "Our own work on a transaction's messages",
+    "network": "The exchanges of a transaction, summed",
 }
 _PHASES: Final = {
-    "total": ("exchange", "from handing over the request to the last byte of the answer"),
-    "connect": ("exchange_connect", "until the connection made for it has reached the server"),
-    "tls": ("exchange_tls", "from there until it is secured"),
+    "total": ("exchange", "From handing over a request to the last byte of its answer"),
+    "connect": ("exchange_connect", "Until a new connection has reached the server"),
+    "tls": ("exchange_tls", "From there until it is secured"),
     "first_byte": (
         "exchange_first_byte",
-        "from the last byte of the request to the first of the answer",
+        "From the last byte of a request to the first of its answer",
     ),
 }
-_QUANTILES: Final = {
-    "0": "min",
-    "0.5": "p50",
-    "0.9": "p90",
-    "0.95": "p95",
-    "0.99": "p99",
-    "0.999": "p999",
-    "1": "max",
+_PERCENTILES: Final = {
+    "min": "min",
+    "p50": "p50",
+    "p90": "p90",
+    "p95": "p95",
+    "p99": "p99",
+    "p99.9": "p999",
+    "max": "max",
 }
 
 
@@ -225,14 +225,14 @@ def _declared() -> Iterator[Metric]:
 
     of_transaction = ("operation", "outcome", "phase")
     for name in TRANSACTION_METRICS:
-        told = f"Of a transaction, {_LATENCIES[name]}"
+        told = _LATENCIES[name]
         yield Metric(name, histogram, seconds, f"{told}.", of_transaction)
         yield Metric(
-            f"{name}_quantile",
+            f"{name}_percentile",
             gauge,
             seconds,
             f"{told}: percentiles over the phase.",
-            (*of_transaction, "quantile"),
+            (*of_transaction, "percentile"),
         )
 
     of_exchange = ("exchange", "phase")
@@ -247,15 +247,14 @@ def _declared() -> Iterator[Metric]:
     yield Metric(
         "received", counter, octets, "Octets of messages received, HTTP not counted.", of_exchange
     )
-    for name, meaning in _PHASES.values():
-        told = f"Of an exchange, {meaning}"
+    for name, told in _PHASES.values():
         yield Metric(name, histogram, seconds, f"{told}.", of_exchange)
         yield Metric(
-            f"{name}_quantile",
+            f"{name}_percentile",
             gauge,
             seconds,
             f"{told}: percentiles over the phase.",
-            (*of_exchange, "quantile"),
+            (*of_exchange, "percentile"),
         )
 
     of_threshold = ("threshold", "unit")
@@ -321,7 +320,7 @@ def _declared() -> Iterator[Metric]:
         seconds,
         "By how much its event loop was woken too late: percentiles of the intervals'"
         " worst delays.",
-        ("process", "quantile"),
+        ("process", "percentile"),
     )
     yield Metric(
         "process_key_starvation",
@@ -384,11 +383,11 @@ class _Collection:
     def spread(self, name: str, histogram: Histogram, *labels: str) -> None:
         """Add a histogram, and its percentiles."""
         self.add(name, Spread.of(histogram), *labels)
-        self.quantiles(f"{name}_quantile", histogram.summarize(), *labels)
+        self.percentiles(f"{name}_percentile", histogram.summarize(), *labels)
 
-    def quantiles(self, name: str, summary: LatencySummary, *labels: str) -> None:
-        for quantile, figure in _QUANTILES.items():
-            self.add(name, getattr(summary, figure), *labels, quantile)
+    def percentiles(self, name: str, summary: LatencySummary, *labels: str) -> None:
+        for percentile, figure in _PERCENTILES.items():
+            self.add(name, getattr(summary, figure), *labels, percentile)
 
     def families(self) -> tuple[Family, ...]:
         return tuple(Family(METRICS[name], samples) for name, samples in self._samples.items())
@@ -406,7 +405,7 @@ def _add_phase(found: _Collection, phase: str, part: Part, seconds: float) -> No
     for outcome, latencies in (("ok", together.ok), ("failed", together.failed)):
         for metric in TRANSACTION_METRICS:
             summary = getattr(latencies, metric).summarize()
-            found.quantiles(f"{metric}_quantile", summary, ALL, outcome, phase)
+            found.percentiles(f"{metric}_percentile", summary, ALL, outcome, phase)
     for pair, exchanges in part.pairs.items():
         report = ExchangeReport.of(pair, exchanges, seconds)
         answered = "true" if report.answered else "false"
@@ -458,8 +457,8 @@ def _add_health(found: _Collection, figures: Figures) -> None:
         found.add("process_intervals", one.intervals, one.process)
         found.add("process_saturated_intervals", one.saturated, one.process)
         found.add("process_delayed_intervals", one.delayed, one.process)
-        found.add("process_loop_delay", one.late_p99, one.process, "0.99")
-        found.add("process_loop_delay", one.late_max, one.process, "1")
+        found.add("process_loop_delay", one.late_p99, one.process, "p99")
+        found.add("process_loop_delay", one.late_max, one.process, "max")
         found.add("process_key_starvation", one.starved, one.process)
         found.add("process_open_files", one.open_files, one.process)
         found.add("process_open_files_limit", one.most_files or None, one.process)

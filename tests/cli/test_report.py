@@ -11,22 +11,26 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 from xml.etree import ElementTree as ET
 
 import pyarrow.parquet as pq
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bulkcmp.cli import report as module
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError
 from bulkcmp.load.folder import RECORDS
-from bulkcmp.outputs.records import RecordWriter
+from bulkcmp.outputs.records import RecordFile, RecordWriter, figures_of, report_of
 from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.metrics import metrics
 from bulkcmp.stats.record import Record, TransactionRecord
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.figures import duration
+from bulkcmp.ui.load import Frame
 from bulkcmp.ui.report import percent
 from tests.stats.records import RUN, trouble
 
@@ -69,15 +73,117 @@ def cells(figures: str) -> str:
     return "".join(f"<td>{figure}</td>" for figure in figures.split("  "))
 
 
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(report: Report, figures: Figures) -> Samples:
+    """What Prometheus gets."""
+    prometheus = pytest.importorskip("bulkcmp.outputs.prometheus", reason="needs extra `metrics`")
+    thresholds = [verdict.threshold for verdict in report.verdicts]
+    reading = metrics(report.runs[0], figures, thresholds)
+    with prometheus.serving(prometheus.Address.parse(":0"), lambda: reading) as url:
+        opener = build_opener(ProxyHandler({}))
+        with opener.open(url, timeout=60) as response:
+            page = response.read().decode()
+    return {
+        (name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))): float(value)
+        for name, labels, value in re.findall(r"^(\w+)(?:\{(.*)\})? (\S+)$", page, re.MULTILINE)
+    }
+
+
+def check_scraped(told: dict[str, Any], samples: Samples) -> None:
+    """What Prometheus gets is what the JSON has, which cuts figures to nanoseconds."""
+
+    def sample(name: str, phase: str = "measured", **labels: str) -> float:
+        return samples[f"bulkcmp_{name}", frozenset({**labels, "phase": phase}.items())]
+
+    def check_latency(name: str, summary: dict[str, float], **labels: str) -> None:
+        for figure in ("min", "p50", "p90", "p95", "p99", "max"):
+            found = sample(f"{name}_percentile_seconds", **labels, percentile=figure)
+            assert found == pytest.approx(summary[figure], abs=1e-9)
+        found = sample(f"{name}_percentile_seconds", **labels, percentile="p99.9")
+        assert found == pytest.approx(summary["p999"], abs=1e-9)
+
+    for name, figures in told["transactions"].items():
+        for of in ("ok", "finished"):
+            rate = sample("throughput_per_second", operation=name, of=of)
+            assert rate == pytest.approx(figures[f"{of}_rate"], abs=1e-9)
+        rate = sample("throughput_per_second", operation=name, of="certificates")
+        assert rate == pytest.approx(figures["certificate_rate"], abs=1e-9)
+        share = sample("failed_ratio", operation=name)
+        assert share == pytest.approx(figures["failed_share"], abs=1e-9)
+        for outcome, latencies in (("ok", "latencies"), ("failed", "failed_latencies")):
+            for metric, summary in figures[latencies].items():
+                check_latency(metric, summary, operation=name, outcome=outcome)
+                if name == "all":
+                    continue
+                count = sample(f"{metric}_seconds_count", operation=name, outcome=outcome)
+                assert count == summary["count"]
+                mean = sample(f"{metric}_seconds_sum", operation=name, outcome=outcome) / count
+                assert mean == pytest.approx(summary["mean"], abs=1e-9)
+        if name == "all":
+            continue
+        for outcome in ("ok", "failed"):
+            assert sample("transactions_total", operation=name, outcome=outcome) == figures[outcome]
+        for of in ("attempts", "certificates"):
+            assert sample(f"{of}_total", operation=name) == figures[of]
+        for bit, requests in figures["fail_info"].items():
+            assert sample("fail_info_total", operation=name, bit=bit) == requests
+        for one in figures["outcomes"]:
+            labels = {"operation": name, "class": one["outcome"]}
+            alike = (each for each in figures["outcomes"] if each["outcome"] == one["outcome"])
+            assert sample("requests_total", **labels) == sum(each["count"] for each in alike)
+    for exchange in told["exchanges"]:
+        name = exchange["name"]
+        answered = str(exchange["answered"]).lower()
+        assert sample("exchanges_total", exchange=name, answered=answered) == exchange["count"]
+        assert sample("sent_bytes_total", exchange=name) == exchange["octets_sent"]
+        assert sample("received_bytes_total", exchange=name) == exchange["octets_received"]
+        check_latency("exchange", exchange["latencies"]["total"], exchange=name)
+        for phase in ("connect", "tls", "first_byte"):
+            if exchange["latencies"][phase]["count"]:
+                check_latency(f"exchange_{phase}", exchange["latencies"][phase], exchange=name)
+    labels = {"operation": "all", "outcome": "ok", "percentile": "p95"}
+    of_warm_up = sample("response_percentile_seconds", "warmup", **labels)
+    assert of_warm_up == pytest.approx(told["warm_up"]["latencies"]["response"]["p95"], abs=1e-9)
+    assert sample("dropped_total") == told["dropped"]
+    assert sample("phase_seconds") == pytest.approx(told["measured_s"], abs=1e-9)
+    planned, started = (sum(one[of] for one in told["intervals"]) for of in ("planned", "started"))
+    assert samples["bulkcmp_transactions_planned", frozenset()] == planned
+    assert samples["bulkcmp_transactions_started", frozenset()] == started
+    for one in told["thresholds"]:
+        labels_of_it = frozenset({"threshold": one["threshold"], "unit": one["unit"]}.items())
+        assert samples["bulkcmp_threshold_held", labels_of_it] == one["held"]
+        value = samples["bulkcmp_threshold_value", labels_of_it]
+        assert value == pytest.approx(one["value"], abs=1e-9)
+
+
+def drawn_live(report: Report) -> str:
+    """What the live view prints at the end."""
+    console = Console(width=120, height=60, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(Frame(report))
+    return captured.get()
+
+
 def test_all_views_print_the_same_numbers(run: Path) -> None:
     told = document(run)
+    counted = figures_of([RecordFile(run)])
+    report = report_of([RecordFile(run)], counted)
+    live = drawn_live(report)
     text = ok(run)
     written = ok(run, "--format", "md")
     drawn = ok(run, "--format", "html")
     suite = ET.fromstring(ok(run, "--format", "junit"))
     properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
     samples = list(csv.DictReader(io.StringIO(ok(run, "--format", "csv"))))
+    # the run has what may be counted in several ways
     assert set(told["transactions"]) == {"all", "ir", "kur"}
+    total = told["transactions"]["all"]
+    assert total["failed"]
+    assert total["attempts"] > total["finished"]
+    assert "pollReq/pollRep" in {one["name"] for one in told["exchanges"]}
+    assert told["warm_up"]["finished"]
     for name, figures in told["transactions"].items():
         counts = "  ".join(
             (
@@ -112,6 +218,10 @@ def test_all_views_print_the_same_numbers(run: Path) -> None:
             median = true[(len(true) + 1) // 2 - 1]
             assert latency["p50"] == pytest.approx(median, rel=0.004)
             assert f"<td>{name} {metric}</td>{cells(shown)}" in drawn
+        latency = figures["latencies"]["response"]
+        now = [f"{figures['ok']:,}"]
+        now += [duration(latency[one]) for one in ("p50", "p95", "p99", "max")]
+        assert row(f"{name} response", live) == "  ".join([*now, percent(figures["failed_share"])])
         assert f"<td>{name}</td>{cells(counts)}" in drawn
     for exchange in told["exchanges"]:
         latency = exchange["latencies"]["total"]
@@ -127,6 +237,8 @@ def test_all_views_print_the_same_numbers(run: Path) -> None:
     intervals = told["intervals"]
     of_warm_up = told["warm_up"]["ok"]
     assert sum(one["ok"] for one in intervals) == told["transactions"]["all"]["ok"] + of_warm_up
+    assert f"{total['ok']:,} ok   {total['failed']:,} failed" in live
+    check_scraped(told, scraped(report, counted))
 
 
 def test_hgrm_ends_with_the_maximum(run: Path) -> None:

@@ -20,6 +20,11 @@ def test_the_outcomes_are_made_from_their_table() -> None:
     assert (DOCS / "outcomes.md").read_text() == page()
 
 
+def test_the_metrics_are_made_from_their_list() -> None:
+    page = runpy.run_path(str(DOCS / "metrics_page.py"))["page"]
+    assert (DOCS / "metrics.md").read_text() == page()
+
+
 def test_the_scenario_of_the_documentation_is_one(tmp_path: Path) -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", (DOCS / "scenarios.md").read_text(), re.DOTALL)
     (tmp_path / "ca.toml").write_text('server = "ca.example"\n')

@@ -123,12 +123,12 @@ def test_histograms_and_percentiles_are_those_of_the_records(
                 if (one.operation, outcome(one), phase(one)) == labels
             )
             check_spread(spread, true)
-            check_quantiles(found[f"{name}_quantile"], labels, true)
+            check_percentiles(found[f"{name}_percentile"], labels, true)
         for at in ("ok", "failed"):
             true = sorted(
                 getattr(one, name) for one in DONE if (outcome(one), phase(one)) == (at, "measured")
             )
-            check_quantiles(found[f"{name}_quantile"], ("all", at, "measured"), true)
+            check_percentiles(found[f"{name}_percentile"], ("all", at, "measured"), true)
     true = sorted(
         each.finished - each.started
         for one in DONE
@@ -138,7 +138,7 @@ def test_histograms_and_percentiles_are_those_of_the_records(
     spread = found["exchange"]["ir/ip", "measured"]
     assert isinstance(spread, Spread)
     check_spread(spread, true)
-    check_quantiles(found["exchange_quantile"], ("ir/ip", "measured"), true)
+    check_percentiles(found["exchange_percentile"], ("ir/ip", "measured"), true)
     for name, seconds in (("exchange_connect", 0.001), ("exchange_tls", 0.002)):
         of_all = found[name]["kur/kup", "measured"]
         assert isinstance(of_all, Spread)
@@ -152,14 +152,14 @@ def check_spread(spread: Spread, true: list[float]) -> None:
     assert (spread.min, spread.max) == (true[0], true[-1])
 
 
-def check_quantiles(
+def check_percentiles(
     samples: Mapping[tuple[str, ...], Value], labels: tuple[str, ...], true: list[float]
 ) -> None:
-    assert samples[*labels, "0"] == true[0]
-    assert samples[*labels, "1"] == true[-1]
-    for quantile in ("0.5", "0.9", "0.95", "0.99", "0.999"):
-        nearest = true[ceil(round(float(quantile) * len(true), 9)) - 1]
-        assert samples[*labels, quantile] == pytest.approx(nearest, rel=RELATIVE_ERROR, abs=1e-6)
+    assert samples[*labels, "min"] == true[0]
+    assert samples[*labels, "max"] == true[-1]
+    for q in (50, 90, 95, 99, 99.9):
+        nearest = true[ceil(round(q / 100 * len(true), 9)) - 1]
+        assert samples[*labels, f"p{q}"] == pytest.approx(nearest, rel=RELATIVE_ERROR, abs=1e-6)
 
 
 def test_rates_are_of_the_time_that_was_measured(
@@ -189,7 +189,7 @@ def test_thresholds_have_their_figure_and_verdict(
     assert found["threshold_limit"][share, "share"] == 0.5
     assert (
         found["threshold_value"][latency, "s"]
-        == found["response_quantile"]["ir", "ok", "measured", "0.95"]
+        == found["response_percentile"]["ir", "ok", "measured", "p95"]
     )
     assert found["threshold_value"][rate, "/s"] == found["throughput"]["all", "ok", "measured"]
     assert found["threshold_value"][share, "share"] == found["failed"]["all", "measured"]
@@ -241,8 +241,8 @@ def test_the_generator_tells_of_itself() -> None:
     assert found["process_intervals"] == {worker: 2, ("parent",): 1}
     assert found["process_saturated_intervals"][worker] == 1
     assert found["process_delayed_intervals"][worker] == 1
-    assert found["process_loop_delay"]["worker 1", "1"] == 0.1
-    assert found["process_loop_delay"]["worker 1", "0.99"] == 0.1
+    assert found["process_loop_delay"]["worker 1", "max"] == 0.1
+    assert found["process_loop_delay"]["worker 1", "p99"] == 0.1
     assert found["process_key_starvation"][worker] == pytest.approx(0.75)
     assert found["process_open_files"] == {worker: 40}
     assert found["process_open_files_limit"] == {worker: 1024}
