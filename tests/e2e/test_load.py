@@ -152,6 +152,9 @@ def test_a_server_that_is_not_there(cli: "Cli", ca: "Ca", run: "RunFolder") -> N
     ended = cli("load", write(cli, "duration = 600"), *gone, code=1)
     assert "cannot connect" in ended.err
     assert "nothing was sent" in ended.err
+    # the same line with a better server goes on
+    load(cli, write(cli, "count = 1"), *options(ca), "--out", run.path)
+    assert run.summary()["transactions"]["all"]["ok"] == 1
 
 
 def test_another_machine_is_not_put_under_load_by_mistake(cli: "Cli", ca: "Ca") -> None:

@@ -15,6 +15,7 @@ from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
 from bulkcmp.engine.load.provision import OneKey, Provision
 from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.errors import BulkcmpError
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.keyfile import KeyFile
@@ -54,7 +55,7 @@ async def session(
 
     Raises:
         BulkcmpError: something of this machine failed, or the server was never reached; what was
-            measured stays in the folder.
+            measured stays in the folder, which is as it was if that is nothing.
     """
     try:
         async with anyio.create_task_group() as group:
@@ -78,7 +79,12 @@ async def session(
                     )
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
-        raise first_error(errors) from errors
+        error = first_error(errors)
+        if isinstance(error, BulkcmpError) and keeper.is_empty:
+            # the folder may be named again, with a better server
+            (folder / RECORDS).unlink()
+            (folder / CERTIFICATES).unlink()
+        raise error from errors
     return keeper.figures
 
 
@@ -107,9 +113,15 @@ class _Keeper:
         self._on_notice = on_notice
         self._crossed = False
         self._last = 0.0
+        self._issued = 0
         self.unconfirmed = 0
         self.figures = Figures()
         self.figures.begin(plan.run.warm_up)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no transaction came to an end, and no certificate."""
+        return not self._last and not self._issued
 
     def take(self, report: Report) -> None:
         self._records.write(report.records)
@@ -119,6 +131,7 @@ class _Keeper:
                 self._last = max(self._last, record.finished)
         for one in report.certificates:
             self._certificates.add(one.arrival, one.id, one.cmd, one.serial, one.outcome)
+            self._issued += 1
             self.unconfirmed += not one.outcome.is_done
 
     async def watch(self, run: LoadRun) -> None:
