@@ -20,6 +20,7 @@ def enroll(
     certs_per_message: option.CertsPerMessage = None,
     implicit_confirm: option.ImplicitConfirm = None,
     disable_confirm: option.DisableConfirm = None,
+    rr_serial_only: option.RrSerialOnly = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,

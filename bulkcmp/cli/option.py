@@ -132,6 +132,15 @@ DisableConfirm = Annotated[
         "--disable-confirm",
     ),
 ]
+RrSerialOnly = Annotated[
+    bool | None,
+    _switch(
+        _SERVER,
+        "Name the certificate of an rr by issuer and serial number alone, without its subject,"
+        " which EJBCA wants and XiPKI refuses.",
+        "--rr-serial-only",
+    ),
+]
 CertsPerMessage = Annotated[
     int | None,
     _option(

@@ -447,7 +447,7 @@ def build(applicants: Sequence[Applicant], profile: Profile, now: float) -> Requ
         body, asked = _p10cr(entity)
         return Request(operation, body, general_info, (asked,))
     if operation is Operation.RR:
-        body = wrap(0x30, *map(_rev_details, entities))
+        body = wrap(0x30, *(_rev_details(entity, profile) for entity in entities))
         asked_ids = tuple(Asked((place,)) for place in range(len(entities)))
         return Request(operation, body, general_info, asked_ids)
     if operation is Operation.GENM:
@@ -528,23 +528,25 @@ def _p10cr(entity: EndEntity) -> tuple[bytes, Asked]:
     return entity.csr, Asked((CERT_REQ_ID_P10CR, CERT_REQ_ID), public_key, subject)
 
 
-def _rev_details(entity: EndEntity) -> bytes:
+def _rev_details(entity: EndEntity, profile: Profile) -> bytes:
     """DER RevDetails (RFC 9810, 5.3.9)."""
     subject: bytes | None
     if entity.serial is None:
         old = _old_certificate(entity)
         serial, issuer = old.serial_number, old.issuer.public_bytes()
-        # EJBCA's client mode fails without it
         subject = old.subject.public_bytes()
     else:
         if entity.issuer is None:
             raise LocalCmpError("rr by serial number without its issuer")
         serial, issuer, subject = entity.serial, entity.issuer, entity.subject
+    if profile.rr_serial_only:
+        subject = None
     template = wrap(
         0x30,
         # [1] IMPLICIT INTEGER
         b"\x81" + encode(serial)[1:],
         explicit(3, issuer),
+        # RFC 9483 has no use for it (4.2), but EJBCA's client mode fails without it
         b"" if subject is None else explicit(5, subject),
     )
     # always said, unspecified too (RFC 9483, 4.2)

@@ -158,6 +158,7 @@ class Options:
     certs_per_message: int = 1
     implicit_confirm: bool = False
     disable_confirm: bool = False
+    rr_serial_only: bool = False
     subject_check: str = SubjectCheck.EXACT.value
     tls_trusted: tuple[str, ...] = ()
     tls_cert: str | None = None
@@ -766,6 +767,7 @@ class Options:
             max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
             implicit_confirm=self.implicit_confirm,
             disable_confirm=self.disable_confirm,
+            rr_serial_only=self.rr_serial_only,
             unprotected_requests=self.unprotected_requests,
             sign_requests=self.sign_requests,
             send_root=self.send_root,

@@ -290,6 +290,27 @@ def test_an_rr_names_the_certificate_and_the_reason(
     assert asked.general_info == b"", "there is nothing to confirm"
 
 
+@pytest.mark.parametrize("by_certificate", [True, False])
+def test_an_rr_of_issuer_and_serial_number_alone(pki: "Pki", by_certificate: bool) -> None:
+    old = x509.load_der_x509_certificate(pki.device.certificate)
+    entity = (
+        _entity(Operation.RR, old_cert=pki.device.certificate)
+        if by_certificate
+        else _entity(
+            Operation.RR,
+            serial=old.serial_number,
+            issuer=pki.root.subject,
+            subject=pki.device.subject,
+        )
+    )
+    asked = build([Applicant(entity, None)], Profile(rr_serial_only=True), pki.now)
+    (details,) = messages.decode_rev_req_content(asked.body)
+    wanted = CertTemplate(
+        serialNumber=old.serial_number, issuer=messages.name_elements(pki.root.subject)
+    )
+    assert encode(details.certDetails) == encode(wanted)
+
+
 @pytest.mark.parametrize("subject", [None, b"\x30\x00"])
 def test_an_rr_by_serial_number(pki: "Pki", subject: bytes | None) -> None:
     entity = _entity(Operation.RR, serial=0x80, issuer=pki.root.subject, subject=subject)
