@@ -96,7 +96,7 @@ def _comparison(
             raise InputError(
                 f"whether {gate.text!r} holds can't be told: a run has too little to measure",
                 hint=f"both need successes in {FEWEST_BLOCKS} seconds at least, the warm-up not"
-                " counted",
+                " counted: for p99 some 500 of them, for p95 some 100",
             )
     reports = [report_of([file], one) for file, one in zip(files, figures, strict=True)]
     return Comparison(

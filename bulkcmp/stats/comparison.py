@@ -2,9 +2,11 @@
 
 Latencies of one second are alike, so a run is no sample of independent values. It is cut into
 blocks of time, and how much the blocks differ tells how far chance may have moved a figure: all
-figures are ratios of sums over blocks (Cochran, Sampling Techniques, 6.4); a percentile's interval
-comes from that of the share of values below it (Woodruff, JASA 47, 1952); that of a change from
-those of its two figures (Zou and Donner, Statistics in Medicine 27, 2008).
+figures are ratios of sums over blocks (Cochran, Sampling Techniques, 6.4). Blocks that resemble
+their neighbours count for fewer: n with the correlation r for n (1 - r) / (1 + r) (Priestley,
+Spectral Analysis and Time Series, 5.3). A percentile's interval comes from that of the share of
+values below it (Woodruff, JASA 47, 1952), taken of its logit, which has no end; that of a change
+from those of its two figures (Zou and Donner, Statistics in Medicine 27, 2008).
 """
 
 import re
@@ -28,6 +30,9 @@ next is within a block, and does not pass for two independent observations."""
 
 FEWEST_BLOCKS: Final = 10
 """Of a run with fewer intervals nothing is said about chance."""
+
+_MOST_ALIKE: Final = 0.9
+"""The highest correlation of neighbouring blocks that is reckoned with; so few tell no more."""
 
 _PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0)
 _METRICS: Final = ("response", "service")
@@ -170,8 +175,14 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     count = len(pairs)
     if count < FEWEST_BLOCKS:
         return ratio, inf
-    squares = sum((above - ratio * below) ** 2 for above, below in pairs)
-    return ratio, sqrt(count / (count - 1) * squares) / whole
+    residuals = [above - ratio * below for above, below in pairs]
+    squares = sum(one * one for one in residuals)
+    neighbours = sum(first * second for first, second in pairwise(residuals))
+    # what is estimated from so few comes out too low by this
+    alike = neighbours / squares + 1 / count if squares else 0.0
+    alike = min(max(alike, 0.0), _MOST_ALIKE)
+    worth = count * (1 - alike) / (1 + alike)
+    return ratio, sqrt(count / (count - 1) * squares * count / worth) / whole
 
 
 def _quantile(freedom: int) -> float:
@@ -191,6 +202,14 @@ def _bounded(pairs: Sequence[tuple[float, float]], least: float = 0.0) -> Estima
     ratio, error = found
     half = _quantile(len(pairs) - 1) * max(error, least)
     return Estimate(ratio, max(0.0, ratio - half), ratio + half)
+
+
+def _around(share: float, half: float) -> tuple[float, float]:
+    """The bounds of a share within 0 and 1, of half the width of its interval."""
+    logit = log(share / (1 - share))
+    # at a hundred the bounds are 0 and 1, and exp has an end
+    half = min(half / (share * (1 - share)), 100.0)
+    return 1 / (1 + exp(half - logit)), 1 / (1 + exp(-half - logit))
 
 
 def _mean(metric: str) -> Callable[[Sequence[Block]], Estimate]:
@@ -215,24 +234,38 @@ def _percentile(q: float, metric: str) -> Callable[[Sequence[Block]], Estimate]:
             return Estimate(value)
         # of independent values a share has this error, which so few blocks may miss by chance
         error = max(below[1], sqrt(q / 100 * (1 - q / 100) / together.count))
-        half = _quantile(len(run) - 1) * error * 100
-        low, high = together.percentiles((max(0.0, q - half), min(100.0, q + half)))
+        least, most = _around(q / 100, _quantile(len(run) - 1) * error)
+        if together.count * min(least, 1 - most) < 1:
+            # so few have not shown the latency that is the bound
+            return Estimate(value)
+        low, high = together.percentiles((100 * least, 100 * most))
         return Estimate(value, low, high)
 
     return estimate
 
 
 def _ok_rate(run: Sequence[Block]) -> Estimate:
-    return _bounded([(block.ok, block.seconds) for block in run])
+    finished = sum(block.failed + block.ok for block in run)
+    seconds = sum(block.seconds for block in run)
+    # a plan makes starts regular, and whether they fail is chance all the same
+    least = finished / seconds * _chance_of_failure(run) if seconds else 0.0
+    return _bounded([(block.ok, block.seconds) for block in run], least)
 
 
 def _failed_share(run: Sequence[Block]) -> Estimate:
-    failed = sum(block.failed for block in run)
-    finished = failed + sum(block.ok for block in run)
-    # where nothing failed, something may have all the same (Agresti and Coull, 1998)
-    share, whole = (failed + 2) / (finished + 4), finished + 4
-    least = sqrt(share * (1 - share) / whole)
+    least = _chance_of_failure(run)
     return _bounded([(block.failed, block.failed + block.ok) for block in run], least)
+
+
+def _chance_of_failure(run: Sequence[Block]) -> float:
+    """The standard error of the share that failed, if each fails by itself.
+
+    Where nothing failed, something may have all the same (Agresti and Coull, 1998).
+    """
+    failed = sum(block.failed for block in run)
+    whole = failed + sum(block.ok for block in run) + 4
+    share = (failed + 2) / whole
+    return sqrt(share * (1 - share) / whole)
 
 
 FIGURES: Final[dict[str, Callable[[Sequence[Block]], Estimate]]] = {

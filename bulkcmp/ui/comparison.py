@@ -60,8 +60,11 @@ def cautions(comparison: Comparison) -> Iterator[str]:
                     yield f"{key} differs: {there.get(key, '-')}; {here.get(key, '-')}"
         elif there != here:
             yield f"{field.replace('_', ' ')} differs: {there}; {here}"
-    if not all(change.is_known for change in comparison.changes if change.change is not None):
-        yield "a run is too short to tell a change from chance"
+    unknown = [
+        one.what for one in comparison.changes if one.change is not None and not one.is_known
+    ]
+    if unknown:
+        yield f"too little was measured to tell a change from chance: {', '.join(unknown)}"
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,14 @@ from tests.stats.records import OK, REJECTED, RUN, transaction, trouble
 
 
 def simulated(
-    seed: int, *, slower: float = 1.0, failing: float = 0.02, seconds: int = 60, rate: int = 20
+    seed: int,
+    *,
+    slower: float = 1.0,
+    failing: float = 0.02,
+    seconds: int = 60,
+    rate: int = 20,
+    inert: float = 0.5,
+    spread: float = 0.3,
 ) -> Figures:
     """A server whose speed drifts, so that latencies of one second are alike."""
     chance = random.Random(seed)
@@ -19,10 +27,10 @@ def simulated(
     figures.begin(0)
     drift = 0.0
     for second in range(seconds):
-        drift = 0.5 * drift + chance.gauss(0, 0.1)
+        drift = inert * drift + chance.gauss(0, 0.1)
         for number in range(rate):
             at = second + number / rate
-            took = chance.lognormvariate(-3 + drift, 0.3) * slower
+            took = chance.lognormvariate(-3 + drift, spread) * slower
             ending = REJECTED if chance.random() < failing else OK
             figures.add(transaction(at, at, at + took, ending))
     figures.add(End(float(seconds)))
@@ -33,11 +41,24 @@ def changes(before: Figures, after: Figures) -> dict[str, Change]:
     return {change.what: change for change in compare(before, after)}
 
 
-def test_noise_is_not_called_a_change() -> None:
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"rate": 10},
+        # few transactions, of which none is beyond the 99th percentile
+        {"rate": 1, "seconds": 20},
+        {"rate": 3, "seconds": 20},
+        {"rate": 10, "seconds": 20, "spread": 1.0},
+        # a server that is slow for many seconds on end
+        {"rate": 10, "inert": 0.85},
+    ],
+    ids=str,
+)
+def test_noise_is_not_called_a_change(of: dict[str, Any]) -> None:
     false = dict.fromkeys(FIGURES, 0)
     runs = 40
     for number in range(runs):
-        before, after = (simulated(2 * number + turn, rate=10) for turn in (0, 1))
+        before, after = (simulated(2 * number + turn, **of) for turn in (0, 1))
         for what, change in changes(before, after).items():
             false[what] += change.is_real
     # one in twenty would be perfect
@@ -92,6 +113,30 @@ def test_of_a_short_run_nothing_is_known_about_chance() -> None:
     found = changes(simulated(1, seconds=8), simulated(2, seconds=60))
     assert not any(change.is_known for change in found.values())
     assert found["p50(response)"].change is not None
+
+
+def test_a_percentile_that_few_values_lie_beyond_has_no_bounds() -> None:
+    few, many = (simulated(1, rate=rate, seconds=30) for rate in (3, 30))
+    found = changes(few, many)
+    assert found["p50(response)"].is_known
+    assert not found["p99(response)"].is_known
+    assert changes(many, many)["p99(response)"].is_known
+
+
+def test_runs_that_change_their_nature_have_no_bounds() -> None:
+    def lopsided() -> Figures:
+        figures = Figures()
+        figures.begin(0)
+        for number in range(2000):
+            # all that is fast comes first, and what is slow is told from it by 30 seconds
+            slow = number >= 1960
+            at = float(number % 30) if slow else 0.0
+            figures.add(transaction(at, at, at + (10 + number / 10 if slow else 0.1)))
+        return figures
+
+    change = changes(lopsided(), lopsided())["p99(response)"]
+    assert change.before.value == pytest.approx(10 + 197.9, rel=0.004)
+    assert not change.is_known
 
 
 def test_of_nothing_nothing_is_known() -> None:
