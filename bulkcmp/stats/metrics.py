@@ -11,12 +11,10 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from bulkcmp.stats.figures import (
-    EXCHANGE_METRICS,
     TRANSACTION_METRICS,
     Figures,
     OperationFigures,
     Part,
-    pair_name,
 )
 from bulkcmp.stats.health import bottlenecks
 from bulkcmp.stats.histogram import Histogram, LatencySummary
@@ -380,14 +378,9 @@ class _Collection:
         assert isinstance(before, int)
         self._samples[name][labels] = before + count
 
-    def spread(self, name: str, histogram: Histogram, *labels: str) -> None:
-        """Add a histogram, and its percentiles."""
-        self.add(name, Spread.of(histogram), *labels)
-        self.percentiles(f"{name}_percentile", histogram.summarize(), *labels)
-
     def percentiles(self, name: str, summary: LatencySummary, *labels: str) -> None:
         for percentile, figure in _PERCENTILES.items():
-            self.add(name, getattr(summary, figure), *labels, percentile)
+            self.add(f"{name}_percentile", getattr(summary, figure), *labels, percentile)
 
     def families(self) -> tuple[Family, ...]:
         return tuple(Family(METRICS[name], samples) for name, samples in self._samples.items())
@@ -400,20 +393,17 @@ def _add_phase(found: _Collection, phase: str, part: Part, seconds: float) -> No
         found.add("lifecycles", count, lifecycle, phase)
     for operation, figures in part.operations.items():
         _add_operation(found, phase, operation.value, figures, seconds)
-    together = part.all_operations()
-    _add_means(found, phase, TransactionReport.of(ALL, together, seconds))
-    for outcome, latencies in (("ok", together.ok), ("failed", together.failed)):
-        for metric in TRANSACTION_METRICS:
-            summary = getattr(latencies, metric).summarize()
-            found.percentiles(f"{metric}_percentile", summary, ALL, outcome, phase)
+    _add_means(found, phase, TransactionReport.of(ALL, part.all_operations(), seconds))
     for pair, exchanges in part.pairs.items():
         report = ExchangeReport.of(pair, exchanges, seconds)
         answered = "true" if report.answered else "false"
-        found.add("exchanges", report.count, pair_name(pair), answered, phase)
+        found.add("exchanges", report.count, report.name, answered, phase)
         found.add("sent", report.octets_sent, report.name, phase)
         found.add("received", report.octets_received, report.name, phase)
-        for metric in EXCHANGE_METRICS:
-            found.spread(_PHASES[metric][0], getattr(exchanges, metric), report.name, phase)
+        for metric, summary in report.latencies.items():
+            name, _ = _PHASES[metric]
+            found.add(name, Spread.of(getattr(exchanges, metric)), report.name, phase)
+            found.percentiles(name, summary, report.name, phase)
 
 
 def _add_operation(
@@ -434,10 +424,11 @@ def _add_operation(
     ):
         found.add("transactions", count, name, outcome, phase)
         for metric in TRANSACTION_METRICS:
-            found.spread(metric, getattr(latencies, metric), name, outcome, phase)
+            found.add(metric, Spread.of(getattr(latencies, metric)), name, outcome, phase)
 
 
 def _add_means(found: _Collection, phase: str, report: TransactionReport) -> None:
+    """Add what can't be summed over operations."""
     for of, rate in (
         ("ok", report.ok_rate),
         ("finished", report.finished_rate),
@@ -445,6 +436,9 @@ def _add_means(found: _Collection, phase: str, report: TransactionReport) -> Non
     ):
         found.add("throughput", rate, report.name, of, phase)
     found.add("failed", report.failed_share, report.name, phase)
+    for outcome, latencies in (("ok", report.latencies), ("failed", report.failed_latencies)):
+        for metric, summary in latencies.items():
+            found.percentiles(metric, summary, report.name, outcome, phase)
 
 
 def _add_health(found: _Collection, figures: Figures) -> None:
