@@ -4,12 +4,16 @@ Needs prometheus_client, which is an extra: whoever imports this module sees to 
 """
 
 import re
+import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socketserver import ThreadingMixIn
 from typing import Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,6 +27,8 @@ from bulkcmp.outputs.readings import Reading
 from bulkcmp.stats.metrics import BOUNDS, Family, Kind, Spread
 
 _LOOPBACK: Final = "127.0.0.1"
+_TICK: Final = 0.1
+"""Seconds that the end waits for the server, at most."""
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%\w+)?)\]:|(?P<host>[^\s:\[\]/]*):)?(?P<port>[0-9]{1,5})"
 )
@@ -70,12 +76,15 @@ def serving(address: Address, read: Callable[[], Reading]) -> Iterator[str]:
     registry = CollectorRegistry(support_collectors_without_names=True)
     registry.register(_Collector(read))
     try:
-        server, thread = start_http_server(address.port, address.host, registry)
+        server = _Server(address)
     except OSError as error:
         raise InputError(
             f"can't listen on {address.host} port {address.port}: {error.strerror or error}",
             hint="choose another --prometheus; port 0 takes any that is free",
         ) from error
+    server.set_app(make_wsgi_app(registry))
+    thread = threading.Thread(target=server.serve_forever, args=(_TICK,), daemon=True)
+    thread.start()
     host = f"[{address.host}]" if ":" in address.host else address.host
     try:
         yield f"http://{host}:{server.server_port}/metrics"
@@ -83,6 +92,35 @@ def serving(address: Address, read: Callable[[], Reading]) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 10.0
+    """Seconds after which who says nothing is hung up on."""
+
+    def log_message(self, *_: object) -> None:
+        """Standard error is the live view's."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Has a thread for each connection; the library's own prints the errors of clients."""
+
+    daemon_threads = True
+
+    def __init__(self, address: Address) -> None:
+        """Listen.
+
+        Raises:
+            OSError: that can't be.
+        """
+        family, _, _, _, local = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        self.address_family = family
+        super().__init__((str(local[0]), address.port), _Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is its own affair."""
 
 
 class _Collector(Collector):

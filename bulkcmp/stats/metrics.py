@@ -140,7 +140,7 @@ _PERCENTILES: Final = {
 
 
 def _declared() -> Iterator[Metric]:
-    counter, gauge, histogram = Kind
+    counter, gauge, _ = Kind
     none, seconds, octets, ratio, per_second = Unit
     by_operation = ("operation", "phase")
 
@@ -223,15 +223,7 @@ def _declared() -> Iterator[Metric]:
 
     of_transaction = ("operation", "outcome", "phase")
     for name in TRANSACTION_METRICS:
-        told = _LATENCIES[name]
-        yield Metric(name, histogram, seconds, f"{told}.", of_transaction)
-        yield Metric(
-            f"{name}_percentile",
-            gauge,
-            seconds,
-            f"{told}: percentiles over the phase.",
-            (*of_transaction, "percentile"),
-        )
+        yield from _latency(name, _LATENCIES[name], of_transaction)
 
     of_exchange = ("exchange", "phase")
     yield Metric(
@@ -245,15 +237,8 @@ def _declared() -> Iterator[Metric]:
     yield Metric(
         "received", counter, octets, "Octets of messages received, HTTP not counted.", of_exchange
     )
-    for name, told in _PHASES.values():
-        yield Metric(name, histogram, seconds, f"{told}.", of_exchange)
-        yield Metric(
-            f"{name}_percentile",
-            gauge,
-            seconds,
-            f"{told}: percentiles over the phase.",
-            (*of_exchange, "percentile"),
-        )
+    for name, meaning in _PHASES.values():
+        yield from _latency(name, meaning, of_exchange)
 
     of_threshold = ("threshold", "unit")
     yield Metric(
@@ -330,6 +315,18 @@ def _declared() -> Iterator[Metric]:
     yield Metric("process_open_files", gauge, none, "Files that it had open, at most.", of_process)
     yield Metric(
         "process_open_files_limit", gauge, none, "Files that it may have open.", of_process
+    )
+
+
+def _latency(name: str, meaning: str, labels: tuple[str, ...]) -> Iterator[Metric]:
+    """A histogram, and its percentiles."""
+    yield Metric(name, Kind.HISTOGRAM, Unit.SECONDS, f"{meaning}.", labels)
+    yield Metric(
+        f"{name}_percentile",
+        Kind.GAUGE,
+        Unit.SECONDS,
+        f"{meaning}: percentiles over the phase.",
+        (*labels, "percentile"),
     )
 
 

@@ -1,5 +1,7 @@
 import gzip
 import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -100,6 +102,22 @@ def test_nothing_listens_any_more_when_the_block_ends() -> None:
         get(url)
     with pytest.raises(urllib.error.URLError):
         get(url)
+
+
+def test_a_client_that_hangs_up_is_not_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(ANY, lambda: ()) as url:
+        port = int(url.split(":")[2].removesuffix("/metrics"))
+        before = set(threading.enumerate())
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            while not (hung_up := set(threading.enumerate()) - before):
+                client.send(b"G")
+            # a close that sends RST
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for thread in hung_up:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert get(url)[1] == b""
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_port_in_use_is_told() -> None:
