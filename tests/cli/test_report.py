@@ -30,7 +30,7 @@ from bulkcmp.stats.record import Record, TransactionRecord
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.figures import duration
-from bulkcmp.ui.load import Frame
+from bulkcmp.ui.load import Frame, plain_lines
 from bulkcmp.ui.report import percent
 from tests.stats.records import RUN, trouble
 
@@ -238,6 +238,12 @@ def test_all_views_print_the_same_numbers(run: Path) -> None:
     of_warm_up = told["warm_up"]["ok"]
     assert sum(one["ok"] for one in intervals) == told["transactions"]["all"]["ok"] + of_warm_up
     assert f"{total['ok']:,} ok   {total['failed']:,} failed" in live
+    response = total["latencies"]["response"]
+    for part in (
+        f"ok {total['ok']} failed {total['failed']}",
+        f"response p50 {duration(response['p50'])} p99 {duration(response['p99'])}",
+    ):
+        assert part in plain_lines(report, None)[0]
     check_scraped(told, scraped(report, counted))
 
 
