@@ -174,10 +174,10 @@ def load(
             make_private_folder(folder)
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
-            figures = run(work)
+            begun, figures = run(work)
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None
-    report = Report.of([planned.run], figures, planned.thresholds)
+    report = Report.of([begun], figures, planned.thresholds)
     with replacing(folder / SUMMARY, 0o600, durable=False) as file:
         file.write(report_json(report).encode())
     with printing("the report", f"bulkcmp report {folder} prints it again"):

@@ -32,7 +32,7 @@ class Run:
 
     Attributes:
         tool_version: bulkcmp's.
-        began_at: wall clock at the run's beginning, UTC.
+        began_at: wall clock at the run's beginning, from which its records count, UTC.
         scenario: its name; description: what it is for, may be empty.
         server: URL, without a user and a password.
         shape: the load in one line for a human.

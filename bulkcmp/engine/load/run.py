@@ -81,6 +81,7 @@ class LoadRun:
         assignments: one for each worker.
         source: of end entities.
         clock: of all times.
+        on_begin: told the Unix time from which all seconds count, before anything is measured.
         on_report: given all that is measured, in the order in which it comes.
         hire: starts a worker.
         read_vitals: of this process.
@@ -96,6 +97,7 @@ class LoadRun:
         assignments: Sequence[Assignment],
         source: Source,
         clock: Clock,
+        on_begin: Callable[[float], object],
         on_report: Callable[[Report], None],
         *,
         hire: Hire = hire_generator,
@@ -104,6 +106,7 @@ class LoadRun:
         self._assignments = assignments
         self._source = source
         self._clock = clock
+        self._on_begin = on_begin
         self._on_report = on_report
         self._hire = hire
         self._watch = Watch("parent", clock, read_vitals)
@@ -171,6 +174,7 @@ class LoadRun:
         for hand in self._hands:
             hand.colleague.outbox.put(Begin(at))
         self._epoch = self._clock.unix(at)
+        self._on_begin(self._epoch)
         self._watch.begin(self._epoch, self._note_pulse)
         group.start_soon(self._watch.run)
 

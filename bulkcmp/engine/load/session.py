@@ -1,7 +1,9 @@
 """A load test from its plan to its records and figures."""
 
+import datetime as dt
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -25,7 +27,7 @@ from bulkcmp.load.scenario import KeyMode
 from bulkcmp.outputs.certificates import CertificateTable
 from bulkcmp.outputs.records import RecordWriter
 from bulkcmp.stats.figures import Figures
-from bulkcmp.stats.record import End, TransactionRecord
+from bulkcmp.stats.record import End, Run, TransactionRecord
 
 _AHEAD: Final = 4096
 """Keys of a type that are made ahead of the network, at most."""
@@ -40,7 +42,7 @@ async def session(
     *,
     on_figures: Callable[[Figures], None],
     on_notice: Callable[[str], None],
-) -> Figures:
+) -> tuple[Run, Figures]:
     """Run a load test, and keep its records and a list of its certificates in a folder.
 
     The first SIGINT or SIGTERM begins nothing more and drains; the second leaves at once.
@@ -51,7 +53,7 @@ async def session(
         on_notice: told, in plain English, what a signal led to.
 
     Returns:
-        All figures.
+        What stands before the records, and all figures.
 
     Raises:
         BulkcmpError: something of this machine failed, or the server was never reached; what was
@@ -61,13 +63,16 @@ async def session(
         async with anyio.create_task_group() as group:
             interruption = Interruption(on_notice, "what was measured until now is kept")
             await group.start(interruption.watch)
-            with (
-                RecordWriter(folder / RECORDS, plan.run) as records,
-                CertificateTable(folder / CERTIFICATES) as certificates,
-            ):
-                keeper = _Keeper(plan, records, certificates, on_figures, on_notice)
+            with CertificateTable(folder / CERTIFICATES) as certificates, ExitStack() as files:
+                keeper = _Keeper(plan, folder, files, certificates, on_figures, on_notice)
                 async with _keys(plan.keys) as keys:
-                    run = LoadRun(plan.assignments, _source(plan, keys), SystemClock(), keeper.take)
+                    run = LoadRun(
+                        plan.assignments,
+                        _source(plan, keys),
+                        SystemClock(),
+                        keeper.begin,
+                        keeper.take,
+                    )
                     interruption.attend(run)
                     group.start_soon(keeper.watch, run)
                     await run.execute()
@@ -82,32 +87,38 @@ async def session(
         error = first_error(errors)
         if isinstance(error, BulkcmpError) and keeper.is_empty:
             # the folder may be named again, with a better server
-            (folder / RECORDS).unlink()
+            (folder / RECORDS).unlink(missing_ok=True)
             (folder / CERTIFICATES).unlink()
         raise error from errors
-    return keeper.figures
+    return keeper.run, keeper.figures
 
 
 class _Keeper:
     """Takes in what is measured: keeps it, and counts it.
 
     Args:
+        folder: of the run.
+        files: are closed at the end.
         on_figures, on_notice: as of `session`.
 
     Attributes:
+        run: stands before the records.
         unconfirmed: certificates of which the CA is not known to know that we have them.
     """
 
     def __init__(
         self,
         plan: LoadPlan,
-        records: RecordWriter,
+        folder: Path,
+        files: ExitStack,
         certificates: CertificateTable,
         on_figures: Callable[[Figures], None],
         on_notice: Callable[[str], None],
     ) -> None:
         self._thresholds = plan.thresholds
-        self._records = records
+        self._folder = folder
+        self._files = files
+        self._records: RecordWriter | None = None
         self._certificates = certificates
         self._on_figures = on_figures
         self._on_notice = on_notice
@@ -115,6 +126,7 @@ class _Keeper:
         self._last = 0.0
         self._issued = 0
         self.unconfirmed = 0
+        self.run = plan.run
         self.figures = Figures()
         self.figures.begin(plan.run.warm_up)
 
@@ -123,7 +135,22 @@ class _Keeper:
         """Whether no transaction came to an end, and no certificate."""
         return not self._last and not self._issued
 
+    def begin(self, epoch: float) -> RecordWriter:
+        """The run begins.
+
+        Args:
+            epoch: Unix time from which the seconds of records count.
+
+        Returns:
+            Where its records go.
+        """
+        self.run = replace(self.run, began_at=dt.datetime.fromtimestamp(epoch, dt.UTC))
+        writer = RecordWriter(self._folder / RECORDS, self.run)
+        self._records = self._files.enter_context(writer)
+        return self._records
+
     def take(self, report: Report) -> None:
+        assert self._records is not None, "nothing is measured before the beginning"
         self._records.write(report.records)
         self.figures.feed(report.records)
         for record in report.records:
@@ -138,7 +165,8 @@ class _Keeper:
         """Show the figures, and end a run whose thresholds say so."""
         while True:
             await anyio.sleep(_TICK)
-            self._records.flush()
+            if self._records is not None:
+                self._records.flush()
             self._certificates.flush()
             self._on_figures(self.figures)
             crossed = next((one for one in self._thresholds if one.aborts(self.figures)), None)
@@ -149,7 +177,9 @@ class _Keeper:
 
     def end(self, run: LoadRun, *, interrupted: bool) -> None:
         end = End(self._last, run.abandoned, interrupted, self._crossed)
-        self._records.write([end])
+        # one that was stopped while its keys were made has not begun
+        records = self._records or self.begin(self.run.began_at.timestamp())
+        records.write([end])
         self.figures.add(end)
         self._on_figures(self.figures)
 

@@ -46,6 +46,7 @@ class Load:
     pulses: list[Pulse] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
     certificates: list[Certified] = field(default_factory=list)
+    begun: list[float] = field(default_factory=list)
     run: LoadRun = field(init=False)
 
     @staticmethod
@@ -143,6 +144,7 @@ class Load:
                 assignments,
                 source,
                 self.scene.clock,
+                self.begun.append,
                 self.take,
                 hire=hire or self.hire(),
                 read_vitals=lambda: CALM,

@@ -12,6 +12,7 @@ from bulkcmp.engine.frame import Assignment, Failed, Ready, Recorded
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.model import KeySpec
+from tests.engine.conftest import EPOCH
 
 if TYPE_CHECKING:
     from tests.engine.load.conftest import Load
@@ -40,6 +41,20 @@ def test_without_keys_it_ends_and_tells_why(load: "Load") -> None:
     # what had begun was drained
     assert load.records
     assert all(one.is_ok for one in load.records)
+
+
+def test_seconds_count_from_the_first_start_not_from_the_making_of_keys(load: "Load") -> None:
+    class SlowKeys(FewKeys):
+        async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+            await anyio.sleep(0.5)
+            return await super().take(spec)
+
+    load.play(load.steady(10.0), count=4, keys=SlowKeys(load.scene.fresh_keys, 4))
+    (began,) = load.begun
+    # four keys were made before
+    assert began > EPOCH + 2.0
+    first = EPOCH + load.scene.peer.seen[0].at
+    assert began + load.records[0].started == pytest.approx(first, abs=0.003)
 
 
 def test_a_worker_that_dies_ends_it(load: "Load") -> None:
