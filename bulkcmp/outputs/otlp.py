@@ -117,8 +117,11 @@ class Pusher:
         self._thread.join(_PATIENCE)
 
     def _work(self) -> None:
-        while not self._over.wait(self._interval):
+        due = time.monotonic() + self._interval
+        while not self._over.wait(max(0.0, due - time.monotonic())):
             self._push()
+            # a push that took longer than that is not made up for
+            due = max(due + self._interval, time.monotonic())
         self._push()
 
     def _push(self) -> None:
