@@ -128,7 +128,12 @@ class Pusher:
         metrics = _rendered(self._read(), self._began_at, time.time_ns())
         scope = ScopeMetrics(self._scope, metrics, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
-        if self._exporter.export(data) is not MetricExportResult.SUCCESS:
+        try:
+            done = self._exporter.export(data) is MetricExportResult.SUCCESS
+        except requests.RequestException:
+            # of some, the exporter before 1.45 makes no failure
+            done = False
+        if not done:
             self.trouble = self._session.trouble
             self.failures += 1
         self.pushes += 1

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from bulkcmp.errors import InputError
 from bulkcmp.outputs.readings import Reading
-from bulkcmp.stats.metrics import BOUNDS, Family, Kind, Spread
+from bulkcmp.stats.metrics import BOUNDS, METRICS, Family, Kind, Spread
 
 _LOOPBACK: Final = "127.0.0.1"
 _TICK: Final = 0.1
@@ -73,7 +73,7 @@ def serving(address: Address, read: Callable[[], Reading]) -> Iterator[str]:
         InputError: the address can't be used.
     """
     # not the library's own, to which whatever runs in this process adds
-    registry = CollectorRegistry(support_collectors_without_names=True)
+    registry = CollectorRegistry()
     registry.register(_Collector(read))
     try:
         server = _Server(address)
@@ -126,6 +126,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Collector(Collector):
     def __init__(self, read: Callable[[], Reading]) -> None:
         self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """What there can be, which a scrape of some metrics by name goes by."""
+        return [_rendered(Family(metric, {})) for metric in METRICS.values()]
 
     def collect(self) -> Iterable[Metric]:
         return rendered(self._read())
