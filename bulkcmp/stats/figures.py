@@ -224,6 +224,7 @@ class Figures:
         """
         self._offset = offset
         self._runs.append(_Span(offset, warm_up))
+        self.health.begin()
         self._levels.clear()
 
     def add(self, record: Record) -> None:

@@ -57,6 +57,8 @@ class ProcessHealth:
     """What the pulses of one process come to.
 
     Attributes:
+        process: its name; where there are several runs, with the number of its run.
+        seconds: that its pulses are of.
         cpu: mean share of one core; cpu_max: the highest of an interval; cpu_seconds: in all.
         saturated: intervals in which it was full; delayed: in which a timer was too late.
         intervals: all of them.
@@ -66,6 +68,7 @@ class ProcessHealth:
     """
 
     process: str
+    seconds: float
     cpu: float
     cpu_max: float
     cpu_seconds: float
@@ -80,17 +83,29 @@ class ProcessHealth:
 
 
 class Health:
-    """Aggregates pulses; those of several runs or processes merge by adding them to one."""
+    """Aggregates the pulses of one run, or of several that `begin` one after the other.
+
+    Processes of different runs stay apart, whatever their names: one that was full in all of its
+    run was, though another run had a process that idled.
+    """
 
     def __init__(self) -> None:
-        self._processes: dict[str, _Sum] = {}
+        self._runs = 0
+        self._processes: dict[tuple[int, str], _Sum] = {}
+
+    def begin(self) -> None:
+        """The pulses that follow are those of a run."""
+        self._runs += 1
 
     def add(self, pulse: Pulse) -> None:
-        self._processes.setdefault(pulse.process, _Sum()).add(pulse)
+        self._processes.setdefault((self._runs, pulse.process), _Sum()).add(pulse)
 
     def processes(self) -> tuple[ProcessHealth, ...]:
         """In the order in which they were first heard of."""
-        return tuple(total.health(name) for name, total in self._processes.items())
+        return tuple(
+            total.health(f"run {run} {name}" if self._runs > 1 else name)
+            for (run, name), total in self._processes.items()
+        )
 
 
 class _Sum:
@@ -123,6 +138,7 @@ class _Sum:
     def health(self, process: str) -> ProcessHealth:
         return ProcessHealth(
             process,
+            self.seconds,
             self.cpu / self.seconds,
             self.cpu_max,
             self.cpu,
@@ -137,12 +153,8 @@ class _Sum:
         )
 
 
-def bottlenecks(processes: Iterable[ProcessHealth], elapsed: float) -> tuple[str, ...]:
-    """What the generator was short of, each in one line for a human; none where it kept up.
-
-    Args:
-        elapsed: seconds that were measured.
-    """
+def bottlenecks(processes: Iterable[ProcessHealth]) -> tuple[str, ...]:
+    """What the generator was short of, each in one line for a human; none where it kept up."""
     found: list[str] = []
     for one in processes:
         if _is_often(one.saturated, one.intervals):
@@ -156,7 +168,7 @@ def bottlenecks(processes: Iterable[ProcessHealth], elapsed: float) -> tuple[str
                 f" {one.intervals} intervals, at worst {one.late_max * 1e3:,.0f} ms: the machine"
                 " has too little CPU for it"
             )
-        if one.starved > STARVED * elapsed:
+        if one.starved > STARVED * one.seconds:
             found.append(
                 f"{one.process} waited {one.starved:,.1f} s for keys: make them before, with"
                 " bulkcmp keys generate"

@@ -440,7 +440,7 @@ def _add_means(found: _Collection, phase: str, report: TransactionReport) -> Non
 
 def _add_health(found: _Collection, figures: Figures) -> None:
     processes = figures.health.processes()
-    found.add("bottlenecks", len(bottlenecks(processes, figures.elapsed)))
+    found.add("bottlenecks", len(bottlenecks(processes)))
     for one in processes:
         found.add("process_cpu", one.cpu_seconds, one.process)
         found.add("process_cpu_mean", one.cpu, one.process)

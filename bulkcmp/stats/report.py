@@ -210,7 +210,7 @@ class Report:
             interrupted=figures.interrupted,
             aborted=figures.aborted,
             abandoned=figures.abandoned,
-            bottlenecks=bottlenecks(processes, figures.elapsed),
+            bottlenecks=bottlenecks(processes),
             processes=processes,
             verdicts=tuple(one.verdict(figures) for one in thresholds),
             total=TransactionReport.of("all", measured.all_operations(), seconds),

@@ -9,6 +9,7 @@ from bulkcmp.stats.health import Health, ProcessHealth, Pulse, bottlenecks
 CALM = Pulse("worker 1", 1.0, 1.0, cpu=0.3, late=0.001, open_files=50, most_files=1024)
 WELL = ProcessHealth(
     "worker 1",
+    seconds=10.0,
     cpu=0.5,
     cpu_max=0.9,
     cpu_seconds=25.0,
@@ -42,17 +43,34 @@ def test_pulses_come_to_the_health_of_each_process() -> None:
     assert (worker.open_files, worker.most_files) == (80, 1024)
 
 
+def test_processes_of_several_runs_stay_apart() -> None:
+    health = Health()
+    health.begin()
+    for number in range(10):
+        health.add(replace(CALM, at=1.0 + number, cpu=0.3 if number else 0.2))
+    health.begin()
+    for number in range(90):
+        health.add(replace(CALM, at=1.0 + number, cpu=1.0 if number < 10 else 0.3, starved=0.005))
+    first, second = health.processes()
+    assert (first.process, second.process) == ("run 1 worker 1", "run 2 worker 1")
+    assert (first.seconds, second.seconds) == (10.0, 90.0)
+    assert bottlenecks([first]) == ()
+    # one in nine of its own run, one in ten of both together
+    (line,) = bottlenecks([first, second])
+    assert line.startswith("run 2 worker 1 ")
+
+
 def test_where_open_files_are_not_known() -> None:
     health = Health()
     health.add(replace(CALM, open_files=None))
     (worker,) = health.processes()
     assert worker.open_files is None
-    assert bottlenecks([worker], 10.0) == ()
+    assert bottlenecks([worker]) == ()
 
 
 def test_who_keeps_up_is_no_bottleneck_at_the_very_bounds() -> None:
-    assert bottlenecks([WELL], 10.0) == ()
-    assert bottlenecks([], 10.0) == ()
+    assert bottlenecks([WELL]) == ()
+    assert bottlenecks([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,12 +83,12 @@ def test_who_keeps_up_is_no_bottleneck_at_the_very_bounds() -> None:
     ],
 )
 def test_each_shortage_is_told(worse: dict[str, Any], says: str) -> None:
-    (line,) = bottlenecks([replace(WELL, **worse), WELL], 10.0)
+    (line,) = bottlenecks([replace(WELL, **worse), WELL])
     assert line.startswith("worker 1 ")
     assert re.search(says, line)
 
 
 def test_a_hiccup_of_a_short_run_is_no_shortage() -> None:
     short = replace(WELL, intervals=4, saturated=2, delayed=2)
-    assert bottlenecks([short], 10.0) == ()
-    assert len(bottlenecks([replace(short, saturated=3, delayed=3)], 10.0)) == 2
+    assert bottlenecks([short]) == ()
+    assert len(bottlenecks([replace(short, saturated=3, delayed=3)])) == 2
