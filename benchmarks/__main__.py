@@ -40,9 +40,8 @@ def main(
 
 
 def _run(benchmark: Benchmark, scale: Scale, out: Path) -> None:
-    missing = benchmark.missing()
-    if missing is not None:
-        typer.echo(f"{benchmark.name}: left out, {missing}")
+    if benchmark.missing is not None:
+        typer.echo(f"{benchmark.name}: left out, {benchmark.missing}")
         return
     typer.echo(f"{benchmark.name}: {benchmark.title}")
     result = measure(benchmark, scale)

@@ -30,10 +30,15 @@ class Benchmark:
         name: by which it is run, and which its result and its ideas bear.
         title: what it measures, in a line.
         run: measures.
-        missing: why it can't run on this machine; None where it can.
+        peer: why the program that it runs beside ours is not on this machine; None where it is.
     """
 
     name: str
     title: str
     run: Callable[[Scale], Findings]
-    missing: Callable[[], str | None] = lambda: None
+    peer: Callable[[], str | None] | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why it can't run here, if it can't."""
+        return None if self.peer is None else self.peer()

@@ -2,7 +2,27 @@
 
 from typing import Final
 
-from benchmarks import transaction
+from benchmarks import (
+    client,
+    journal,
+    keys,
+    openssl,
+    population,
+    saturation,
+    transaction,
+    transport,
+    workers,
+)
 from benchmarks.benchmark import Benchmark
 
-SUITE: Final[tuple[Benchmark, ...]] = (transaction.BENCHMARK,)
+SUITE: Final[tuple[Benchmark, ...]] = (
+    client.BENCHMARK,
+    transaction.BENCHMARK,
+    transport.BENCHMARK,
+    openssl.BENCHMARK,
+    saturation.BENCHMARK,
+    journal.BENCHMARK,
+    workers.BENCHMARK,
+    keys.BENCHMARK,
+    population.BENCHMARK,
+)

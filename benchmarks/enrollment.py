@@ -1,0 +1,202 @@
+"""Enrollments by the engine as `bulkcmp enroll` drives it, measured while they run steadily.
+
+Parent and workers are the real ones, in processes of their own, with a real journal. Start and end
+of a run are left out of the figures: the first and the last tenth of its transactions.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.ca import Ca
+from benchmarks.meter import ClientMeter, cpu_of
+from bulkcmp.engine.colleague import Hire
+from bulkcmp.engine.keys import KeySource
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.run import Run, hire_process
+from bulkcmp.io import loop
+from bulkcmp.io.clock import SystemClock
+from bulkcmp.journal.journal import Journal
+from bulkcmp.model import KeySpec, OutcomeClass
+from bulkcmp.stats.progress import Snapshot
+
+P256: Final = KeySpec.parse("ec:P-256")
+
+_APART: Final = 0.5
+"""Seconds between two readings of the meters, at least."""
+
+_PASSPHRASE: Final = "pass:a passphrase"  # of keys that nobody uses
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What a run did in its steady part.
+
+    Attributes:
+        seconds: by the clock; client, server: of CPU.
+    """
+
+    transactions: int
+    seconds: float
+    client: float
+    server: float
+
+    @property
+    def rate(self) -> float:
+        """Transactions/s."""
+        return self.transactions / self.seconds
+
+    @property
+    def client_cpu(self) -> float:
+        """Microseconds for each transaction."""
+        return 1e6 * self.client / self.transactions
+
+    @property
+    def server_cpu(self) -> float:
+        """Microseconds for each transaction."""
+        return 1e6 * self.server / self.transactions
+
+
+class ReadyKeys(KeySource):
+    """Keys that were made before the run; each is given once."""
+
+    starved = 0.0
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = iter(keys)
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        return next(self._keys), None
+
+
+def write_population(path: Path, rows: int, stem: str) -> None:
+    """A population as small as one can be: ids and subjects."""
+    with path.open("w") as file:
+        file.write("id,subject\n")
+        for number in range(1, rows + 1):
+            file.write(f'{stem}{number:07},"CN={stem}{number:07},O=Acme,C=SE"\n')
+
+
+def enroll_devices(
+    ca: Ca,
+    options: Options,
+    folder: Path,
+    keys: Sequence[bytes],
+    *,
+    concurrency: int,
+    workers: int = 1,
+    stem: str = "dev",
+    journal_kind: type[Journal] = Journal,
+    hire: Hire = hire_process,
+) -> Steady:
+    """Enroll a device for each key, which was made before.
+
+    Args:
+        options: how; see `Ca.options`.
+        stem: of the devices' names, which no earlier run may have used.
+
+    The others, and what is raised: see `enroll`.
+    """
+    population = folder / "population.csv"
+    write_population(population, len(keys), stem)
+    return enroll(
+        options, population, len(keys), folder, ca.pid,
+        keys=ReadyKeys(keys), concurrency=concurrency, workers=workers,
+        journal_kind=journal_kind, hire=hire,
+    )  # fmt: skip
+
+
+def enroll(
+    options: Options,
+    population: Path,
+    rows: int,
+    folder: Path,
+    server: int,
+    *,
+    keys: KeySource | None = None,
+    concurrency: int,
+    workers: int = 1,
+    journal_kind: type[Journal] = Journal,
+    hire: Hire = hire_process,
+) -> Steady:
+    """Enroll a population.
+
+    Args:
+        rows: of the population.
+        folder: for the run.
+        server: process of the CA.
+        concurrency: transactions in flight.
+        journal_kind: Journal, or one that does less.
+        hire: starts a worker.
+
+    Raises:
+        RuntimeError: a row did not get its certificate.
+    """
+    options = replace(options, concurrency=concurrency, workers=workers, key_pass=_PASSPHRASE)
+    plan = options.plan(str(population), {})
+    watch = _Watch(server, rows)
+
+    async def execute(journal: Journal) -> Snapshot:
+        run = Run(
+            plan.rows,
+            journal,
+            keys,
+            plan.setup,
+            workers=workers,
+            clock=SystemClock(),
+            total=rows,
+            on_snapshot=watch.see,
+            hire=hire,
+        )
+        await run.execute()
+        return run.snapshot()
+
+    with closing(journal_kind.create(folder / "run", {}, plan.key_pass)) as journal:
+        snapshot = loop.run(execute, journal)
+    issued = sum(one.count for one in snapshot.counts if one.outcome is OutcomeClass.ISSUED)
+    if issued != rows:
+        raise RuntimeError(f"{issued} of {rows} rows were issued: {snapshot.newest_error}")
+    return watch.steady()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    transactions: int
+    at: float
+    client: float
+    server: float
+
+
+class _Watch:
+    """Reads the meters as the run goes on."""
+
+    def __init__(self, server: int, rows: int) -> None:
+        self._server = server
+        self._rows = rows
+        self._meter = ClientMeter(server)
+        self._readings = [self._read(0)]
+
+    def see(self, snapshot: Snapshot) -> None:
+        if snapshot.finished or time.monotonic() - self._readings[-1].at >= _APART:
+            self._readings.append(self._read(snapshot.transactions))
+
+    def _read(self, transactions: int) -> _Reading:
+        return _Reading(transactions, time.monotonic(), self._meter.read(), cpu_of(self._server))
+
+    def steady(self) -> Steady:
+        """Between the readings after the first tenth and before the last; of a run that was too
+        short for that, all of it."""
+        tenth = self._rows / 10
+        steady = [one for one in self._readings if tenth <= one.transactions <= 9 * tenth]
+        if len(steady) < 2:
+            steady = self._readings
+        first, last = steady[0], steady[-1]
+        return Steady(
+            last.transactions - first.transactions,
+            last.at - first.at,
+            last.client - first.client,
+            last.server - first.server,
+        )
