@@ -35,8 +35,8 @@ costs the generator's parent process some milliseconds. On a network that others
 before it, or use a firewall. A port that is taken ends the command before anything is sent.
 
 A scrape is answered when the run's own thread comes by its figures, twice a second. The page is
-there from before the first message until the run is over; what a scraper may miss in the end stands
-in the report, and in the last push of OTLP.
+there from before the first message until the command ends, with the last figures while reports are
+written; what a scraper misses all the same stands in the report, and in the last push of OTLP.
 
 ## OTLP
 

@@ -45,6 +45,7 @@ _METRICS: Final = "Live metrics"
 
 @option.with_those_of(enroll, but=_OF_ENROLLMENTS)
 def load(
+    ctx: typer.Context,
     scenario: Annotated[
         str,
         typer.Argument(
@@ -162,21 +163,21 @@ def load(
     def show(figures: Figures) -> None:
         report = Report.of([planned.run], figures, planned.thresholds, newest=INTERVALS)
         errors.survive(lambda: view.update(report))
-        monitor(figures)
+        monitor.update(figures)
 
     watchers = Watchers(prometheus, otlp, otlp_interval)
+    # until the command ends, so that the last figures are seen, too
+    monitor = ctx.with_resource(monitored(planned.run, planned.thresholds, watchers, notice))
+    make_private_folder(folder)
     work = partial(session, planned, folder, on_figures=show, on_notice=notice)
     try:
         with ExitStack() as stack:
-            monitor = stack.enter_context(
-                monitored(planned.run, planned.thresholds, watchers, notice)
-            )
-            make_private_folder(folder)
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
             begun, figures = run(work)
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None
+    monitor.finish()
     report = Report.of([begun], figures, planned.thresholds)
     with replacing(folder / SUMMARY, 0o600, durable=False) as file:
         file.write(report_json(report).encode())

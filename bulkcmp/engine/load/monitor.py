@@ -40,19 +40,58 @@ class Watchers:
     interval: float = INTERVAL
 
 
+class Monitor:
+    """Shows figures to who watches them, and tells of a collector that can't be reached.
+
+    Args:
+        readings: of the figures.
+        on_notice: told, in plain English, what goes wrong.
+
+    Attributes:
+        pusher: what pushes them; None where nothing does.
+    """
+
+    def __init__(self, readings: Readings, on_notice: Callable[[str], None]) -> None:
+        self._readings = readings
+        self._on_notice = on_notice
+        self._is_told = False
+        self._is_over = False
+        self.pusher: Pusher | None = None
+
+    def update(self, figures: Figures) -> None:
+        """The figures as they stand; to be called again and again, in their own thread."""
+        self._readings.update(figures)
+        if self.pusher is not None and self.pusher.failures and not self._is_told:
+            self._is_told = True
+            self._on_notice(
+                f"metrics can't be pushed: {visible(self.pusher.trouble)}; the run goes on"
+            )
+
+    def finish(self) -> None:
+        """The figures change no more: nobody waits for the next update."""
+        if not self._is_over:
+            self._is_over = True
+            self._readings.close()
+
+    def sum_up(self) -> None:
+        """Tell how many pushes failed, if any did."""
+        if self.pusher is not None and self.pusher.failures:
+            self._on_notice(
+                f"{self.pusher.failures:,} of {self.pusher.pushes:,} pushes of metrics failed:"
+                f" {visible(self.pusher.trouble)}"
+            )
+
+
 @contextmanager
 def monitored(
     run: Run,
     thresholds: Sequence[Threshold],
     watchers: Watchers,
     on_notice: Callable[[str], None],
-) -> Iterator[Callable[[Figures], None]]:
+) -> Iterator[Monitor]:
     """Let a run be watched while the block goes on; the last figures are pushed at its end.
 
     What goes wrong with a collector is told, and does not disturb the run.
-
-    Yields:
-        What is to be called with the figures again and again, in their own thread.
 
     Raises:
         InputError: an address is bad or can't be used, or a library is not installed.
@@ -60,21 +99,16 @@ def monitored(
     figures = Figures()
     figures.begin(run.warm_up)
     readings = Readings(partial(metrics, run, thresholds=thresholds), figures)
-    trouble = _Trouble(on_notice)
+    monitor = Monitor(readings, on_notice)
     with ExitStack() as stack:
-        stack.callback(trouble.sum_up)
+        stack.callback(monitor.sum_up)
         if watchers.prometheus is not None:
             on_notice(f"metrics: {_serve(stack, watchers.prometheus, readings)}")
         if watchers.otlp is not None:
-            trouble.pusher = _push(stack, watchers.otlp, watchers.interval, readings, run)
-        # before a last push is made, and nobody waits for another reading
-        stack.callback(readings.close)
-
-        def update(figures: Figures) -> None:
-            readings.update(figures)
-            trouble.tell()
-
-        yield update
+            monitor.pusher = _push(stack, watchers.otlp, watchers.interval, readings, run)
+        # before the last push, which would wait for an update
+        stack.callback(monitor.finish)
+        yield monitor
 
 
 def _serve(stack: ExitStack, address: str, readings: Readings) -> str:
@@ -100,26 +134,3 @@ def _missing(option: str, error: ModuleNotFoundError) -> InputError:
         f"{option} needs {error.name}, which is not installed",
         hint="pip install 'bulkcmp[metrics]'",
     )
-
-
-class _Trouble:
-    """Tells once that metrics do not reach their collector, and in the end how many did not."""
-
-    def __init__(self, on_notice: Callable[[str], None]) -> None:
-        self._on_notice = on_notice
-        self._is_told = False
-        self.pusher: Pusher | None = None
-
-    def tell(self) -> None:
-        if self.pusher is not None and self.pusher.failures and not self._is_told:
-            self._is_told = True
-            self._on_notice(
-                f"metrics can't be pushed: {visible(self.pusher.trouble)}; the run goes on"
-            )
-
-    def sum_up(self) -> None:
-        if self.pusher is not None and self.pusher.failures:
-            self._on_notice(
-                f"{self.pusher.failures:,} of {self.pusher.pushes:,} pushes of metrics failed:"
-                f" {visible(self.pusher.trouble)}"
-            )

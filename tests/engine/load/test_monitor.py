@@ -45,15 +45,18 @@ def test_a_run_is_scraped_while_it_goes_on_and_pushed_at_its_end() -> None:
     figures.add(transaction(6, 6, 7))
     with collecting() as collector, ThreadPoolExecutor(1) as pool:
         watchers = Watchers("127.0.0.1:0", collector.url, 3600.0)
-        with monitored(RUN, (), watchers, told.append) as update:
+        with monitored(RUN, (), watchers, told.append) as monitor:
             (notice,) = told
             assert notice.startswith("metrics: http://127.0.0.1:")
             page = pool.submit(scrape, notice.removeprefix("metrics: "))
             while not page.done():
-                update(figures)
+                monitor.update(figures)
             assert line(1) in page.result()
             figures.feed([transaction(7, 7, 8), End(9.0)])
-            update(figures)
+            monitor.update(figures)
+            monitor.finish()
+            # nobody comes by any more
+            assert line(2) in scrape(notice.removeprefix("metrics: "))
         (push,) = collector.pushes
     labels = {("operation", "ir"), ("outcome", "ok"), ("phase", "measured")}
     assert push.points("bulkcmp.transactions")[frozenset(labels)].as_int == 2
@@ -63,8 +66,8 @@ def test_a_run_is_scraped_while_it_goes_on_and_pushed_at_its_end() -> None:
 def test_a_run_that_failed_pushes_what_was_seen() -> None:
     def fail(url: str) -> None:
         figures = begun()
-        with monitored(RUN, (), Watchers(otlp=url), print) as update:
-            update(figures)
+        with monitored(RUN, (), Watchers(otlp=url), print) as monitor:
+            monitor.update(figures)
             figures.add(transaction(6, 6, 7))
             raise InputError("a row")
 
@@ -78,10 +81,12 @@ def test_a_run_that_failed_pushes_what_was_seen() -> None:
 def test_a_collector_in_trouble_is_told_once_and_summed_up() -> None:
     told: list[str] = []
     with collecting(status=400) as collector:
-        with monitored(RUN, (), Watchers(otlp=collector.url, interval=0.01), told.append) as update:
+        with monitored(
+            RUN, (), Watchers(otlp=collector.url, interval=0.01), told.append
+        ) as monitor:
             while len(collector.pushes) < 4:
-                update(begun())
-            update(begun())
+                monitor.update(begun())
+            monitor.update(begun())
         count = len(collector.pushes)
     assert told == [
         "metrics can't be pushed: HTTP 400; the run goes on",
@@ -91,8 +96,8 @@ def test_a_collector_in_trouble_is_told_once_and_summed_up() -> None:
 
 def test_nothing_is_done_where_nobody_watches() -> None:
     told: list[str] = []
-    with monitored(RUN, (), Watchers(), told.append) as update:
-        update(begun())
+    with monitored(RUN, (), Watchers(), told.append) as monitor:
+        monitor.update(begun())
     assert told == []
 
 
