@@ -19,6 +19,15 @@ CHANGE: Final = "--set"
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
+_DEEPEST: Final = 50
+"""Tables and lists in one another: nobody means more."""
+
+_TOKEN: Final = re.compile(
+    r""""{3}(?:\\.|[^\\])*?"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\])*"|'[^']*'|\#[^\n]*|[][{}\n]""",
+    re.DOTALL,
+)
+"""What says where the statements of a valid file end."""
+
 
 @dataclass(frozen=True, slots=True)
 class TomlFile:
@@ -79,7 +88,7 @@ def read_toml(path: Path) -> TomlFile:
     """
     try:
         text = read_file(path).decode("utf-8-sig")
-        table = tomllib.loads(text)
+        table = _parsed(text)
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError("not valid UTF-8", where=Where(str(path), line)) from None
@@ -114,7 +123,7 @@ def _change(change: str) -> tuple[tuple[str, ...], Any]:
         )
     try:
         # one by one, since of the whole line could not be seen how far the key goes
-        path, said = tomllib.loads(f"{key} = 0"), tomllib.loads(f"value = {value}")
+        path, said = _parsed(f"{key} = 0"), _parsed(f"value = {value}")
     except tomllib.TOMLDecodeError:
         path = said = {}
     if len(said) != 1:
@@ -129,6 +138,35 @@ def _change(change: str) -> tuple[tuple[str, ...], Any]:
     return tuple(map(str, deepest)), said["value"]
 
 
+def _parsed(text: str) -> dict[str, Any]:
+    """What a text says.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is not TOML, or such as nobody writes.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("brackets are nested too deeply") from None
+    except ValueError:
+        # Python converts no more digits than sys.get_int_max_str_digits()
+        raise tomllib.TOMLDecodeError("a number is too long") from None
+    level: list[Any] = [table]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in _items(one)]
+    if level:
+        raise tomllib.TOMLDecodeError("keys are nested too deeply")
+    return table
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _not_toml(path: Path, error: tomllib.TOMLDecodeError) -> InputError:
     # tomllib tells the place only in its text, until Python 3.14
     line = re.search(r" \(at line (\d+),", str(error))
@@ -137,25 +175,13 @@ def _not_toml(path: Path, error: tomllib.TOMLDecodeError) -> InputError:
 
 
 def _lines(text: str) -> dict[KeyPath, int]:
-    """Where each value of a valid file stands.
-
-    A statement ends with the first line that makes it valid by itself; so the one parser that there
-    is says what statements are.
-    """
+    """Where each value of a valid file stands."""
     found: dict[KeyPath, int] = {}
     tables: dict[KeyPath, int] = {}
     table: KeyPath = ()
-    begins, statement = 1, ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        begins = begins if statement else number
-        statement += line + "\n"
-        try:
-            said = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        header = statement.startswith("[", len(statement) - len(statement.lstrip()))
-        statement = ""
-        if header:
+    for begins, statement in _statements(text):
+        said = tomllib.loads(statement)
+        if statement.startswith("["):
             table = _opened(said, tables)
             said = {}
             found.setdefault(table, begins)
@@ -164,6 +190,25 @@ def _lines(text: str) -> dict[KeyPath, int]:
         for key in _paths(said):
             found.setdefault((*table, *key), begins)
     return found
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """The statements of a valid file, and the line on which each begins.
+
+    One ends with the first end of a line that is in no string and in no brackets.
+    """
+    line, depth, begin = 1, 0, 0
+    for token in _TOKEN.finditer(text + "\n"):
+        match token[0]:
+            case "[" | "{":
+                depth += 1
+            case "]" | "}":
+                depth -= 1
+            case "\n" if not depth:
+                statement = text[begin : token.start()]
+                yield line, statement.strip(" \t\r")
+                line += statement.count("\n") + 1
+                begin = token.end()
 
 
 def _opened(header: Mapping[str, Any], tables: dict[KeyPath, int]) -> KeyPath:

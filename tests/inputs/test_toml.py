@@ -1,4 +1,6 @@
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,46 @@ def test_a_place_is_written_as_people_count(tmp_path: Path) -> None:
     assert written(("b", 1, "d e")) == 'b[2]."d e"'
 
 
+def test_what_stands_in_strings_and_comments_ends_no_statement(tmp_path: Path) -> None:
+    quotes = '"' * 3
+    text = f"""a = [  # ]
+  "]", '''
+]'''',
+  "\\"]",
+]
+b = {quotes}\\{quotes} [{quotes}
+c = {{ d = '#{{' }}  # }}
+e = 1
+"""
+    file = read_toml(_write(tmp_path, text))
+    assert file.table["a"] == ["]", "]'", '"]']
+    assert dict(file.lines) == {
+        ("a",): 1,
+        ("a", 0): 1,
+        ("a", 1): 1,
+        ("a", 2): 1,
+        ("b",): 6,
+        ("c",): 7,
+        ("c", "d"): 7,
+        ("e",): 8,
+    }
+
+
+def test_a_value_of_many_lines_is_read_once_more_not_once_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads, read = tomllib.loads, list[str]()
+
+    def counted(text: str) -> dict[str, Any]:
+        read.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", counted)
+    text = "a = [\n" + "1,\n" * 500 + "]\n"
+    assert read_toml(_write(tmp_path, text)).lines["a", 499] == 1
+    assert sum(map(len, read)) < 3 * len(text)
+
+
 @pytest.mark.parametrize(
     ("content", "line", "why"),
     [
@@ -84,6 +126,9 @@ def test_a_place_is_written_as_people_count(tmp_path: Path) -> None:
         ('rate = 1\nserver = "x\n', 2, "not TOML"),
         ("rate = 1\nrate = 2\n", 2, "not TOML"),
         ("a = [", None, "not TOML"),
+        ("a = " + "[" * 5000 + "]" * 5000, None, "brackets are nested too deeply"),
+        (".".join("a" * 100) + " = 1", None, "keys are nested too deeply"),
+        ("a = " + "9" * 5000, None, "a number is too long"),
         (b"rate = 1\nserver = '\xff'\n", 2, "not valid UTF-8"),
     ],
 )
