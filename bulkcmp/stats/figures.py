@@ -99,20 +99,21 @@ class OperationFigures:
 
     def _end(self, ending: Ending) -> None:
         self.requests += ending.requests
-        self.outcomes.add(ending.outcome, ending.reason, ending.requests)
+        reason = self.outcomes.add(ending.outcome, ending.reason, ending.requests)
         for name in ending.fail_info:
             self.fail_info[name] += ending.requests
         if not ending.outcome.is_done:
-            self.details.setdefault((ending.outcome, ending.reason), ending.detail)
+            self.details.setdefault((ending.outcome, reason), ending.detail)
 
     def merge(self, other: "OperationFigures") -> None:
         self.ok.merge(other.ok)
         self.failed.merge(other.failed)
         for one in other.outcomes.counts():
-            self.outcomes.add(one.outcome, one.reason, one.count)
+            reason = self.outcomes.add(one.outcome, one.reason, one.count)
+            if not one.outcome.is_done:
+                detail = other.details[one.outcome, one.reason]
+                self.details.setdefault((one.outcome, reason), detail)
         self.fail_info.update(other.fail_info)
-        for kind, detail in other.details.items():
-            self.details.setdefault(kind, detail)
         self.requests += other.requests
         self.certificates += other.certificates
         self.attempts += other.attempts

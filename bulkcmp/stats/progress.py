@@ -196,9 +196,9 @@ class Progress:
 
     def settled(self, now: float, row_id: str, outcome: Outcome) -> None:
         """A row got its outcome without a transaction, a bad row for instance."""
-        self._tally.add(outcome.outcome, outcome.reason)
+        reason = self._tally.add(outcome.outcome, outcome.reason)
         if not outcome.outcome.is_done:
-            count = self._tally.count(outcome.outcome, outcome.reason)
+            count = self._tally.count(outcome.outcome, reason)
             self._newest_error = NewestError(row_id, outcome, now - self._began, count)
 
     def abandoned(self, count: int = 1) -> None:

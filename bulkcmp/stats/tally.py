@@ -1,4 +1,8 @@
-"""How many rows ended in which way: counts by outcome class and reason."""
+"""How many rows ended in which way: counts by outcome class and reason.
+
+A reason may have been made by the peer (it can set 64 failInfo bits at will), so that there is a
+most of kinds that are told apart.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,6 +12,12 @@ from typing import Final
 from bulkcmp.model import Outcome, OutcomeClass
 
 _ORDER: Final = {outcome: place for place, outcome in enumerate(OutcomeClass)}
+
+
+MOST_KINDS: Final = 200
+"""Outcome classes with reasons that are told apart; more are counted under `OTHERS`."""
+
+OTHERS: Final = "other reasons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +44,22 @@ class Tally:
             tally.add(outcome.outcome, outcome.reason)
         return tally
 
-    def add(self, outcome: OutcomeClass, reason: str = "", count: int = 1) -> None:
+    def add(self, outcome: OutcomeClass, reason: str = "", count: int = 1) -> str:
         """Count `count` more rows.
+
+        Returns:
+            The reason under which they are counted.
 
         Raises:
             ValueError: `count` is negative.
         """
         if count < 0:
             raise ValueError(f"rows are counted from 0 up, not {count}")
+        if len(self._counts) >= MOST_KINDS and (outcome, reason) not in self._counts:
+            reason = OTHERS
         if count:
             self._counts[outcome, reason] += count
+        return reason
 
     def count(self, outcome: OutcomeClass, reason: str) -> int:
         return self._counts[outcome, reason]

@@ -11,7 +11,9 @@ from bulkcmp.stats.figures import Figures, pair_name
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.histogram import RELATIVE_ERROR
 from bulkcmp.stats.record import Drop, End, Ending, Level, Record
-from tests.stats.records import OK, REJECTED, exchange, lost, transaction
+from bulkcmp.stats.report import Report
+from bulkcmp.stats.tally import MOST_KINDS
+from tests.stats.records import OK, REJECTED, RUN, exchange, lost, transaction
 
 
 def figures_of(*records: Record, warm_up: float = 0.0) -> Figures:
@@ -250,3 +252,18 @@ def test_a_soak_of_hours_keeps_memory_flat() -> None:
         tracemalloc.stop()
     assert after_six < 1.25 * after_two
     assert figures.measured.all_operations().finished == 6 * 3600
+
+
+def test_hostile_reasons_take_no_memory_without_end() -> None:
+    figures = Figures()
+    figures.begin(0)
+    for number in range(1000):
+        for operation in (Operation.IR, Operation.KUR):
+            reason = f"{operation} bit {number}"
+            ending = Ending(OutcomeClass.REJECTED, reason, (), f"the CA said {reason}")
+            figures.add(transaction(0, 0, 1, ending, operation=operation))
+    report = Report.of([RUN], figures, [])
+    assert report.total.failed == sum(one.count for one in report.total.failures) == 2000
+    for one in (report.total, *report.operations):
+        assert len(one.failures) <= MOST_KINDS + 1
+        assert all(failure.detail for failure in one.failures)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcmp.model import Outcome, OutcomeClass
-from bulkcmp.stats.tally import OutcomeCount, Tally
+from bulkcmp.stats.tally import MOST_KINDS, OTHERS, OutcomeCount, Tally
 
 OUTCOMES = st.builds(Outcome, st.sampled_from(OutcomeClass), st.sampled_from(["", "a", "b"]))
 
@@ -47,3 +47,18 @@ def test_a_count_of_nothing_leaves_no_trace() -> None:
     assert tally.counts() == ()
     with pytest.raises(ValueError, match="-1"):
         tally.add(OutcomeClass.ISSUED, "", -1)
+
+
+def test_a_peer_can_not_make_kinds_without_end() -> None:
+    tally = Tally()
+    for number in range(1000):
+        reason = tally.add(OutcomeClass.REJECTED, f"bit {number}", 2)
+        assert reason == (f"bit {number}" if number < MOST_KINDS else OTHERS)
+    # what has a place keeps it
+    assert tally.add(OutcomeClass.REJECTED, "bit 7") == "bit 7"
+    counts = tally.counts()
+    assert len(counts) == MOST_KINDS + 1
+    assert counts[0] == OutcomeCount(OutcomeClass.REJECTED, OTHERS, 2 * (1000 - MOST_KINDS))
+    assert tally.total == 2001
+    tally.add(OutcomeClass.NOT_CMP)
+    assert tally.failed == 2002
