@@ -132,6 +132,7 @@ _Count = Annotated[int, Field(ge=1, le=10**9)]
 _Text = Annotated[str, Field(min_length=1)]
 _OutputFile = Annotated[str, _readable(_check_output_file)]
 _Cmd = Literal["ir", "cr", "p10cr", "kur", "rr"]
+_COMMANDS: Final = get_args(_Cmd)
 
 
 class _Table(BaseModel):
@@ -247,7 +248,7 @@ class StepTable(_Table):
         times = table.get("times")
         if cmd == "rr" and isinstance(times, int) and times > 1:
             yield Contradiction("a certificate is revoked once", "leave times away", ("times",))
-        if cmd in get_args(_Cmd) and cmd != "rr" and "revreason" in table:
+        if cmd in _COMMANDS and cmd != "rr" and "revreason" in table:
             yield Contradiction(
                 f"it is for rr, and cmd is {cmd}", "leave revreason away", ("revreason",)
             )
@@ -549,6 +550,7 @@ class ScenarioTable(_Table):
                         ("warm_up",),
                     )
         yield from _same_names(table.get("lifecycles"))
+        yield from _pointless(table.get("thresholds"), table.get("lifecycles"))
 
     def shape(self) -> Shape:
         table = self.open or self.closed
@@ -574,3 +576,29 @@ def _same_names(lifecycles: Any) -> Iterator[Contradiction]:
             )
         elif isinstance(name, str):
             seen.add(name)
+
+
+def _pointless(thresholds: Any, lifecycles: Any) -> Iterator[Contradiction]:
+    """Thresholds that could not be judged, however the test goes."""
+    commands = []
+    for one in lifecycles if isinstance(lifecycles, list) else ():
+        steps = _within(one, "steps")
+        for step in steps if isinstance(steps, list) else ():
+            commands.append(_within(step, "cmd"))
+    if not commands or not all(one in _COMMANDS for one in commands):
+        # which ones there will be is not known
+        return
+    for place, text in enumerate(thresholds if isinstance(thresholds, list) else ()):
+        threshold = _threshold(text)
+        if threshold is not None:
+            try:
+                threshold.check_against({Operation(one) for one in commands})
+            except InputError as error:
+                yield Contradiction(error.what, error.hint, ("thresholds", place))
+
+
+def _threshold(text: Any) -> Threshold | None:
+    try:
+        return Threshold.parse(text) if isinstance(text, str) else None
+    except InputError:
+        return None

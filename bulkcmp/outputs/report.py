@@ -85,17 +85,7 @@ def _cases(report: Report) -> Iterator[tuple[str, str, str]]:
         )
         failure = f"{one.failed} of {one.finished} failed: {told}" if one.failed else ""
         yield "transactions", one.name, failure
-    lost = [
-        f"{what}: {count}"
-        for count, what in (
-            (report.dropped, "transactions dropped"),
-            (report.abandoned, "transactions abandoned"),
-        )
-        if count
-    ]
-    if not report.ended:
-        lost.append("the records stop before the run's end")
-    yield "run", "the plan was kept", "; ".join(lost)
+    yield "run", "the plan was kept", "; ".join(report.losses)
     yield "run", "the generator kept up", "; ".join(report.bottlenecks)
 
 

@@ -239,11 +239,25 @@ class Report:
         )
 
     @property
+    def losses(self) -> tuple[str, ...]:
+        """What keeps it from being all that was planned, each in a few words."""
+        found = [
+            f"transactions {what}: {count:,}"
+            for what, count in (("dropped", self.dropped), ("abandoned", self.abandoned))
+            if count
+        ]
+        if not self.ended:
+            found.append("the records stop before the run's end")
+        if not self.total.finished:
+            found.append("no transaction was measured")
+        return tuple(found)
+
+    @property
     def exit_code(self) -> int:
         """What a command ends with that made these figures; the gravest reason counts.
 
         A figure that the generator itself held down proves nothing, so that comes before the
-        thresholds. A dropped transaction is a failure, since the plan was not kept.
+        thresholds. A loss is a failure, since the plan was not kept.
         """
         if self.interrupted:
             return EXIT_INTERRUPTED
@@ -251,7 +265,7 @@ class Report:
             return EXIT_BOTTLENECK
         if self.aborted or not all(verdict.held for verdict in self.verdicts):
             return EXIT_THRESHOLD
-        if self.total.failed or self.dropped or self.abandoned:
+        if self.total.failed or self.losses:
             return EXIT_SOME_FAILED
         return EXIT_OK
 

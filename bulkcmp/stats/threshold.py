@@ -16,7 +16,7 @@ otherwise; rates are per second that was measured; the warm-up counts for nothin
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Final
@@ -61,6 +61,12 @@ _EXPRESSION: Final = re.compile(
 _TOTALS: Final = ("ok", "failed", "finished", "certificates")
 _OTHERS: Final = ("dropped", "abandoned")
 _OPERATIONS: Final = tuple(operation.value for operation in Operation)
+_MESSAGES: Final = (
+    "ir", "ip", "cr", "cp", "p10cr", "popdecc", "popdecr", "kur", "kup", "krr", "krp", "rr", "rp",
+    "ccr", "ccp", "ckuann", "cann", "rann", "crlann", "pkiconf", "nested", "genm", "genp", "error",
+    "certConf", "pollReq", "pollRep",
+)  # fmt: skip
+"""Of the PKIBody CHOICE (RFC 9810, 5.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,19 @@ class Threshold:
             float(match["after"]) * _TIMES[match["after_unit"]] if match["after"] else 0.0,
         )
 
+    def check_against(self, operations: Collection[Operation]) -> None:
+        """Check that a load test with these operations will have something to judge.
+
+        Raises:
+            InputError: it will not, however it goes.
+        """
+        first = self.what.split(".")[0].split("/")[0]
+        if first in _OPERATIONS and Operation(first) not in operations:
+            raise InputError(
+                f"{self.text!r} can't be judged: no lifecycle has {first}",
+                hint=f"they have {', '.join(sorted(operations))}",
+            )
+
     @property
     def unit(self) -> str:
         """Of its limit and its figure: `s`, `/s`, `share` (of 1) or `count`."""
@@ -139,6 +158,9 @@ class Threshold:
             figure: float | None = getattr(histogram, self.function)
             return figure
         count, whole = _counts(self.what, figures)
+        if not whole and self.comparison in ("<", "<="):
+            # that nothing failed of nothing is no proof
+            return None
         if self.function == "count":
             return float(count)
         if self.function == "rate":
@@ -194,13 +216,15 @@ def _check_what(text: str, function: str, what: str) -> None:
     *before, last = what.split(".")
     if function in _LATENCY_FUNCTIONS:
         if before and "/" in before[0]:
-            known = len(before) == 1 and last in EXCHANGE_METRICS
+            pair = before[0].split("/")
+            known = len(before) == 1 and len(pair) == 2 and last in EXCHANGE_METRICS
+            known = known and all(name in _MESSAGES for name in pair)
         else:
             if before and before[0] in _OPERATIONS:
                 del before[0]
             known = before in ([], ["failed"]) and last in TRANSACTION_METRICS
-        names = "latencies are response, service, lag, crypto, network, and of an exchange total,"
-        names += " connect, tls, first_byte"
+        names = "latencies are response, service, lag, crypto, network, and of an exchange such as"
+        names += " certConf/pkiconf total, connect, tls, first_byte"
     else:
         of_all = not before and last in (*_TOTALS, *_OTHERS)
         known = of_all or (before[:1] in ([one] for one in _OPERATIONS) and last in _TOTALS)

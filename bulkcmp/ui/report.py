@@ -49,6 +49,9 @@ def headlines(report: Report) -> Iterator[str]:
         yield f"the load generator was the bottleneck: {bottleneck}"
     if not report.ended:
         yield "the records stop before the run's end: it goes on, or was killed"
+    if not report.total.finished:
+        within = ": the warm-up does not count" if report.warm_up.finished else ""
+        yield f"no transaction was measured{within}"
     if report.interrupted:
         yield "interrupted by a signal"
     if report.aborted:
@@ -122,7 +125,7 @@ def sections(report: Report) -> Iterator[Section]:
 
 VERDICTS: Final = {
     EXIT_OK: "all is well",
-    EXIT_SOME_FAILED: "some transactions failed",
+    EXIT_SOME_FAILED: "some transactions failed, or were not measured",
     EXIT_THRESHOLD: "a threshold was crossed",
     EXIT_BOTTLENECK: "the load generator was the bottleneck",
     EXIT_INTERRUPTED: "interrupted",

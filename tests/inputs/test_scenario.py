@@ -117,7 +117,7 @@ seed = 7
 duration = 3600
 warm_up = 30.5
 drain = 10
-thresholds = ["p95(ir.response) < 500ms", "abort after 30s share(failed) < 50%"]
+thresholds = ["p95(cr.response) < 500ms", "abort after 30s share(failed) < 50%"]
 
 [server]
 server = "ca.example"
@@ -187,7 +187,7 @@ def test_all_that_a_scenario_may_have(tmp_path: Path) -> None:
         duration=3600.0,
         warm_up=30.5,
         drain=10.0,
-        thresholds=("p95(ir.response) < 500ms", "abort after 30s share(failed) < 50%"),
+        thresholds=("p95(cr.response) < 500ms", "abort after 30s share(failed) < 50%"),
         seed=7,
     )
 
@@ -416,6 +416,7 @@ BEYOND_THE_SCHEMA = {
     # what only the program knows: how two keys go together, and texts with a grammar of their own
     "no end",
     "outputs onto the files of others",
+    "thresholds that nothing could be judged by",
     "a warm-up as long as all of it",
     "stages in which nothing begins",
     "lifecycles of one name",
@@ -449,6 +450,20 @@ Problem = tuple[int | None, str | None, str, str]
 """Line, key, and what stands in the text and in the hint."""
 
 MALFORMED: dict[str, tuple[list[Change], list[Problem]]] = {
+    "thresholds that nothing could be judged by": (
+        [
+            (
+                "count = 100",
+                'count = 100\nthresholds = ["share(rr.failed) < 1%", "rate(ok) > 1", '
+                '"p95(cr/cp.total) < 1s", "p95(certconf/pkiconf.total) < 1s"]',
+            )
+        ],
+        [
+            (4, "thresholds[4]", "p has no 'certconf/pkiconf.total'", "certConf/pkiconf"),
+            (4, "thresholds[1]", "no lifecycle has rr", "they have ir, kur"),
+            (4, "thresholds[3]", "no lifecycle has cr", "they have ir, kur"),
+        ],
+    ),
     "outputs that can't be written": (
         [
             (

@@ -58,6 +58,13 @@ def test_the_commonest_failure_comes_first() -> None:
         ([transaction(0, 0, 1, REJECTED), End(2)], [], EXIT_SOME_FAILED),
         ([transaction(0, 0, 1), Drop(1, "life", 0, 0, False), End(2)], [], EXIT_SOME_FAILED),
         ([transaction(0, 0, 1), End(2, abandoned=1)], [], EXIT_SOME_FAILED),
+        # killed
+        ([transaction(0, 0, 1)], [], EXIT_SOME_FAILED),
+        # nothing but the warm-up
+        ([transaction(0, 0, 1, warm_up=True), End(2)], [], EXIT_SOME_FAILED),
+        ([End(2)], [], EXIT_SOME_FAILED),
+        ([End(2)], ["share(failed) < 1%"], EXIT_THRESHOLD),
+        ([End(2)], ["count(failed) <= 0"], EXIT_THRESHOLD),
         ([transaction(0, 0, 1), End(2)], ["count(ok) > 1"], EXIT_THRESHOLD),
         ([transaction(0, 0, 1), End(2, aborted=True)], [], EXIT_THRESHOLD),
         ([transaction(0, 0, 1, REJECTED), End(2)], ["count(ok) > 1"], EXIT_THRESHOLD),

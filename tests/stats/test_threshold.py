@@ -1,5 +1,6 @@
 import pytest
 
+from bulkcmp.cmp.messages import BodyType
 from bulkcmp.errors import InputError
 from bulkcmp.model import Operation
 from bulkcmp.stats.figures import Figures
@@ -76,6 +77,10 @@ def test_value(text: str, value: float) -> None:
         ("p95(rr.response) < 1h", False),
         ("share(rr.failed) < 100%", False),
         ("p95(rr/rp.total) < 1h", False),
+        ("count(rr.failed) <= 0", False),
+        ("rate(rr.failed) < 1", False),
+        ("count(rr.ok) >= 0", True),
+        ("count(kur.failed) <= 0", True),
     ],
 )
 def test_verdict(text: str, held: bool) -> None:
@@ -97,6 +102,8 @@ def test_a_rate_needs_time() -> None:
         ("abort after 51s share(failed) < 1%", False),
         ("share(failed) < 1%", False),
         ("abort p95(rr.response) < 1s", False),
+        ("abort count(rr.failed) <= 0", False),
+        ("abort rate(rr.ok) > 1", True),
     ],
 )
 def test_abort(text: str, aborts: bool) -> None:
@@ -124,6 +131,9 @@ def test_abort(text: str, aborts: bool) -> None:
         ("p95(failed.ir.response) < 5s", "p has no"),
         ("p95(ir/ip.response) < 5s", "p has no"),
         ("p95(ir/ip.failed.total) < 5s", "p has no"),
+        ("p95(ir/pi.total) < 5s", "p has no 'ir/pi.total'"),
+        ("p95(certconf/pkiconf.total) < 5s", "p has no"),
+        ("p95(ir/ip/ir.total) < 5s", "p has no"),
         ("rate(response) > 5", "rate has no 'response'"),
         ("rate(ir.dropped) > 5", "rate has no 'ir.dropped'"),
         ("rate(ir.kur.ok) > 5", "rate has no 'ir.kur.ok'"),
@@ -140,3 +150,21 @@ def test_a_threshold_keeps_its_text() -> None:
     threshold = Threshold.parse("  abort after 1.5m  p95( ir.response ) <= 250 ms ")
     assert threshold.text == "abort after 1.5m  p95( ir.response ) <= 250 ms"
     assert (threshold.after, threshold.limit, threshold.q) == (90.0, 0.25, 95.0)
+
+
+def test_all_messages_may_be_named() -> None:
+    for message in BodyType:
+        Threshold.parse(f"p95({message.label}/error.total) < 1s")
+
+
+@pytest.mark.parametrize(
+    "text", ["p95(kur.response) < 1s", "share(kur.failed) < 1%", "p95(kur/kup.total) < 1s"]
+)
+def test_what_will_not_happen_can_not_be_judged(text: str) -> None:
+    threshold = Threshold.parse(text)
+    threshold.check_against({Operation.IR, Operation.KUR})
+    with pytest.raises(InputError, match="no lifecycle has kur") as caught:
+        threshold.check_against({Operation.RR, Operation.IR})
+    assert caught.value.hint == "they have ir, rr"
+    Threshold.parse("p95(certConf/pkiconf.total) < 1s").check_against({Operation.IR})
+    Threshold.parse("share(failed) < 1%").check_against({Operation.IR})

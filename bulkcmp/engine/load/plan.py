@@ -94,6 +94,8 @@ def plan(
     _check_host(setup.url, yes_load)
     _check_together(scenario, setup.certs_per_message)
     judged = tuple(Threshold.parse(text) for text in (*scenario.thresholds, *thresholds))
+    for one in judged:
+        one.check_against({step.cmd for life in scenario.lifecycles for step in life.steps})
     seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
     rows = _Rows(scenario, options, environ, seed, setup.certs_per_message)
     problems = list(islice(chain(*rehearse(scenario, options, environ)), _SHOWN))

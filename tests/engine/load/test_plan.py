@@ -161,6 +161,13 @@ def test_bad_rows_are_told_before(anchor: Path, tmp_path: Path) -> None:
     assert [problem.where and problem.where.row for problem in caught.value.problems] == [2, 4]
 
 
+def test_a_threshold_on_what_will_not_happen_is_told_before(anchor: Path) -> None:
+    with pytest.raises(InputError, match="no lifecycle has p10cr"):
+        planned(anchor, replace(SCENARIO, thresholds=("p95(p10cr.response) < 1s",)))
+    good = planned(anchor, replace(SCENARIO, thresholds=("p95(rr.response) < 1s",)))
+    assert good.thresholds[0].limit == 1.0
+
+
 def test_a_trust_anchor_is_needed() -> None:
     with pytest.raises(InputError, match="not for load tests"):
         plan(SCENARIO, Options(server="http://127.0.0.1/", trust_first_ca_cert=True), ENVIRON)
