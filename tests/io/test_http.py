@@ -1,6 +1,7 @@
 import datetime as dt
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -67,6 +68,23 @@ async def test_post_under_any_event_loop() -> None:
     assert (seen[0].method, str(seen[0].url), seen[0].content) == ("POST", URL, b"ir")
     assert seen[0].headers["content-type"] == "application/pkixcmp"
     assert seen[0].headers["content-length"] == "2"
+
+
+async def test_cookies_are_neither_looked_for_nor_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(*_: object) -> None:
+        pytest.fail("nobody needs them, and it takes a quarter of httpx's time")
+
+    monkeypatch.setattr(CookieJar, "extract_cookies", look)
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, headers={**CMP, "Set-Cookie": "route=7"}, content=b"ip")
+
+    async with CmpHttpClient(URL, httpx.MockTransport(handle)) as client:
+        for _ in range(2):
+            assert (await client.post(b"ir")).body == b"ip"
+    assert "cookie" not in seen[1].headers
 
 
 async def test_the_loops_own_clock_is_the_default() -> None:
