@@ -18,7 +18,7 @@ from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.metrics import BOUNDS, Kind, Spread, Unit, metrics
 from bulkcmp.stats.threshold import Threshold
 from tests.outputs.collector import Collector, Push, collecting
-from tests.stats.records import RUN, trouble
+from tests.stats.records import RUN, transaction, trouble
 
 NEVER = 3600.0
 """Seconds between two pushes where only the last one is wanted."""
@@ -29,6 +29,8 @@ def reading() -> Reading:
     figures = Figures()
     figures.begin(RUN.warm_up)
     figures.feed(trouble())
+    # longer than the highest bound
+    figures.add(transaction(6.0, 6.0, 106.0))
     return metrics(RUN, figures, [Threshold.parse(text) for text in RUN.thresholds])
 
 

@@ -20,7 +20,7 @@ from bulkcmp.outputs.readings import Reading
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.metrics import BOUNDS, Kind, Spread, metrics
 from bulkcmp.stats.threshold import Threshold
-from tests.stats.records import RUN, trouble
+from tests.stats.records import RUN, transaction, trouble
 
 ANY: Final = Address("127.0.0.1", 0)
 OPEN: Final = "application/openmetrics-text; version=1.0.0"
@@ -33,6 +33,8 @@ def reading() -> Reading:
     figures = Figures()
     figures.begin(RUN.warm_up)
     figures.feed(trouble())
+    # longer than the highest bound
+    figures.add(transaction(6.0, 6.0, 106.0))
     return metrics(RUN, figures, [Threshold.parse(text) for text in RUN.thresholds])
 
 

@@ -305,3 +305,6 @@ def test_names_are_as_prometheus_wants_them() -> None:
     for metric in METRICS.values():
         assert metric.prometheus.endswith("_total") == (metric.kind is Kind.COUNTER)
         assert metric.meaning.endswith(".")
+        # what takes OTLP in for Prometheus adds unit and kind, but no word that is there already
+        words = {"seconds", "bytes", "ratio", "per", "second", "total"}
+        assert not words & set(metric.name.split("_"))
