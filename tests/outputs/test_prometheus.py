@@ -106,12 +106,17 @@ def test_nothing_listens_any_more_when_the_block_ends() -> None:
         get(url)
 
 
+def running() -> set[threading.Thread]:
+    """Threads that have begun; those that are about to are enumerated, too."""
+    return {thread for thread in threading.enumerate() if thread.is_alive()}
+
+
 def test_a_client_that_hangs_up_is_not_told(capfd: pytest.CaptureFixture[str]) -> None:
     with serving(ANY, lambda: ()) as url:
         port = int(url.split(":")[2].removesuffix("/metrics"))
-        before = set(threading.enumerate())
+        before = running()
         with socket.create_connection(("127.0.0.1", port)) as client:
-            while not (hung_up := set(threading.enumerate()) - before):
+            while not (hung_up := running() - before):
                 client.send(b"G")
             # a close that sends RST
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
