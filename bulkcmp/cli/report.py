@@ -7,7 +7,7 @@ import typer
 
 from bulkcmp.cli.stdout import put_out, put_out_octets
 from bulkcmp.model import ReportFormat
-from bulkcmp.outputs.records import RecordFile
+from bulkcmp.outputs.records import record_files
 from bulkcmp.stats.threshold import check_latency
 from bulkcmp.ui.export import Export
 
@@ -48,7 +48,7 @@ def report(
     Example: bulkcmp report runs/load-1 runs/load-2 --format md -o summary.md
     """
     check_latency(latency)
-    put_report(Export([RecordFile(run) for run in runs], latency=latency), format_, out)
+    put_report(Export(record_files(runs), latency=latency), format_, out)
 
 
 def put_report(export: Export, format_: ReportFormat, file: Path | None) -> None:

@@ -9,9 +9,10 @@ line may be cut off, but is read all the same.
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -59,6 +60,16 @@ class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     @property
     def record(self) -> Record | None:
         return self.transaction or self.drop or self.pulse or self.level or self.end
+
+
+class _Schema(msgspec.Struct):
+    schema: str | None = None
+
+
+_T = TypeVar("_T")
+_LINE: Final = msgspec.json.Decoder(_Line)
+_SCHEMA: Final = msgspec.json.Decoder(_Schema)
+"""Of what any version of the file begins with."""
 
 
 class RecordWriter:
@@ -146,13 +157,20 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path / RECORDS if path.is_dir() else path
-        self._decoder = msgspec.json.Decoder(_Line)
-        first = next(self._lines(), None)
-        if first is None or first[1].schema is None:
+        _, text = next(self._texts(), (0, b"{}"))
+        schema = self._decoded(1, text, _SCHEMA).schema
+        if schema is None:
             raise self._not_ours("it has no schema in its first line")
-        if first[1].schema != SCHEMA or first[1].run is None:
-            raise self._not_ours(f"its schema is {first[1].schema!r}, not {SCHEMA!r}")
-        self.run: Run = first[1].run
+        if schema != SCHEMA:
+            raise InputError(
+                f"its schema is {schema!r}, not {SCHEMA!r}",
+                where=Where(str(self.path)),
+                hint="another version of bulkcmp made it, which can report on it",
+            )
+        run = self._decoded(1, text, _LINE).run
+        if run is None:
+            raise self._not_ours("its first line does not say what the run was")
+        self.run: Run = run
 
     def records(self) -> Iterator[Record]:
         """All that are whole, in their order.
@@ -160,15 +178,23 @@ class RecordFile:
         Raises:
             InputError: what stands there is no record.
         """
-        lines = self._lines()
-        next(lines)
-        for number, line in lines:
-            record = line.record
+        for number, text in islice(self._texts(), 1, None):
+            record = self._decoded(number, text, _LINE).record
             if record is None:
                 raise InputError("there is no record", where=Where(str(self.path), number))
+            if isinstance(record, TransactionRecord) and not record.endings:
+                raise InputError("it has no outcome", where=Where(str(self.path), number))
             yield record
 
-    def _lines(self) -> Iterator[tuple[int, _Line]]:
+    def _decoded(self, number: int, text: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+        try:
+            return decoder.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            where = Where(str(self.path), number)
+            raise InputError(f"it is no record: {error}", where=where) from error
+
+    def _texts(self) -> Iterator[tuple[int, bytes]]:
+        """The whole lines, with their numbers."""
         number = 0
         rest = b""
         for octets in self._unpacked():
@@ -177,11 +203,7 @@ class RecordFile:
                 raise self._not_ours("a line of it has no end")
             for text in lines:
                 number += 1
-                try:
-                    yield number, self._decoder.decode(text)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    where = Where(str(self.path), number)
-                    raise InputError(f"it is no record: {error}", where=where) from error
+                yield number, text
 
     def _unpacked(self) -> Iterator[bytes]:
         decompressor = zlib.decompressobj(_GZIP)
@@ -207,6 +229,26 @@ class RecordFile:
             where=Where(str(self.path)),
             hint="name the run folder of a load test, which --out gave",
         )
+
+
+def record_files(paths: Iterable[Path]) -> list[RecordFile]:
+    """The files of runs that are to be reported on together.
+
+    Raises:
+        InputError: there is no such file, or it is none of ours; or two are of one run.
+    """
+    files: list[RecordFile] = []
+    for path in paths:
+        file = RecordFile(path)
+        for other in files:
+            if other.run == file.run:
+                raise InputError(
+                    f"it is the run of {other.path}, which would count twice",
+                    where=Where(str(file.path)),
+                    hint="name each run once",
+                )
+        files.append(file)
+    return files
 
 
 def figures_of(files: Sequence[RecordFile]) -> Figures:

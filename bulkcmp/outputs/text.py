@@ -5,9 +5,9 @@ import re
 from typing import Final
 
 # C0, DEL and C1; line and paragraph separators; bidirectional overrides and isolates, which
-# reorder what a reader sees; lone surrogates, which no UTF-8 file can hold
+# reorder what a reader sees; lone surrogates, which no UTF-8 file can hold, and what no XML can
 _UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 

@@ -40,7 +40,9 @@ app.command()(module.report)
 
 def write(folder: Path, records: list[Record], later: float = 0.0) -> Path:
     folder.mkdir()
-    run = replace(RUN, began_at=RUN.began_at + timedelta(seconds=later))
+    # two that begin at once are not the same
+    settings = (("folder", folder.name),)
+    run = replace(RUN, began_at=RUN.began_at + timedelta(seconds=later), settings=settings)
     with RecordWriter(folder / RECORDS, run) as writer:
         writer.write(records)
     return folder

@@ -3,6 +3,7 @@ import errno
 import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.load.folder import RECORDS
 from bulkcmp.model import Operation
-from bulkcmp.outputs.records import SCHEMA, RecordFile, RecordWriter, figures_of
+from bulkcmp.outputs.records import (
+    SCHEMA,
+    RecordFile,
+    RecordWriter,
+    figures_of,
+    record_files,
+)
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run
 from tests.stats.records import REJECTED, exchange, lost, transaction
@@ -120,6 +127,13 @@ FIRST = {
 }
 
 
+EMPTY = {
+    "arrival": 0, "lifecycle": "life", "step": 0, "operation": "ir", "planned": 0, "started": 0,
+    "finished": 1, "warm_up": False, "endings": [],
+}  # fmt: skip
+"""A transaction that ended in no way."""
+
+
 @pytest.mark.parametrize(
     ("octets", "told"),
     [
@@ -128,7 +142,10 @@ FIRST = {
         (compressed(), "no schema in its first line"),
         (compressed({"drop": None}), "no schema in its first line"),
         (compressed({"schema": "bulkcmp/records/9"}), "'bulkcmp/records/9', not"),
-        (compressed({"schema": SCHEMA}), "its schema is"),
+        (compressed({"schema": "bulkcmp/records/9", "run": 1, "n": 2}), "'bulkcmp/records/9', not"),
+        (compressed({"schema": SCHEMA}), "does not say what the run was"),
+        (compressed({"schema": SCHEMA, "run": {}}), "it is no record: Object missing required"),
+        (compressed(FIRST, {"transaction": EMPTY}), "it has no outcome"),
         (compressed(["schema"]), "it is no record: Expected `object`"),
         (compressed(FIRST, {}), "there is no record"),
         (compressed(FIRST, {"other": 1}), "unknown field"),
@@ -137,7 +154,7 @@ FIRST = {
         (compressed(FIRST)[:-8] + b"12345678", "its compression is damaged"),
         (gzip.compress(bytes(1 << 25), mtime=0), "a line of it has no end"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told: str) -> None:
     path = tmp_path / "records"
@@ -147,6 +164,27 @@ def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told:
     assert told in str(caught.value)
     assert caught.value.where is not None
     assert caught.value.where.file == str(path)
+
+
+def test_what_another_version_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    path.write_bytes(compressed({"schema": "bulkcmp/records/9"}))
+    with pytest.raises(InputError) as caught:
+        RecordFile(path)
+    assert "another version of bulkcmp" in str(caught.value.hint)
+
+
+def test_a_run_is_reported_on_once(tmp_path: Path) -> None:
+    first = write(tmp_path / "first")
+    copy = tmp_path / "copy"
+    copy.write_bytes(first.read_bytes())
+    for twice in (first, copy):
+        with pytest.raises(InputError, match="would count twice"):
+            record_files([first, twice])
+    later = replace(RUN, began_at=RUN.began_at + dt.timedelta(microseconds=1))
+    with RecordWriter(tmp_path / "second", later) as writer:
+        writer.write(RECORDED)
+    assert len(record_files([first, tmp_path / "second"])) == 2
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_junit_fails_where_something_did() -> None:
     assert failed["the plan was kept"] == "transactions dropped: 6; transactions abandoned: 1"
     assert suite.get("tests") == str(len(list(suite.iter("testcase")))) == "7"
     assert suite.get("failures") == "4"
+    assert {one.get("type") for one in suite.iter("failure")} == {
+        "threshold", "transactions", "run",
+    }  # fmt: skip
+    # Surefire's readers want them all
+    assert (suite.get("errors"), suite.get("skipped")) == ("0", "0")
 
 
 def test_junit_of_a_good_run_has_no_failure() -> None:
@@ -65,9 +70,11 @@ def test_junit_of_a_good_run_has_no_failure() -> None:
 
 
 def test_junit_is_xml_whatever_the_server_says() -> None:
-    hostile = Ending(OutcomeClass.REJECTED, "\x00\x1b]]>&<\ud800", detail="\x00")
+    hostile = Ending(OutcomeClass.REJECTED, "\x00\x1b]]>&<\ud800\ufffe\uffff", detail="\x00")
     suite = ET.fromstring(report_junit(report_of([transaction(9, 9, 9.5, hostile)])))
-    assert r"\x00\x1b]]>&<" in "".join(str(one.get("message")) for one in suite.iter("failure"))
+    assert r"\x00\x1b]]>&<\ud800\ufffe\uffff" in "".join(
+        str(one.get("message")) for one in suite.iter("failure")
+    )
 
 
 def test_a_run_that_was_killed_fails() -> None:
