@@ -263,6 +263,14 @@ def test_a_spoilt_answer_brings_nothing_that_was_not_said(post: Post, data: st.D
         assert not isinstance(answer, bytes) or answer == expected
 
 
+def test_what_is_said_twice_or_is_no_message_answers_nobody(post: Post) -> None:
+    envelope = post.seal(2)
+    twice = post.answer(envelope, 0)
+    first, second = post.unseal(envelope, post.wrap(envelope, twice, b"\x05\x00", twice))
+    assert reason(first) == Reason.RESPONSE_COUNT
+    assert second is None
+
+
 def test_one_message_and_two_answers(post: Post) -> None:
     envelope = post.seal()
     said = replace(post.say(envelope, BodyType.IP, b"\x30\x00"), transaction_id=b"?").plain()

@@ -469,6 +469,14 @@ def test_each_recipient_finds_what_is_its_own(rsa_holder: Holder, ec_holder: Hol
     assert sum(derivation is not None for derivation in derivations) == 1
 
 
+def test_what_is_for_another_kind_of_key_is_for_somebody_else(
+    rsa_holder: Holder, ec_holder: Holder
+) -> None:
+    for one, other in ((rsa_holder, ec_holder), (ec_holder, rsa_holder)):
+        with pytest.raises(UndecryptableError, match="for another key or secret"):
+            decrypt(seal(make_info(one)), other.recipient)
+
+
 def test_neither_key_nor_secret_shows(rsa_holder: Holder) -> None:
     shown = repr((rsa_holder.recipient, PasswordRecipient(SECRET)))
     assert "RSAPrivateKey" not in shown
