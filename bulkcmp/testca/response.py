@@ -7,12 +7,16 @@ from typing import Final
 
 from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.asn1 import (
+    SET,
     TLV,
     GeneralizedTime,
     any_from,
+    decode,
     decode_sequence_of,
     encode,
     explicit,
+    set_elements,
+    tag,
     wrap,
 )
 from bulkcmp.cmp.messages import (
@@ -20,6 +24,7 @@ from bulkcmp.cmp.messages import (
     NULL_DN,
     PVNO_CMP2000,
     PVNO_CMP2021,
+    AttributeTypeAndValue,
     BodyType,
     CertId,
     CertRepMessage,
@@ -38,6 +43,7 @@ from bulkcmp.cmp.messages import (
     protected_part,
 )
 from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.errors import RemoteCmpError
 from bulkcmp.testca.authentication import Requester
 from bulkcmp.testca.identity import Identity, digest_for
 from bulkcmp.testca.refusal import RefusedError
@@ -285,7 +291,7 @@ class Responder:
             PKIHeader(
                 pvno=min(max(pvno, PVNO_CMP2000), PVNO_CMP2021),
                 sender=self._sender,
-                recipient=_NOBODY if asked is None else asked.sender,
+                recipient=_NOBODY if request is None else _addressee(request),
                 messageTime=GeneralizedTime(now.replace(microsecond=0)),
                 protectionAlg=algorithm,
                 senderKID=kid,
@@ -299,3 +305,18 @@ class Responder:
                 generalInfo=[_IMPLICIT_CONFIRM] if answer.implicit_confirm else None,
             )
         )
+
+
+def _addressee(request: PKIMessage) -> TLV:
+    """The sender of a request, as recipient of its answer; nobody where it is no Name."""
+    name = request.sender
+    if name is None:
+        return request.header.sender
+    try:
+        rdns = decode_sequence_of(name)
+        for rdn in rdns:
+            for attribute in set_elements(rdn):
+                decode(AttributeTypeAndValue, attribute)
+    except RemoteCmpError:
+        return _NOBODY
+    return request.header.sender if all(tag(rdn) == SET for rdn in rdns) else _NOBODY

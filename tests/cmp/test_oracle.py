@@ -1,6 +1,9 @@
 """A second opinion: all that bulkcmp sends, read by pyasn1 (modules of RFC 4210 and 4211)."""
 
 import datetime as dt
+import ipaddress
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,25 +11,34 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyasn1.codec.der import decoder, encoder
-from pyasn1.type import namedtype, tag, univ
-from pyasn1_modules import rfc4210, rfc4211, rfc5280
+from pyasn1.codec.der import encoder
+from pyasn1_modules import rfc4210, rfc5280
 
 from bulkcmp.cmp import algorithms, messages, nested, protection
-from bulkcmp.cmp.algorithms import PrivateKey
-from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
+from bulkcmp.cmp.asn1 import explicit, wrap
 from bulkcmp.cmp.events import TimerFired
-from bulkcmp.cmp.general import QUESTIONS, RootCaKeyUpdate, crl_status_list, decode_infos
-from bulkcmp.cmp.messages import BodyType, CertRequest, CertTemplate, PKIMessage, decode_message
-from bulkcmp.cmp.protection import MacParameters, algorithm_of
+from bulkcmp.cmp.general import QUESTIONS, RootCaKeyUpdate, crl_status_list
+from bulkcmp.cmp.kemmac import KemMacParameters
+from bulkcmp.cmp.messages import BodyType, PKIStatus, decode_message
+from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Credential,
+    KemCredential,
     MacCredential,
     NoCredential,
     Protector,
     SignatureCredential,
 )
 from bulkcmp.cmp.trust import Trust, TrustStore
+from bulkcmp.inputs.extension import (
+    parse_ext_key_usage,
+    parse_extensions,
+    parse_key_usage,
+    parse_policies,
+)
+from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.san import parse_sans
 from bulkcmp.inspect import syntax
 from bulkcmp.model import (
     Itav,
@@ -36,231 +48,24 @@ from bulkcmp.model import (
     PasswordMac,
     Popo,
     Profile,
-    RequestedExtension,
     RevocationReason,
     RsaPadding,
     Secret,
     SubjectCheck,
 )
+from tests.oracle import BODIES, FAIL_INFO_NAMES, read, same
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import MakeRun, Peer, Pki
 
-FAIL_INFO_NAMES = {int(bit): str(name) for name, bit in rfc4210.PKIFailureInfo.namedValues.items()}
-KINDS = ["rsa", "ec", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]
-
-
-class CertStatus(univ.Sequence):  # type: ignore[misc]  # pyasn1 has no types
-    """RFC 4210's, and the hashAlg of RFC 9480, which pyasn1-modules 0.4.2 does not have."""
-
-    componentType = namedtype.NamedTypes(  # noqa: N815
-        namedtype.NamedType("certHash", univ.OctetString()),
-        namedtype.NamedType("certReqId", univ.Integer()),
-        namedtype.OptionalNamedType("statusInfo", rfc4210.PKIStatusInfo()),
-        namedtype.OptionalNamedType(
-            "hashAlg",
-            rfc5280.AlgorithmIdentifier().subtype(
-                explicitTag=tag.Tag(tag.tagClassContext, tag.tagFormatConstructed, 0)
-            ),
-        ),
-    )
-
-
-class CertConfirmContent(univ.SequenceOf):  # type: ignore[misc]  # pyasn1 has no types
-    componentType = CertStatus()  # noqa: N815
-
-
-NULL_DN_SUBJECT = explicit(5, messages.NULL_DN)
-
-
-def _read(der: bytes, spec: object) -> Any:
-    """What pyasn1 makes of `der`; that its encoding is the same says that ours is DER."""
-    value, rest = decoder.decode(der, asn1Spec=spec)
-    assert rest == b""
-    # pyasn1 takes an optional SEQUENCE OF that is empty, a NULL-DN, for an absent one
-    assert encoder.encode(value) == der or NULL_DN_SUBJECT in der
-    return value
-
-
-def _der(value: Any) -> bytes | None:
-    """DER of a constructed value; None for an absent one."""
-    return encoder.encode(value) if value.isValue else None
-
-
-def _octets(value: Any) -> bytes | None:
-    return bytes(value) if value.isValue else None
-
-
-def _same_header(theirs: Any, ours: PKIMessage) -> None:
-    header = ours.header
-    assert int(theirs["pvno"]) == header.pvno
-    assert _der(theirs["sender"]) == encode(header.sender)
-    assert _der(theirs["recipient"]) == encode(header.recipient)
-    assert header.messageTime is not None
-    assert theirs["messageTime"].asDateTime == header.messageTime.as_datetime()
-    # under the [1] of the header, the SEQUENCE's own tag stands inside
-    algorithm = _der(theirs["protectionAlg"])
-    assert (algorithm is None) == (header.protectionAlg is None)
-    assert algorithm is None or algorithm.endswith(algorithm_of(ours) or b"?")
-    for field in ("senderKID", "recipKID", "transactionID", "senderNonce", "recipNonce"):
-        assert _octets(theirs[field]) == getattr(header, field), field
-    infos = [encoder.encode(info) for info in theirs["generalInfo"]]
-    assert infos == [encode(info) for info in header.generalInfo or ()]
-
-
-def _same_template(theirs: Any, ours: CertTemplate) -> None:
-    assert (int(theirs["serialNumber"]) if theirs["serialNumber"].isValue else None) == (
-        ours.serialNumber
-    )
-    for field in ("issuer", "subject"):
-        elements = getattr(ours, field)
-        name = None if elements is None else messages.name_of(elements)
-        if name == messages.NULL_DN:
-            continue
-        der = _der(theirs[field])
-        assert (der is None) == (name is None), field
-        assert name is None or (der or b"").endswith(name), field
-    validity = theirs["validity"]
-    times = [
-        encoder.encode(validity[field])
-        for field in ("notBefore", "notAfter")
-        if validity[field].isValue
-    ]
-    assert times == [encode(time) for time in ours.validity or ()]
-    spki = _der(theirs["publicKey"])
-    assert (spki or b"\xa6")[1:] == (b"" if ours.publicKey is None else encode(ours.publicKey)[1:])
-    assert [encoder.encode(extension) for extension in theirs["extensions"]] == [
-        encode(extension) for extension in ours.extensions or ()
-    ]
-
-
-CONTROLS = {
-    rfc4211.id_regCtrl_regToken: rfc4211.RegToken(),
-    rfc4211.id_regCtrl_authenticator: rfc4211.Authenticator(),
-    rfc4211.id_regCtrl_oldCertID: rfc4211.OldCertId(),
-}
-
-
-def _same_cert_request(der: bytes) -> None:
-    # pyasn1-modules has a wrong POPOPrivKey
-    theirs = _read(der, syntax.CertReqMessages())
-    (ours,) = messages.decode_cert_req_messages(der)
-    assert len(theirs) == 1
-    request = decode(CertRequest, ours.certReq)
-    assert int(theirs[0]["certReq"]["certReqId"]) == request.certReqId == 0
-    _same_template(theirs[0]["certReq"]["certTemplate"], request.certTemplate)
-    controls = theirs[0]["certReq"]["controls"]
-    assert [(str(one["type"]), bytes(one["value"])) for one in controls] == [
-        (one.type.dotted_string, encode(one.value)) for one in request.controls or ()
-    ]
-    for control in controls:
-        _read(bytes(control["value"]), CONTROLS[control["type"]])
-    infos = theirs[0]["regInfo"]
-    assert [(str(one["type"]), bytes(one["value"])) for one in infos] == [
-        (one.type.dotted_string, encode(one.value)) for one in ours.regInfo or ()
-    ]
-    for info in infos:
-        assert info["type"] == rfc4211.id_regInfo_utf8Pairs
-        _read(bytes(info["value"]), rfc4211.UTF8Pairs())
-    if not theirs[0]["popo"].isValue:
-        assert ours.popo is None
-        return
-    method = theirs[0]["popo"].getName()
-    assert method == ours.popo.tag
-    if method == "signature":
-        proof = theirs[0]["popo"]["signature"]
-        assert not proof["poposkInput"].isValue
-        assert encoder.encode(proof["algorithmIdentifier"]) == wrap(
-            0x30, *map(encode, ours.popo.value.algorithmIdentifier)
-        )
-        assert proof["signature"].asOctets() == ours.popo.value.signature.as_bytes()
-    elif Popo(method).is_indirect:
-        assert theirs[0]["popo"][method].getName() == "subsequentMessage"
-        assert theirs[0]["popo"][method]["subsequentMessage"] == 0, "encrCert"
-
-
-def _same_confirmation(der: bytes) -> None:
-    (theirs,) = _read(der, CertConfirmContent())
-    (ours,) = messages.decode_cert_confirm_content(der)
-    assert bytes(theirs["certHash"]) == ours.certHash
-    assert int(theirs["certReqId"]) == ours.certReqId
-    hashed = _der(theirs["hashAlg"])
-    assert (hashed is None) == (ours.hashAlg is None)
-    if ours.hashAlg is not None:
-        assert (hashed or b"").endswith(wrap(0x30, *map(encode, ours.hashAlg)))
-    info = theirs["statusInfo"]
-    assert info.isValue == (ours.statusInfo is not None)
-    if ours.statusInfo is not None:
-        assert int(info["status"]) == ours.statusInfo.status
-        assert [str(text) for text in info["statusString"]] == ours.statusInfo.statusString
-        bits = [number for number, bit in enumerate(info["failInfo"]) if bit]
-        assert tuple(FAIL_INFO_NAMES[bit] for bit in bits) == (
-            messages.fail_info_names(ours.statusInfo.failInfo)
-        )
-
-
-def _same_revocation(der: bytes) -> None:
-    theirs = _read(der, rfc4210.RevReqContent())
-    (ours,) = messages.decode_rev_req_content(der)
-    assert len(theirs) == 1
-    _same_template(theirs[0]["certDetails"], ours.certDetails)
-    assert [encoder.encode(extension) for extension in theirs[0]["crlEntryDetails"]] == [
-        encode(extension) for extension in ours.crlEntryDetails or ()
-    ]
-
-
-def _same_poll(der: bytes) -> None:
-    (theirs,) = _read(der, rfc4210.PollReqContent())
-    (ours,) = messages.decode_poll_req_content(der)
-    assert int(theirs["certReqId"]) == ours.certReqId
-
-
-def _same_general_message(der: bytes) -> None:
-    theirs = _read(der, rfc4210.GenMsgContent())
-    assert [(str(one["infoType"]), _octets(one["infoValue"])) for one in theirs] == [
-        (one.oid, one.value) for one in decode_infos(der)
-    ]
-
-
-def _same_pkcs10(der: bytes) -> None:
-    assert x509.load_der_x509_csr(der).is_signature_valid
-
-
-def _same_nested(der: bytes) -> None:
-    theirs = [bytes(one) for one in _read(der, rfc4210.NestedMessageContent())]
-    assert wrap(0x30, *theirs) == der
-    for one in theirs:
-        _same(one)
-
-
-SAME = {
-    BodyType.NESTED: _same_nested,
-    BodyType.IR: _same_cert_request,
-    BodyType.CR: _same_cert_request,
-    BodyType.KUR: _same_cert_request,
-    BodyType.P10CR: _same_pkcs10,
-    BodyType.RR: _same_revocation,
-    BodyType.GENM: _same_general_message,
-    BodyType.POLL_REQ: _same_poll,
-    BodyType.CERT_CONF: _same_confirmation,
-}
-
-
-def _same(der: bytes) -> None:
-    """pyasn1 and we read the same in `der`."""
-    ours = decode_message(der)
-    SAME[ours.body_type](ours.body)
-    if ours.header.pvno == messages.PVNO_CMP2021:
-        # with a hashAlg, which RFC 4210 does not know
-        header = encode(decode_sequence_of(ours.protected_part)[0])
-        _same_header(_read(header, rfc4210.PKIHeader()), ours)
-        return
-    theirs = _read(der, rfc4210.PKIMessage())
-    _same_header(theirs["header"], ours)
-    assert theirs["body"].getName() == ours.body_type.label
-    protection = theirs["protection"]
-    assert (protection.asOctets() if protection.isValue else None) == ours.protection
-    assert tuple(encoder.encode(one) for one in theirs["extraCerts"]) == (ours.extra_certs)
+OTHER_CURVES = [ec.generate_private_key(curve) for curve in (ec.SECP384R1(), ec.SECP521R1())]
+ANSWERS = frozenset(
+    {
+        BodyType.IP, BodyType.CP, BodyType.KUP, BodyType.RP, BodyType.GENP, BodyType.POLL_REP,
+        BodyType.PKICONF, BodyType.ERROR,
+    }
+)  # fmt: skip
+"""What only a CA says: tests/testca has pyasn1 read it."""
 
 
 TEXTS = st.text(
@@ -283,16 +88,43 @@ NAMES = st.lists(TEXTS, min_size=1, max_size=3).map(
     ).public_bytes()
 )
 OCTETS = st.binary(max_size=40)
-EXTENSIONS = st.lists(
-    st.builds(
-        RequestedExtension,
-        st.sampled_from(["2.5.29.17", "2.5.29.15", "2.5.29.37", "1.3.6.1.4.1.99999.1"]),
-        st.booleans(),
-        OCTETS.map(lambda octets: wrap(0x04, octets)),
+WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
+OIDS = st.lists(st.integers(0, 1 << 40), max_size=4).map(
+    lambda arcs: ".".join(map(str, (1, 3, *arcs)))
+)
+GENERAL_NAMES = st.one_of(
+    WORDS.map(lambda word: f"dns:{word}.example"),
+    st.ip_addresses().map(lambda address: f"ip:{address}"),
+    WORDS.map(lambda word: f"uri:https://{word}.example/{word}"),
+    WORDS.map(lambda word: f"email:{word}@a.example"),
+    OIDS.map(lambda oid: f"rid:{oid}"),
+    WORDS.map(lambda word: f"dirName:/CN={word}/O=Acme"),
+    WORDS.map(lambda word: f"upn:{word}@a.example"),
+    st.builds(lambda oid, word: f"otherName:{oid};UTF8:{word}", OIDS, WORDS),
+)
+"""Of every kind, as `--sans` takes them."""
+CRITICAL = st.sampled_from(["", "critical,"])
+
+
+def _listed(entries: st.SearchStrategy[str], parse: Callable[[str], Any]) -> Any:
+    several = st.lists(entries, min_size=1, max_size=4, unique=True).map(",".join)
+    return st.builds(lambda critical, text: parse(critical + text), CRITICAL, several)
+
+
+EXTENSIONS = st.tuples(
+    st.none() | _listed(GENERAL_NAMES, parse_sans),
+    st.none()
+    | _listed(
+        st.sampled_from(["digitalSignature", "keyAgreement", "keyEncipherment", "cRLSign"]),
+        parse_key_usage,
     ),
-    max_size=4,
-    unique_by=lambda one: one.oid,
-).map(tuple)
+    st.none() | _listed(st.sampled_from(["clientAuth", "cmKGA"]) | OIDS, parse_ext_key_usage),
+    st.none() | _listed(OIDS, parse_policies),
+    st.none()
+    | OCTETS.map(
+        lambda octets: parse_extensions(f"1.3.6.1.4.1.99999.1=DER:{wrap(4, octets).hex()}")[0]
+    ),
+).map(lambda found: tuple(one for one in found if one is not None))
 TIMES = st.integers(0, 8_000 * 365 * 86_400).map(
     lambda seconds: dt.datetime(1900, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
 )
@@ -305,13 +137,15 @@ SECRETS = TEXTS.map(lambda text: Secret(text.encode()))
 
 
 @st.composite
-def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
-    kind = draw(st.sampled_from([MacCredential, NoCredential, SignatureCredential]))
+def credentials(draw: st.DrawFn, pki: "Pki", *kinds: type[Credential]) -> Credential:
+    kind = draw(st.sampled_from(kinds))
+    secret = draw(st.none() | SECRETS)
     if kind is NoCredential:
         return NoCredential(
             draw(st.none() | st.just(pki.device.certificate)),
             draw(NAMES),
             draw(st.none() | TEXTS),
+            secret,
         )
     if kind is MacCredential:
         parameters = MacParameters.choose(
@@ -322,10 +156,24 @@ def credentials(draw: st.DrawFn, pki: "Pki") -> Credential:
             mac=draw(st.sampled_from(algorithms.MACS)),
         )
         return MacCredential(draw(TEXTS), Secret(draw(OCTETS)), parameters)
-    key = pki.keys[draw(st.sampled_from(KINDS))]
+    if kind is KemCredential:
+        kem_key = pki.kem_keys[draw(st.sampled_from(sorted(pki.kem_keys)))]
+        certificate = pki.certificate("device", kem_key, pki.root, identified=draw(st.booleans()))
+        chain = (certificate, pki.root.certificate)[: draw(st.integers(1, 2))]
+        chosen = KemMacParameters.choose(draw(st.sampled_from(algorithms.MACS)))
+        return KemCredential(pki.pkcs8(kem_key), chain, chosen, secret)
+    key = draw(_signing_keys(pki))
     party = pki.certify("device", key, pki.root, identified=draw(st.booleans()))
     chain = (party.certificate, pki.root.certificate)
-    return SignatureCredential(party.pkcs8, chain[: draw(st.integers(1, 2))])
+    return SignatureCredential(party.pkcs8, chain[: draw(st.integers(1, 2))], secret)
+
+
+LAYERS: tuple[type[Credential], ...] = (MacCredential, SignatureCredential, NoCredential)
+EVERY: tuple[type[Credential], ...] = (*LAYERS, KemCredential)
+
+
+def _signing_keys(pki: "Pki") -> st.SearchStrategy[SigningKey]:
+    return st.sampled_from([*pki.keys.values(), *OTHER_CURVES])
 
 
 SPECS = st.sampled_from(["rsa:2048", "ec:P-384", "ed25519", "ml-dsa-65"]).map(KeySpec.parse)
@@ -338,6 +186,10 @@ PROFILES = st.builds(
     implicit_confirm=st.booleans(),
     subject_check=st.sampled_from(SubjectCheck),
 )
+BY_SERIAL: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries({}) | st.fixed_dictionaries(
+    {"serial": st.integers(1, 1 << 159), "issuer": NAMES}
+)
+"""What is to be revoked: a certificate, or the one with that serial number."""
 ENTITIES = st.fixed_dictionaries(
     {},
     optional={
@@ -357,60 +209,86 @@ ENTITIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_pyasn1_reads_the_same_in_all_that_is_sent(
     make_run: "MakeRun", pki: "Pki", peer: "Peer", data: st.DataObject
 ) -> None:
     operation = data.draw(st.sampled_from(Operation))
-    issuer = pki.certify("CA", pki.keys[data.draw(st.sampled_from(KINDS))], ca=True)
+    count = 1 if operation in (Operation.P10CR, Operation.GENM) else data.draw(st.integers(1, 3))
+    issuer = pki.certify("CA", data.draw(_signing_keys(pki)), ca=True)
     store = TrustStore([issuer.certificate])
     keys: dict[str, PrivateKey] = {**pki.keys, **pki.kem_keys}
     popo = data.draw(st.sampled_from(Popo))
     kinds = [kind for kind in keys if KeyFamily("-".join(kind.split("-")[:2])).proves_by(popo)]
     new_key = keys[data.draw(st.sampled_from(kinds))]
+    credential = data.draw(credentials(pki, *EVERY))
+    others = data.draw(st.sampled_from([(), (pki.signer.certificate,)]))
+    profile = replace(data.draw(PROFILES), extra_certs=others)
     run = make_run(
         operation,
-        data.draw(credentials(pki)),
-        profile=data.draw(PROFILES),
+        credential,
+        profile=profile,
         trust=Trust(TrustStore([pki.root.certificate]), store),
         new_key=pki.pkcs8(new_key),
         popo=popo,
-        **data.draw(ENTITIES),
+        count=count,
+        **(data.draw(ENTITIES) | (data.draw(BY_SERIAL) if operation is Operation.RR else {})),
     )
 
     run.start()
-    run.receive(
-        run.answer(peer.waiting(run.stored[0].parts[0].cert_req_id)).signed(pki.signer)
-    ) if operation.certifies else run.receive(
-        run.answer(peer.error(peer.status(3)), BodyType.ERROR).signed(pki.signer)
-    )
+    if isinstance(credential, KemCredential):
+        run.receive(run.ciphertext().plain())
+    numbers = [part.cert_req_id for part in run.stored[0].parts]
+    if operation.certifies and data.draw(st.booleans()):
+        waiting = [peer.response(peer.status(PKIStatus.WAITING), b"", n) for n in numbers]
+        run.receive(run.answer(peer.cert_rep(*waiting)).signed(pki.signer))
+    else:
+        error = peer.error(peer.status(PKIStatus.WAITING))
+        run.receive(run.answer(error, BodyType.ERROR).signed(pki.signer))
     run.go(TimerFired(run.now))
     if operation.certifies:
-        certificate = pki.certificate("device", new_key, issuer)
-        run.receive(run.granted(certificate).signed(pki.signer))
-    labels = [send.label for send in run.sent]
-    assert labels == [operation.value, "pollReq", *["certConf"] * operation.certifies]
+        granted = [
+            peer.response(
+                peer.status(PKIStatus.ACCEPTED),
+                explicit(0, pki.certificate("device", new_key, signer)),
+                number,
+            )
+            for number in numbers
+            for signer in [data.draw(st.sampled_from([issuer, pki.stranger]))]
+        ]
+        run.receive(run.answer(peer.cert_rep(*granted)).signed(pki.signer))
+    assert [send.label for send in run.sent] == [
+        *["genm"] * isinstance(credential, KemCredential),
+        operation.value,
+        "pollReq",
+        *["certConf"] * operation.certifies,
+    ]
     for send in run.sent:
-        _same(send.message)
+        same(send.message)
 
     # and in what RAs put around it
-    profile = run.profile
     layers = []
-    for credential in data.draw(st.lists(credentials(pki), min_size=1, max_size=3)):
+    for layer in data.draw(st.lists(credentials(pki, *LAYERS), min_size=1, max_size=3)):
         key: bytes | None = None
-        if isinstance(credential, MacCredential):
-            key = protection.derive(credential.derivation)
-        layers.append(Protector(credential, profile, key))
+        if isinstance(layer, MacCredential):
+            key = protection.derive(layer.derivation)
+        layers.append(Protector(layer, profile, key))
     sealed = nested.seal(
-        [send.message for send in run.sent[: data.draw(st.integers(1, 3))]],
+        [send.message for send in run.sent[: data.draw(st.integers(1, 4))]],
         layers,
         now=run.now,
         transaction_id=data.draw(st.binary(min_size=16, max_size=16)),
         nonce=data.draw(st.binary(min_size=16, max_size=16)),
     )
-    _same(sealed.message)
+    same(sealed.message)
     assert decode_message(sealed.message).body_type is BodyType.NESTED
+
+
+def test_nothing_that_is_sent_goes_unread() -> None:
+    """Each body that the client has a word for is among those that are read."""
+    sent = {BodyType[operation.name] for operation in Operation}
+    assert sent | {BodyType.POLL_REQ, BodyType.CERT_CONF, BodyType.NESTED} == set(BODIES) - ANSWERS
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -419,42 +297,65 @@ def test_pyasn1_reads_the_same_where_the_ca_makes_the_key(
     make_run: "MakeRun", pki: "Pki", data: st.DataObject
 ) -> None:
     # who can't open what the CA sends is not asked for
-    credential = data.draw(
-        credentials(pki).filter(
-            lambda one: (
-                isinstance(one, MacCredential)
-                or (isinstance(one, SignatureCredential) and _opens(one))
-            )
-        )
-    )
+    credential = data.draw(credentials(pki, *EVERY).filter(_opens))
     run = make_run(
         data.draw(st.sampled_from([Operation.IR, Operation.CR, Operation.KUR])),
         credential,
         profile=data.draw(PROFILES),
         central_keygen=True,
         new_key_spec=data.draw(st.none() | SPECS),
+        count=data.draw(st.integers(1, 3)),
         **data.draw(ENTITIES),
     )
     run.start()
-    (send,) = run.sent
-    _same(send.message)
+    if isinstance(credential, KemCredential):
+        run.receive(run.ciphertext().plain())
+    for send in run.sent:
+        same(send.message)
 
 
-def _opens(credential: SignatureCredential) -> bool:
+def _opens(credential: Credential) -> bool:
+    """Whether the CA can encrypt a private key for it."""
+    if credential.secret is not None or not isinstance(credential, SignatureCredential):
+        return credential.secret is not None
     key = x509.load_der_x509_certificate(credential.chain[0]).public_key()
     return isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+
+
+@given(st.lists(WORDS, min_size=8, max_size=8), st.ip_addresses(), OIDS)
+def test_pyasn1_reads_the_names_that_were_written(
+    words: list[str], address: ipaddress.IPv4Address | ipaddress.IPv6Address, oid: str
+) -> None:
+    dns, uri, email, directory, upn, other, *_ = words
+    text = (
+        f"dns:{dns},ip:{address},uri:https://{uri}/,email:{email}@a,rid:{oid},"
+        f"dirName:/CN={directory},upn:{upn},otherName:{oid};UTF8:{other}"
+    )
+    names = read(parse_sans(text).value, rfc5280.SubjectAltName())
+    assert [name.getName() for name in names] == [
+        "dNSName", "iPAddress", "uniformResourceIdentifier", "rfc822Name", "registeredID",
+        "directoryName", "otherName", "otherName",
+    ]  # fmt: skip
+    values = [name.getComponent() for name in names]
+    assert [str(values[0]), bytes(values[1])] == [dns, address.packed]
+    assert [str(value) for value in values[2:5]] == [f"https://{uri}/", f"{email}@a", oid]
+    assert encoder.encode(values[5]["rdnSequence"]) == parse_name(f"/CN={directory}")
+    assert [(str(one["type-id"]), bytes(one["value"])) for one in values[6:]] == [
+        ("1.3.6.1.4.1.311.20.2.3", wrap(0x0C, upn.encode())),
+        (oid, wrap(0x0C, other.encode())),
+    ]
 
 
 def test_what_a_general_message_holds_is_read_by_pyasn1(pki: "Pki") -> None:
     """By the types of `bulkcmp.inspect`, which pyasn1-modules does not have."""
     root, device = pki.root.certificate, pki.device.certificate
-    (status,) = _read(crl_status_list(device, None), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.22"])
+    (status,) = read(crl_status_list(device, None), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.22"])
     assert status["source"].getName() == "issuer"
     (name,) = status["source"]["issuer"]
     assert encoder.encode(name["directoryName"]["rdnSequence"]) == pki.root.subject
     assert not status["thisUpdate"].isValue
     update = RootCaKeyUpdate(root, device, pki.signer.certificate)
-    theirs = _read(update.encode(), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.18"])
+    theirs = read(update.encode(), syntax.INFO_TYPES["1.3.6.1.5.5.7.4.18"])
     for field, der in (
         ("newWithNew", root),
         ("newWithOld", device),
@@ -470,4 +371,4 @@ def test_the_names_of_fail_info_bits_are_the_same() -> None:
 def test_a_second_opinion_can_differ() -> None:
     """The oracle is one: what is not DER, it does not give back."""
     with pytest.raises(AssertionError):
-        _read(b"\x30\x81\x05\x30\x03\x02\x01\x00", rfc4210.PollReqContent())
+        read(b"\x30\x81\x05\x30\x03\x02\x01\x00", rfc4210.PollReqContent())

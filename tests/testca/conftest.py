@@ -86,6 +86,7 @@ from bulkcmp.testca.header import FOLLOWING
 from bulkcmp.testca.identity import Identity, make_device
 from bulkcmp.testca.store import Registration
 from bulkcmp.testca.store import Store as Books
+from tests import oracle
 
 NOW = dt.datetime(2027, 3, 1, 12, 0, tzinfo=dt.UTC)
 USER_SECRET = Secret(b"pw1")
@@ -373,9 +374,11 @@ class Ca:
         return Reply(message, "mac")
 
     def answer(self, alias: str, request: bytes, now: dt.datetime | None = None) -> bytes:
-        """Answer of the CA, as it is."""
+        """Answer of the CA, as it is; pyasn1 must read the same in it."""
         if self.url is None:
-            return self.authority.handle(ALIASES[alias], request, now or self.now)
+            answer = self.authority.handle(ALIASES[alias], request, now or self.now)
+            oracle.same(answer)
+            return answer
         url = f"{self.url}{paths(ALIASES[alias])[0]}"
         return httpx.post(url, content=request).content
 
