@@ -1,25 +1,11 @@
 """`bulkcmp keys`: make private keys ahead of a run, and look at what a key file holds."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from bulkcmp.engine.keygen import generate_keys
 from bulkcmp.errors import EXIT_INTERRUPTED, InputError
@@ -27,9 +13,7 @@ from bulkcmp.inputs.secret import read_secret
 from bulkcmp.io.loop import run
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
 from bulkcmp.model import KEY_SPECS, KeySpec, Secret
-
-_LINE_SECONDS: Final = 5.0
-"""How often a plain line tells the progress where there is no terminal."""
+from bulkcmp.ui.progress import show_progress
 
 app = typer.Typer(help="Make private keys ahead of a run.", no_args_is_help=True)
 
@@ -70,7 +54,9 @@ def generate(
     passphrase = _passphrase(key_pass, plain=plain_keys)
     with (
         KeyFile.open_or_create(out, passphrase) as key_file,
-        _progress(count, key_file.count(spec).total, quiet=quiet) as on_stored,
+        show_progress(
+            "making keys", "keys", count, key_file.count(spec).total, quiet=quiet
+        ) as on_stored,
     ):
         done = run(
             partial(generate_keys, key_file, spec, count, processes=processes, on_stored=on_stored)
@@ -111,48 +97,3 @@ def _passphrase(source: str | None, *, plain: bool) -> Secret | None:
             " unencrypted",
         )
     return read_secret(source, os.environ)
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:,.0f} keys/s")
-
-
-@contextmanager
-def _progress(count: int, found: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr: live on a terminal, in plain lines elsewhere."""
-    console = Console(stderr=True)
-    if quiet:
-        yield lambda total: None
-    elif console.is_terminal:
-        columns = (
-            TextColumn("making keys"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("", total=count, completed=found)
-            yield lambda total: progress.update(task, completed=total)
-    else:
-        yield _Lines(count, found)
-
-
-class _Lines:
-    """Tells the progress in a line every few seconds."""
-
-    def __init__(self, count: int, found: int) -> None:
-        self._count = count
-        self._found = found
-        self._began = self._told = time.monotonic()
-
-    def __call__(self, total: int) -> None:
-        now = time.monotonic()
-        if now - self._told >= _LINE_SECONDS:
-            self._told = now
-            rate = (total - self._found) / (now - self._began)
-            left = (self._count - total) / rate
-            typer.echo(
-                f"{total}/{self._count} keys, {rate:,.0f} keys/s, {left:,.0f} s to go", err=True
-            )

@@ -12,13 +12,15 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.report import put_report
+from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.load.cleanup import cleanup
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.session import session
 from bulkcmp.engine.options import Options
-from bulkcmp.errors import InputError, Interrupted, Where
+from bulkcmp.errors import EXIT_INTERRUPTED, InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
@@ -86,6 +88,17 @@ def load(
             show_default=False,
         ),
     ] = None,
+    revoke_after: Annotated[
+        bool | None,
+        typer.Option(
+            "--revoke-after/--no-revoke-after",
+            help="After a test that was not interrupted, revoke what it had issued and did not"
+            " revoke itself, by the credential of all rows. bulkcmp revoke RUN does it later, and"
+            " what is left.",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
     config: option.Config = None,
     out: Annotated[
         Path | None,
@@ -145,6 +158,8 @@ def load(
     # a request that is sent again hides what became of the first
     options = Options.read(config or (), given, {"retries": 0, **meant.settings})
     planned = plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)
+    wanted = meant.revoke_after if revoke_after is None else revoke_after
+    cleaning = cleanup(options, os.environ) if wanted else None
     folder = out or Path("runs") / meant.name
     if (folder / RECORDS).exists():
         raise InputError(
@@ -190,7 +205,14 @@ def load(
     for format_, name in meant.outputs.items():
         make_private_folder((folder / name).parent)
         put_report(export, format_, folder / name)
-    raise typer.Exit(report.exit_code)
+    code = report.exit_code
+    if cleaning is not None and code == EXIT_INTERRUPTED:
+        notice(f"nothing was cleaned up: bulkcmp revoke {folder} revokes what was issued")
+    elif cleaning is not None:
+        cleaned = clean_up_and_show(cleaning, folder, quiet=quiet)
+        # who stops the clean-up is told so; else the verdict on the test goes before
+        code = cleaned if cleaned == EXIT_INTERRUPTED else code or cleaned
+    raise typer.Exit(code)
 
 
 def _refuse_present(paths: Iterable[Path]) -> None:

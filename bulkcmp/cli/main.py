@@ -27,6 +27,7 @@ from bulkcmp.cli import (
     profiles,
     report,
     resume,
+    revoke,
     scenarios,
 )
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
@@ -78,6 +79,7 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
         _command
     )
 app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
+app.command(help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)

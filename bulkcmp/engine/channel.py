@@ -16,7 +16,6 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from bulkcmp.cmp.events import Checkpoint, Part
 from bulkcmp.engine.frame import (
-    Certified,
     Done,
     Frame,
     Member,
@@ -28,6 +27,7 @@ from bulkcmp.engine.frame import (
     Task,
 )
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended
+from bulkcmp.load.certified import Certified
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Timings
 from bulkcmp.stats.record import Drop, Ending, Exchange, TransactionRecord
 

@@ -14,8 +14,9 @@ from bulkcmp.errors import Loss
 from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
+from bulkcmp.load.certified import Certified
 from bulkcmp.load.scenario import Lifecycle, Shape
-from bulkcmp.model import EndEntity, Operation, OutcomeClass, Profile, Secret, TokenKey
+from bulkcmp.model import EndEntity, Profile, Secret, TokenKey
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
 
@@ -243,23 +244,6 @@ class Supply:
 @dataclass(frozen=True, slots=True)
 class Exhausted:
     """There are no more end entities."""
-
-
-@dataclass(frozen=True, slots=True)
-class Certified:
-    """A certificate that the CA issued or revoked.
-
-    Attributes:
-        arrival: number of its lifecycle.
-        id: of the end entity.
-        outcome: of the transaction.
-    """
-
-    arrival: int
-    id: str
-    cmd: Operation
-    serial: int
-    outcome: OutcomeClass
 
 
 @dataclass(frozen=True, slots=True)

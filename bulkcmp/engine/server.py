@@ -3,6 +3,7 @@ whom to believe."""
 
 import os
 import random
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -77,6 +78,16 @@ def connect(setup: Setup) -> CmpHttpClient:
 def pacer(setup: Setup) -> Pacer | None:
     """What holds new transactions to the run's rate, shared with the other workers."""
     return SharedPacer(Pace(setup.rate), Path(setup.pace_file)) if setup.rate else None
+
+
+@asynccontextmanager
+async def pace_file(setup: Setup) -> AsyncIterator[Setup]:
+    """The setup, with a file for the workers' common rate where there is a ceiling."""
+    if not setup.rate:
+        yield setup
+        return
+    with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
+        yield replace(setup, pace_file=str(Path(folder) / "pace"))
 
 
 @asynccontextmanager

@@ -2,12 +2,10 @@
 
 import datetime as dt
 import hashlib
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -15,7 +13,6 @@ import anyio.to_thread
 
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.harvest import (
     CREDENTIALS_FOLDER,
     INFORMATION_FOLDER,
@@ -29,6 +26,7 @@ from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.linting import Linting
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.run import Run
+from bulkcmp.engine.server import pace_file
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
@@ -108,7 +106,7 @@ async def _session(
     clock = SystemClock()
     began = dt.datetime.now(dt.UTC)
     journal.settle()
-    async with _keys(plan, journal) as keys, _pace_file(plan) as setup:
+    async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
         run = Run(
             plan.rows,
             journal,
@@ -191,16 +189,6 @@ async def _keys(plan: Plan, journal: Journal) -> AsyncIterator[KeySource]:
             for spec, count in plan.census.keys.items():
                 pool.expect(spec, min(count, left))
         yield PooledKeys(pool)
-
-
-@asynccontextmanager
-async def _pace_file(plan: Plan) -> AsyncIterator[Setup]:
-    """The setup, with a file for the workers' common rate where there is a ceiling."""
-    if not plan.setup.rate:
-        yield plan.setup
-        return
-    with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
-        yield replace(plan.setup, pace_file=str(Path(folder) / "pace"))
 
 
 def _summary(

@@ -510,6 +510,8 @@ class ScenarioTable(_Table):
     """Seconds that what has begun may still take in the end."""
     thresholds: list[Annotated[str, _readable(Threshold.parse)]] = []
     """What must hold, such as p95(ir.response) < 500ms."""
+    revoke_after: bool = False
+    """Whether what was issued, and not revoked by a step, is revoked in the end."""
     server: dict[str, Any] = {}
     """How to talk to the server."""
     population: PopulationTable

@@ -108,6 +108,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         thresholds=tuple(table.thresholds),
         seed=table.seed,
         outputs=table.outputs.files(),
+        revoke_after=table.revoke_after,
         changed=tuple(sorted(map(written, file.changed))),
     )
 

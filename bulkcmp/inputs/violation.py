@@ -15,6 +15,7 @@ _MEANT: Final[Mapping[str, str]] = {
     "int_type": "it must be a whole number",
     "float_type": "it must be a number",
     "finite_number": "it must be a finite number",
+    "bool_type": "it must be true or false",
     "string_type": "it must be a text in quotes",
     "list_type": "it must be a list, [...]",
     "dict_type": "it must be a table",

@@ -5,5 +5,6 @@ from typing import Final
 RECORDS: Final = "records.jsonl.gz"
 CERTIFICATES: Final = "certificates.csv"
 SUMMARY: Final = "summary.json"
+SETTINGS: Final = "settings.json"
 
-KEPT: Final = (RECORDS, CERTIFICATES, SUMMARY)
+KEPT: Final = (RECORDS, CERTIFICATES, SUMMARY, SETTINGS)

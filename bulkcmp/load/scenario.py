@@ -200,6 +200,7 @@ class Scenario:
         thresholds: what must hold, in the grammar of `bulkcmp.stats.threshold`.
         seed: of all chance; None: another one each time.
         outputs: reports to write at the end, and the file of each, relative to the run folder.
+        revoke_after: what it issued, and did not revoke itself, is revoked in the end.
         changed: key paths whose values are otherwise than in the file.
     """
 
@@ -217,4 +218,5 @@ class Scenario:
     thresholds: tuple[str, ...] = ()
     seed: int | None = None
     outputs: Mapping[ReportFormat, str] = field(default_factory=dict)
+    revoke_after: bool = False
     changed: tuple[str, ...] = ()

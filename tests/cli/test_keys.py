@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from typer.testing import CliRunner
 
-from bulkcmp.cli import keys as keys_module
 from bulkcmp.cli.keys import app
 from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, BulkcmpError, InputError
 from bulkcmp.journal.keyfile import KeyFile, Stock, take_inventory
@@ -130,21 +129,6 @@ def test_progress_on_a_terminal(path: Path) -> None:
     )
     assert out == f"20 ed25519 keys in {path}, 20 of them made now\n"
     assert "20/20" in err
-
-
-def test_plain_lines_are_rare_and_tell_rate_and_rest(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clock = iter((100.0, 104.0, 105.0, 109.0, 110.0))
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    tell = keys_module._Lines(count=2000, found=500)
-    for total in (700, 1000, 1400, 1500):
-        tell(total)
-    monkeypatch.undo()
-    assert capsys.readouterr().err.splitlines() == [
-        "1000/2000 keys, 100 keys/s, 10 s to go",
-        "1500/2000 keys, 100 keys/s, 5 s to go",
-    ]
 
 
 def start(path: Path, count: int) -> "subprocess.Popen[str]":

@@ -163,3 +163,84 @@ def test_another_machine_is_not_put_under_load_by_mistake(cli: "Cli", ca: "Ca") 
     assert "ca.example.com is another machine" in ended.err
     assert "--yes-load ca.example.com" in ended.err
     assert not (cli.folder / "runs").exists()
+
+
+def revoked(ca: "Ca") -> set[str]:
+    return {f"{one.serial:X}" for one in ca.issued() if one.status == "revoked"}
+
+
+def test_what_a_test_issued_is_revoked_after_it(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    scenario = write(cli, "count = 12\nrevoke_after = true")
+    scenario.write_text(
+        scenario.read_text() + '[[lifecycles]]\nname = "all"\n'
+        'steps = [{ cmd = "ir" }, { cmd = "kur" }, { cmd = "rr" }]\n'
+    )
+    before = revoked(ca)
+    ended = load(cli, scenario, *options(ca), "--out", run.path)
+    rows = certificates(run)
+    issued = {row["serial"] for row in rows if row["cmd"] != "rr"}
+    assert revoked(ca) - before == issued
+    # each of them once, by the test or after it
+    asked = [row["serial"] for row in rows if row["cmd"] == "rr"]
+    assert sorted(asked) == sorted(issued)
+    # the figures of the test are its own
+    found = run.summary()["transactions"]
+    enrolled, updated, by_step = (found[name]["ok"] for name in ("ir", "kur", "rr"))
+    assert enrolled == 12
+    assert 0 < updated == by_step < 12
+    left = enrolled + updated - by_step
+    assert f"{left} of {left} certificates were revoked" in ended.err
+    assert "nothing is left to revoke" in cli("revoke", run.path).err
+
+
+def test_a_clean_up_that_failed_is_tried_again(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    load(cli, write(cli, "count = 12"), *options(ca), "--out", run.path)
+    before = revoked(ca)
+    ended = cli("revoke", run.path, "--secret", "pass:wrong", code=1)
+    rows = certificates(run)
+    assert {row["outcome"] for row in rows if row["cmd"] == "rr"} != {"revoked"}
+    assert ended.err.count("not revoked: ") == 10
+    assert "and 2 more, see " in ended.err
+    assert f"12 are not: bulkcmp revoke {run.path} tries again" in ended.err
+    assert revoked(ca) == before
+    # a kill leaves a line unfinished
+    with (run.path / "certificates.csv").open("a") as file:
+        file.write("3,de")
+    ended = cli("revoke", run.path)
+    assert "12 of 12 certificates were revoked" in ended.err
+    assert revoked(ca) - before == {row["serial"] for row in rows}
+    assert len(certificates(run)) == 3 * 12
+
+
+def test_a_signal_ends_a_clean_up_which_then_goes_on(
+    cli: "Cli", ca: "Ca", run: "RunFolder", tools: "Tools"
+) -> None:
+    load(cli, write(cli, "count = 30"), *options(ca), "--out", run.path)
+    before = len(revoked(ca))
+    process = cli.start("revoke", run.path, "--rate", "2")
+    tools.wait_until(lambda: len(revoked(ca)) >= before + 2)
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, 130, seconds=60)
+    done = len(revoked(ca)) - before
+    assert 2 <= done < 30
+    assert f"{done} of 30 certificates were revoked" in ended.err
+    ended = cli("revoke", run.path, "--quiet")
+    assert ended.err == ""
+    assert len(revoked(ca)) - before == 30
+
+
+def test_a_test_without_a_credential_for_all_rows_is_not_cleaned_up(
+    cli: "Cli", ca: "Ca", run: "RunFolder"
+) -> None:
+    (cli.folder / "rows.csv").write_text("id,subject,ref,secret\na,/CN=a,ra1,env:RA_SECRET\n")
+    scenario = cli.folder / "scenario.toml"
+    scenario.write_text(
+        '[population]\nfile = "rows.csv"\n[closed]\nclients = 1\n'
+        '[[lifecycles]]\nname = "a"\nsteps = [{ cmd = "ir" }]\n'
+    )
+    where = ("--server", ca.url(), "--trusted", ca.anchor, "--out", run.path)
+    ended = cli("load", scenario, *where, "--revoke-after", code=2)
+    assert "no credential to revoke with" in ended.err
+    load(cli, scenario, *where)
+    cli("revoke", run.path, code=2)
+    cli("revoke", run.path, "--ref", "ra1", "--secret", "env:RA_SECRET")

@@ -14,7 +14,6 @@ from bulkcmp.engine.channel import Outbox, SocketChannel, memory_channels
 from bulkcmp.engine.frame import (
     Assignment,
     Begin,
-    Certified,
     Done,
     Drain,
     Exhausted,
@@ -41,6 +40,7 @@ from bulkcmp.io import loop
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.certified import Certified
 from bulkcmp.load.scenario import Lifecycle, Open, Step, Uniform
 from bulkcmp.model import (
     BadRow,
@@ -184,7 +184,7 @@ FRAMES: list[Frame] = [
             Pulse("worker 1", 1.0, 1.0, 0.5, 0.001),
             Level("worker 1", 1.0, 7),
         ),
-        (Certified(3, "dev7", Operation.IR, 1 << 150, OutcomeClass.ISSUED),),
+        (Certified(3, "dev7", Operation.IR, 1 << 150, OutcomeClass.ISSUED, b"0\0"),),
     ),
     Finished(2),
 ]

@@ -114,6 +114,7 @@ def test_the_least_that_a_scenario_has(tmp_path: Path) -> None:
 ALL = """
 description = "All that there is."
 seed = 7
+revoke_after = true
 duration = 3600
 warm_up = 30.5
 drain = 10
@@ -189,6 +190,7 @@ def test_all_that_a_scenario_may_have(tmp_path: Path) -> None:
         drain=10.0,
         thresholds=("p95(cr.response) < 500ms", "abort after 30s share(failed) < 50%"),
         seed=7,
+        revoke_after=True,
     )
 
 

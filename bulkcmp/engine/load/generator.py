@@ -29,7 +29,6 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Assignment,
     Begin,
-    Certified,
     Drain,
     Exhausted,
     Failed,
@@ -43,12 +42,13 @@ from bulkcmp.engine.frame import (
 from bulkcmp.engine.load.holder import Holder
 from bulkcmp.engine.load.observation import Observation
 from bulkcmp.engine.load.watch import Watch
-from bulkcmp.engine.server import Server, connect, opened
+from bulkcmp.engine.server import Server, connect, opened, pacer
 from bulkcmp.errors import BulkcmpError, LocalCmpError, RemoteCmpError, TransportError
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.vitals import Vitals, allow_open_files, vitals
+from bulkcmp.load.certified import Certified
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Closed, LatePolicy, Lifecycle, Open
 from bulkcmp.load.schedule import Arrival, Backlog, arrivals, choose
@@ -140,7 +140,14 @@ class Generator:
         self._gate = anyio.Semaphore(room, fast_acquire=True)
         self._watch = Watch(f"worker {assignment.place + 1}", self._clock, self._read_vitals)
         async with opened(self._make_client(assignment.setup)) as client:
-            self._server = Server(assignment.setup, client, self._clock, self._stopping)
+            self._server = Server(
+                assignment.setup,
+                client,
+                self._clock,
+                self._stopping,
+                # there is one where no schedule sets the pace
+                pacer(assignment.setup),
+            )
             async with anyio.create_task_group() as group:
                 group.start_soon(self._listen, group.cancel_scope, frames)
                 self._outbox.put(Ready())
@@ -485,18 +492,25 @@ def _certified(
     """The certificates that a transaction issued or revoked."""
     for holder, part, outcome in zip(holders, _parts(checkpoint, holders), ended, strict=True):
         entity = holder.member.entity
+        named: tuple[int, bytes, bytes] | None
         if outcome.outcome is OutcomeClass.REVOKED:
-            serial = _serial(entity.old_cert) or entity.serial
+            named = _named(entity.old_cert)
+            if entity.serial is not None and entity.issuer is not None:
+                named = entity.serial, entity.issuer, entity.subject or b""
         else:
-            serial = None if part is None else _serial(part.certificate)
-        if serial is not None:
-            yield Certified(number, entity.id, entity.cmd, serial, outcome.outcome)
+            named = None if part is None else _named(part.certificate)
+        if named is not None:
+            serial, issuer, subject = named
+            yield Certified(number, entity.id, entity.cmd, serial, outcome.outcome, issuer, subject)
 
 
-def _serial(certificate: bytes | None) -> int | None:
-    """None where there is none, or one that can't be read."""
+def _named(certificate: bytes | None) -> tuple[int, bytes, bytes] | None:
+    """Serial number, issuer and subject; None where there are none, or can't be read."""
     try:
-        return None if certificate is None else load_certificate(certificate).serial_number
+        if certificate is None:
+            return None
+        read = load_certificate(certificate)
+        return read.serial_number, read.issuer.public_bytes(), read.subject.public_bytes()
     except (RemoteCmpError, ValueError):
         return None
 

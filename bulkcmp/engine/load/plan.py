@@ -12,7 +12,7 @@ from importlib.metadata import version
 from itertools import chain, islice
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bulkcmp.engine.frame import Assignment
@@ -55,6 +55,7 @@ class LoadPlan:
         rows: of the population; can be streamed several times.
         count: lifecycles at most; None where there is another end.
         keys: where they come from.
+        facts: of the options.
         run: what stands before the records.
     """
 
@@ -63,6 +64,7 @@ class LoadPlan:
     count: int | None
     keys: "KeyPlan"
     thresholds: tuple[Threshold, ...]
+    facts: Mapping[str, Any]
     run: Run
 
 
@@ -131,6 +133,7 @@ def plan(
         count=scenario.count,
         keys=_keys(scenario, options, environ),
         thresholds=judged,
+        facts=options.facts(),
         run=Run(
             tool_version=version("bulkcmp"),
             began_at=dt.datetime.now(dt.UTC),

@@ -14,6 +14,7 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Report
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
+from bulkcmp.engine.load.cleanup import keep_settings
 from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
 from bulkcmp.engine.load.provision import OneKey, Provision
 from bulkcmp.engine.load.run import LoadRun
@@ -22,7 +23,7 @@ from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.load.chance import Chance
-from bulkcmp.load.folder import CERTIFICATES, RECORDS
+from bulkcmp.load.folder import CERTIFICATES, RECORDS, SETTINGS
 from bulkcmp.load.scenario import KeyMode
 from bulkcmp.outputs.certificates import CertificateTable
 from bulkcmp.outputs.records import RecordWriter
@@ -63,6 +64,7 @@ async def session(
         async with anyio.create_task_group() as group:
             interruption = Interruption(on_notice, "what was measured until now is kept")
             await group.start(interruption.watch)
+            keep_settings(folder, plan.facts)
             with CertificateTable(folder / CERTIFICATES) as certificates, ExitStack() as files:
                 keeper = _Keeper(plan, folder, files, certificates, on_figures, on_notice)
                 async with _keys(plan.keys) as keys:
@@ -87,8 +89,8 @@ async def session(
         error = first_error(errors)
         if isinstance(error, BulkcmpError) and keeper.is_empty:
             # the folder may be named again, with a better server
-            (folder / RECORDS).unlink(missing_ok=True)
-            (folder / CERTIFICATES).unlink()
+            for name in (RECORDS, CERTIFICATES, SETTINGS):
+                (folder / name).unlink(missing_ok=True)
         raise error from errors
     return keeper.run, keeper.figures
 
@@ -157,7 +159,7 @@ class _Keeper:
             if isinstance(record, TransactionRecord):
                 self._last = max(self._last, record.finished)
         for one in report.certificates:
-            self._certificates.add(one.arrival, one.id, one.cmd, one.serial, one.outcome)
+            self._certificates.add(one)
             self._issued += 1
             self.unconfirmed += not one.outcome.is_done
 

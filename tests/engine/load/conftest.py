@@ -13,13 +13,14 @@ import trio.testing
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import Hire, hire_task
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Assignment, Certified, Report
+from bulkcmp.engine.frame import Assignment, Report
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.load.generator import Generator
 from bulkcmp.engine.load.provision import Provision
 from bulkcmp.engine.load.run import LoadRun
 from bulkcmp.io.vitals import Vitals
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.certified import Certified
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle, Open, Shape, Step, Think
 from bulkcmp.load.schedule import choose, end, share_out
