@@ -401,25 +401,6 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """The three instants of one transaction, monotonic seconds of one clock."""
-
-    planned: float
-    started: float
-    finished: float
-
-    @property
-    def service(self) -> float:
-        """Seconds from the real start: what the server made us wait."""
-        return self.finished - self.started
-
-    @property
-    def response(self) -> float:
-        """Seconds from the planned start: what a user of that arrival plan waits."""
-        return self.finished - self.planned
-
-
-@dataclass(frozen=True, slots=True)
 class Timings:
     """How long a transaction took, seconds; a step that did not happen is None.
 

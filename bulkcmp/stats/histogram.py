@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, frexp, inf, ldexp
-from typing import Any, Final
-
-from bulkcmp.errors import InputError
+from typing import Final
 
 SUB_BUCKETS: Final = 128
 LOWEST: Final = 2.0**-20
@@ -238,49 +236,6 @@ class Histogram:
         """The midpoint, in seconds, and the count of each bucket that has any, ascending."""
         return [(_midpoint(key), self._buckets[key]) for key in sorted(self._buckets)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able data; `from_dict` gives an equal histogram."""
-        return {
-            "sub_buckets": SUB_BUCKETS,
-            "nanoseconds": self._nanoseconds,
-            "min": self.min,
-            "max": self.max,
-            "buckets": [[key, self._buckets[key]] for key in sorted(self._buckets)],
-        }
-
-    @classmethod
-    def from_dict(cls, data: object) -> "Histogram":
-        """Read what `to_dict` wrote.
-
-        Raises:
-            InputError: it is not that.
-        """
-        histogram = cls()
-        try:
-            histogram._read(data)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a histogram of bulkcmp: {error}") from error
-        return histogram
-
-    def _read(self, data: Any) -> None:
-        if data["sub_buckets"] != SUB_BUCKETS:
-            raise ValueError(f"it has {data['sub_buckets']!r} buckets an octave, not {SUB_BUCKETS}")
-        for key, count in data["buckets"]:
-            if not (_integer(key) and _UNDER <= key <= _OVER and _integer(count) and count > 0):
-                raise ValueError(f"bad bucket {[key, count]!r}")
-            if key in self._buckets:
-                raise ValueError(f"bucket {key} comes twice")
-            self._buckets[key] = count
-        self._count = sum(self._buckets.values())
-        if not _integer(data["nanoseconds"]) or data["nanoseconds"] < 0:
-            raise ValueError(f"bad sum {data['nanoseconds']!r}")
-        self._nanoseconds = data["nanoseconds"]
-        if not self._count:
-            return
-        self._min, self._max = float(data["min"]), float(data["max"])
-        if not 0.0 <= self._min <= self._max < inf:
-            raise ValueError(f"bad bounds {self._min!r} and {self._max!r}")
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Histogram):
             return NotImplemented
@@ -293,7 +248,3 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"Histogram(count={self._count}, min={self.min}, max={self.max})"
-
-
-def _integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

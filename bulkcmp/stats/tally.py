@@ -5,11 +5,10 @@ most of kinds that are told apart.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from bulkcmp.model import Outcome, OutcomeClass
+from bulkcmp.model import OutcomeClass
 
 _ORDER: Final = {outcome: place for place, outcome in enumerate(OutcomeClass)}
 
@@ -36,13 +35,6 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[OutcomeClass, str]] = Counter()
-
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> "Tally":
-        tally = cls()
-        for outcome in outcomes:
-            tally.add(outcome.outcome, outcome.reason)
-        return tally
 
     def add(self, outcome: OutcomeClass, reason: str = "", count: int = 1) -> str:
         """Count `count` more rows.

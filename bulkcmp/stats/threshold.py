@@ -11,6 +11,19 @@
     abort share(failed) < 50%
     abort after 30s p95(response) < 10s
 
+The grammar:
+
+    [abort [after TIME]] FUNCTION(WHAT) < <= > >= VALUE
+    FUNCTION(WHAT) is one of
+      p50 p95 p99.9 … min mean max (LATENCY)            VALUE with us, ms, s, m or h
+      rate(COUNT)                                       VALUE per second
+      share(COUNT)                                      VALUE with %
+      count(COUNT)                                      VALUE
+    LATENCY is [OPERATION.][failed.] response, service, lag, crypto or network;
+      or MESSAGE/ANSWER. total, connect, tls or first_byte, such as ir/ip.first_byte
+    COUNT is [OPERATION.] ok, failed, finished or certificates; or dropped or abandoned
+    OPERATION is ir, cr, p10cr, kur or rr
+
 Latencies are those of transactions that reached what the user asked for, unless `failed` says
 otherwise; rates are per second that was measured; the warm-up counts for nothing.
 """
@@ -18,6 +31,7 @@ otherwise; rates are per second that was measured; the warm-up counts for nothin
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from math import isfinite
 from operator import ge, gt, le, lt
 from typing import Final
 
@@ -31,17 +45,6 @@ from bulkcmp.stats.figures import (
     pair_name,
 )
 from bulkcmp.stats.histogram import Histogram
-
-GRAMMAR: Final = """[abort [after TIME]] FUNCTION(WHAT) < <= > >= VALUE
-FUNCTION(WHAT) is one of
-  p50 p95 p99.9 … min mean max (LATENCY)            VALUE with us, ms, s, m or h
-  rate(COUNT)                                       VALUE per second
-  share(COUNT)                                      VALUE with %
-  count(COUNT)                                      VALUE
-LATENCY is [OPERATION.][failed.] response, service, lag, crypto or network;
-  or MESSAGE/ANSWER. total, connect, tls or first_byte, such as ir/ip.first_byte
-COUNT is [OPERATION.] ok, failed, finished or certificates; or dropped or abandoned
-OPERATION is ir, cr, p10cr, kur or rr"""
 
 _HINT: Final = "for example p95(ir.response) < 500ms, rate(ok) > 200 or share(failed) < 0.1%"
 
@@ -95,7 +98,7 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> "Threshold":
-        """Read one, in the grammar of `GRAMMAR`.
+        """Read one.
 
         Raises:
             InputError: it is none.
@@ -118,15 +121,19 @@ class Threshold:
                 hint="units are " + ", ".join(unit or "none" for unit in units),
             )
         _check_what(text, function, what)
+        limit = float(match["value"]) * units[match["unit"]]
+        after = float(match["after"]) * _TIMES[match["after_unit"]] if match["after"] else 0.0
+        if not (isfinite(limit) and isfinite(after)):
+            raise InputError(f"{text!r}: there is no such number", hint=_HINT)
         return cls(
             text.strip(),
             function,
             float(q or 0),
             what,
             match["comparison"],
-            float(match["value"]) * units[match["unit"]],
+            limit,
             match["abort"] is not None,
-            float(match["after"]) * _TIMES[match["after_unit"]] if match["after"] else 0.0,
+            after,
         )
 
     def check_against(self, operations: Collection[Operation]) -> None:
@@ -198,7 +205,7 @@ _LATENCY_FUNCTIONS: Final = ("p", "min", "mean", "max")
 _UNITS: Final[dict[str, dict[str, float]]] = {
     **dict.fromkeys(_LATENCY_FUNCTIONS, _TIMES),
     "rate": {"": 1.0, "/s": 1.0},
-    "share": {"%": 0.01, "": 1.0},
+    "share": {"%": 0.01},
     "count": {"": 1.0},
 }
 
