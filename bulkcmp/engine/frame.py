@@ -200,6 +200,7 @@ class Assignment:
         lifecycles, seed, warm_up, drain: of the scenario.
         shape: this worker's share of it.
         duration: seconds after which nothing begins, None where time does not tell.
+        count: lifecycles that all workers may begin, None where there are as many as are wanted.
     """
 
     setup: Setup
@@ -211,6 +212,7 @@ class Assignment:
     duration: float | None
     warm_up: float
     drain: float
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class GeneratedPopulation:
         file, line: where they are described; relative paths in cells are relative to its folder.
         columns: templates of the cells, by column; their placeholders are counters and random
             fields (see `bulkcmp.inputs.generation`).
-        size: lifecycles that there are end entities for; None for as many as are wanted.
+        size: rows that there are; None for as many as are wanted.
         repeated: share of them, 0 to 1, which have an end entity that had one before.
     """
 

@@ -3,7 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, count, islice, takewhile
+from itertools import accumulate, islice, takewhile
+from itertools import count as naturals
 from math import inf
 
 from bulkcmp.load.arrivals import at_random, evenly, offsets
@@ -26,14 +27,25 @@ class Arrival:
 
 
 def arrivals(
-    shape: Open, chance: Chance, *, duration: float | None = None, place: int = 0, workers: int = 1
+    shape: Open,
+    chance: Chance,
+    *,
+    duration: float | None = None,
+    count: int | None = None,
+    place: int = 0,
+    workers: int = 1,
 ) -> Iterator[Arrival]:
-    """A worker's share of the plan: each `workers`-th arrival, from the `place`-th on."""
+    """A worker's share of the plan: each `workers`-th arrival, from the `place`-th on.
+
+    Args:
+        duration: seconds in which all arrivals are; count: how many all workers have; None where
+            that is not the end.
+    """
     if shape.process is ArrivalProcess.POISSON:
-        areas = at_random(chance.uniform("arrival", number) for number in count())
+        areas = at_random(chance.uniform("arrival", number) for number in naturals())
     else:
         areas = evenly()
-    plan = (Arrival(*one) for one in enumerate(offsets(shape.ramps, areas)))
+    plan = (Arrival(*one) for one in islice(enumerate(offsets(shape.ramps, areas)), count))
     limit = inf if duration is None else duration
     return islice(takewhile(lambda one: one.offset < limit, plan), place, None, workers)
 

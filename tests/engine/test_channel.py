@@ -158,6 +158,7 @@ FRAMES: list[Frame] = [
         60.0,
         1.0,
         30.0,
+        100,
     ),
     Ready(),
     Begin(1.5),

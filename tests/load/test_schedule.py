@@ -19,11 +19,16 @@ POISSON = replace(EVEN, process=ArrivalProcess.POISSON)
 
 
 @pytest.mark.parametrize("shape", [EVEN, POISSON])
-@given(seed=st.integers(0, 1000), workers=st.integers(1, 9))
-def test_the_workers_shares_make_the_whole_plan(shape: Open, seed: int, workers: int) -> None:
+@given(seed=st.integers(0, 1000), workers=st.integers(1, 9), count=st.none() | st.integers(0, 60))
+def test_the_workers_shares_make_the_whole_plan(
+    shape: Open, seed: int, workers: int, count: int | None
+) -> None:
     chance = Chance(seed)
-    whole = list(arrivals(shape, chance))
-    parts = [list(arrivals(shape, chance, place=p, workers=workers)) for p in range(workers)]
+    whole = list(arrivals(shape, chance))[:count]
+    parts = [
+        list(arrivals(shape, chance, count=count, place=place, workers=workers))
+        for place in range(workers)
+    ]
     assert sorted(chain(*parts), key=lambda one: one.number) == whole
     assert [one.number for one in whole] == list(range(len(whole)))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1

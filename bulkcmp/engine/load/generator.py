@@ -107,6 +107,7 @@ class Generator:
         self._abandoned = 0
         self._records: list[TransactionRecord | Drop | Pulse | Level] = []
         self._certificates: list[Certified] = []
+        self._waits: set[anyio.CancelScope] = set()
         self._under_way = anyio.CancelScope()
         self._assignment: Assignment
         self._server: Server
@@ -195,6 +196,8 @@ class Generator:
             self._stopped_at = self._now()
             self._stopping.set()
             self._news.set()
+            for wait in self._waits:
+                wait.cancel()
 
     def _flush(self) -> None:
         """Tell the parent what there is to tell."""
@@ -241,7 +244,12 @@ class Generator:
     def _plan(self, shape: Open) -> Iterator[Arrival]:
         one = self._assignment
         return arrivals(
-            shape, self._chance, duration=one.duration, place=one.place, workers=one.workers
+            shape,
+            self._chance,
+            duration=one.duration,
+            count=one.count,
+            place=one.place,
+            workers=one.workers,
         )
 
     async def _arrive(self, shape: Open, lifecycles: TaskGroup) -> None:
@@ -263,16 +271,17 @@ class Generator:
                 self._begun += 1
                 late = None
         finally:
-            if late is not None and not self._is_exhausted:
+            if late is not None:
                 last = min(self._stopped_at, self._now())
                 for arrival in takewhile(lambda one: one.offset <= last, chain((late,), plan)):
                     self._drop(arrival.number, arrival.offset, arrival.offset)
 
     async def _be_client(self, shape: Closed) -> None:
         """The closed model: one lifecycle after the other, with a pause between."""
-        duration = self._assignment.duration
-        await self._come_to(0.0)
-        while duration is None or self._now() < duration:
+        duration = inf if self._assignment.duration is None else self._assignment.duration
+        begins = 0.0
+        # nobody thinks on who could begin nothing after it
+        while begins < duration and not self._is_exhausted and await self._come_to(begins):
             due = self._now()
             supply = await self._supply()
             if supply is None:
@@ -280,8 +289,7 @@ class Generator:
             await self._gate.acquire()
             await self._live(supply, due)
             uniform = self._chance.uniform("client", supply.number)
-            if not await self._come_to(self._now() + shape.think.seconds(uniform)):
-                return
+            begins = self._now() + shape.think.seconds(uniform)
 
     def _now(self) -> float:
         """Seconds since the run's beginning."""
@@ -324,10 +332,18 @@ class Generator:
             shape = self._assignment.shape
             if isinstance(shape, Open) and shape.late is LatePolicy.DROP:
                 return False
-            await self._gate.acquire()
-            if self._stopping.is_set():
+            is_admitted = False
+            with anyio.CancelScope() as wait:
+                self._waits.add(wait)
+                try:
+                    await self._gate.acquire()
+                finally:
+                    self._waits.remove(wait)
+                is_admitted = True
+            if is_admitted and self._stopping.is_set():
                 self._gate.release()
                 return False
+            return is_admitted
         return True
 
     # --- lifecycles -----------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from itertools import chain, islice
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import (
     ArrivalProcess,
     Closed,
+    GeneratedPopulation,
     KeyMode,
     LatePolicy,
     Scenario,
@@ -53,7 +53,7 @@ class LoadPlan:
     Attributes:
         assignments: one for each worker.
         rows: of the population; can be streamed several times.
-        count: lifecycles at most; None where there is another end.
+        count: lifecycles at most, for which there are rows; None for as many as are wanted.
         keys: where they come from.
         facts: of the options.
         run: what stands before the records.
@@ -100,9 +100,7 @@ def plan(
         one.check_against({step.cmd for life in scenario.lifecycles for step in life.steps})
     seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
     rows = _Rows(scenario, options, environ, seed, setup.certs_per_message)
-    problems = list(islice(chain(*rehearse(scenario, options, environ)), _SHOWN))
-    if problems:
-        raise InputErrors("the population can't be used", tuple(problems))
+    count = _count(scenario, options, environ)
     shapes = share_out(scenario.shape, options.workers or os.cpu_count() or 1)
     _check_files(max(map(room, shapes)))
     assignments = tuple(
@@ -122,6 +120,7 @@ def plan(
             end(scenario.shape, scenario.duration),
             scenario.warm_up,
             scenario.drain,
+            count,
         )
         for place, shape in enumerate(shapes)
     )
@@ -130,8 +129,8 @@ def plan(
     return LoadPlan(
         assignments=assignments,
         rows=rows,
-        count=scenario.count,
-        keys=_keys(scenario, options, environ),
+        count=count,
+        keys=_keys(scenario, options, environ, count),
         thresholds=judged,
         facts=options.facts(),
         run=Run(
@@ -150,6 +149,28 @@ def plan(
             environment=_environment(),
         ),
     )
+
+
+def _count(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> int | None:
+    """How many lifecycles a scenario may begin, and has rows for; None where nothing says.
+
+    Raises:
+        InputErrors: rows can't be used.
+    """
+    rows = 0
+    problems: list[InputError] = []
+    for found in rehearse(scenario, options, environ):
+        rows += 1
+        problems += found
+        if len(problems) >= _SHOWN:
+            break
+    if problems:
+        raise InputErrors("the population can't be used", tuple(problems[:_SHOWN]))
+    # of a generated one only the first rows are looked at
+    population = scenario.population
+    size = population.size if isinstance(population, GeneratedPopulation) else rows
+    enough = None if size is None else -(-size // options.certs_per_message)
+    return min((one for one in (scenario.count, enough) if one is not None), default=None)
 
 
 class _Rows:
@@ -193,7 +214,9 @@ class KeyPlan:
     expected: tuple[KeySpec, int] | None = None
 
 
-def _keys(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> KeyPlan:
+def _keys(
+    scenario: Scenario, options: Options, environ: Mapping[str, str], count: int | None
+) -> KeyPlan:
     if scenario.keys is KeyMode.FILE:
         if options.keys is None:
             raise InputError("keys come from a file, but none is named", hint="give --keys FILE")
@@ -201,14 +224,14 @@ def _keys(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> K
         KeyFile.open(Path(options.keys), passphrase).close()
         return KeyPlan(scenario.keys, Path(options.keys), passphrase)
     expected = None
-    if scenario.count is not None and scenario.keys is KeyMode.UNIQUE:
+    if count is not None and scenario.keys is KeyMode.UNIQUE:
         spec = options.newkey or DEFAULT_NEWKEY
         most = max(
             sum(step.cmd not in MAKES_NO_KEY for step in one.steps) for one in scenario.lifecycles
         )
         with suppress(InputError):
             # a key that a file gives is not made
-            expected = KeySpec.parse(spec), scenario.count * options.certs_per_message * most
+            expected = KeySpec.parse(spec), count * options.certs_per_message * most
     return KeyPlan(scenario.keys, expected=expected)
 
 

@@ -128,6 +128,7 @@ class Load:
                 end(shape, duration),
                 warm_up,
                 drain,
+                count,
             )
             for place, one in enumerate(shapes)
         ]

@@ -1,7 +1,7 @@
 from collections import Counter
-from dataclasses import replace
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from dataclasses import astuple, dataclass, replace
+from itertools import islice, pairwise, product
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -10,8 +10,11 @@ import pytest
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.engine.load.run import LoadRun
 from bulkcmp.errors import BulkcmpError, Loss, TransportError
+from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import ArrivalProcess, Closed, Constant, Exponential, LatePolicy
+from bulkcmp.load.schedule import arrivals
 from bulkcmp.model import Operation, OutcomeClass
+from tests.engine.load.conftest import SEED
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lose, Seen
@@ -132,7 +135,89 @@ def test_what_is_late_when_the_drain_is_over_is_dropped_too(load: "Load") -> Non
     assert all(14.0 <= one.at < 14.2 for one in load.drops)
 
 
+def test_the_last_one_that_waits_when_the_drain_is_over_is_dropped_too(load: "Load") -> None:
+    load.scene.peer.latency = 1.0
+    load.play(load.steady(2.0, in_flight=1), count=8, duration=10.0, drain=4.0)
+    assert sorted(one.arrival for one in load.records) == [*range(7)]
+    assert [one.arrival for one in load.drops] == [7]
+
+
+def test_a_further_step_that_waits_when_the_drain_is_over_is_dropped_too(load: "Load") -> None:
+    load.scene.peer.latency = 2.0
+    load.play(
+        load.steady(1.0, in_flight=1), load.lifecycle(IR, KUR), count=2, duration=2.0, drain=4.0
+    )
+    # the first enrollment ends after 4 s; then that of the second, which is due, goes before the
+    # update of the first
+    assert [(one.arrival, one.operation) for one in load.records] == [(0, IR), (1, IR)]
+    assert [one.arrival for one in load.drops] == [0]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """A way in which an open load may go and end."""
+
+    process: ArrivalProcess
+    late: LatePolicy
+    count: int | None
+    duration: float | None
+    stop: float | None
+
+    def __str__(self) -> str:
+        return "-".join(str(value) for value in astuple(self))
+
+
+MANNERS = [
+    Manner(*one)
+    for one in product(ArrivalProcess, LatePolicy, (None, 9), (None, 4.0), (None, 1.8, 5.2))
+    # it must end
+    if any(value is not None for value in one[2:])
+]
+
+
+@pytest.mark.parametrize("manner", MANNERS, ids=str)
+def test_every_arrival_of_the_plan_was_started_or_is_counted_as_dropped(
+    load: "Load", manner: Manner
+) -> None:
+    async def stop(run: LoadRun) -> None:
+        if manner.stop is not None:
+            await anyio.sleep(manner.stop)
+            run.stop()
+
+    # half of what arrives can be served
+    load.scene.peer.latency = 0.5
+    shape = load.steady(4.0, process=manner.process, late=manner.late, in_flight=2)
+    count, duration = manner.count, manner.duration
+    load.play(shape, count=count, duration=duration, drain=1.5, workers=2, conduct=stop)
+    whole = arrivals(shape, Chance(SEED), count=count, duration=duration)
+    plan = {one.number: one.offset for one in islice(whole, 99)}
+    told = [(one.arrival, one.planned) for one in load.records]
+    told += [(one.arrival, one.planned) for one in load.drops]
+    numbers = sorted(number for number, _ in told)
+    # the beginning of the plan, without a gap, and nothing twice
+    assert numbers == list(range(len(numbers)))
+    assert all(planned == pytest.approx(plan[number], abs=1e-6) for number, planned in told)
+    assert all(one.started >= one.planned - 1.5e-6 for one in load.records)
+    if manner.stop is None:
+        assert len(numbers) == len(plan)
+    else:
+        # some 0.25 s passed before the beginning
+        stopped = manner.stop - 0.25
+        assert all(plan[number] <= stopped + 0.01 for number in numbers)
+        assert all(plan[number] > stopped - 0.05 for number in plan if number not in numbers)
+    assert max((one.waiting for one in load.levels), default=0) <= len(plan)
+
+
 # --- the closed model -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [{"duration": 10.0}, {"count": 4, "duration": 50.0}])
+def test_nobody_thinks_on_when_there_is_nothing_more_to_begin(
+    load: "Load", limits: dict[str, Any]
+) -> None:
+    load.play(Closed(2, Constant(6.0)), **limits)
+    assert len(load.records) == 4
+    assert load.run.elapsed < 10.5
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -302,6 +387,19 @@ def test_a_stop_drops_what_was_due(load: "Load") -> None:
     # some 0.25 s passed before the beginning
     assert started | dropped == set(range(10))
     assert not started & dropped
+
+
+def test_a_stop_drops_no_more_than_there_was_to_begin(load: "Load") -> None:
+    load.scene.peer.latency = 1.0
+
+    async def stop(run: LoadRun) -> None:
+        await anyio.sleep(8.0)
+        run.stop()
+
+    load.play(load.steady(2.0, in_flight=1), count=6, conduct=stop)
+    numbers = [one.arrival for one in load.records] + [one.arrival for one in load.drops]
+    assert sorted(numbers) == list(range(6))
+    assert max(level.waiting for level in load.levels) < 6
 
 
 def test_an_abort_keeps_what_was_told(load: "Load") -> None:

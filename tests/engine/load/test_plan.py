@@ -168,6 +168,27 @@ def test_a_threshold_on_what_will_not_happen_is_told_before(anchor: Path) -> Non
     assert good.thresholds[0].limit == 1.0
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "together", "lifecycles"),
+    [(50, None, 1, 50), (None, 7, 1, 7), (5, 7, 1, 5), (50, 7, 3, 3), (None, None, 1, None)],
+)
+def test_the_plan_ends_with_the_count_or_the_rows(
+    anchor: Path, tmp_path: Path, count: int | None, size: int | None, together: int,
+    lifecycles: int | None,
+) -> None:  # fmt: skip
+    generated = GeneratedPopulation("s.toml", 7, {"subject": "/CN=dev{number}"}, size)
+    meant = replace(SCENARIO, count=count, population=generated, lifecycles=(life("a", IR),))
+    populations: list[GeneratedPopulation | PopulationFile] = [generated]
+    if size is not None:
+        file = tmp_path / "devices.csv"
+        file.write_text("id,subject\n" + "".join(f"{n},/CN={n}\n" for n in range(size)))
+        populations.append(PopulationFile(str(file)))
+    for population in populations:
+        made = planned(anchor, replace(meant, population=population), certs_per_message=together)
+        assert made.count == lifecycles
+        assert {one.count for one in made.assignments} == {lifecycles}
+
+
 def test_a_trust_anchor_is_needed() -> None:
     with pytest.raises(InputError, match="not for load tests"):
         plan(SCENARIO, Options(server="http://127.0.0.1/", trust_first_ca_cert=True), ENVIRON)
