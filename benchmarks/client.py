@@ -48,7 +48,7 @@ def run(scale: Scale) -> Findings:
             mac_floor.append(floor.client_pbm(keys, anchor, anchor, ITERATIONS))
             signatures.append(_ours(ca, RA_CERT, keys, in_flight, f"sig{turn}-"))
             signature_floor.append(floor.client_signature(keys, anchor, anchor))
-        profile = _profile(ca, keys, in_flight)
+        profile = _profile(ca, keys[:in_flight], in_flight)
     each = 1e6 / count
     rates = Series.of("bulkcmp", "transactions/s", [one.rate for one in macs])
     other_rates = [one.issued / one.seconds for one in others]

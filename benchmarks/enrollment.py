@@ -25,7 +25,7 @@ from bulkcmp.stats.progress import Snapshot
 
 P256: Final = KeySpec.parse("ec:P-256")
 
-_APART: Final = 0.5
+_APART: Final = 1.0
 """Seconds between two readings of the meters, at least."""
 
 _PASSPHRASE: Final = "pass:a passphrase"  # of keys that nobody uses
