@@ -86,6 +86,7 @@ class RecordWriter:
         self._path = path
         self._encoder = msgspec.json.Encoder()
         self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+        self._is_broken = False
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._file = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
@@ -110,7 +111,9 @@ class RecordWriter:
     def close(self) -> None:
         """End the file."""
         with self._file:
-            self._out(self._compressor.flush())
+            # after a gap all that follows would be unreadable, and what precedes it with it
+            if not self._is_broken:
+                self._out(self._compressor.flush())
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +135,7 @@ class RecordWriter:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
+            self._is_broken = True
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> BulkcmpError:
@@ -170,6 +174,8 @@ class RecordFile:
         run = self._decoded(1, text, _LINE).run
         if run is None:
             raise self._not_ours("its first line does not say what the run was")
+        if run.began_at.tzinfo is None:
+            raise self._not_ours("its first line does not say in which time zone the run began")
         self.run: Run = run
 
     def records(self) -> Iterator[Record]:

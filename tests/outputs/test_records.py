@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,15 +107,49 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     writer.write(RECORDED)
     with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
         writer.flush()
+    writer.close()
+
+
+def test_after_a_full_disk_what_was_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """Takes some octets, then none, and then some again."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+            self._takes = [100, 0]
+
+        def write(self, octets: memoryview) -> int:
+            room = self._takes.pop(0) if self._takes else len(octets)
+            if not room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            written: int = self._file.write(octets[:room])
+            return written
+
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_raised: object) -> None:
+            self._file.close()
+
+    path = tmp_path / "records"
+    writer = RecordWriter(path, RUN)
+    writer.write(RECORDED[:3])
+    writer.flush()
+    monkeypatch.setattr(writer, "_file", Full(writer._file))
+    writer.write(transaction(at, at, at + at / 7) for at in range(100))
     with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
-        writer.close()
+        writer.flush()
+    writer.close()
+    assert list(RecordFile(path).records())[:3] == RECORDED[:3]
 
 
 def compressed(*lines: object) -> bytes:
     return gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines), mtime=0)
 
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "schema": SCHEMA,
     "run": {
         "tool_version": "1",
@@ -127,6 +162,7 @@ FIRST = {
 }
 
 
+RUN_OF_NO_ZONE = FIRST["run"] | {"began_at": "2026-11-27T12:00:00"}
 EMPTY = {
     "arrival": 0, "lifecycle": "life", "step": 0, "operation": "ir", "planned": 0, "started": 0,
     "finished": 1, "warm_up": False, "endings": [],
@@ -145,6 +181,7 @@ EMPTY = {
         (compressed({"schema": "bulkcmp/records/9", "run": 1, "n": 2}), "'bulkcmp/records/9', not"),
         (compressed({"schema": SCHEMA}), "does not say what the run was"),
         (compressed({"schema": SCHEMA, "run": {}}), "it is no record: Object missing required"),
+        (compressed(FIRST | {"run": RUN_OF_NO_ZONE}), "does not say in which time zone"),
         (compressed(FIRST, {"transaction": EMPTY}), "it has no outcome"),
         (compressed(["schema"]), "it is no record: Expected `object`"),
         (compressed(FIRST, {}), "there is no record"),
@@ -154,7 +191,7 @@ EMPTY = {
         (compressed(FIRST)[:-8] + b"12345678", "its compression is damaged"),
         (gzip.compress(bytes(1 << 25), mtime=0), "a line of it has no end"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told: str) -> None:
     path = tmp_path / "records"
