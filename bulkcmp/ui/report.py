@@ -273,6 +273,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
 def escaped(text: str) -> str:
     """No markup of Markdown or HTML, and no cell's end."""
     shown = visible(text).strip()
-    for character in "\\`*_[]<>|#&":
+    for character in "\\`*_[]<>|#&~$":
         shown = shown.replace(character, f"\\{character}")
-    return shown
+    # whom a server names after an @ would be told of every report; a space without width is between
+    return shown.replace("@", "@\u200b")

@@ -115,3 +115,8 @@ def test_markdown_is_made_of_whole_tables() -> None:
 
 def test_percent() -> None:
     assert [percent(part) for part in (None, 0.0, 0.00125, 1.0)] == ["-", "0 %", "0.125 %", "100 %"]
+
+
+def test_no_text_of_others_is_markup_or_calls_anybody() -> None:
+    assert escaped("a|b *c* ~d~ $e$ <f> #1") == r"a\|b \*c\* \~d\~ \$e\$ \<f\> \#1"
+    assert "@root" not in escaped("ask @root")
