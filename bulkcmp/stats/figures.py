@@ -309,7 +309,7 @@ class Figures:
             both.merge(part, since)
         # a server that answers nothing more is seen by what is not there
         both.reach(self.elapsed)
-        return both.intervals(newest)
+        return both.intervals(newest, self.elapsed if self.ended and self.elapsed else None)
 
 
 class _Span:

@@ -169,30 +169,51 @@ class Series:
             return []
         return [self._slots.get(place) for place in range(self._first, self._last + 1)]
 
-    def intervals(self, newest: int | None = None) -> tuple[Interval, ...]:
+    def intervals(
+        self, newest: int | None = None, end: float | None = None
+    ) -> tuple[Interval, ...]:
         """All from the first to the last, also those in which nothing happened.
 
         Args:
             newest: so many at most, the last ones.
+            end: seconds on the time line after which there is nothing, where that is known. An
+                interval that is not whole then belongs to the one before it: a rate over some
+                milliseconds tells nothing, and one over time that never was tells what is wrong.
         """
         if self._first is None:
             return ()
-        since = self._first if newest is None else max(self._first, self._last + 1 - newest)
+        last = self._last
+        if end is not None:
+            last = max(self._first, min(last, floor(end / self._seconds) - 1))
+        since = self._first if newest is None else max(self._first, last + 1 - newest)
         found = []
         in_flight = 0
-        for place in range(self._first, self._last + 1):
+        for place in range(self._first, last + 1):
             slot = self._slots.get(place)
+            seconds = self._seconds
+            if place == last and end is not None:
+                slot = self._from(place)
+                seconds = end - place * self._seconds
             if slot is not None:
                 in_flight += slot.started - slot.ok - slot.failed
             if place >= since:
-                found.append(self._interval(place, slot or Slot(), in_flight))
+                found.append(self._interval(place, seconds, slot or Slot(), in_flight))
         return tuple(found)
 
-    def _interval(self, place: int, slot: Slot, in_flight: int) -> Interval:
+    def _from(self, place: int) -> Slot:
+        """All from one interval on."""
+        whole = Slot()
+        for further in range(place, self._last + 1):
+            if (slot := self._slots.get(further)) is not None:
+                whole.add_counts(slot)
+                whole.add_latencies(slot)
+        return whole
+
+    def _interval(self, place: int, seconds: float, slot: Slot, in_flight: int) -> Interval:
         service, response = slot.latencies()
         return Interval(
             place * self._seconds,
-            self._seconds,
+            seconds,
             slot.planned,
             slot.started,
             slot.ok,

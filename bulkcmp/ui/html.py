@@ -363,17 +363,17 @@ def _latencies(report: Report) -> dict[str, Any]:
 
 
 def _failures(report: Report) -> dict[str, Any]:
-    classes: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    classes: dict[str, list[tuple[Interval, float]]] = defaultdict(list)
     for one in report.intervals:
         for outcome, count in one.failures:
-            classes[outcome.value].append((one.at, count / one.seconds))
+            classes[outcome.value].append((one, count / one.seconds))
     bars = [
         {
             "type": "bar",
             "name": name,
-            "x": [at for at, _ in points],
+            "x": [one.at for one, _ in points],
             "y": [round(rate, 3) for _, rate in points],
-            "width": report.intervals[0].seconds,
+            "width": [one.seconds for one, _ in points],
             "offset": 0,
         }
         for name, points in classes.items()

@@ -73,3 +73,35 @@ def test_late_records_of_an_interval_that_was_packed_are_counted() -> None:
     series.add(transaction(1, 1, 1.75))
     early = series.intervals()[1]
     assert (early.ok, early.response.max) == (2, 0.75)
+
+
+def test_what_is_left_of_the_last_interval_belongs_to_the_one_before() -> None:
+    series = Series()
+    for at in (0.0, 1.0, 2.0, 3.0):
+        series.add(transaction(at, at, at + 0.25))
+    series.drop(Drop(2, "life", 3.1, 3.1, False))
+    assert [one.seconds for one in series.intervals()] == [1, 1, 1, 1]
+    first, second, last = series.intervals(end=3.25)
+    assert (first.seconds, first.ok) == (second.seconds, second.ok) == (1, 1)
+    assert (last.at, last.seconds, last.ok, last.dropped) == (2, 1.25, 2, 1)
+    assert (last.planned, last.response.count, last.in_flight) == (3, 2, 0)
+    assert series.intervals(1, end=3.25) == (last,)
+
+
+def test_a_run_of_less_than_an_interval_has_one_as_long_as_itself() -> None:
+    series = Series()
+    series.add(transaction(0.0, 0.0, 0.25))
+    (only,) = series.intervals(end=0.25)
+    assert (only.seconds, only.ok) == (0.25, 1)
+
+
+@given(st.lists(st.floats(0, 9), min_size=1, max_size=20))
+def test_an_end_takes_nothing_away(instants: list[float]) -> None:
+    series = Series()
+    for at in instants:
+        series.add(transaction(at, at, at + 0.25))
+    end = max(instants) + 0.25
+    intervals = series.intervals(end=end)
+    assert sum(one.ok for one in intervals) == len(instants)
+    assert intervals[-1].at + intervals[-1].seconds == end
+    assert all(one.seconds == 1 for one in intervals[:-1])

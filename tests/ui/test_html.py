@@ -133,7 +133,11 @@ def test_the_plots_have_the_figures_of_the_report() -> None:
     found = plots(report_html(report, figures))
     rates = {line["name"]: line for line in found["rates"]["data"]}
     assert rates["ok"]["x"] == [one.at for one in report.intervals]
-    assert rates["ok"]["y"] == [one.ok for one in report.intervals]
+    assert rates["ok"]["y"][:-1] == [one.ok for one in report.intervals[:-1]]
+    # the last one is half a second longer
+    last = report.intervals[-1]
+    assert rates["ok"]["y"][-1] == pytest.approx(last.ok / last.seconds, abs=1e-3)
+    assert last.seconds == pytest.approx(1.5)
     assert sum(rates["planned"]["y"]) == 600
     assert sum(rates["dropped"]["y"]) == 7
     assert rates["in flight"]["y"][-1] == 0
@@ -144,8 +148,13 @@ def test_the_plots_have_the_figures_of_the_report() -> None:
     assert sum(count or 0 for row in found["heat"]["data"][0]["z"] for count in row) == (
         report.total.ok
     )
-    failed = sum(sum(bar["y"]) for bar in found["failures"]["data"])
-    assert failed == report.total.failed + report.warm_up.failed
+    # rates by bars of the intervals' widths
+    failed = sum(
+        rate * seconds
+        for bar in found["failures"]["data"]
+        for rate, seconds in zip(bar["y"], bar["width"], strict=True)
+    )
+    assert failed == pytest.approx(report.total.failed + report.warm_up.failed, abs=0.01)
     answered = [one for one in report.exchanges if one.answered]
     assert found["phases"]["data"][0]["y"] == [one.name for one in answered]
 
