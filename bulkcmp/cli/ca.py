@@ -37,6 +37,7 @@ from bulkcmp.testca.aliases import (
 )
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.crl import current_crl
+from bulkcmp.testca.identity import MAC_KEYS
 from bulkcmp.testca.personality import Personality
 from bulkcmp.testca.registration import DEFAULT_EJBCA_CA
 from bulkcmp.testca.server import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
@@ -167,6 +168,14 @@ def serve(
     p10cr_id: Annotated[
         int, typer.Option(min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.")
     ] = -1,
+    mac_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPEC",
+            help=f"Have a key for MACs with requesters' keys, made at first ({', '.join(MAC_KEYS)};"
+            " repeatable): DHBasedMac, or for ml-kem answers with a KEM-based MAC.",
+        ),
+    ] = None,
     unique_keys: Annotated[
         bool,
         typer.Option("--unique-keys", help="Certify no public key of another end entity."),
@@ -217,12 +226,19 @@ def serve(
             " are not encrypted",
             err=True,
         )
-    state.create(state_dir, KeySpec.parse(ca_key), dt.datetime.now(dt.UTC))
+    if mac_key and like is Personality.EJBCA:
+        raise InputError("EJBCA knows neither DHBasedMac nor KEM-based MAC")
+    now = dt.datetime.now(dt.UTC)
+    state.create(state_dir, KeySpec.parse(ca_key), now)
+    for kind in mac_key or ():
+        state.make_mac_key(state_dir, kind, now)
 
     def announce(at: str) -> None:
         for alias in ALIASES.values():
             typer.echo(f"{alias.name:<16} {at}{paths(alias)[0]}")
         typer.echo(f"{'trust anchor':<16} {state.Folder(state_dir).ca_certificate}")
+        for kind in mac_key or ():
+            typer.echo(f"{kind:<16} {state.Folder(state_dir).mac_certificate(kind)}")
         typer.echo(f"{'CRL':<16} {at}{CRL_PATH}")
         typer.echo(f"serving at {at}, Ctrl-C ends it")
         sys.stdout.flush()

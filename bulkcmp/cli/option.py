@@ -323,7 +323,12 @@ OutTrusted = Annotated[
 ]
 Srvcert = Annotated[
     str | None,
-    _option(_TRUST, "The one certificate that may sign answers.", metavar="FILE"),
+    _option(
+        _TRUST,
+        "The CA's one certificate: its key alone signs answers; or makes MACs with ours"
+        " (DHBasedMac), or of what we encapsulate for it (ML-KEM).",
+        metavar="FILE",
+    ),
 ]
 ExpectSender = Annotated[
     str | None, _option(_TRUST, "The only name that answers may come from.", metavar="DN")

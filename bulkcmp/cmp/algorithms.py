@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import (
     mlkem,
     padding,
     rsa,
+    x448,
+    x25519,
 )
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
     TLV,
@@ -74,9 +76,13 @@ SigningKey: TypeAlias = (
 )
 
 KemKey: TypeAlias = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+KemPublicKey: TypeAlias = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
 PrivateKey: TypeAlias = SigningKey | KemKey
 """What can be certified."""
+
+AgreementKey: TypeAlias = ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey
+"""What Diffie-Hellman is done with."""
 
 Signer: TypeAlias = SigningKey | OpaqueKey
 
@@ -492,16 +498,20 @@ def load_private_key(pkcs8: bytes, *, is_ours: bool = True) -> PrivateKey:
     Raises:
         LocalCmpError: not a private key, or of a type that is not certified here.
     """
+    key = _private_key(pkcs8, is_ours=is_ours)
+    if not isinstance(key, PrivateKey):
+        raise LocalCmpError(f"{type(key).__name__} is no key for CMP")
+    return key
+
+
+def _private_key(pkcs8: bytes, *, is_ours: bool = True) -> PrivateKeyTypes:
     try:
-        key = serialization.load_der_private_key(
+        return serialization.load_der_private_key(
             pkcs8, None, unsafe_skip_rsa_key_validation=is_ours
         )
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # the codec's own text may quote key bytes
         raise LocalCmpError("not an unencrypted PKCS#8 private key") from None
-    if not isinstance(key, PrivateKey):
-        raise LocalCmpError(f"{type(key).__name__} is no key for CMP")
-    return key
 
 
 def load_signing_key(pkcs8: bytes) -> SigningKey:
@@ -510,10 +520,44 @@ def load_signing_key(pkcs8: bytes) -> SigningKey:
     Raises:
         LocalCmpError: not a private key, or of a type that can't sign.
     """
-    key = load_private_key(pkcs8)
-    if isinstance(key, KemKey):
+    key = _private_key(pkcs8)
+    if not isinstance(key, SigningKey):
         raise LocalCmpError(f"{type(key).__name__} can't sign")
     return key
+
+
+def load_agreement_key(pkcs8: bytes) -> AgreementKey:
+    """As `load_private_key`, of a key for Diffie-Hellman.
+
+    Raises:
+        LocalCmpError: not a private key, or of a type that can't agree on a secret.
+    """
+    key = _private_key(pkcs8)
+    if not isinstance(key, AgreementKey):
+        raise LocalCmpError(f"{type(key).__name__} is no key for Diffie-Hellman")
+    return key
+
+
+def agree(key: AgreementKey, public_key: object) -> bytes:
+    """The result of Diffie-Hellman, of the same length always: the x-coordinate as long as the
+    curve's field (SEC 1, 3.3.1 and 2.3.5), or what X25519 and X448 give (RFC 7748, 6).
+
+    Raises:
+        RemoteCmpError: the public key is not for the same curve, or leads to no secret.
+    """
+    try:
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            if isinstance(public_key, ec.EllipticCurvePublicKey):
+                return key.exchange(ec.ECDH(), public_key)
+        elif isinstance(key, x25519.X25519PrivateKey):
+            if isinstance(public_key, x25519.X25519PublicKey):
+                return key.exchange(public_key)
+        elif isinstance(public_key, x448.X448PublicKey):
+            return key.exchange(public_key)
+    except ValueError as error:
+        # another curve, or a point of small order (RFC 7748, 6.1 and 6.2)
+        raise RemoteCmpError(f"Diffie-Hellman comes to nothing: {error}") from error
+    raise RemoteCmpError("Diffie-Hellman takes two keys of one type")
 
 
 def public_key_info(key: PrivateKey | OpaqueKey) -> bytes:

@@ -196,7 +196,7 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         " CA's",
     ),
     Reason.NO_SECRET: Explanation(
-        "the answer has a MAC, and we gave no secret",
+        "the answer has a MAC of a secret that we have not: by --secret, or with --srvcert's key",
         "have the alias sign its answers (EJBCA: response protection signature)",
     ),
     Reason.SIGNATURE: Explanation(

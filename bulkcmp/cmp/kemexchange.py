@@ -26,12 +26,13 @@ class KemExchange:
         self.ciphertext = b""
         """DER KemCiphertextInfo of the answer."""
 
-    def question(self, now: float, nonce: bytes) -> bytes:
+    def question(self, now: float, nonce: bytes, general_info: bytes) -> bytes:
         """DER of the genm, which nothing can protect yet.
 
         Args:
             now: Unix time, seconds.
             nonce: 16 fresh random octets.
+            general_info: concatenated DER InfoTypeAndValues.
         """
         self.nonce = nonce
         return unprotected(self._credential, self._profile).message(
@@ -41,6 +42,7 @@ class KemExchange:
             transaction_id=self._transaction_id,
             sender_nonce=nonce,
             recip_nonce=None,
+            general_info=general_info,
         )
 
     def take(self, message: PKIMessage) -> bytes:

@@ -1,8 +1,9 @@
 """The KEM-based MAC (RFC 9810, 5.1.3.4): who has a KEM key protects messages by what the other side
 encapsulated for it.
 
-The ciphertext comes in a KemCiphertextInfo, asked for by a genm (RFC 9810, appendix E). Both sides
-then derive the MAC's key by HKDF from the shared secret and the transactionID.
+The ciphertext comes in a KemCiphertextInfo (RFC 9810, appendix E): an end entity asks for it by a
+genm; a CA gets it in the generalInfo of a request. Both sides then derive the MAC's key by HKDF
+from the shared secret and the transactionID.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Itav
 
 KEM_BASED_MAC: Final = ObjectIdentifier("1.2.840.113533.7.66.16")
+IT_KEM_CIPHERTEXT: Final = ObjectIdentifier(KEM_CIPHERTEXT_INFO)
 
 MAX_KEY_LENGTH: Final = 4096
 """Octets of a MAC key above which a message is refused."""
@@ -80,6 +82,9 @@ class KemMacParameters:
     mac: str
     identifier: bytes = field(repr=False)
     context: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"KEM-based MAC, hkdf {self.digest}, hmac {self.mac}"
 
     @classmethod
     def choose(cls, mac: str = "hmac-sha256") -> "KemMacParameters":
@@ -163,6 +168,38 @@ def ciphertext_info(public_key: object, ciphertext: bytes) -> bytes:
     kem = algorithms.kem_identifier(public_key)
     assert kem is not None, "it is a KEM's"
     return wrap(SEQUENCE, kem, encode(ciphertext))
+
+
+@dataclass(frozen=True, slots=True)
+class CaSecret:
+    """A secret that was encapsulated for the CA's KEM key, for one transaction and no other
+    (RFC 9810, 5.1.3.4).
+
+    Attributes:
+        info: DER KemCiphertextInfo.
+    """
+
+    info: bytes
+    shared_secret: bytes = field(repr=False)
+
+    @property
+    def general_info(self) -> bytes:
+        """DER InfoTypeAndValue by which our messages bring it (RFC 9810, 5.1.1.5)."""
+        return wrap(SEQUENCE, encode(IT_KEM_CIPHERTEXT), self.info)
+
+
+def ciphertext_brought(message: PKIMessage) -> TLV | None:
+    """The KemCiphertextInfo in the generalInfo of a message; None where there is none.
+
+    Raises:
+        RemoteCmpError: malformed generalInfo.
+    """
+    info = message.info(IT_KEM_CIPHERTEXT)
+    if info is None:
+        return None
+    if len(info) != 2:
+        raise RemoteCmpError("a KemCiphertextInfo in generalInfo without a value")
+    return info[1]
 
 
 def ciphertext_in(gen_rep: bytes) -> bytes:

@@ -8,10 +8,10 @@ encrypted to the key that it is for, and who can tell its hash in the certConf h
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bulkcmp.cmp import algorithms, encryptedvalue, envelope
-from bulkcmp.cmp.algorithms import KemKey, OpaqueKey, PrivateKey, RsaScheme
+from bulkcmp.cmp.algorithms import KemKey, KemPublicKey, OpaqueKey, PrivateKey, RsaScheme
 from bulkcmp.cmp.asn1 import SEQUENCE, TLV, decode, encode, tag, wrap
 from bulkcmp.cmp.encapsulation import KemRecipient
 from bulkcmp.cmp.envelope import Recipient
@@ -39,7 +39,7 @@ _PRIVATE_KEYS: Final = {
     Popo.KEY_AGREEMENT: ec.EllipticCurvePrivateKey,
 }
 _PUBLIC_KEYS: Final = {
-    Popo.KEY_ENCIPHERMENT: rsa.RSAPublicKey | mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey,
+    Popo.KEY_ENCIPHERMENT: rsa.RSAPublicKey | KemPublicKey,
     Popo.KEY_AGREEMENT: ec.EllipticCurvePublicKey,
 }
 """The keys that each of them is for."""

@@ -4,32 +4,55 @@ Which of them an answer may have, the profile says (`--accept-protection`).
 """
 
 import datetime as dt
+from typing import TypeAlias
 
 from bulkcmp.cmp import checks, outcomes, protection
 from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
+from bulkcmp.cmp.dhmac import DhMacParameters, dh_mac_parameters
+from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, kem_mac_parameters
 from bulkcmp.cmp.messages import BodyType, PKIMessage
 from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential
+from bulkcmp.cmp.request import Credential, DhCredential, KemCredential, MacCredential
 from bulkcmp.cmp.trust import Trust
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import AcceptProtection, Profile
+
+AnyMac: TypeAlias = MacParameters | KemMacParameters | DhMacParameters
+"""Parameters of whatever MAC an answer has."""
 
 
 class Proof:
     """Proves the answers to one transaction.
 
     Args:
-        credential: of our messages; its secret, if it has one, checks MACs.
+        credential: of our messages; its secret, if it has one, checks MACs, and so does what it
+            agreed on with the CA by Diffie-Hellman.
+        ca_secret: what we encapsulated for the CA's KEM key; None where it has none.
+        transaction_id: of the transaction.
         trust: stands behind signatures; None where the root that the first ip brings is to be
             believed.
         verdicts: are told of each check.
     """
 
     def __init__(
-        self, credential: Credential, profile: Profile, trust: Trust | None, verdicts: Verdicts
+        self,
+        credential: Credential,
+        profile: Profile,
+        trust: Trust | None,
+        verdicts: Verdicts,
+        *,
+        transaction_id: bytes,
+        ca_secret: CaSecret | None = None,
     ) -> None:
         self._secret = credential.secret
-        self._asks_by_mac = isinstance(credential, MacCredential)
+        self._agreed = credential.agreed if isinstance(credential, DhCredential) else None
+        self._ca_secret = ca_secret
+        self._transaction_id = transaction_id
+        self.ca_has_secret = False
+        """An answer had a MAC of what we encapsulated for the CA."""
+        self._asks_by_mac = isinstance(credential, MacCredential | DhCredential) or (
+            isinstance(credential, KemCredential) and ca_secret is not None
+        )
         self._profile = profile
         self._trust = trust
         self._takes_anchor = trust is None
@@ -49,7 +72,7 @@ class Proof:
         (anchor,) = self._trust.signers.anchors
         return anchor
 
-    def mac_of(self, message: PKIMessage) -> MacParameters | None:
+    def mac_of(self, message: PKIMessage) -> AnyMac | None:
         """The MAC parameters of a response, or None where it is signed.
 
         Raises:
@@ -59,9 +82,7 @@ class Proof:
             raise CheckError(Reason.PROTECTION_MISSING, "the response is not protected")
         self._verdicts.passed(Reason.PROTECTION_MISSING)
         try:
-            parameters = protection.mac_parameters(
-                message, max_iterations=self._profile.max_pbm_iterations
-            )
+            parameters = self._parameters(message)
         except RemoteCmpError as error:
             raise CheckError(Reason.PROTECTION_ALGORITHM, error.what, hint=error.hint) from error
         has_mac = parameters is not None
@@ -72,10 +93,8 @@ class Proof:
                 f" --accept-protection is {self._profile.accept_protection}",
                 hint="--accept-protection either takes both kinds",
             )
-        if has_mac and self._secret is None:
-            raise CheckError(
-                Reason.NO_SECRET, "the response has a MAC, but we share no secret with the server"
-            )
+        if parameters is not None:
+            self._check_shares(parameters)
         if has_mac and self._trust is None:
             raise CheckError(
                 Reason.SIGNER_NOT_TRUSTED,
@@ -86,10 +105,48 @@ class Proof:
             self._verdicts.passed(Reason.PROTECTION_ALGORITHM, str(parameters))
         return parameters
 
+    def _parameters(self, message: PKIMessage) -> AnyMac | None:
+        return (
+            protection.mac_parameters(message, max_iterations=self._profile.max_pbm_iterations)
+            or kem_mac_parameters(message)
+            or dh_mac_parameters(message)
+        )
+
+    def _check_shares(self, parameters: AnyMac) -> None:
+        """
+        Raises:
+            CheckError: we share nothing with the CA that such a MAC is made of.
+        """
+        match parameters:
+            case MacParameters() if self._secret is None:
+                raise CheckError(
+                    Reason.NO_SECRET,
+                    "the response has a MAC, but we share no secret with the server",
+                )
+            case KemMacParameters() if self._ca_secret is None:
+                raise CheckError(
+                    Reason.NO_SECRET,
+                    "the response has a KEM-based MAC, but we encapsulated nothing for the server",
+                    hint="give the CA's certificate for its KEM key with --srvcert",
+                )
+            case DhMacParameters() if self._agreed is None:
+                raise CheckError(
+                    Reason.NO_SECRET,
+                    "the response has a DHBasedMac, but the request had none",
+                )
+
     def derivation(self, parameters: MacParameters) -> Derivation:
-        """How the key of a response's MAC is derived."""
+        """How the key of a response's password-based MAC is derived."""
         assert self._secret is not None, "checked by mac_of"
         return parameters.derivation(self._secret)
+
+    def mac_key(self, parameters: KemMacParameters | DhMacParameters) -> bytes:
+        """The key of a response's MAC that is not password-based."""
+        if isinstance(parameters, DhMacParameters):
+            assert self._agreed is not None, "checked by mac_of"
+            return parameters.derive(self._agreed)
+        assert self._ca_secret is not None, "checked by mac_of"
+        return parameters.derive(self._ca_secret.shared_secret, self._transaction_id)
 
     @property
     def _expects_mac(self) -> bool | None:
@@ -102,7 +159,7 @@ class Proof:
             case kind:
                 return kind is AcceptProtection.MAC
 
-    def check_mac(self, message: PKIMessage, parameters: MacParameters, key: bytes) -> None:
+    def check_mac(self, message: PKIMessage, parameters: AnyMac, key: bytes) -> None:
         """
         Raises:
             CheckError: the MAC is wrong.
@@ -111,7 +168,15 @@ class Proof:
             protection.check_mac(message, parameters, key)
         except RemoteCmpError as error:
             raise CheckError(Reason.MAC, error.what) from error
-        self._verdicts.passed(Reason.MAC, "by the secret that we share")
+        match parameters:
+            case MacParameters():
+                what = "by the secret that we share"
+            case KemMacParameters():
+                self.ca_has_secret = True
+                what = "by the secret that was encapsulated for --srvcert"
+            case _:
+                what = "by what our key and --srvcert agree on"
+        self._verdicts.passed(Reason.MAC, what)
 
     def check_signature(self, message: PKIMessage, at: dt.datetime) -> None:
         """

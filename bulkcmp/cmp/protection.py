@@ -429,6 +429,10 @@ class HmacParameters(Protocol):
     def mac(self) -> str:
         """`hashlib` name of the digest in the HMAC."""
 
+    @property
+    def identifier(self) -> bytes:
+        """DER AlgorithmIdentifier, as it stands in protectionAlg."""
+
 
 def mac(key: bytes, parameters: HmacParameters, protected_part: bytes) -> bytes:
     """The MAC over a ProtectedPart (DER)."""

@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.envelope import Recipient
 from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.messages import (
@@ -63,6 +64,14 @@ BODY_TYPES: Final = {
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
 _NO_BITS: Final = b"\x03\x01\x00"
 """An empty BIT STRING: the public key of who leaves the making of it to the CA."""
+_EXTENSION_ERRORS: Final = (
+    RemoteCmpError,
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What comes of a certificate, or of its extensions, that can't be parsed."""
 _IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
 
 
@@ -132,6 +141,70 @@ class KemCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class DhCredential:
+    """A certificate for a key of Diffie-Hellman, and what its key and the CA's agree on
+    (RFC 9810, 5.1.3.2).
+
+    Attributes:
+        key: PKCS#8 DER.
+        chain: DER certificates, the key's own first; they travel in extraCerts.
+        agreed: the result of Diffie-Hellman, which checks the MAC of an answer too.
+        recipient_kid: subject key identifier of the CA's certificate; None where it has none.
+        parameters: of our own messages.
+        secret: checks the MAC of an answer; None where no such answer is good.
+    """
+
+    key: bytes = field(repr=False)
+    chain: tuple[bytes, ...]
+    agreed: bytes = field(repr=False)
+    recipient_kid: bytes | None
+    parameters: DhMacParameters
+    secret: Secret | None = None
+
+    @classmethod
+    def with_ca(
+        cls,
+        key: bytes,
+        chain: tuple[bytes, ...],
+        ca: bytes,
+        parameters: DhMacParameters,
+        secret: Secret | None = None,
+        *,
+        ignore_keyusage: bool = False,
+    ) -> "DhCredential":
+        """The credential to be used with a CA.
+
+        Args:
+            ca: DER of the CA's certificate for a key of Diffie-Hellman, which is trusted.
+            ignore_keyusage: it may have a keyUsage without keyAgreement.
+
+        Raises:
+            LocalCmpError: a key can't be used, or the two are not for the same curve.
+        """
+        usage = _key_usage(ca)
+        if not (usage is None or usage.key_agreement or ignore_keyusage):
+            raise LocalCmpError(
+                "the CA's certificate has a keyUsage without keyAgreement",
+                hint="--ignore-keyusage accepts it",
+            )
+        try:
+            public_key = protection.public_key_of(load_certificate(ca))
+            agreed = algorithms.agree(algorithms.load_agreement_key(key), public_key)
+        except RemoteCmpError as error:
+            raise LocalCmpError(
+                f"a DHBasedMac with the CA's certificate: {error.what}",
+                hint="--srvcert is to be its certificate for a key of the same type and curve",
+            ) from error
+        _, kid, _ = _signer_names(ca)
+        return cls(key, chain, agreed, kid, parameters, secret)
+
+    @property
+    def mac_key(self) -> bytes:
+        """The key of our own messages' MAC."""
+        return self.parameters.derive(self.agreed)
+
+
+@dataclass(frozen=True, slots=True)
 class NoCredential:
     """No protection (RFC 9810, 5.1.3): something else than CMP says who we are.
 
@@ -148,7 +221,7 @@ class NoCredential:
     secret: Secret | None = None
 
 
-Credential = MacCredential | SignatureCredential | KemCredential | NoCredential
+Credential = MacCredential | SignatureCredential | KemCredential | DhCredential | NoCredential
 
 
 def password_recipient(
@@ -175,16 +248,26 @@ def recipient(
     Returns:
         None where the credential is neither a secret nor a key of RSA or EC that we have.
     """
-    found: list[Recipient] = []
-    if isinstance(credential, SignatureCredential) and isinstance(credential.key, bytes):
-        key = algorithms.load_signing_key(credential.key)
-        if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-            own = load_certificate(credential.chain[0])
-            found.append(KeyRecipient(key, own, certificates))
-    holder = password_recipient(credential, profile, derive)
-    if holder is not None:
-        found.append(holder)
-    return AnyOf(tuple(found)) if found else None
+    holders = (
+        _key_recipient(credential, certificates),
+        password_recipient(credential, profile, derive),
+    )
+    found = tuple(holder for holder in holders if holder is not None)
+    return AnyOf(found) if found else None
+
+
+def _key_recipient(credential: Credential, certificates: Sequence[bytes]) -> KeyRecipient | None:
+    key: object
+    match credential:
+        case SignatureCredential(key=bytes(pkcs8), chain=chain):
+            key = algorithms.load_signing_key(pkcs8)
+        case DhCredential(key=pkcs8, chain=chain):
+            key = algorithms.load_agreement_key(pkcs8)
+        case _:
+            return None
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        return None
+    return KeyRecipient(key, load_certificate(chain[0]), certificates)
 
 
 def can_receive(credential: Credential, profile: Profile) -> bool:
@@ -197,7 +280,7 @@ class Protector:
 
     Args:
         credential: whose MAC key `mac_key` is (derived by `protection.derive`, or from what was
-            encapsulated), or which signs, or which protects nothing.
+            encapsulated or agreed), or which signs, or which protects nothing.
         profile: digest, RSA padding, recipient, extra certificates.
 
     Raises:
@@ -212,6 +295,7 @@ class Protector:
         self._algorithm: bytes | None = None
         self._extra_certs = profile.extra_certs
         self._kid: bytes | None
+        self._recipient_kid: bytes | None = None
         match credential:
             case MacCredential(ref, _, parameters):
                 if mac_key is None:
@@ -224,13 +308,16 @@ class Protector:
                 self._sender, self._kid, scheme = _signer_names(chain[0])
                 self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
                 self._extra_certs = _extra_certs(chain, profile)
-            case KemCredential(_, chain, kem_parameters):
+            case KemCredential() | DhCredential():
                 if mac_key is None:
-                    raise LocalCmpError("a KEM credential without its derived key")
-                self._protect = functools.partial(protection.mac, mac_key, kem_parameters)
-                self._algorithm = kem_parameters.identifier
-                self._sender, self._kid, _ = _signer_names(chain[0])
-                self._extra_certs = _extra_certs(chain, profile)
+                    raise LocalCmpError("a credential for a MAC without its derived key")
+                if isinstance(credential, DhCredential):
+                    # it says which key was agreed with (RFC 9810, 5.1.1)
+                    self._recipient_kid = credential.recipient_kid
+                self._protect = functools.partial(protection.mac, mac_key, credential.parameters)
+                self._algorithm = credential.parameters.identifier
+                self._sender, self._kid, _ = _signer_names(credential.chain[0])
+                self._extra_certs = _extra_certs(credential.chain, profile)
             case _:
                 self._sender = explicit(DIRECTORY_NAME, credential.sender)
                 if credential.certificate is not None:
@@ -269,6 +356,7 @@ class Protector:
             explicit(0, wrap(0x18, time)),
             b"" if self._algorithm is None else explicit(1, self._algorithm),
             b"" if self._kid is None else explicit(2, wrap(0x04, self._kid)),
+            b"" if self._recipient_kid is None else explicit(3, wrap(0x04, self._recipient_kid)),
             explicit(4, wrap(0x04, transaction_id)),
             explicit(5, wrap(0x04, sender_nonce)),
             b"" if recip_nonce is None else explicit(6, wrap(0x04, recip_nonce)),
@@ -303,14 +391,8 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         return sender, None, scheme
-    except (
-        RemoteCmpError,
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
-        raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
+    except _EXTENSION_ERRORS as error:
+        raise LocalCmpError(f"the certificate can't be used: {error}") from error
     return sender, identifier.value.digest, scheme
 
 
@@ -321,11 +403,49 @@ def is_kem_certificate(der: bytes) -> bool:
     Raises:
         LocalCmpError: it can't be used.
     """
+    return algorithms.kem_identifier(_public_key(der)) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def is_agreement_certificate(der: bytes) -> bool:
+    """Whether a certificate is for Diffie-Hellman and not for signatures: by the type of its key,
+    or by its keyUsage.
+
+    Raises:
+        LocalCmpError: it can't be used.
+    """
+    public_key = _public_key(der)
+    if isinstance(public_key, x25519.X25519PublicKey | x448.X448PublicKey):
+        return True
+    if not isinstance(public_key, ec.EllipticCurvePublicKey):
+        return False
+    usage = _key_usage(der)
+    return usage is not None and usage.key_agreement and not usage.digital_signature
+
+
+def is_for_macs(der: bytes) -> bool:
+    """Whether a certificate is for no signatures, but for the secrets that MACs are made of.
+
+    Raises:
+        LocalCmpError: it can't be used.
+    """
+    return is_kem_certificate(der) or is_agreement_certificate(der)
+
+
+def _public_key(der: bytes) -> object:
     try:
-        public_key = protection.public_key_of(load_certificate(der))
+        return protection.public_key_of(load_certificate(der))
     except RemoteCmpError as error:
-        raise LocalCmpError(f"the credential's certificate can't be used: {error}") from error
-    return algorithms.kem_identifier(public_key) is not None
+        raise LocalCmpError(f"the certificate can't be used: {error}") from error
+
+
+def _key_usage(der: bytes) -> x509.KeyUsage | None:
+    try:
+        return load_certificate(der).extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
+    except _EXTENSION_ERRORS as error:
+        raise LocalCmpError(f"the certificate can't be used: {error}") from error
 
 
 def unprotected(credential: KemCredential, profile: Profile) -> Protector:

@@ -53,6 +53,7 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.issuance import Issuance
 from bulkcmp.cmp.kemexchange import KemExchange
+from bulkcmp.cmp.kemmac import CaSecret
 from bulkcmp.cmp.messages import (
     IT_IMPLICIT_CONFIRM,
     PVNO_CMP2000,
@@ -64,11 +65,12 @@ from bulkcmp.cmp.messages import (
     RevRepContent,
     decode_message,
 )
-from bulkcmp.cmp.proof import Proof
+from bulkcmp.cmp.proof import AnyMac, Proof
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
+    DhCredential,
     KemCredential,
     MacCredential,
     Protector,
@@ -103,6 +105,7 @@ class Transaction:
         jitter: gives numbers of [0, 1) by which back-off is spread.
         checkpoint: where an earlier process left off.
         witness: is told of each check of an answer as it is made, in order.
+        ca_secret: made anew for this object, where the CA's certificate (`trust`) is for a KEM key.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Transaction:
         jitter: Iterator[float],
         checkpoint: Checkpoint | None = None,
         witness: Witness | None = None,
+        ca_secret: CaSecret | None = None,
     ) -> None:
         self.state = State.NEW
         self._applicants = applicants
@@ -127,7 +131,15 @@ class Transaction:
         self._backoff = Backoff(profile, jitter)
         self._checkpoint = checkpoint
         self._verdicts = Verdicts(witness)
-        self._proof = Proof(credential, profile, trust, self._verdicts)
+        self._ca_secret = ca_secret
+        self._proof = Proof(
+            credential,
+            profile,
+            trust,
+            self._verdicts,
+            transaction_id=transaction_id,
+            ca_secret=ca_secret,
+        )
         self._protector: Protector | None = None
         self._mac_key: bytes | None = None
         self._kem = (
@@ -141,7 +153,7 @@ class Transaction:
         self._polled: tuple[int, ...] = ()
         self._sent = Send(b"", "", opens=False)
         self._built_at = 0.0
-        self._pending: tuple[PKIMessage, MacParameters] | None = None
+        self._pending: tuple[PKIMessage, AnyMac] | None = None
         self._opening: tuple[PKIMessage, Issuance] | None = None
         self._confirm_uncertain = False
         self._times = Stopwatch()
@@ -195,6 +207,8 @@ class Transaction:
                 # our own record: it was good when it came
                 what = f"the transaction began with another credential: {error.what}"
                 raise LocalCmpError(what) from error
+        elif isinstance(credential, DhCredential):
+            self._mac_key = credential.mac_key
         return self._begin(event.now)
 
     def _keyed(self, event: KeyDerived) -> list[Instruction]:
@@ -203,7 +217,7 @@ class Transaction:
 
     def _ask_ciphertext(self, now: float) -> list[Instruction]:
         assert self._kem is not None, "nobody else asks"
-        message = self._kem.question(now, next(self._nonces))
+        message = self._kem.question(now, next(self._nonces), self._ciphertext_for_ca)
         send = Send(message, BodyType.GENM.label, opens=True)
         return self._transmit(State.ENCAPSULATING, send)
 
@@ -307,6 +321,8 @@ class Transaction:
         if parameters is None:
             return self._check_signed(event.now, message)
         self._pending = (message, parameters)
+        if not isinstance(parameters, MacParameters):
+            return self._check(KeyDerived(event.now, self._proof.mac_key(parameters)))
         derivation = self._proof.derivation(parameters)
         if derivation == self._own_derivation and self._mac_key is not None:
             return self._check(KeyDerived(event.now, self._mac_key))
@@ -770,9 +786,16 @@ class Transaction:
             transaction_id=self._transaction_id,
             sender_nonce=nonce,
             recip_nonce=self._last.received_nonce,
-            general_info=general_info,
+            general_info=general_info + self._ciphertext_for_ca,
             pvno=max(pvno, self._asked.pvno),
         )
+
+    @property
+    def _ciphertext_for_ca(self) -> bytes:
+        """DER InfoTypeAndValue in all our messages until an answer shows that the CA has it."""
+        if self._ca_secret is None or self._proof.ca_has_secret:
+            return b""
+        return self._ca_secret.general_info
 
     def _transmit(self, state: State, send: Send) -> list[Instruction]:
         self.state = state

@@ -17,7 +17,13 @@ from urllib.parse import SplitResult, urlsplit
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO, MAX_NESTED
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.request import Credential, MacCredential, Protector, SignatureCredential
+from bulkcmp.cmp.request import (
+    Credential,
+    MacCredential,
+    Protector,
+    SignatureCredential,
+    is_for_macs,
+)
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, LintPlan, Plan, Rows
@@ -589,6 +595,12 @@ class Options:
                 "no trust anchor: whose answers and certificates shall be believed?",
                 hint="give the CA's certificate with --trusted FILE",
             )
+        for_macs = bool(srvcert) and _is_for_macs(srvcert[0])
+        if for_macs and not anchors:
+            raise InputError(
+                "--srvcert is for a key that signs no certificates: which are to be believed?",
+                hint="give the CA's certificate with --trusted FILE too",
+            )
         trusted = anchors or srvcert
         untrusted = _certificates("--untrusted", self.untrusted)
         out_trusted = _certificates("--out-trusted", self.out_trusted)
@@ -601,6 +613,11 @@ class Options:
         profile = self._profile(srvcert, anchors)
         pbm_salt = os.urandom(16)
         layers = self._layers(profile, pbm_salt, environ)
+        if for_macs and not all(isinstance(layer, MacCredential) for layer in layers):
+            raise InputError(
+                "answers to what an RA signed are signed, and the key of --srvcert can't sign",
+                hint="leave --ra-cert away, or --srvcert",
+            )
         return Setup(
             url=url,
             profile=profile,
@@ -867,6 +884,13 @@ def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret
         return read_secret(source, environ)
     except InputError as error:
         raise InputError(f"{option_name(name)}: {error}", hint=error.hint) from None
+
+
+def _is_for_macs(srvcert: bytes) -> bool:
+    try:
+        return is_for_macs(srvcert)
+    except LocalCmpError as error:
+        raise InputError(f"--srvcert: {error.what}") from error
 
 
 def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from bulkcmp.cmp.algorithms import OpaqueKey
+from bulkcmp.cmp.algorithms import KemPublicKey, OpaqueKey
+from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.events import Checkpoint, Finish
-from bulkcmp.cmp.kemmac import KemMacParameters
+from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, ciphertext_info
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
+    DhCredential,
     KemCredential,
     MacCredential,
     NoCredential,
     SignatureCredential,
+    is_agreement_certificate,
     is_kem_certificate,
 )
 from bulkcmp.cmp.transaction import Transaction
@@ -122,6 +125,7 @@ class Server:
         self._setup = setup
         self._trust = _trust(setup)
         self._clock = clock
+        self._kem_key = _kem_key(setup.srvcert)
         self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
         self._tokens: Tokens | None = None
         # a token lets one thread in
@@ -196,6 +200,7 @@ class Server:
             jitter=jitter(),
             checkpoint=checkpoint,
             witness=None if observer is None else observer.judged,
+            ca_secret=self._ca_secret(),
         )
         return await drive(
             transaction,
@@ -206,13 +211,22 @@ class Server:
             aside=self._aside(credential, applicants),
         )
 
+    def _ca_secret(self) -> CaSecret | None:
+        """A new secret for the CA's KEM key; None where it has none."""
+        if self._kem_key is None:
+            return None
+        shared_secret, ciphertext = self._kem_key.encapsulate()
+        return CaSecret(ciphertext_info(self._kem_key, ciphertext), shared_secret)
+
     def credential(self, entities: Sequence[EndEntity]) -> Credential:
         """What protects the messages of end entities, all of which have the same.
 
         It is the secret, else the certificate, as `openssl cmp` prefers; kur wants the certificate.
+        What the certificate's key can do decides what protects by it.
 
         Raises:
-            LocalCmpError: they have neither.
+            LocalCmpError: they have neither, or the CA's certificate is missing for a DHBasedMac,
+                or can't be used for it.
         """
         entity, profile = entities[0], self._setup.profile
         if profile.unprotected_requests:
@@ -235,7 +249,25 @@ class Server:
         if is_kem_certificate(entity.cert[0]):
             parameters = KemMacParameters.choose(profile.mac)
             return KemCredential(key, entity.cert, parameters, entity.secret)
+        if is_agreement_certificate(entity.cert[0]) and not profile.sign_requests:
+            return self._agreed(key, entity)
         return SignatureCredential(key, entity.cert, entity.secret)
+
+    def _agreed(self, key: bytes, entity: EndEntity) -> DhCredential:
+        ca, profile = self._setup.srvcert, self._setup.profile
+        if ca is None:
+            raise LocalCmpError(
+                "the certificate is for key agreement, and nothing is known to agree with",
+                hint="give the CA's certificate for key agreement with --srvcert",
+            )
+        return DhCredential.with_ca(
+            key,
+            entity.cert,
+            ca,
+            DhMacParameters.choose(profile.digest, profile.mac),
+            entity.secret,
+            ignore_keyusage=profile.ignore_keyusage,
+        )
 
     def applicants(self, members: Sequence[Member]) -> list[Applicant]:
         """Rows with their keys to certify, as the core wants them.
@@ -269,6 +301,12 @@ class Server:
         if self._tokens is None:
             self._tokens = open_tokens()
         return self._tokens
+
+
+def _kem_key(srvcert: bytes | None) -> KemPublicKey | None:
+    """The CA's KEM key, if its certificate is for one."""
+    key = None if srvcert is None else load_certificate(srvcert).public_key()
+    return key if isinstance(key, KemPublicKey) else None
 
 
 def nonces() -> Iterator[bytes]:

@@ -11,7 +11,16 @@ from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    rsa,
+    x448,
+    x25519,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -41,6 +50,12 @@ SigningKey = (
 
 PrivateKey = SigningKey | mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
 """The keys that can be certified."""
+
+AgreementKey = x25519.X25519PrivateKey | x448.X448PrivateKey
+"""The keys that can't be certified here, but protect messages by a DHBasedMac."""
+
+CredentialKey = PrivateKey | AgreementKey
+"""The keys that protect messages."""
 
 _FAMILIES: Final = {
     KeyFamily.RSA: rsa.RSAPrivateKey,
@@ -152,7 +167,7 @@ def can_decrypt(key: bytes) -> bool:
 
 def _private_key(
     data: bytes, path: Path, password: Secret | None, popo: Popo | None = None
-) -> PrivateKey:
+) -> CredentialKey:
     load = load_pem_private_key if _labels(data) else load_der_private_key
     where = Where(str(path))
     try:
@@ -178,13 +193,15 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
         raise InputError("wrong passphrase for the private key", where=where) from None
 
 
-def _usable(key: object, where: Where, popo: Popo | None = None) -> PrivateKey:
+def _usable(key: object, where: Where, popo: Popo | None = None) -> CredentialKey:
     def proves(family: KeyFamily) -> bool:
         return popo is None or family.proves_by(popo)
 
     if isinstance(key, PrivateKey) and any(
         isinstance(key, kind) and proves(family) for family, kind in _FAMILIES.items()
     ):
+        return key
+    if popo is None and isinstance(key, AgreementKey):
         return key
     usable = ", ".join(family for family in KeyFamily if proves(family))
     raise InputError(
@@ -198,7 +215,7 @@ def _usable(key: object, where: Where, popo: Popo | None = None) -> PrivateKey:
     )
 
 
-def _pkcs8(key: PrivateKey) -> bytes:
+def _pkcs8(key: CredentialKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -261,7 +278,7 @@ def read_credential(
     return Credential(_pkcs8(key), chain)
 
 
-def _check_match(key: PrivateKey, certificate: bytes, key_path: Path, cert_path: Path) -> None:
+def _check_match(key: CredentialKey, certificate: bytes, key_path: Path, cert_path: Path) -> None:
     try:
         certified = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):
@@ -292,7 +309,7 @@ def _is_pkcs12(data: bytes) -> bool:
 
 def _pkcs12(
     data: bytes, path: Path, password: Secret | None
-) -> tuple[PrivateKey, tuple[bytes, ...]]:
+) -> tuple[CredentialKey, tuple[bytes, ...]]:
     where = Where(str(path))
     try:
         key, certificate, others = pkcs12.load_key_and_certificates(

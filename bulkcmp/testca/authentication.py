@@ -4,15 +4,16 @@ import datetime as dt
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
 
-from bulkcmp.cmp import algorithms, kemmac, protection
+from bulkcmp.cmp import algorithms, dhmac, kemmac, protection
 from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.kemmac import KemMacParameters, asks_ciphertext
 from bulkcmp.cmp.messages import (
     BodyType,
@@ -30,6 +31,7 @@ from bulkcmp.testca import attributes
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias, Authentication, Mode
 from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_name
 from bulkcmp.testca.refusal import RefusedError, rejected
+from bulkcmp.testca.sharing import ReplyMac, Sharing
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 _CACHE_SIZE = 4096
@@ -48,9 +50,10 @@ class Requester:
         user: the end entity that it is; None for an RA.
         mac: parameters of its MAC, and
         secret: what it shares with the CA; None where it signs.
-        signer: its certificate of this CA, by which it signs or has a KEM-based MAC; None where it
-            uses a password-based one, or signs as a vendor's device.
-        certificate: DER of the certificate that it signs with; None where it does not sign.
+        signer: its certificate of this CA, by which it signs, or has a KEM-based MAC or a
+            DHBasedMac; None where it uses a password-based one, or signs as a vendor's device.
+        certificate: DER of the certificate of its key; None where it uses a password-based MAC.
+        agreed: the MAC of answers, where it has a DHBasedMac.
     """
 
     identity: bytes
@@ -59,17 +62,20 @@ class Requester:
     secret: Secret | None = None
     signer: IssuedCertificate | None = None
     certificate: bytes | None = field(default=None, repr=False)
+    agreed: ReplyMac | None = None
 
 
 class Authenticator:
     """Checks the protection of requests.
 
     Args:
+        sharing: by the CA's own keys.
         vendors: DER certificates of the CAs whose devices may enroll at an alias for vendors'.
     """
 
-    def __init__(self, store: Store, vendors: Sequence[bytes] = ()) -> None:
+    def __init__(self, store: Store, sharing: Sharing, vendors: Sequence[bytes] = ()) -> None:
         self._store = store
+        self._sharing = sharing
         self._vendors = TrustStore(vendors) if vendors else None
 
     def authenticate(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
@@ -93,6 +99,9 @@ class Authenticator:
         kem_parameters = _kem_parameters(message)
         if kem_parameters is not None:
             return self._by_kem_mac(alias, message, kem_parameters, now)
+        dh_parameters = _dh_parameters(message)
+        if dh_parameters is not None:
+            return self._by_dh_mac(alias, message, dh_parameters, now)
         return self._by_signature(alias, message, now)
 
     def authenticate_layer(self, message: PKIMessage, now: dt.datetime) -> Requester:
@@ -203,17 +212,39 @@ class Authenticator:
         lacks = "" if may_sign else "signatures"
         return self._holder(alias, message, certificate, issued, now, lacks)
 
+    def _by_dh_mac(
+        self, alias: Alias, message: PKIMessage, parameters: DhMacParameters, now: dt.datetime
+    ) -> Requester:
+        certificate, issued, usage = self._own_certificate(message)
+        agreed = self._sharing.agreed(message, certificate.public_key(), parameters)
+        try:
+            protection.check_mac(message, parameters, agreed.key)
+        except RemoteCmpError as error:
+            raise RefusedError("badMessageCheck", error.what) from error
+        lacks = "" if usage is None or usage.key_agreement else "keyAgreement"
+        holder = self._holder(alias, message, certificate, issued, now, lacks)
+        return replace(holder, agreed=agreed)
+
     def _by_kem_certificate(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
         """Who asks for a KEM ciphertext, which only the holder of the certificate can use."""
+        certificate, issued, usage = self._own_certificate(message)
+        return self._holder(alias, message, certificate, issued, now, _lacks_encipherment(usage))
+
+    def _own_certificate(
+        self, message: PKIMessage
+    ) -> tuple[x509.Certificate, IssuedCertificate, x509.KeyUsage | None]:
+        """The certificate of this CA that a message's sender has, as it is in the books, and its
+        keyUsage."""
         der = self._signer(message)
         try:
             certificate, usage = _certificate_with_usage(der)
         except RemoteCmpError as error:
             raise RefusedError("badMessageCheck", error.what) from error
+        # equality with what was issued is the path to the root, and says who it was issued to
         issued = self._store.certificate(certificate.serial_number)
         if issued is None or issued.der != der:
             raise RefusedError("signerNotTrusted", "the signer's certificate is not of this CA")
-        return self._holder(alias, message, certificate, issued, now, _lacks_encipherment(usage))
+        return certificate, issued, usage
 
     def _by_kem_mac(
         self, alias: Alias, message: PKIMessage, parameters: KemMacParameters, now: dt.datetime
@@ -353,6 +384,13 @@ def _parameters(message: PKIMessage) -> MacParameters | None:
 def _kem_parameters(message: PKIMessage) -> KemMacParameters | None:
     try:
         return kemmac.kem_mac_parameters(message)
+    except RemoteCmpError as error:
+        raise RefusedError("badAlg", error.what) from error
+
+
+def _dh_parameters(message: PKIMessage) -> DhMacParameters | None:
+    try:
+        return dhmac.dh_mac_parameters(message)
     except RemoteCmpError as error:
         raise RefusedError("badAlg", error.what) from error
 

@@ -18,7 +18,7 @@ from bulkcmp.testca.entitlement import Entitlement
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.generation import KeyGeneration
 from bulkcmp.testca.header import FOLLOWING, check_header
-from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.identity import Identity, MacIdentity
 from bulkcmp.testca.information import Information
 from bulkcmp.testca.issuance import Issuance
 from bulkcmp.testca.issuer import Issuer
@@ -26,6 +26,7 @@ from bulkcmp.testca.polling import Polling
 from bulkcmp.testca.refusal import RefusedError, Rejections
 from bulkcmp.testca.response import Answer, Responder
 from bulkcmp.testca.revocation import Revocation
+from bulkcmp.testca.sharing import ReplyMac, Sharing
 from bulkcmp.testca.store import Store
 from bulkcmp.testca.termination import Termination
 
@@ -46,6 +47,7 @@ class Authority(Answering):
         exceptions: but for these, by name.
         crl_url: where clients find the CRL; issued certificates say so.
         vendors: DER certificates of the CAs whose devices may enroll at the alias 3gpp.
+        mac_identities: keys for DHBasedMac and KEM-based MAC.
         token_bytes: a source of random octets.
     """
 
@@ -58,10 +60,13 @@ class Authority(Answering):
         *,
         crl_url: str | None = None,
         vendors: Sequence[bytes] = (),
+        mac_identities: Sequence[MacIdentity] = (),
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         super().__init__(store, root, behaviour, exceptions)
-        self._authenticator = Authenticator(store, vendors)
+        self._sharing = Sharing(store, mac_identities)
+        self._names = {root.name} | self._sharing.names
+        self._authenticator = Authenticator(store, self._sharing, vendors)
         self._responder = Responder(root, token_bytes)
         entitlement = Entitlement(store, root.name)
         rejections = Rejections()
@@ -95,23 +100,27 @@ class Authority(Answering):
         nonce = self._responder.make_nonce()
         message: PKIMessage | None = None
         requester: Requester | None = None
+        encapsulated: ReplyMac | None = None
         signs = behaviour.signs_answers(alias)
         try:
             message = decode_message(request)
             if message.body_type is BodyType.NESTED:
                 signs = behaviour.signs_answers(RA_HMAC)
                 requester = self._authenticator.authenticate_layer(message, now)
-                check_header(message, behaviour, self._root.name, now)
+                check_header(message, behaviour, self._names, now)
                 answer = response.nested(self._answer_each(alias, message, now, layers + 1))
             else:
                 if alias.nested and not layers:
                     raise RefusedError(
                         "notAuthorized", f"alias {alias.name} takes nested messages of an RA only"
                     )
+                # before all checks: a refusal is proven by it too
+                encapsulated = self._sharing.encapsulated(message)
                 requester = self._authenticator.authenticate(alias, message, now)
-                check_header(message, behaviour, self._root.name, now)
+                check_header(message, behaviour, self._names, now)
                 exchange = Exchange(alias, behaviour, message, request, requester, nonce, now)
                 with self._store.writing():
+                    self._sharing.keep(message, encapsulated, now)
                     answer = self._answer(exchange)
         except (RemoteCmpError, RefusedError) as problem:
             answer = _refuse(message, behaviour, problem)
@@ -121,6 +130,7 @@ class Authority(Answering):
             answer,
             nonce=nonce,
             now=now,
+            encapsulated=encapsulated,
             sign=signs,
             protect=not (answer.refuses and behaviour.unprotected_errors),
         )

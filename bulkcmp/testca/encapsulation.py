@@ -1,9 +1,9 @@
 """KEM ciphertexts for those who ask by genm, to have a KEM-based MAC (RFC 9810, 5.1.3.4 and E)."""
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from bulkcmp.cmp import general, kemmac
+from bulkcmp.cmp.algorithms import KemPublicKey
 from bulkcmp.model import Itav
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.store import EncapsulatedSecret, Store
@@ -16,7 +16,7 @@ def encapsulate(exchange: Exchange, store: Store) -> Itav | None:
     if holder is None:
         return None
     public_key = x509.load_der_x509_certificate(holder.der).public_key()
-    if not isinstance(public_key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+    if not isinstance(public_key, KemPublicKey):
         return None
     shared_secret, ciphertext = public_key.encapsulate()
     store.keep_secret(

@@ -1,6 +1,7 @@
 """The header of a request: what every message must have (RFC 9483, 3.1 and 3.5)."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Final
 
 from bulkcmp.cmp import kemmac, protection
@@ -29,11 +30,13 @@ FOLLOWING: Final = frozenset({BodyType.CERT_CONF, BodyType.POLL_REQ, BodyType.ER
 """The message types that go on with a transaction; all others begin one."""
 
 
-def check_header(message: PKIMessage, behaviour: Behaviour, ca: bytes, now: dt.datetime) -> None:
+def check_header(
+    message: PKIMessage, behaviour: Behaviour, names: Collection[bytes], now: dt.datetime
+) -> None:
     """Check what every request must have.
 
     Args:
-        ca: DER Name of the CA.
+        names: DER Names of the CA.
         now: the time, aware.
 
     Raises:
@@ -46,7 +49,7 @@ def check_header(message: PKIMessage, behaviour: Behaviour, ca: bytes, now: dt.d
     _check_time(header, behaviour, now)
     _check_general_info(message)
     if behaviour.strict:
-        if message.recipient not in (ca, NULL_DN):
+        if message.recipient not in (*names, NULL_DN):
             raise RefusedError("wrongAuthority", "the recipient is not this CA")
         _check_mac(message)
 

@@ -1,19 +1,20 @@
-"""Who the CA is: its key and root certificate, and those of its registration authority, and of its
-key generation authority."""
+"""Who the CA is: its key and root certificate, and those of its registration authority, of its key
+generation authority, and for MACs."""
 
 import datetime as dt
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, overload
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.algorithms import SigningKey
+from bulkcmp.cmp.algorithms import AgreementKey, KemKey, SigningKey
 from bulkcmp.cmp.general import RootCaKeyUpdate
 from bulkcmp.cmp.package import CM_KGA
 from bulkcmp.io.keyworker import make_keys
@@ -40,11 +41,9 @@ _DIGESTS: Final[dict[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
 _END_ENTITY: Final = x509.BasicConstraints(ca=False, path_length=None)
 
 
-@dataclass(frozen=True)
-class Identity:
-    """A signing key and the certificate of it."""
+class _Certified:
+    """What is to be had of a certificate."""
 
-    key: SigningKey = field(repr=False)
     certificate: x509.Certificate
 
     @cached_property
@@ -61,6 +60,34 @@ class Identity:
         """The subject key identifier."""
         extension = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         return extension.value.digest
+
+
+@dataclass(frozen=True)
+class Identity(_Certified):
+    """A signing key and the certificate of it."""
+
+    key: SigningKey = field(repr=False)
+    certificate: x509.Certificate
+
+
+@dataclass(frozen=True)
+class MacIdentity(_Certified):
+    """A key of which MACs are made with another's, and the certificate of it."""
+
+    key: AgreementKey | KemKey = field(repr=False)
+    certificate: x509.Certificate
+
+
+MAC_KEYS: Final[dict[str, Callable[[], AgreementKey | KemKey]]] = {
+    "ec:P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ec:P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ec:P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "x25519": x25519.X25519PrivateKey.generate,
+    "x448": x448.X448PrivateKey.generate,
+    "ml-kem-768": mlkem.MLKEM768PrivateKey.generate,
+    "ml-kem-1024": mlkem.MLKEM1024PrivateKey.generate,
+}
+"""The keys of the CA's own for DHBasedMac and KEM-based MAC, and what makes them."""
 
 
 def digest_for(key: SigningKey) -> str:
@@ -119,6 +146,18 @@ def make_kga(root: Identity, now: dt.datetime) -> Identity:
     usage = key_usage(digital_signature=True)
     purpose = x509.ExtendedKeyUsage([CM_KGA])
     return _certified(name, KGA_KEY, root, now, _END_ENTITY, usage, purpose)
+
+
+def make_mac_identity(root: Identity, kind: str, now: dt.datetime) -> MacIdentity:
+    """A key of the CA for MACs, one of `MAC_KEYS`, and its certificate."""
+    key = MAC_KEYS[kind]()
+    encapsulates = isinstance(key, KemKey)
+    usage = key_usage(
+        digital_signature=False, key_encipherment=encapsulates, key_agreement=not encapsulates
+    )
+    name = _name("bulkcmp", f"bulkcmp test CA {kind}")
+    builder = _builder(name, key, now - BACKDATE, now + RA_VALIDITY, _END_ENTITY, usage)
+    return MacIdentity(key, _signed(builder, root))
 
 
 def make_vendor(now: dt.datetime) -> tuple[x509.Certificate, Identity]:
@@ -196,7 +235,7 @@ def _certified(
 
 def _builder(
     name: x509.Name,
-    key: SigningKey,
+    key: SigningKey | AgreementKey | KemKey,
     begin: dt.datetime,
     end: dt.datetime,
     constraints: x509.BasicConstraints,

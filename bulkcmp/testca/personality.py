@@ -8,7 +8,7 @@ from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CmpApp, HttpManners
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.ejbca.authority import EjbcaAuthority
-from bulkcmp.testca.identity import Identity
+from bulkcmp.testca.identity import Identity, MacIdentity
 from bulkcmp.testca.store import Store
 
 EJBCA_MANNERS: Final = HttpManners(too_large=(400, "Bad Request"), longest_alias=32)
@@ -31,8 +31,12 @@ def make_app(
     *,
     crl_url: str | None = None,
     vendors: Sequence[bytes] = (),
+    mac_identities: Sequence[MacIdentity] = (),
 ) -> CmpApp:
     """The CA as an ASGI application.
+
+    Args:
+        mac_identities: EJBCA has no use for them.
 
     Raises:
         InputError: a behaviour that this server does not have.
@@ -40,5 +44,13 @@ def make_app(
     if like is Personality.EJBCA:
         ejbca = EjbcaAuthority(store, root, behaviour, exceptions, crl_url=crl_url, vendors=vendors)
         return CmpApp(ejbca, manners=EJBCA_MANNERS)
-    authority = Authority(store, root, behaviour, exceptions, crl_url=crl_url, vendors=vendors)
+    authority = Authority(
+        store,
+        root,
+        behaviour,
+        exceptions,
+        crl_url=crl_url,
+        vendors=vendors,
+        mac_identities=mac_identities,
+    )
     return CmpApp(authority)

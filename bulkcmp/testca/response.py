@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from bulkcmp.cmp import algorithms, protection
@@ -42,11 +43,11 @@ from bulkcmp.cmp.messages import (
     fail_info,
     protected_part,
 )
-from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.testca.authentication import Requester
 from bulkcmp.testca.identity import Identity, digest_for
 from bulkcmp.testca.refusal import RefusedError
+from bulkcmp.testca.sharing import ReplyMac
 
 NONCE_OCTETS: Final = 16
 _SALT_OCTETS: Final = 16
@@ -202,6 +203,23 @@ def refused_status(refusal: RefusedError) -> PKIStatusInfo:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shield:
+    """What protects an answer.
+
+    Attributes:
+        algorithm: elements of protectionAlg.
+        protect: gives the protection of a ProtectedPart.
+        kid: senderKID.
+        sender: GeneralName.
+    """
+
+    algorithm: list[TLV]
+    protect: Callable[[bytes], bytes]
+    kid: bytes | None
+    sender: TLV
+
+
 class Responder:
     """Puts answers into messages of the CA.
 
@@ -211,14 +229,16 @@ class Responder:
     """
 
     def __init__(self, root: Identity, token_bytes: Callable[[int], bytes]) -> None:
-        self._key = root.key
-        self._digest = digest_for(root.key)
+        digest = digest_for(root.key)
         self._certificate = root.der
         self._ca_pubs = [any_from(root.der)]
         self._sender = directory_name(root.name)
-        self._key_identifier = root.key_identifier
-        self._algorithm = algorithms.signature_identifier(root.key, self._digest)
-        self._algorithm_elements = decode_sequence_of(self._algorithm)
+        self._signature = _Shield(
+            decode_sequence_of(algorithms.signature_identifier(root.key, digest)),
+            partial(algorithms.sign, root.key, digest),
+            root.key_identifier,
+            self._sender,
+        )
         self._token_bytes = token_bytes
 
     def make_nonce(self) -> bytes:
@@ -238,6 +258,7 @@ class Responder:
         *,
         nonce: bytes,
         now: dt.datetime,
+        encapsulated: ReplyMac | None = None,
         sign: bool,
         protect: bool = True,
     ) -> bytes:
@@ -248,53 +269,68 @@ class Responder:
             requester: who sent it; None if that is not proven.
             nonce: our senderNonce.
             now: the time, aware.
-            sign: sign although the requester uses a MAC.
+            encapsulated: the MAC that the request brought a secret for: it says that its sender
+                takes nothing else.
+            sign: sign although the requester uses a password-based MAC.
             protect: protect it at all.
         """
-        mac = None
-        if protect and not sign and requester is not None and requester.mac is not None:
-            mac = requester.mac.with_salt(self._token_bytes(_SALT_OCTETS))
-        signs = protect and mac is None
-        header = self._header(request, answer, mac, nonce, now, signs=signs)
-        part = protected_part(header, answer.body)
-        value: bytes | None = None
-        if mac is not None and requester is not None and requester.secret is not None:
-            key = protection.derive(mac.derivation(requester.secret))
-            value = protection.mac(key, mac, part)
-        elif signs:
-            value = algorithms.sign(self._key, self._digest, part)
+        shield = None
+        if protect:
+            shield = (
+                self._by_own_key(encapsulated)
+                or self._by_own_key(None if requester is None else requester.agreed)
+                or (None if sign else self._by_password(request, requester))
+                or self._signature
+            )
+        header = self._header(request, answer, shield, nonce, now)
+        value = None if shield is None else shield.protect(protected_part(header, answer.body))
+        signs = shield is self._signature
         # beside a signature as its certificate, beside a new certificate as its issuer's
         carries = signs or answer.body[0] - _EXPLICIT in _CARRIERS
         return encode_message(header, answer.body, value, (self._certificate,) if carries else ())
+
+    def _by_own_key(self, reply: ReplyMac | None) -> _Shield | None:
+        if reply is None:
+            return None
+        return _Shield(
+            decode_sequence_of(reply.parameters.identifier),
+            partial(protection.mac, reply.key, reply.parameters),
+            reply.holder.key_identifier,
+            directory_name(reply.holder.name),
+        )
+
+    def _by_password(
+        self, request: PKIMessage | None, requester: Requester | None
+    ) -> _Shield | None:
+        if requester is None or requester.mac is None or requester.secret is None:
+            return None
+        mac = requester.mac.with_salt(self._token_bytes(_SALT_OCTETS))
+        key = protection.derive(mac.derivation(requester.secret))
+        return _Shield(
+            decode_sequence_of(mac.identifier),
+            partial(protection.mac, key, mac),
+            None if request is None else request.header.senderKID,
+            self._sender,
+        )
 
     def _header(
         self,
         request: PKIMessage | None,
         answer: Answer,
-        mac: MacParameters | None,
+        shield: _Shield | None,
         nonce: bytes,
         now: dt.datetime,
-        *,
-        signs: bool,
     ) -> bytes:
         asked = None if request is None else request.header
-        algorithm: list[TLV] | None = None
-        kid: bytes | None = None
-        if mac is not None:
-            algorithm = decode_sequence_of(mac.identifier)
-            kid = None if asked is None else asked.senderKID
-        elif signs:
-            algorithm = self._algorithm_elements
-            kid = self._key_identifier
         pvno = PVNO_CMP2000 if asked is None else asked.pvno
         return encode(
             PKIHeader(
                 pvno=min(max(pvno, PVNO_CMP2000), PVNO_CMP2021),
-                sender=self._sender,
+                sender=self._sender if shield is None else shield.sender,
                 recipient=_NOBODY if request is None else _addressee(request),
                 messageTime=GeneralizedTime(now.replace(microsecond=0)),
-                protectionAlg=algorithm,
-                senderKID=kid,
+                protectionAlg=None if shield is None else shield.algorithm,
+                senderKID=None if shield is None else shield.kid,
                 transactionID=None if asked is None else asked.transactionID,
                 senderNonce=nonce,
                 recipNonce=(

@@ -21,7 +21,7 @@ from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.personality import Personality, make_app
 from bulkcmp.testca.protocol import HttpProtocol
-from bulkcmp.testca.state import load_identity, load_vendor_root, open_books
+from bulkcmp.testca.state import load_identity, load_mac_identities, load_vendor_root, open_books
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8829
@@ -82,6 +82,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             settings.exceptions,
             crl_url=_crl_url(settings.url),
             vendors=(load_vendor_root(settings.state),),
+            mac_identities=load_mac_identities(settings.state),
         )
         _check_tls(settings)
         listener = _listen(settings.host, settings.port)

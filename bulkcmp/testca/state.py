@@ -7,6 +7,7 @@ ra.key   its key, not encrypted
 vendor-root.pem  the root of a vendor of devices, which the alias 3gpp trusts
 vendor.pem       the vendor's CA for devices, under that root
 vendor.key       its key, not encrypted
+mac-*.pem, mac-*.key      keys of the CA for MACs, by their type, once they were asked for
 next-ca.pem, next-ca.key  the root that will follow, once it was announced
 ca.db    the books; written last, so that a folder that has whole books has everything
 """
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -29,15 +32,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.algorithms import AgreementKey, KemKey, SigningKey
 from bulkcmp.cmp.general import ROOT_CA_KEY_UPDATE
-from bulkcmp.errors import InputError, LocalCmpError, Where
+from bulkcmp.errors import InputError, Where
 from bulkcmp.model import SIGNING_KEY_SPECS, KeyFamily, KeySpec, Popo, Secret
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC
 from bulkcmp.testca.identity import (
+    MAC_KEYS,
     Identity,
+    MacIdentity,
     make_device,
+    make_mac_identity,
     make_ra,
     make_root,
     make_successor,
@@ -89,6 +95,12 @@ class Folder:
     @property
     def vendor_key(self) -> Path:
         return self.path / "vendor.key"
+
+    def mac_certificate(self, kind: str) -> Path:
+        return self.path / f"mac-{kind.replace(':', '-')}.pem"
+
+    def mac_key(self, kind: str) -> Path:
+        return self.mac_certificate(kind).with_suffix(".key")
 
     @property
     def books(self) -> Path:
@@ -207,6 +219,42 @@ def announce_root(path: Path, spec: KeySpec, now: dt.datetime) -> None:
         store.set_information(ROOT_CA_KEY_UPDATE, update.encode())
 
 
+def make_mac_key(path: Path, kind: str, now: dt.datetime) -> None:
+    """Make a key of the CA for MACs and its certificate, unless there are.
+
+    Args:
+        kind: one of `MAC_KEYS`.
+        now: the time, aware.
+
+    Raises:
+        InputError: there is no CA, or no such kind.
+        BulkcmpError: the folder can't be written.
+    """
+    if kind not in MAC_KEYS:
+        raise InputError(
+            f"{kind!r} is no key for MACs", hint=f"choose one of {', '.join(MAC_KEYS)}"
+        )
+    folder = Folder(path)
+    with _alone_in(path):
+        if not folder.mac_certificate(kind).exists():
+            made = make_mac_identity(load_identity(path), kind, now)
+            _write(made, folder.mac_key(kind), folder.mac_certificate(kind))
+
+
+def load_mac_identities(path: Path) -> tuple[MacIdentity, ...]:
+    """The CA's keys for MACs, with their certificates.
+
+    Raises:
+        InputError: one can't be read.
+    """
+    folder = Folder(path)
+    return tuple(
+        _load_mac_identity(folder.mac_key(kind), folder.mac_certificate(kind))
+        for kind in MAC_KEYS
+        if folder.mac_certificate(kind).exists()
+    )
+
+
 def load_vendor_root(path: Path) -> bytes:
     """DER of the vendor's root certificate.
 
@@ -250,23 +298,48 @@ def write_device(
     _write(device, key_path, certificate_path, vendor.certificate)
 
 
+_LOST_CA: Final = "a CA without its key is lost: remove the folder and make a new one"
+_LOST_MAC_KEY: Final = "remove both files; `bulkcmp ca serve --mac-key` makes new ones"
+
+
 def _load(key_path: Path, certificate_path: Path) -> Identity:
+    key, certificate = _read(key_path, certificate_path, _LOST_CA)
+    if not isinstance(key, SigningKey):
+        raise _unreadable(key_path, certificate_path, _LOST_CA)
+    return Identity(key, certificate)
+
+
+def _load_mac_identity(key_path: Path, certificate_path: Path) -> MacIdentity:
+    key, certificate = _read(key_path, certificate_path, _LOST_MAC_KEY)
+    if not isinstance(key, AgreementKey | KemKey):
+        raise _unreadable(key_path, certificate_path, _LOST_MAC_KEY)
+    return MacIdentity(key, certificate)
+
+
+def _read(
+    key_path: Path, certificate_path: Path, hint: str
+) -> tuple[PrivateKeyTypes, x509.Certificate]:
     try:
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-        key = load_pem_private_key(key_path.read_bytes(), None)
-        pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return Identity(algorithms.load_signing_key(pkcs8), certificate)
-    except (OSError, ValueError, TypeError, LocalCmpError):
+        return load_pem_private_key(key_path.read_bytes(), None), certificate
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         # the loader's own text may quote key bytes
-        raise InputError(
-            f"{certificate_path.name} or {key_path.name} can't be read",
-            where=Where(str(key_path.parent)),
-            hint="a CA without its key is lost: remove the folder and make a new one",
-        ) from None
+        raise _unreadable(key_path, certificate_path, hint) from None
+
+
+def _unreadable(key_path: Path, certificate_path: Path, hint: str) -> InputError:
+    return InputError(
+        f"{certificate_path.name} or {key_path.name} can't be read",
+        where=Where(str(key_path.parent)),
+        hint=hint,
+    )
 
 
 def _write(
-    identity: Identity, key_path: Path, certificate_path: Path, *chain: x509.Certificate
+    identity: Identity | MacIdentity,
+    key_path: Path,
+    certificate_path: Path,
+    *chain: x509.Certificate,
 ) -> None:
     key = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with replacing(key_path, 0o600, durable=True) as file:

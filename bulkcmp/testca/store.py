@@ -17,7 +17,7 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 _BUSY_SECONDS: Final = 30.0
 _SECRET_LIFE: Final = dt.timedelta(days=1)
 """How long a transaction with a KEM-based MAC may take."""
@@ -85,6 +85,12 @@ CREATE TABLE encapsulated_secret (
   shared_secret BLOB NOT NULL,
   serial TEXT NOT NULL,         -- of the certificate for whose key it is
   nonce BLOB NOT NULL,          -- senderNonce of the genp that brought the ciphertext
+  made_at TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE decapsulated_secret (
+  transaction_id BLOB PRIMARY KEY,
+  shared_secret BLOB NOT NULL,
+  serial TEXT NOT NULL,         -- of the CA's certificate for whose key it was encapsulated
   made_at TEXT NOT NULL
 ) WITHOUT ROWID;
 """
@@ -222,6 +228,21 @@ class EncapsulatedSecret:
     shared_secret: bytes = field(repr=False)
     serial: int
     nonce: bytes
+    made_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DecapsulatedSecret:
+    """What the KEM-based MACs of the answers in a transaction are made of.
+
+    Attributes:
+        serial: of the CA's certificate for whose key it was encapsulated.
+        made_at: aware.
+    """
+
+    transaction_id: bytes
+    shared_secret: bytes = field(repr=False)
+    serial: int
     made_at: dt.datetime
 
 
@@ -605,10 +626,8 @@ class Store:
 
     def keep_secret(self, secret: EncapsulatedSecret) -> None:
         """Keep a secret for its transaction; those that are old are forgotten."""
-        self._db.execute(
-            "DELETE FROM encapsulated_secret WHERE made_at < ?",
-            ((secret.made_at - _SECRET_LIFE).isoformat(),),
-        )
+        oldest = (secret.made_at - _SECRET_LIFE).isoformat()
+        self._db.execute("DELETE FROM encapsulated_secret WHERE made_at < ?", (oldest,))
         self._db.execute(
             "INSERT OR REPLACE INTO encapsulated_secret VALUES (?, ?, ?, ?, ?)",
             (
@@ -616,6 +635,33 @@ class Store:
                 secret.shared_secret,
                 f"{secret.serial:x}",
                 secret.nonce,
+                secret.made_at.isoformat(),
+            ),
+        )
+
+    def decapsulated_secret(self, transaction_id: bytes) -> DecapsulatedSecret | None:
+        row = self._db.execute(
+            "SELECT shared_secret, serial, made_at FROM decapsulated_secret"
+            " WHERE transaction_id = ?",
+            (transaction_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        secret, serial, made_at = row
+        return DecapsulatedSecret(
+            transaction_id, secret, int(serial, 16), dt.datetime.fromisoformat(made_at)
+        )
+
+    def keep_decapsulated(self, secret: DecapsulatedSecret) -> None:
+        """As `keep_secret`."""
+        oldest = (secret.made_at - _SECRET_LIFE).isoformat()
+        self._db.execute("DELETE FROM decapsulated_secret WHERE made_at < ?", (oldest,))
+        self._db.execute(
+            "INSERT OR REPLACE INTO decapsulated_secret VALUES (?, ?, ?, ?)",
+            (
+                secret.transaction_id,
+                secret.shared_secret,
+                f"{secret.serial:x}",
                 secret.made_at.isoformat(),
             ),
         )

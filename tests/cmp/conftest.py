@@ -13,7 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp import algorithms, kemmac, messages, protection
-from bulkcmp.cmp.algorithms import KemKey, OpaqueKey, PrivateKey, Pss, RsaScheme, SigningKey
+from bulkcmp.cmp.algorithms import (
+    AgreementKey,
+    KemKey,
+    OpaqueKey,
+    PrivateKey,
+    Pss,
+    RsaScheme,
+    SigningKey,
+)
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
@@ -32,9 +40,9 @@ from bulkcmp.cmp.events import (
     Stored,
 )
 from bulkcmp.cmp.general import CA_CERTS, KEM_CIPHERTEXT_INFO, encode_infos
-from bulkcmp.cmp.kemmac import KemMacParameters
+from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, PKIStatusInfo
-from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.protection import HmacParameters, MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
@@ -106,7 +114,7 @@ class Opaque(OpaqueKey):
         return algorithms.sign(self._key, digest, data, pss or RsaPadding.PKCS1)
 
 
-def pkcs8(key: PrivateKey) -> bytes:
+def pkcs8(key: PrivateKey | AgreementKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.PKCS8,
@@ -123,7 +131,7 @@ def certify(
 
 def certificate(
     subject: str | x509.Name,
-    key: PrivateKey,
+    key: PrivateKey | AgreementKey,
     issuer: Party | SigningKey,
     *,
     ca: bool = False,
@@ -276,11 +284,12 @@ class Answer:
         self,
         secret: Secret = SECRET,
         parameters: MacParameters = PEER_MAC,
-        *,
-        key: bytes | None = None,
     ) -> bytes:
-        """Protected by a MAC."""
-        key = key or protection.derive(parameters.derivation(secret))
+        """Protected by a MAC of a secret."""
+        return self.keyed(protection.derive(parameters.derivation(secret)), parameters)
+
+    def keyed(self, key: bytes, parameters: HmacParameters) -> bytes:
+        """Protected by a MAC, of whatever its key was made."""
         part = messages.protected_part(
             self._header(parameters.identifier), messages.body(self.body_type, self.body)
         )
@@ -405,6 +414,7 @@ class Run:
     count: int = 1
     verdicts: list[Verdict] | None = None
     shared_secret: bytes = b""
+    ca_secret: CaSecret | None = None
     edges: set[tuple[State, type[Event], State]] = field(default_factory=set)
     stored: list[Checkpoint] = field(default_factory=list)
     sent: list[Send] = field(default_factory=list)
@@ -423,6 +433,7 @@ class Run:
             jitter=itertools.repeat(self.jitter),
             checkpoint=self.checkpoint,
             witness=None if self.verdicts is None else self.verdicts.append,
+            ca_secret=self.ca_secret,
         )
 
     @property
@@ -554,6 +565,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         cert_profile: str | None = None,
         count: int = 1,
         verdicts: list[Verdict] | None = None,
+        ca_secret: CaSecret | None = None,
         **entity: object,
     ) -> Run:
         asks = operation in (Operation.IR, Operation.CR, Operation.KUR)
@@ -580,6 +592,7 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
             now,
             count,
             verdicts,
+            ca_secret=ca_secret,
         )
 
     return make

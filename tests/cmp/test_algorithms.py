@@ -94,6 +94,8 @@ def test_keys_that_are_of_no_use(pki: "Pki") -> None:
         serialization.NoEncryption(),
     )
     with pytest.raises(LocalCmpError, match=r"^X25519PrivateKey is no key for CMP$"):
+        algorithms.load_private_key(exchange)
+    with pytest.raises(LocalCmpError, match=r"^X25519PrivateKey can't sign$"):
         algorithms.load_signing_key(exchange)
     kem = pki.pkcs8(pki.kem_keys["ml-kem-768"])
     assert isinstance(algorithms.load_private_key(kem), algorithms.KemKey)

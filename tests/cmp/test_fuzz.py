@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkcmp.cmp import algorithms, general, kemmac, messages, popo, protection
+from bulkcmp.cmp import algorithms, dhmac, general, kemmac, messages, popo, protection
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.events import Finish, TimerFired
 from bulkcmp.cmp.general import RootCaKeyUpdate, encode_infos
@@ -96,6 +96,8 @@ def _read_all(message: PKIMessage) -> None:
         lambda: message.info(messages.IT_IMPLICIT_CONFIRM),
         lambda: protection.mac_parameters(message),
         lambda: kemmac.kem_mac_parameters(message),
+        lambda: kemmac.ciphertext_brought(message),
+        lambda: dhmac.dh_mac_parameters(message),
         lambda: kemmac.ciphertext_in(message.body),
         lambda: protection.algorithm_of(message),
         lambda: decode(messages.CertRepMessage, message.body),

@@ -209,7 +209,7 @@ def test_what_a_layer_must_be_like(post: Post) -> None:
         (b"\x30\x00", Reason.MALFORMED),
         (good.plain(), Reason.PROTECTION_MISSING),
         (good.signed(stranger), Reason.SIGNER_NOT_TRUSTED),
-        (good.macced(key=b"key", parameters=costly), Reason.PROTECTION_ALGORITHM),
+        (good.keyed(b"key", costly), Reason.PROTECTION_ALGORITHM),
         (good.macced(RA_SECRET), Reason.NO_SECRET),
         (replace(good, transaction_id=b"another").signed(signer), Reason.TRANSACTION_ID),
         (replace(good, transaction_id=None).signed(signer), Reason.TRANSACTION_ID),

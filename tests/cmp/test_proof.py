@@ -103,7 +103,7 @@ def test_a_wrong_mac_is_none_whoever_signs_requests(
 ) -> None:
     run = make_run(Operation.IR, credentials["signature, secret"])
     run.start()
-    spoiled = run.granted().macced(key=b"another key")
+    spoiled = run.granted().keyed(b"another key", peer.peer_mac)
     assert run.end(spoiled).outcome.reason == Reason.MAC
 
 

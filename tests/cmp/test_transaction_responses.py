@@ -179,12 +179,12 @@ CASES: dict[str, Case] = {
         profile=Profile(max_pbm_iterations=5),
     ),
     "no iterations": Case(
-        lambda run: run.granted().macced(parameters=_mac(iterations=0), key=b"any"),
+        lambda run: run.granted().keyed(b"any", _mac(iterations=0)),
         BAD,
         Reason.PROTECTION_ALGORITHM,
     ),
     "iterations of 20,000 bits": Case(
-        lambda run: run.granted().macced(parameters=_mac(iterations=1 << 20_000), key=b"any"),
+        lambda run: run.granted().keyed(b"any", _mac(iterations=1 << 20_000)),
         BAD,
         Reason.PROTECTION_ALGORITHM,
     ),

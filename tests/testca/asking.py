@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
+from bulkcmp.cmp.algorithms import KemPublicKey, PrivateKey, SigningKey
 from bulkcmp.cmp.general import SIGN_KEY_PAIR_TYPES
-from bulkcmp.cmp.kemmac import KemMacParameters
+from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, ciphertext_info
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Applicant,
     Credential,
+    DhCredential,
     KemCredential,
     MacCredential,
     SignatureCredential,
@@ -35,8 +36,17 @@ from bulkcmp.model import (
     RsaPadding,
     Secret,
 )
+from bulkcmp.testca.identity import MacIdentity
 from tests.testca.conftest import USER_SECRET, shared_new_key
-from tests.testca.matrix import BY_SERIAL, KEM_KEYS, PSS, UNPROTECTED, Cell
+from tests.testca.matrix import (
+    BY_SERIAL,
+    DH_KEYS,
+    KEM_ANSWERS,
+    KEM_KEYS,
+    PSS,
+    UNPROTECTED,
+    Cell,
+)
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca
@@ -65,8 +75,10 @@ def mac(kind: str, ref: str, secret: Secret) -> MacCredential:
     )
 
 
-def certified(ca: "Ca", protection: str) -> SignatureCredential | KemCredential:
+def certified(ca: "Ca", protection: str) -> SignatureCredential | KemCredential | DhCredential:
     """The key of an end entity that the CA has certified."""
+    if protection in DH_KEYS:
+        return ca.agreement_credential(protection.removeprefix("dh "))
     if protection in KEM_KEYS:
         issued = ca.ra_hmac().enroll(spec=protection, implicit=True, prove=Popo.RA_VERIFIED)
         key = pkcs8(shared_new_key(protection))
@@ -104,7 +116,7 @@ def transaction(
             operation,
             subject=SUBJECT,
             cert=credential.chain
-            if isinstance(credential, SignatureCredential | KemCredential)
+            if isinstance(credential, SignatureCredential | KemCredential | DhCredential)
             else (),
             new_key_spec=spec if key is None else None,
             central_keygen=key is None,
@@ -127,12 +139,29 @@ def transaction(
         unprotected_requests=cell.protection == UNPROTECTED,
     )
     store = TrustStore([ca.root.der])
+    identity = own_identity(ca, cell)
     return Transaction(
         applicants,
         credential,
         profile,
-        Trust(store, store),
+        Trust(store, store, None if identity is None else identity.der),
         transaction_id=secrets.token_bytes(16),
         nonces=iter(lambda: secrets.token_bytes(16), None),
         jitter=itertools.repeat(0.0),
+        ca_secret=None if cell.answers != KEM_ANSWERS or identity is None else conveyed(identity),
     )
+
+
+def own_identity(ca: "Ca", cell: Cell) -> MacIdentity | None:
+    """The CA's key that `--srvcert` would name."""
+    if cell.protection in DH_KEYS:
+        return ca.mac_identity(cell.protection.removeprefix("dh "))
+    return ca.mac_identity("ml-kem-768") if cell.answers == KEM_ANSWERS else None
+
+
+def conveyed(identity: MacIdentity) -> CaSecret:
+    """A new secret for the CA's KEM key."""
+    public_key = identity.certificate.public_key()
+    assert isinstance(public_key, KemPublicKey)
+    shared_secret, ciphertext = public_key.encapsulate()
+    return CaSecret(ciphertext_info(public_key, ciphertext), shared_secret)

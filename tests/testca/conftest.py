@@ -34,6 +34,7 @@ from bulkcmp.cmp.asn1 import (
     explicit,
     wrap,
 )
+from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.events import (
     DeriveKey,
     Event,
@@ -74,6 +75,7 @@ from bulkcmp.cmp.messages import (
     protected_part,
 )
 from bulkcmp.cmp.protection import MacParameters
+from bulkcmp.cmp.request import DhCredential
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.keyworker import make_keys
@@ -83,8 +85,15 @@ from bulkcmp.testca.aliases import ALIASES, Behaviour, paths
 from bulkcmp.testca.answering import Answering
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.header import FOLLOWING
-from bulkcmp.testca.identity import Identity, make_device
-from bulkcmp.testca.store import Registration
+from bulkcmp.testca.identity import (
+    Identity,
+    MacIdentity,
+    key_usage,
+    make_device,
+    make_mac_identity,
+    sign,
+)
+from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Registration
 from bulkcmp.testca.store import Store as Books
 from tests import oracle
 
@@ -335,7 +344,10 @@ class Ca:
         # what a crash of the machine would do is no matter of these tests
         self.store._db.execute("PRAGMA synchronous = OFF")
         self.vendors = (state.load_vendor_root(folder),)
-        self.authority: Answering = Authority(self.store, self.root, vendors=self.vendors)
+        self.mac_identities: tuple[MacIdentity, ...] = ()
+        self._knobs: tuple[Behaviour, dict[str, Behaviour]] = Behaviour(), {}
+        self.authority: Answering
+        self._begin()
 
     def close(self) -> None:
         self.store.close()
@@ -343,7 +355,69 @@ class Ca:
     def behave(self, behaviour: Behaviour, **exceptions: Behaviour) -> None:
         """Restart with other knobs; names in `exceptions` have `_` for `-`."""
         by_name = {name.replace("_", "-"): one for name, one in exceptions.items()}
-        self.authority = Authority(self.store, self.root, behaviour, by_name, vendors=self.vendors)
+        self._knobs = behaviour, by_name
+        self._begin()
+
+    def _begin(self) -> None:
+        self.authority = Authority(
+            self.store,
+            self.root,
+            *self._knobs,
+            vendors=self.vendors,
+            mac_identities=self.mac_identities,
+        )
+
+    def mac_identity(self, kind: str) -> MacIdentity:
+        """A key of its own for MACs, with which it restarts if it had none."""
+        state.make_mac_key(self.folder, kind, self.now)
+        known = state.load_mac_identities(self.folder)
+        if len(known) > len(self.mac_identities):
+            self.mac_identities = known
+            self._begin()
+        certificate = state.Folder(self.folder).mac_certificate(kind).read_bytes()
+        serial = x509.load_pem_x509_certificate(certificate).serial_number
+        (found,) = (one for one in known if one.certificate.serial_number == serial)
+        return found
+
+    def agreement_credential(
+        self, kind: str = "ec:P-256", user: str = "dev1", **usage: bool
+    ) -> DhCredential:
+        """An end entity with a certificate for key agreement with the CA's key of that type."""
+        subject = parse_name(f"/CN={user}/O=Acme/C=SE")
+        made = make_mac_identity(self.root, kind, self.now)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name.from_bytes(subject))
+            .issuer_name(self.root.certificate.subject)
+            .public_key(made.key.public_key())
+            .serial_number(made.certificate.serial_number)
+            .not_valid_before(made.certificate.not_valid_before_utc)
+            .not_valid_after(made.certificate.not_valid_after_utc)
+            .add_extension(
+                key_usage(digital_signature=False, **(usage or {"key_agreement": True})),
+                critical=True,
+            )
+            .add_extension(x509.SubjectKeyIdentifier(made.key_identifier), critical=False)
+        )
+        der = sign(builder, self.root.key).public_bytes(Encoding.DER)
+        with self.store.writing():
+            self.store.add_certificate(
+                IssuedCertificate(
+                    serial=made.certificate.serial_number,
+                    der=der,
+                    subject=subject,
+                    key_identifier=made.key_identifier,
+                    alias="client-cert",
+                    user=user,
+                    is_ra=False,
+                    transaction_id=None,
+                    status=CertificateStatus.CONFIRMED,
+                    issued_at=self.now,
+                )
+            )
+        key = made.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        ca = self.mac_identity(kind).der
+        return DhCredential.with_ca(key, (der,), ca, DhMacParameters.choose())
 
     def restart(self, behaviour: Behaviour | None = None) -> None:
         self.store.close()

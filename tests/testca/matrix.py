@@ -21,6 +21,8 @@ KEYS: Final = (
     "ml-dsa-87",
 )  # fmt: skip
 KEM_KEYS: Final = ("ml-kem-768", "ml-kem-1024")
+DH_KEYS: Final = ("dh ec:P-256", "dh ec:P-384", "dh ec:P-521", "dh x25519", "dh x448")
+KEM_ANSWERS: Final = "by the CA's ml-kem-768"
 CENTRAL: Final = ("central", "central rsa:2048")
 """The CA makes the key, of whatever type it likes, or of that one."""
 BY_SERIAL: Final = "rr by serial"
@@ -34,12 +36,15 @@ class Cell(NamedTuple):
 
     Attributes:
         operation: as `--cmd` has it; rr names the certificate by itself, or by its serial number.
-        protection: a MAC, a type of key that signs or has a KEM-based MAC, or none.
+        protection: a MAC, a type of key that signs or has a KEM-based MAC, or that agrees with the
+            CA's on a DHBasedMac, or none.
         confirm: implicit confirmation may be asked for and not granted.
         key: the type of the key to certify; or the CA makes it.
         requests: in a message.
         layers: what RAs put around the message.
         popo: how possession of the key to certify is proven.
+        answers: what protects them: what goes with the request, or what was encapsulated for the
+            CA.
     """
 
     operation: str
@@ -49,6 +54,7 @@ class Cell(NamedTuple):
     requests: int
     layers: str
     popo: str
+    answers: str
 
     def __str__(self) -> str:
         return "-".join(map(str, self))
@@ -66,12 +72,13 @@ class Cell(NamedTuple):
 
 AXES: Final[Mapping[str, Sequence[object]]] = {
     "operation": ("ir", "cr", "kur", "p10cr", *REVOCATIONS, QUESTION),
-    "protection": (*MACS, PSS, *KEYS, *KEM_KEYS, UNPROTECTED),
+    "protection": (*MACS, PSS, *KEYS, *KEM_KEYS, *DH_KEYS, UNPROTECTED),
     "confirm": ("explicit", "implicit", NOT_GRANTED, "disabled"),
     "key": (*KEYS, *KEM_KEYS, *CENTRAL),
     "requests": (1, 3),
     "layers": ("no layer", "a signature", "a MAC", "a MAC and a signature"),
     "popo": tuple(popo.value for popo in Popo if popo is not Popo.NONE),
+    "answers": ("as requests", KEM_ANSWERS),
 }
 """The values of each field of a cell, in their order."""
 
@@ -96,8 +103,11 @@ IMPOSSIBLE: Final[Rules] = {
         and (cell.confirm, cell.key, cell.popo) != ("explicit", "ec:P-256", Popo.SIGNATURE)
     ),
     "a PKCS#10 request has a key": lambda cell: cell.operation == "p10cr" and cell.key in CENTRAL,
-    "for EdDSA, ML-DSA and a regToken nothing can be encrypted": lambda cell: (
-        cell.key in CENTRAL and not cell.protection.startswith((*MACS, "rsa", "ec:"))
+    "for EdDSA, ML-DSA, X25519, X448 and a regToken nothing can be encrypted": lambda cell: (
+        cell.key in CENTRAL and not cell.protection.startswith((*MACS, "rsa", "ec:", "dh ec:"))
+    ),
+    "the one certificate of the CA is for Diffie-Hellman or for a KEM": lambda cell: (
+        cell.protection in DH_KEYS and cell.answers == KEM_ANSWERS
     ),
     "nobody proves to have a key that the CA is to make": lambda cell: (
         cell.key in CENTRAL and cell.popo != Popo.SIGNATURE
@@ -119,6 +129,8 @@ _OPENSSL: Final[Rules] = {
         cell.protection.startswith("ml-dsa") or cell.key.startswith("ml-dsa")
     ),
     "OpenSSL 3.0 has no ML-KEM": lambda cell: bool({cell.key, cell.protection} & {*KEM_KEYS}),
+    "OpenSSL 3.0 has no DHBasedMac": lambda cell: cell.protection in DH_KEYS,
+    "OpenSSL 3.0 has no KEM-based MAC": lambda cell: cell.answers == KEM_ANSWERS,
     "OpenSSL 3.0 has no proof by key agreement": lambda cell: cell.popo == Popo.KEY_AGREEMENT,
     "OpenSSL 3.0 has no central key generation": lambda cell: cell.key in CENTRAL,
     "OpenSSL 3.0 has no nested messages": lambda cell: cell.layers != "no layer",
