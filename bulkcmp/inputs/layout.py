@@ -26,6 +26,7 @@ from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.generation import read_columns
+from bulkcmp.inputs.shorthand import in_seconds, is_number, quoted
 from bulkcmp.inputs.toml import KeyPath
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.folder import KEPT
@@ -54,6 +55,9 @@ _LONG: Final = 366 * 86400
 
 _FAST: Final = 1_000_000
 """Arrivals/s: nobody means a higher rate."""
+
+
+NO_TABLE: Final = "it must be a table"
 
 
 class Contradiction(NamedTuple):
@@ -134,6 +138,23 @@ _OutputFile = Annotated[str, _readable(_check_output_file)]
 _Cmd = Literal["ir", "cr", "p10cr", "kur", "rr"]
 _COMMANDS: Final = get_args(_Cmd)
 
+_LONGEST_NAME: Final = 100
+"""Characters; with what is put behind it, it is the name of a file."""
+
+
+def _check_text(text: str) -> None:
+    if not text.isprintable():
+        raise InputError("it has characters that can't be printed")
+
+
+def _check_name(text: str) -> None:
+    _check_text(text)
+    if "/" in text or text in (".", "..") or len(text) > _LONGEST_NAME:
+        raise InputError(
+            "it can't be the name of a folder, which the run's is",
+            hint=f"leave / away, and have {_LONGEST_NAME} characters at most",
+        )
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(
@@ -149,14 +170,25 @@ class _Table(BaseModel):
         """What is wrong with a table as a whole; any of its values may be wrong besides."""
         return iter(())
 
+    @classmethod
+    def meant(cls, _value: Any) -> str | None:
+        """What to write instead of something that is no table, where that can be told."""
+        return None
+
     @model_validator(mode="wrap")
     @classmethod
     def _whole(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         """Find contradictions whatever else is wrong, so that all is told at once."""
+        if isinstance(value, dict):
+            contradictions = cls.contradictions(value)
+        else:
+            contradictions = iter([Contradiction(NO_TABLE, cls.meant(value))])
         found = [
             InitErrorDetails(type=_refusal(one.what, one.hint), loc=one.key, input=None)
-            for one in (cls.contradictions(value) if isinstance(value, dict) else ())
+            for one in contradictions
         ]
+        if not isinstance(value, dict):
+            raise ValidationError.from_exception_data(cls.__name__, found)
         try:
             table = validate(value)
         except ValidationError as error:
@@ -220,6 +252,16 @@ class PauseTable(_Table):
                     ("uniform",),
                 )
 
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        match value:
+            case [least, most] if is_number(least) and is_number(most):
+                return f"write {{ uniform = [{least}, {most}] }}"
+            case [*_] | bool():
+                return "write { constant = 2 }, { uniform = [1, 3] } or { exponential = 2 }"
+        seconds = in_seconds(value)
+        return None if seconds is None else f"write {{ constant = {seconds} }}"
+
     def think(self) -> Think:
         if self.uniform is not None:
             return Uniform(*self.uniform)
@@ -253,6 +295,10 @@ class StepTable(_Table):
                 f"it is for rr, and cmd is {cmd}", "leave revreason away", ("revreason",)
             )
 
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        return f'write {{ cmd = "{value}" }}' if value in get_args(_Cmd) else None
+
     def steps(self) -> list[Step]:
         reason = RevocationReason.UNSPECIFIED
         if self.revreason is not None:
@@ -264,7 +310,7 @@ class StepTable(_Table):
 class LifecycleTable(_Table):
     """What an end entity goes through."""
 
-    name: _Text
+    name: Annotated[_Text, _readable(_check_text)]
     """What reports call it."""
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """Its share of all lifecycles is its share of all weights."""
@@ -312,6 +358,13 @@ class StageTable(_Table):
     to: _Rate | None = None
     """Lifecycles/s at its end; by default the same."""
 
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        match value:
+            case [duration, rate] if is_number(duration) and is_number(rate):
+                return f"write {{ duration = {duration}, rate = {rate} }}"
+        return "write { duration = 60, rate = 0, to = 50 }"
+
     def ramp(self) -> Ramp:
         return Ramp(self.duration, self.rate, self.rate if self.to is None else self.to)
 
@@ -342,12 +395,16 @@ class OpenTable(_Table):
                 "write rate = 50, or stages = [{ duration = 60, rate = 0, to = 50 }]",
             )
         match table.get("stages"):
-            case [_, *_] as stages if not any(
-                _within(stage, name) for stage in stages for name in ("rate", "to")
+            case [_, *_] as stages if all(
+                _within(stage, "rate") == 0 and not _within(stage, "to") for stage in stages
             ):
                 yield Contradiction(
                     "the rate is 0 in all stages", "nothing would ever begin", ("stages",)
                 )
+
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        return f"write open = {{ rate = {value} }}" if is_number(value) else None
 
     def shape(self) -> Open:
         if self.stages is None:
@@ -365,6 +422,10 @@ class ClosedTable(_Table):
     """How many there are."""
     think: PauseTable | None = None
     """The pause of a client between two lifecycles."""
+
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        return f"write closed = {{ clients = {value} }}" if is_number(value) else None
 
     def shape(self) -> Closed:
         return Closed(self.clients, Constant() if self.think is None else self.think.think())
@@ -405,6 +466,12 @@ class PopulationTable(_Table):
             for name, problem in read_columns(texts)[1].items():
                 yield Contradiction(problem.what, problem.hint, ("columns", name))
 
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        if isinstance(value, str):
+            return f"write population = {{ file = {quoted(value)} }}"
+        return None
+
 
 class KeysTable(_Table):
     """The keys to be certified."""
@@ -427,6 +494,11 @@ class KeysTable(_Table):
         elif mode in (KeyMode.UNIQUE, KeyMode.ONE):
             for name in table.keys() & {"file", "pass"}:
                 yield Contradiction(f'it is for mode = "file", and mode is "{mode}"', None, (name,))
+
+    @classmethod
+    def meant(cls, value: Any) -> str | None:
+        known = value in list(KeyMode)
+        return f'write keys = {{ mode = "{value}" }}' if known else None
 
     def settings(self) -> dict[str, str]:
         """What it says, as the settings of an enrollment have it."""
@@ -494,8 +566,8 @@ class ScenarioTable(_Table):
         title="bulkcmp load test scenario", json_schema_extra=_one_of("open", "closed")
     )
 
-    name: _Text | None = None
-    """What reports call it; by default the name of the file."""
+    name: Annotated[_Text, _readable(_check_name)] | None = None
+    """What reports and the run folder are called; by default as the file."""
     description: str = ""
     """What it is for."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

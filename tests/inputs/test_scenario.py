@@ -816,3 +816,73 @@ def test_all_that_is_wrong_is_told_at_once(
         assert said in what
         assert hinted in hint
         assert "Input should" not in what
+
+
+# --- what people write first ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (("{ constant = 2 }", "8"), "write { constant = 8 }"),
+        (("{ constant = 2 }", '"1.5 min"'), "write { constant = 90 }"),
+        (("{ constant = 2 }", "[1, 3]"), "write { uniform = [1, 3] }"),
+        (("{ constant = 2 }", "true"), "write { constant = 2 }, { uniform = [1, 3] } or"),
+        (("count = 100", 'duration = "5m"'), "write duration = 300"),
+        (("count = 100", "duration = 00:05:00"), "write duration = 300"),
+        (("count = 100", "count = 1e3"), "write count = 1000"),
+        (("count = 100", 'count = "100"'), "write count = 100"),
+        (("count = 100", "count = 10.5"), ""),
+        (('{ cmd = "ir" }', '"ir"'), 'write { cmd = "ir" }'),
+        (('cmd = "ir"', 'cmd = "IR"'), 'write cmd = "ir"'),
+        (("[closed]\nclients = 5", '[open]\nrate = "50/s"'), "write rate = 50"),
+        (
+            ("[closed]\nclients = 5", "[open]\nstages = [[60, 50]]"),
+            "write { duration = 60, rate = 50 }",
+        ),
+        (("[closed]\nclients = 5", "[open]\nstages = [60]"), "write { duration = 60, rate = 0, to"),
+        (("clients = 5", "clients = 5.0"), "write clients = 5"),
+        (("[population]", '[population]\nrepeated = "33%"'), "write repeated = 0.33"),
+        (("{ id =", "{ days = 365, id ="), 'write days = "365"'),
+        (("count = 100", 'count = 100\nthresholds = "rate(ok) > 5"'), "write thresholds = ["),
+        (("[[lifecycles]]", "[lifecycles]"), "write [[lifecycles]]"),
+        (("count = 100", 'count = 100\nkeys = "one"'), 'write keys = { mode = "one" }'),
+        (("count = 100", "count = 100\nkeys = { pass = 1234 }"), ""),
+    ],
+)
+def test_what_people_write_first_is_told_as_it_would_be_right(
+    tmp_path: Path, change: Change, hint: str
+) -> None:
+    (problem, *_) = _problems(tmp_path, _changed([change]))
+    assert problem[3].startswith(hint)
+    assert hint or not problem[3]
+
+
+def test_tables_in_short_are_told_as_they_would_be_right(tmp_path: Path) -> None:
+    text = GOOD.replace("[closed]\nclients = 5\n", "")
+    start, end = text.index("[population]"), text.index("[[lifecycles]]")
+    text = "population = 'a.csv'\nopen = 50\nrate = 5\n" + text[:start] + text[end:]
+    assert [one[3] for one in _problems(tmp_path, text)] == [
+        'write population = { file = "a.csv" }',
+        "write open = { rate = 50 }",
+        "it is a key of [open]",
+    ]
+    (problem,) = _problems(tmp_path, "closed = 5\n" + GOOD.replace("[closed]\nclients = 5", ""))
+    assert problem[3] == "write closed = { clients = 5 }"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "..", "a\\u0000b", "a\\nb", "a" * 101, ""])
+def test_a_name_is_one_that_a_folder_may_have(tmp_path: Path, name: str) -> None:
+    (problem,) = _problems(tmp_path, _changed([('"device life"', f'"{name}"')]))
+    assert problem[1] == "name"
+
+
+def test_a_lifecycle_has_a_name_that_can_be_printed(tmp_path: Path) -> None:
+    (problem,) = _problems(tmp_path, _changed([('"life"', '"a\\u001b[31m"')]))
+    assert problem[1:3] == ("lifecycles[1].name", "it has characters that can't be printed")
+
+
+def test_only_stages_that_are_right_are_said_to_begin_nothing(tmp_path: Path) -> None:
+    shape = "[open]\nstages = [{ duration = 60, target = 5 }]"
+    problems = _problems(tmp_path, _changed([("[closed]\nclients = 5", shape)]))
+    assert [one[2] for one in problems] == ["rate is missing", "unknown key 'target'"]
