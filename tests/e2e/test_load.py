@@ -147,6 +147,23 @@ def test_a_signal_drains(cli: "Cli", make_ca: "MakeCa", run: "RunFolder", tools:
     assert total["ok"] == ca.count() == len(certificates(run))
 
 
+def test_a_signal_while_keys_are_made_leaves_a_run_of_nothing(
+    cli: "Cli", ca: "Ca", run: "RunFolder", tools: "Tools"
+) -> None:
+    # so many keys of this size take a minute
+    slow = f'{CLOSED}\n[keys]\nnewkey = "rsa:4096"\n[outputs]\nmd = "report.md"'
+    known = ca.count()
+    process = cli.start("load", write(cli, "count = 500", slow), *options(ca), "--out", run.path)
+    tools.wait_until(lambda: (run.path / "certificates.csv").exists())
+    process.send_signal(signal.SIGINT)
+    cli.finish(process, 130, seconds=60)
+    assert run.summary()["transactions"]["all"]["finished"] == 0
+    assert ca.count() == known
+    told = cli("report", run.path, "--format", "md").out
+    assert "**no transaction was measured**" in told
+    assert (run.path / "report.md").read_text() == told
+
+
 def test_a_server_that_is_not_there(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
     gone = ("--server", "http://127.0.0.1:1/", *options(ca)[2:], "--out", run.path)
     ended = cli("load", write(cli, "duration = 600"), *gone, code=1)

@@ -236,6 +236,9 @@ class LoadRun:
         hand = _Hand(await self._hire(crew))
         self._hands.append(hand)
         hand.colleague.outbox.put(assignment)
+        if self._stopping:
+            # it was not there when the others were told
+            hand.colleague.outbox.put(Drain())
         crew.start_soon(hand.colleague.outbox.run)
         crew.start_soon(self._listen, hand)
 

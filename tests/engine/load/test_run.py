@@ -57,6 +57,19 @@ def test_seconds_count_from_the_first_start_not_from_the_making_of_keys(load: "L
     assert began + load.records[0].started == pytest.approx(first, abs=0.003)
 
 
+def test_it_may_be_stopped_while_its_workers_start(load: "Load") -> None:
+    inner = load.hire()
+
+    async def hire(group: TaskGroup) -> Colleague:
+        colleague = await inner(group)
+        load.run.stop()
+        return colleague
+
+    load.play(load.steady(10.0), workers=3, hire=hire)
+    assert not load.records
+    assert not load.begun
+
+
 def test_a_worker_that_dies_ends_it(load: "Load") -> None:
     inner = load.hire()
     hired: list[Colleague] = []
