@@ -9,10 +9,11 @@ from rich.console import Console
 
 from bulkcmp.cli.stdout import put_out
 from bulkcmp.errors import EXIT_OK, EXIT_THRESHOLD, InputError
-from bulkcmp.outputs.records import RecordFile, figures_of, report_of
+from bulkcmp.outputs.records import RecordFile, report_of
 from bulkcmp.stats import comparison as statistics
 from bulkcmp.stats.comparison import FEWEST_BLOCKS, Gate
 from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.report import Report
 from bulkcmp.ui.comparison import Comparison, comparison_markdown, render_comparison
 from bulkcmp.ui.html import comparison_html
 
@@ -65,9 +66,11 @@ def compare(
     Example: bulkcmp compare runs/main runs/branch --fail-if 'p95 +10%' --fail-if 'rate(ok) -5%'
     """
     gates = [Gate.parse(text) for text in fail_if or ()]
+    # that one is no run is told before the other is read
     files = RecordFile(before), RecordFile(after)
-    figures = figures_of([files[0]]), figures_of([files[1]])
-    comparison = _comparison(files, figures, gates)
+    (first, earlier), (second, later) = report_of([files[0]]), report_of([files[1]])
+    figures = earlier, later
+    comparison = _comparison((first, second), figures, gates)
     put_out(lambda console: [_text(comparison, figures, format_, console)], "the comparison", out)
     raise typer.Exit(EXIT_THRESHOLD if comparison.has_failed else EXIT_OK)
 
@@ -87,7 +90,7 @@ def _text(
 
 
 def _comparison(
-    files: tuple[RecordFile, RecordFile], figures: tuple[Figures, Figures], gates: list[Gate]
+    reports: tuple[Report, Report], figures: tuple[Figures, Figures], gates: list[Gate]
 ) -> Comparison:
     changes = statistics.compare(*figures)
     by_figure = {change.what: change for change in changes}
@@ -98,7 +101,5 @@ def _comparison(
                 hint=f"both need successes in {FEWEST_BLOCKS} seconds at least, the warm-up not"
                 " counted: for p99 some 500 of them, for p95 some 100",
             )
-    reports = [report_of([file], one) for file, one in zip(files, figures, strict=True)]
-    return Comparison(
-        reports[0], reports[1], changes, tuple((gate, by_figure[gate.what]) for gate in gates)
-    )
+    judged = tuple((gate, by_figure[gate.what]) for gate in gates)
+    return Comparison(*reports, changes, judged)

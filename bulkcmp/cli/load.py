@@ -15,6 +15,7 @@ from bulkcmp.cli.report import put_report
 from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.load.capacity import search_plan
 from bulkcmp.engine.load.cleanup import cleanup
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
@@ -28,7 +29,9 @@ from bulkcmp.load.folder import RECORDS, SUMMARY
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
+from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.record import Run
 from bulkcmp.stats.report import Report
 from bulkcmp.ui.export import Export
 from bulkcmp.ui.load import INTERVALS, make_view
@@ -67,6 +70,15 @@ def load(
             show_default=False,
         ),
     ] = None,
+    find_capacity: Annotated[
+        bool,
+        typer.Option(
+            "--find-capacity",
+            help="Raise the rate by steps, then bisect, to the highest one at which the thresholds"
+            " hold; how is said in [capacity] of the scenario: --set capacity.from=20.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     threshold: Annotated[
         list[str] | None,
         typer.Option(
@@ -157,7 +169,8 @@ def load(
     meant = read_scenario(path, Options.known(), change or ())
     # a request that is sent again hides what became of the first
     options = Options.read(config or (), given, {"retries": 0, **meant.settings})
-    planned = plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)
+    make_plan = search_plan if find_capacity else plan
+    planned = make_plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)
     wanted = meant.revoke_after if revoke_after is None else revoke_after
     cleaning = cleanup(options, os.environ) if wanted else None
     folder = out or Path("runs") / meant.name
@@ -175,8 +188,21 @@ def load(
         if not quiet:
             errors.survive(lambda: errors.print(what, markup=False))
 
+    found: list[Capacity] = []
+    if planned.run.search is not None:
+        found.append(Capacity(planned.run.search, ()))
+
+    def report_of(run: Run, figures: Figures, newest: int | None = None) -> Report:
+        return Report.of(
+            [run],
+            figures,
+            planned.thresholds,
+            newest=newest,
+            capacity=found[-1] if found else None,
+        )
+
     def show(figures: Figures) -> None:
-        report = Report.of([planned.run], figures, planned.thresholds, newest=INTERVALS)
+        report = report_of(planned.run, figures, INTERVALS)
         errors.survive(lambda: view.update(report))
         monitor.update(figures)
 
@@ -184,7 +210,9 @@ def load(
     # until the command ends, so that the last figures are seen, too
     monitor = ctx.with_resource(monitored(planned.run, planned.thresholds, watchers, notice))
     make_private_folder(folder)
-    work = partial(session, planned, folder, on_figures=show, on_notice=notice)
+    work = partial(
+        session, planned, folder, on_figures=show, on_notice=notice, on_capacity=found.append
+    )
     try:
         with ExitStack() as stack:
             errors.survive(view.__enter__)
@@ -193,7 +221,7 @@ def load(
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None
     monitor.finish()
-    report = Report.of([begun], figures, planned.thresholds)
+    report = report_of(begun, figures)
     with replacing(folder / SUMMARY, 0o600, durable=False) as file:
         file.write(report_json(report).encode())
     with printing("the report", f"bulkcmp report {folder} prints it again"):
@@ -201,7 +229,7 @@ def load(
             typer.echo(report_json(report), nl=False)
         elif not quiet:
             render_report(PipedConsole(highlight=False), report)
-    export = Export([RecordFile(folder)], figures=figures)
+    export = Export([RecordFile(folder)], known=(report, figures))
     for format_, name in meant.outputs.items():
         make_private_folder((folder / name).parent)
         put_report(export, format_, folder / name)

@@ -38,6 +38,15 @@ def report(
             help="Of hgrm: which one, as in a threshold: service, ir.response, ir/ip.total …",
         ),
     ] = "response",
+    window: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of a search for the capacity: the window to report on. Default: that of the"
+            " highest rate that held, with what was found.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Write to this file.", show_default=False),
@@ -48,7 +57,7 @@ def report(
     Example: bulkcmp report runs/load-1 runs/load-2 --format md -o summary.md
     """
     check_latency(latency)
-    put_report(Export(record_files(runs), latency=latency), format_, out)
+    put_report(Export(record_files(runs), latency=latency, window=window), format_, out)
 
 
 def put_report(export: Export, format_: ReportFormat, file: Path | None) -> None:

@@ -201,6 +201,8 @@ class Assignment:
         shape: this worker's share of it.
         duration: seconds after which nothing begins, None where time does not tell.
         count: lifecycles that all workers may begin, None where there are as many as are wanted.
+        first: number of the first arrival of all.
+        is_heard: the server answered before, so what does not reach it is a figure, no mistake.
     """
 
     setup: Setup
@@ -213,6 +215,8 @@ class Assignment:
     warm_up: float
     drain: float
     count: int | None = None
+    first: int = 0
+    is_heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

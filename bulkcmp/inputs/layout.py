@@ -29,6 +29,7 @@ from bulkcmp.inputs.generation import read_columns
 from bulkcmp.inputs.shorthand import in_seconds, is_number, quoted
 from bulkcmp.inputs.toml import KeyPath
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.capacity import Search
 from bulkcmp.load.folder import KEPT
 from bulkcmp.load.scenario import (
     ArrivalProcess,
@@ -55,6 +56,9 @@ _LONG: Final = 366 * 86400
 
 _FAST: Final = 1_000_000
 """Arrivals/s: nobody means a higher rate."""
+
+_SEARCH: Final = Search()
+"""What a search is unless it is said otherwise."""
 
 
 NO_TABLE: Final = "it must be a table"
@@ -132,6 +136,7 @@ def _check_output_file(text: str) -> None:
 _Seconds = Annotated[float, Field(ge=0, le=_LONG)]
 _SomeSeconds = Annotated[float, Field(gt=0, le=_LONG)]
 _Rate = Annotated[float, Field(ge=0, le=_FAST)]
+_SomeRate = Annotated[float, Field(gt=0, le=_FAST)]
 _Count = Annotated[int, Field(ge=1, le=10**9)]
 _Text = Annotated[str, Field(min_length=1)]
 _OutputFile = Annotated[str, _readable(_check_output_file)]
@@ -374,7 +379,7 @@ class OpenTable(_Table):
 
     model_config = ConfigDict(json_schema_extra=_one_of("rate", "stages"))
 
-    rate: Annotated[float, Field(gt=0, le=_FAST)] | None = None
+    rate: _SomeRate | None = None
     """Lifecycles/s, always the same."""
     stages: Annotated[list[StageTable], Field(min_length=1)] | None = None
     """The rate over time."""
@@ -429,6 +434,57 @@ class ClosedTable(_Table):
 
     def shape(self) -> Closed:
         return Closed(self.clients, Constant() if self.think is None else self.think.think())
+
+
+class CapacityTable(_Table):
+    """How load --find-capacity looks for the highest rate at which the thresholds hold; a load test
+    without that option knows nothing of it."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["factor", "step"]}})
+
+    from_: _SomeRate = Field(default=_SEARCH.start, alias="from")
+    """The first rate, lifecycles/s."""
+    factor: Annotated[float, Field(gt=1, le=1000)] | None = None
+    """The next rate is so many times the one that held; by default 2."""
+    step: _SomeRate | None = None
+    """The next rate is so many lifecycles/s more than the one that held."""
+    up_to: _SomeRate = _SEARCH.up_to
+    """The highest rate that is tried, lifecycles/s."""
+    window: _SomeSeconds = _SEARCH.window
+    """Seconds over which a rate is judged."""
+    settle: _Seconds = _SEARCH.settle
+    """Seconds before them in which the rate is there already, and nothing is judged."""
+    precision: Annotated[float, Field(ge=0.001, lt=1)] = _SEARCH.precision
+    """The search ends where the gap between the highest rate that held and the lowest that did not
+    is so small a share of the latter."""
+
+    @classmethod
+    def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
+        if {"factor", "step"} <= table.keys():
+            yield Contradiction(
+                "the rate is raised by a factor or by a step, not by both",
+                "leave one of them away",
+                ("step",),
+            )
+        start, most = table.get("from", _SEARCH.start), table.get("up_to", _SEARCH.up_to)
+        if isinstance(start, int | float) and isinstance(most, int | float) and most < start:
+            yield Contradiction(
+                f"the first rate, {start:g}/s, is above it",
+                "give a higher up_to, or a lower from",
+                ("up_to",),
+            )
+
+    def search(self) -> Search:
+        factor = _SEARCH.factor if self.factor is None else self.factor
+        return Search(
+            start=self.from_,
+            factor=factor if self.step is None else 1.0,
+            step=self.step or 0.0,
+            up_to=self.up_to,
+            window=self.window,
+            settle=self.settle,
+            precision=self.precision,
+        )
 
 
 class PopulationTable(_Table):
@@ -596,6 +652,8 @@ class ScenarioTable(_Table):
     """Lifecycles begin by a plan, whatever becomes of those before."""
     closed: ClosedTable | None = None
     """Clients of which each begins a lifecycle when its last one is over."""
+    capacity: CapacityTable = Field(default_factory=CapacityTable)
+    """How load --find-capacity looks for the highest rate at which the thresholds hold."""
     outputs: OutputsTable = Field(default_factory=OutputsTable)
     """Reports that are written into the run folder at the end."""
 

@@ -106,6 +106,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         warm_up=table.warm_up,
         drain=table.drain,
         thresholds=tuple(table.thresholds),
+        search=table.capacity.search(),
         seed=table.seed,
         outputs=table.outputs.files(),
         revoke_after=table.revoke_after,

@@ -7,6 +7,7 @@ from math import log1p
 from typing import TypeAlias
 
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.capacity import Search
 from bulkcmp.model import Operation, ReportFormat, RevocationReason
 
 
@@ -198,6 +199,7 @@ class Scenario:
         warm_up: seconds from the beginning whose figures stand apart.
         drain: seconds that what has begun may still take after that.
         thresholds: what must hold, in the grammar of `bulkcmp.stats.threshold`.
+        search: how the capacity is looked for, where it is.
         seed: of all chance; None: another one each time.
         outputs: reports to write at the end, and the file of each, relative to the run folder.
         revoke_after: what it issued, and did not revoke itself, is revoked in the end.
@@ -216,6 +218,7 @@ class Scenario:
     warm_up: float = 0.0
     drain: float = 60.0
     thresholds: tuple[str, ...] = ()
+    search: Search = field(default_factory=Search)
     seed: int | None = None
     outputs: Mapping[ReportFormat, str] = field(default_factory=dict)
     revoke_after: bool = False

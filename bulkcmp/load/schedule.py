@@ -18,7 +18,7 @@ class Arrival:
     """The planned beginning of a lifecycle.
 
     Attributes:
-        number: counted from 0 over all workers.
+        number: counted over all workers, from 0 or what the plan begins with.
         offset: seconds since the run's beginning.
     """
 
@@ -32,6 +32,7 @@ def arrivals(
     *,
     duration: float | None = None,
     count: int | None = None,
+    first: int = 0,
     place: int = 0,
     workers: int = 1,
 ) -> Iterator[Arrival]:
@@ -40,12 +41,13 @@ def arrivals(
     Args:
         duration: seconds in which all arrivals are; count: how many all workers have; None where
             that is not the end.
+        first: the number of the plan's first arrival.
     """
     if shape.process is ArrivalProcess.POISSON:
-        areas = at_random(chance.uniform("arrival", number) for number in naturals())
+        areas = at_random(chance.uniform("arrival", number) for number in naturals(first))
     else:
         areas = evenly()
-    plan = (Arrival(*one) for one in islice(enumerate(offsets(shape.ramps, areas)), count))
+    plan = (Arrival(*one) for one in islice(enumerate(offsets(shape.ramps, areas), first), count))
     limit = inf if duration is None else duration
     return islice(takewhile(lambda one: one.offset < limit, plan), place, None, workers)
 

@@ -18,9 +18,10 @@ import msgspec
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.load.folder import RECORDS
+from bulkcmp.stats.capacity import Course
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, End, Level, Record, Run, TransactionRecord
+from bulkcmp.stats.record import Drop, End, Level, Record, Run, TransactionRecord, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 
@@ -41,6 +42,7 @@ class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     drop: Drop | None = None
     pulse: Pulse | None = None
     level: Level | None = None
+    window: Window | None = None
     end: End | None = None
 
     @classmethod
@@ -54,12 +56,14 @@ class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
                 return cls(pulse=record)
             case Level():
                 return cls(level=record)
+            case Window():
+                return cls(window=record)
             case End():
                 return cls(end=record)
 
     @property
     def record(self) -> Record | None:
-        return self.transaction or self.drop or self.pulse or self.level or self.end
+        return self.transaction or self.drop or self.pulse or self.level or self.window or self.end
 
 
 class _Schema(msgspec.Struct):
@@ -257,35 +261,66 @@ def record_files(paths: Iterable[Path]) -> list[RecordFile]:
     return files
 
 
-def figures_of(files: Sequence[RecordFile]) -> Figures:
-    """The figures of one run, or of several together, by their wall clocks on one time line.
+def report_of(files: Sequence[RecordFile], window: int | None = None) -> tuple[Report, Figures]:
+    """The report of one run, or of several together, with the thresholds of all; and its figures.
+
+    Several are put on one time line by their wall clocks. Of a search for the capacity the figures
+    are those of the highest rate that held.
+
+    Args:
+        window: of a search: the one to be reported on, from 1.
 
     Raises:
-        InputError: what stands in a file is no record.
+        InputError: what stands in a file is no record, or no threshold; a search is among several
+            runs; or there is no such window.
     """
+    texts = dict.fromkeys(text for file in files for text in file.run.thresholds)
+    thresholds = [Threshold.parse(text) for text in texts]
+    for file in files:
+        if file.run.search is not None:
+            if len(files) > 1:
+                raise InputError(
+                    "it is a search for the capacity, which can't be merged with other runs",
+                    where=Where(str(file.path)),
+                    hint="report on it alone",
+                )
+            return _report_of_search(file, thresholds, window)
+    if window is not None:
+        raise InputError(
+            f"there is no window {window}: it is no search for the capacity",
+            where=Where(str(files[0].path)),
+        )
     figures = Figures()
     first = min(file.run.began_at for file in files)
     for file in files:
         figures.begin(file.run.warm_up, (file.run.began_at - first).total_seconds())
-        try:
-            figures.feed(file.records())
-        except (ValueError, ArithmeticError) as error:
-            raise InputError(
-                f"a figure in it can't be: {error}", where=Where(str(file.path))
-            ) from error
-    return figures
+        _feed(figures, file)
+    return Report.of([file.run for file in files], figures, thresholds), figures
 
 
-def report_of(files: Sequence[RecordFile], figures: Figures | None = None) -> Report:
-    """The report of one run, or of several together, with the thresholds of all.
+def _report_of_search(
+    file: RecordFile, thresholds: Sequence[Threshold], window: int | None
+) -> tuple[Report, Figures]:
+    course = Course(file.run, thresholds, window)
+    _feed(course, file)
+    # a program that was killed judged its last window no more
+    course.close()
+    trials = course.capacity.trials
+    if window is None:
+        report = Report.of([file.run], course.chosen, thresholds, capacity=course.capacity)
+    elif 0 < window <= len(trials):
+        report = trials[window - 1].report
+    else:
+        raise InputError(
+            f"there is no window {window}", where=Where(str(file.path)), hint=f"1 to {len(trials)}"
+        )
+    return report, course.chosen
 
-    Args:
-        figures: theirs, where they were made already.
 
-    Raises:
-        InputError: what stands in a file is no record, or no threshold.
-    """
-    texts = dict.fromkeys(text for file in files for text in file.run.thresholds)
-    thresholds = [Threshold.parse(text) for text in texts]
-    runs = [file.run for file in files]
-    return Report.of(runs, figures_of(files) if figures is None else figures, thresholds)
+def _feed(figures: Figures | Course, file: RecordFile) -> None:
+    try:
+        figures.feed(file.records())
+    except (ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"a figure in it can't be: {error}", where=Where(str(file.path))
+        ) from error

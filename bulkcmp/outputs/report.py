@@ -8,6 +8,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from bulkcmp.outputs.text import utc, visible
+from bulkcmp.stats.capacity import Capacity, Conclusion, Trial
 from bulkcmp.stats.report import Report, TransactionReport
 from bulkcmp.stats.threshold import Verdict
 
@@ -34,7 +35,8 @@ def document(report: Report) -> dict[str, Any]:
         "elapsed_s": round(report.elapsed, _DIGITS),
         "measured_s": round(report.seconds, _DIGITS),
         "warm_up_s": round(report.warm_up_seconds, _DIGITS),
-        "bottlenecks": list(report.bottlenecks),
+        "bottlenecks": list(report.limits),
+        "capacity": None if report.capacity is None else _capacity(report.capacity),
         "thresholds": [_verdict(verdict) for verdict in report.verdicts],
         "lifecycles": {
             "begun": report.begun,
@@ -88,10 +90,18 @@ def _cases(report: Report) -> Iterator[tuple[str, str, str]]:
         failure = f"{one.failed} of {one.finished} failed: {told}" if one.failed else ""
         yield "transactions", one.name, failure
     yield "run", "the plan was kept", "; ".join(report.losses)
-    yield "run", "the generator kept up", "; ".join(report.bottlenecks)
+    yield "run", "the generator kept up", "; ".join(report.limits)
+    if report.capacity is not None:
+        conclusion = report.capacity.conclusion
+        found = conclusion in (Conclusion.FOUND, Conclusion.CEILING)
+        yield "capacity", "a capacity was found", "" if found else conclusion.value
 
 
 def _properties(report: Report) -> Iterator[tuple[str, str]]:
+    if report.capacity is not None:
+        for name, trial in _landmarks(report.capacity):
+            if trial is not None:
+                yield f"capacity.{name}", f"{trial.rate:.9g}"
     yield "measured_s", f"{report.seconds:.9g}"
     for one in (report.total, *report.operations):
         yield f"{one.name}.ok", str(one.ok)
@@ -104,6 +114,41 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
             for name in ("p50", "p90", "p95", "p99", "p999", "max"):
                 if (seconds := getattr(latency, name)) is not None:
                     yield f"{one.name}.{metric}.{name}", f"{seconds:.9f}"
+
+
+def _capacity(capacity: Capacity) -> dict[str, Any]:
+    return {
+        "conclusion": capacity.conclusion.value,
+        **{
+            name: None if trial is None else _plain(trial.rate)
+            for name, trial in _landmarks(capacity)
+        },
+        "windows": [
+            {
+                "number": one.number,
+                "rate": _plain(one.rate),
+                "at": _plain(one.at),
+                "verdict": one.judgement.value,
+                "reasons": list(one.reasons),
+                "due": one.due,
+                "done": one.done,
+                "measured_s": _plain(one.report.seconds),
+                "dropped": one.report.dropped,
+                "abandoned": one.report.abandoned,
+                "thresholds": [_verdict(verdict) for verdict in one.report.verdicts],
+                "transactions": _transactions(one.report.total),
+            }
+            for one in capacity.trials
+        ],
+    }
+
+
+def _landmarks(capacity: Capacity) -> tuple[tuple[str, Trial | None], ...]:
+    return (
+        ("highest_that_held", capacity.held),
+        ("lowest_that_did_not", capacity.failed),
+        ("knee", capacity.knee),
+    )
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

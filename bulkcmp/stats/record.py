@@ -1,8 +1,8 @@
 """What a load test notes of itself, one record after the other: every figure is made from these.
 
-Instants are seconds since the run began, on one monotonic clock; they never come from a wall clock.
-They are whole microseconds (`to_microsecond`) from the moment in which a record is made, so that
-what is counted live is what a file says later.
+Instants are seconds since the run began, or the window of a search that the record is of, on one
+monotonic clock; they never come from a wall clock. They are whole microseconds (`to_microsecond`)
+from the moment in which a record is made, so that what is counted live is what a file says later.
 """
 
 import datetime as dt
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from bulkcmp.errors import Loss
+from bulkcmp.load.capacity import Search
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 from bulkcmp.stats.health import Pulse
 
@@ -46,6 +47,8 @@ class Run:
         workers: processes that made the load.
         settings: name and value of whatever else was set; no secret is among them.
         environment: name and value of what the machine and its software are.
+        search: the run was a search for the capacity: its records are those of one `Window` after
+            the other.
     """
 
     tool_version: str
@@ -61,6 +64,7 @@ class Run:
     workers: int = 1
     settings: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    search: Search | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,20 +227,35 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A search for the capacity begins to try a rate; the records that follow are of this window.
+
+    Attributes:
+        rate: lifecycles/s.
+        at: seconds since the search began.
+    """
+
+    rate: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """The last record of a run that came to its end, by plan or by a signal.
+    """The last record of a run, or of a window, that came to its end, by plan or by a signal.
 
     Attributes:
         at: when the last transaction had finished or was cut off.
         abandoned: transactions that were cut off, since the drain's time was over; their records
             say what had come of them by then.
         interrupted: by a signal; aborted: by a threshold.
+        exhausted: a window had fewer end entities than its rate wanted.
     """
 
     at: float
     abandoned: int = 0
     interrupted: bool = False
     aborted: bool = False
+    exhausted: bool = False
 
 
-Record: TypeAlias = TransactionRecord | Drop | Pulse | Level | End
+Record: TypeAlias = TransactionRecord | Drop | Pulse | Level | Window | End

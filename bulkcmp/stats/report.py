@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bulkcmp.errors import (
     EXIT_BOTTLENECK,
@@ -28,6 +28,10 @@ from bulkcmp.stats.record import Run
 from bulkcmp.stats.series import Interval
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.stats.threshold import Threshold, Verdict
+
+if TYPE_CHECKING:
+    # which has a report of each window
+    from bulkcmp.stats.capacity import Capacity
 
 _ORDER: Final = {operation: place for place, operation in enumerate(Operation)}
 
@@ -161,6 +165,7 @@ class Report:
         intervals: of the time line, the warm-up included.
         in_flight, waiting: transactions under way, and arrivals that are due, of a run that goes
             on.
+        capacity: of a search for it; all else is about one of its windows.
     """
 
     runs: tuple[Run, ...]
@@ -184,6 +189,7 @@ class Report:
     intervals: tuple[Interval, ...]
     in_flight: int
     waiting: int
+    capacity: "Capacity | None" = None
 
     @classmethod
     def of(
@@ -193,11 +199,13 @@ class Report:
         thresholds: Sequence[Threshold],
         *,
         newest: int | None = None,
+        capacity: "Capacity | None" = None,
     ) -> "Report":
         """Read off the figures.
 
         Args:
             newest: so many intervals at most, the last ones, for a view of a run that goes on.
+            capacity: of a search, of one of whose windows the figures are.
         """
         measured, seconds = figures.measured, figures.seconds
         processes = figures.health.processes()
@@ -236,6 +244,7 @@ class Report:
             intervals=figures.timeline(newest),
             in_flight=figures.in_flight,
             waiting=figures.waiting,
+            capacity=capacity,
         )
 
     @property
@@ -253,12 +262,19 @@ class Report:
         return tuple(found)
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What the generator was short of, where that decides what the report is worth."""
+        return self.bottlenecks if self.capacity is None else self.capacity.bottlenecks
+
+    @property
     def exit_code(self) -> int:
         """What a command ends with that made these figures; the gravest reason counts.
 
         A figure that the generator itself held down proves nothing, so that comes before the
         thresholds. A loss is a failure, since the plan was not kept.
         """
+        if self.capacity is not None:
+            return self.capacity.exit_code
         if self.interrupted:
             return EXIT_INTERRUPTED
         if self.bottlenecks:

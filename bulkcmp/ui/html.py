@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bulkcmp.errors import EXIT_OK, InputError
 from bulkcmp.outputs.text import utc, visible
+from bulkcmp.stats.capacity import Capacity, Trial
 from bulkcmp.stats.distribution import Heat, heat, spectrum
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.report import Report
@@ -19,9 +20,19 @@ from bulkcmp.stats.series import Interval
 from bulkcmp.ui.comparison import NOTE as COMPARISON_NOTE
 from bulkcmp.ui.comparison import Comparison, cautions
 from bulkcmp.ui.comparison import sections as compared_sections
-from bulkcmp.ui.report import NOTE, VERDICTS, Section, facts, headlines, sections
+from bulkcmp.ui.report import (
+    ALARMS,
+    JUDGEMENTS,
+    NOTE,
+    Section,
+    conclusion,
+    facts,
+    findings,
+    headlines,
+    sections,
+)
 
-_FIRST: Final = ("threshold", "transactions")
+_FIRST: Final = ("#", "threshold", "transactions")
 """Titles of the tables that stand above the plots."""
 
 _POLICY: Final = (
@@ -39,6 +50,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d8dee6 }
 th:first-child, td:first-child, .words td { text-align: left; overflow-wrap: anywhere }
 th { font-weight: 600; color: #526070 } td.indent { padding-left: 2rem }
+.finding { font-weight: 600; margin: .5rem 0 }
 .crossed { color: #b42318; font-weight: 600 } .note { color: #526070 }
 .plot { height: 22rem }
 """
@@ -65,12 +77,13 @@ def report_html(report: Report, figures: Figures) -> str:
     tables = list(sections(report))
     return _page(
         f"Load test {report.runs[0].scenario}",
-        VERDICTS[report.exit_code],
+        conclusion(report),
         dict(_plots(report, figures)),
         good=report.exit_code == EXIT_OK,
         doubts=headlines(report),
         above=[
             *(f"<p>{_text(run.description)}</p>" for run in report.runs if run.description),
+            *(f'<p class="finding">{_text(line)}</p>' for line in findings(report)),
             *(f"<div>{_text(line)}</div>" for line in facts(report)),
             *(_table(one) for one in tables if one.title in _FIRST),
         ],
@@ -185,7 +198,7 @@ def _table(section: Section) -> str:
         first = ' class="indent"' if row[0].startswith(" ") else ""
         cells = [f"<td{first}>{_text(row[0].strip())}</td>"]
         for cell in row[1:]:
-            crossed = ' class="crossed"' if cell == "CROSSED" else ""
+            crossed = ' class="crossed"' if cell in ALARMS else ""
             cells.append(f"<td{crossed}>{_text(cell)}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f"<th>{_text(head)}</th>" for head in (section.title, *section.heads))
@@ -209,6 +222,8 @@ def _settings(report: Report) -> Iterator[Section]:
 
 def _plots(report: Report, figures: Figures) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names and plots, each with a title, as Plotly takes them."""
+    if report.capacity is not None and report.capacity.curve:
+        yield "capacity", _capacity(report.capacity)
     if not report.intervals:
         return
     yield "rates", _rates(report)
@@ -226,6 +241,70 @@ def _plots(report: Report, figures: Figures) -> Iterator[tuple[str, dict[str, An
         )
     if report.exchanges:
         yield "phases", _phases(report)
+
+
+def _capacity(capacity: Capacity) -> dict[str, Any]:
+    """Latency over rate, and what came of it."""
+    curve = capacity.curve
+    at = [one.rate for one in curve]
+
+    def line(name: str, color: str, figure: Callable[[Trial], float | None], **more: Any) -> Any:
+        values = [figure(one) for one in curve]
+        rounded = [None if value is None else round(value, 3) for value in values]
+        return _line(name, at, rounded, color, **more) | {
+            "mode": "lines+markers",
+            "text": [JUDGEMENTS[one.judgement] for one in curve],
+            "hovertemplate": "%{y:.4g} (%{text})",
+        }
+
+    def milliseconds(metric: str, name: str, color: str, **more: Any) -> Any:
+        def figure(trial: Trial) -> float | None:
+            seconds = getattr(trial.report.total.latencies[metric], name)
+            return None if seconds is None else seconds * 1e3
+
+        return line(f"{metric} {name}", color, figure, **more)
+
+    marks = [
+        (name, trial.rate, color)
+        for name, trial, color in (
+            ("knee", capacity.knee, _GREY),
+            ("held", capacity.held, _GREEN),
+            ("not held", capacity.failed, _RED),
+        )
+        if trial is not None
+    ]
+    return _plot(
+        "Latency over rate",
+        [
+            milliseconds("response", "p50", _GREEN),
+            milliseconds("response", "p95", _ORANGE),
+            milliseconds("response", "p99", _RED),
+            milliseconds("service", "p95", _GREY, dash="dot"),
+            line("ok/s", _BLUE, lambda one: one.report.total.ok_rate, dash="dash")
+            | {"yaxis": "y2"},
+        ],
+        {"title": {"text": "lifecycles/s"}},
+        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        yaxis2={
+            "title": {"text": "ok/s"},
+            "overlaying": "y",
+            "side": "right",
+            # not those of the other axis, whose ticks are logarithms
+            "tickmode": "auto",
+            "rangemode": "tozero",
+            "showgrid": False,
+        },
+        shapes=[
+            {"type": "line", "xref": "x", "yref": "paper", "x0": rate, "x1": rate, "y0": 0, "y1": 1,
+             "line": {"color": color, "width": 1, "dash": "dot"}}
+            for _, rate, color in marks
+        ],
+        annotations=[
+            {"xref": "x", "yref": "paper", "x": rate, "y": 0.02 + 0.07 * place, "text": name,
+             "showarrow": False, "xanchor": "left", "font": {"color": color}}
+            for place, (name, rate, color) in enumerate(marks)
+        ],
+    )  # fmt: skip
 
 
 def _plot(

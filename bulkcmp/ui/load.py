@@ -11,11 +11,12 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.histogram import LatencySummary
 from bulkcmp.stats.report import Report, TransactionReport
 from bulkcmp.stats.series import Interval
 from bulkcmp.ui.figures import clean, clock, duration, per_second
-from bulkcmp.ui.report import percent, verdict_text
+from bulkcmp.ui.report import JUDGEMENTS, percent, verdict_text
 from bulkcmp.ui.view import view_for
 
 INTERVALS: Final = 60
@@ -55,6 +56,8 @@ def plain_lines(report: Report, before: Report | None) -> list[str]:
     shown = current(report)
     intervals = over(report)
     parts = [clock(report.elapsed)]
+    if report.capacity is not None and report.capacity.rate is not None:
+        parts.append(_present(report.capacity, report.capacity.rate))
     if shown is report.warm_up:
         parts.append("warm-up")
     parts.append(f"ok {shown.ok} failed {shown.failed}")
@@ -71,11 +74,27 @@ def plain_lines(report: Report, before: Report | None) -> list[str]:
     crossed = sum(not verdict.held for verdict in report.verdicts if verdict.value is not None)
     if crossed:
         parts.append(f"thresholds crossed {crossed}")
-    lines = [" ".join(parts)]
+    lines = [*_judged(report, before), " ".join(parts)]
     told = _failures(shown)[:1]
     if told and (before is None or _kinds(current(before)) != _kinds(shown)):
         lines.append(f"commonest failure {told[0]}")
     return lines
+
+
+def _present(capacity: Capacity, rate: float) -> str:
+    return f"window {len(capacity.trials) + 1} at {per_second(rate)}"
+
+
+def _judged(report: Report, before: Report | None) -> Iterator[str]:
+    """A line for each window of a search that was judged since the last lines."""
+    if report.capacity is None:
+        return
+    told = len(before.capacity.trials) if before is not None and before.capacity else 0
+    for one in report.capacity.trials[told:]:
+        yield (
+            f"window {one.number} at {per_second(one.rate)}: {JUDGEMENTS[one.judgement]}"
+            f" response p95 {duration(one.report.total.latencies['response'].p95)}"
+        )
 
 
 class Frame:
@@ -100,6 +119,8 @@ class Frame:
         yield Text(f"{clock(report.elapsed)} {phase}   {shown.ok:,} ok   {shown.failed:,} failed   "
                    f"{report.in_flight:,} in flight   {report.waiting:,} waiting   "
                    f"{report.dropped:,} dropped")  # fmt: skip
+        if report.capacity is not None:
+            yield from _search(report.capacity, width)
         for bottleneck in report.bottlenecks:
             yield Text(clean(bottleneck, console), style="yellow")
         yield from self._course(console, width)
@@ -138,6 +159,21 @@ class Frame:
             ),
         ):
             yield Text(f"{name:<{_LABEL}}{text:>{_LABEL - 2}}  {sparkline(figures)}".rstrip())
+
+
+def _search(capacity: Capacity, width: int) -> Iterator[Text]:
+    """The rate that is tried, and those that were: the newest, where there is no room for all."""
+    if capacity.rate is not None:
+        yield Text(_present(capacity, capacity.rate), style="bold")
+    room = width - _LABEL
+    told: list[str] = []
+    for one in reversed(capacity.trials):
+        word = f"{one.rate:,.1f} {JUDGEMENTS[one.judgement]}"
+        if sum(map(len, told)) + 2 * len(told) + len(word) > room:
+            break
+        told.insert(0, word)
+    if told:
+        yield Text(f"{'tried':<{_LABEL}}{', '.join(told)}")
 
 
 def _latencies(report: Report, shown: TransactionReport) -> Iterator[Table]:

@@ -16,6 +16,7 @@ from bulkcmp.errors import (
     EXIT_THRESHOLD,
 )
 from bulkcmp.outputs.text import visible
+from bulkcmp.stats.capacity import Capacity, Conclusion, Judgement, Trial
 from bulkcmp.stats.histogram import LatencySummary
 from bulkcmp.stats.report import ExchangeReport, Report, TransactionReport
 from bulkcmp.stats.threshold import Verdict
@@ -45,17 +46,74 @@ class Section:
 
 def headlines(report: Report) -> Iterator[str]:
     """What must be known before any figure, a line each; texts of files are in it."""
-    for bottleneck in report.bottlenecks:
+    for bottleneck in report.limits:
         yield f"the load generator was the bottleneck: {bottleneck}"
-    if not report.ended:
+    capacity = report.capacity
+    has_ended, was_interrupted = report.ended, report.interrupted
+    if capacity is not None:
+        has_ended = capacity.conclusion is not Conclusion.UNFINISHED
+        was_interrupted = capacity.interrupted
+        if capacity.exhausted:
+            yield "the end entities ran out before the search was over: give it more of them"
+    if not has_ended:
         yield "the records stop before the run's end: it goes on, or was killed"
     if not report.total.finished:
         within = ": the warm-up does not count" if report.warm_up.finished else ""
         yield f"no transaction was measured{within}"
-    if report.interrupted:
+    if was_interrupted:
         yield "interrupted by a signal"
-    if report.aborted:
+    if report.aborted and capacity is None:
         yield "ended early by a threshold"
+
+
+def findings(report: Report) -> Iterator[str]:
+    """What a search for the capacity found, a line each; nothing of another load test."""
+    capacity = report.capacity
+    if capacity is None:
+        return
+    yield _finding(capacity)
+    if capacity.knee is not None:
+        knee = capacity.knee
+        yield (
+            f"knee: {per_second(knee.rate)}, where throughput divided by response time is highest;"
+            f" response p95 {duration(knee.report.total.latencies['response'].p95)}"
+        )
+    if capacity.shown is not None:
+        yield (
+            f"the figures are those of window {capacity.shown.number},"
+            f" at {per_second(capacity.shown.rate)}"
+        )
+
+
+def _finding(capacity: Capacity) -> str:
+    held, failed = capacity.held, capacity.failed
+    known = "no rate is known to hold" if held is None else f"{per_second(held.rate)} held"
+    match capacity.conclusion:
+        case Conclusion.FOUND if failed is not None:
+            return (
+                f"capacity: {known} for {capacity.search.window:g} s,"
+                f" {per_second(failed.rate)} did not: {'; '.join(reasons(failed))}"
+            )
+        case Conclusion.CEILING:
+            return f"capacity: {known}, and no higher rate was to be tried (capacity.up_to)"
+        case Conclusion.NOTHING if failed is not None:
+            return (
+                f"capacity: no rate held; {per_second(failed.rate)}, the lowest, did not:"
+                f" {'; '.join(reasons(failed))} (capacity.from gives a lower one)"
+            )
+        case _ if held is None:
+            return f"capacity: not found; {known}"
+        case _:
+            return f"capacity: not found; {known}, and of higher rates nothing is known"
+
+
+def reasons(trial: Trial) -> list[str]:
+    """Why a rate did not hold, with figures."""
+    if trial.judgement is Judgement.CROSSED:
+        crossed = [one for one in trial.report.verdicts if not one.held]
+        if crossed:
+            return [f"{one.threshold.text} was {verdict_text(one)}" for one in crossed]
+    return list(trial.reasons)
 
 
 def facts(report: Report) -> Iterator[str]:
@@ -77,6 +135,8 @@ def facts(report: Report) -> Iterator[str]:
 def sections(report: Report) -> Iterator[Section]:
     """All tables, in their order."""
     rows: tuple[tuple[str, ...], ...]
+    if report.capacity is not None and report.capacity.trials:
+        yield from _windows(report.capacity.trials)
     if report.verdicts:
         rows = tuple(
             (one.threshold.text, verdict_text(one), "held" if one.held else "CROSSED")
@@ -123,7 +183,7 @@ def sections(report: Report) -> Iterator[Section]:
         yield Section("generator", heads, rows)
 
 
-VERDICTS: Final = {
+_VERDICTS: Final = {
     EXIT_OK: "all is well",
     EXIT_SOME_FAILED: "some transactions failed, or were not measured",
     EXIT_THRESHOLD: "a threshold was crossed",
@@ -131,6 +191,40 @@ VERDICTS: Final = {
     EXIT_INTERRUPTED: "interrupted",
 }
 """What each exit code of a load test means."""
+
+
+def _windows(trials: Sequence[Trial]) -> Iterator[Section]:
+    heads = ("rate/s", "ok/s", "failed", "p50", "p95", "p99", "service p95", "verdict")
+    yield Section("#", heads, tuple(map(_trial, trials)))
+    why = tuple((str(one.number), reason) for one in trials for reason in reasons(one))
+    if why:
+        yield Section("#", ("why it did not hold",), why, is_wordy=True)
+
+
+def _trial(trial: Trial) -> tuple[str, ...]:
+    total = trial.report.total
+    response, service = total.latencies["response"], total.latencies["service"]
+    return (
+        str(trial.number),
+        f"{trial.rate:,.1f}",
+        _per_second(total.ok_rate),
+        percent(total.failed_share),
+        *(duration(one) for one in (response.p50, response.p95, response.p99, service.p95)),
+        JUDGEMENTS[trial.judgement],
+    )
+
+
+JUDGEMENTS: Final = {
+    Judgement.HELD: "held",
+    Judgement.CROSSED: "CROSSED",
+    Judgement.BEHIND: "BEHIND",
+    Judgement.GENERATOR: "GENERATOR",
+    Judgement.UNFINISHED: "not over",
+}
+"""What was found of a rate, in a word."""
+
+ALARMS: Final = frozenset({"CROSSED", "BEHIND", "GENERATOR"})
+"""Words of tables that must not be overlooked."""
 
 NOTE: Final = (
     "response counts from the planned beginning, service from the real one, lag between the two;"
@@ -142,6 +236,8 @@ def render_report(console: Console, report: Report) -> None:
     """Print it on `console`."""
     for line in headlines(report):
         console.print(Text(clean(line, console), style="bold red"))
+    for line in findings(report):
+        console.print(Text(clean(line, console), style="bold"))
     for line in facts(report):
         console.print(clean(line, console), markup=False, soft_wrap=True)
     for section in sections(report):
@@ -158,6 +254,8 @@ def markdown(report: Report) -> str:
     lines = [f"## Load test {escaped(report.runs[0].scenario)}", ""]
     for line in headlines(report):
         lines += [f"**{escaped(line)}**", ""]
+    for line in findings(report):
+        lines += [escaped(line), ""]
     lines += [f"- {escaped(line)}" for line in facts(report)]
     for section in sections(report):
         lines += ["", *markdown_table(section)]
@@ -179,9 +277,18 @@ def verdict_text(verdict: Verdict) -> str:
             return f"{verdict.value:,.0f}"
 
 
+def conclusion(report: Report) -> str:
+    """What all of it comes to, in a few words."""
+    if report.capacity is not None:
+        return f"capacity: {report.capacity.conclusion.value}"
+    return _VERDICTS[report.exit_code]
+
+
 def _verdict(report: Report) -> str:
     """The last line, and all that a short terminal still shows."""
-    said = f"exit code {report.exit_code}: {VERDICTS[report.exit_code]}"
+    if report.capacity is not None:
+        return f"exit code {report.exit_code}: {_finding(report.capacity)}"
+    said = f"exit code {report.exit_code}: {conclusion(report)}"
     if report.exit_code != EXIT_THRESHOLD:
         return said
     crossed = (one.threshold.text for one in report.verdicts if not one.held)
@@ -251,7 +358,7 @@ def table(console: Console, section: Section) -> Table:
     grid.add_row(section.title, *section.heads, style="dim")
     for row in section.rows:
         cells = [Text(clean(cell, console)) for cell in row]
-        if row[-1] == "CROSSED":
+        if row[-1] in ALARMS:
             cells[-1].stylize("red")
         grid.add_row(*cells)
     return grid

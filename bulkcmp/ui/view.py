@@ -86,7 +86,8 @@ class SilentView:
 
 
 class PlainView(Generic[Shown]):
-    """Lines at the first update, then every `interval` seconds, and the last ones.
+    """Lines at the first update, then every `interval` seconds, and the last ones; and where the
+    time that has passed begins anew.
 
     Each begins with the time: `12:00:05 done 1200/10000 (12%) 240.1/s in flight 100 p95 31.0 ms
     eta 0:00:37 issued 1198 rejected 2`, all on one line.
@@ -108,8 +109,9 @@ class PlainView(Generic[Shown]):
         self._printed: Shown | None = None
 
     def update(self, state: Shown) -> None:
-        self._newest = state
-        if state.elapsed >= self._due:
+        before, self._newest = self._newest, state
+        began_anew = before is not None and state.elapsed < before.elapsed
+        if state.elapsed >= self._due or began_anew:
             # counted on from this line: after a stall there is no burst of lines
             self._due = state.elapsed + self._interval
             self._print(state)

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 from bulkcmp.cli import report as module
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError
 from bulkcmp.load.folder import RECORDS
-from bulkcmp.outputs.records import RecordFile, RecordWriter, figures_of, report_of
+from bulkcmp.outputs.records import RecordFile, RecordWriter, report_of
+from bulkcmp.outputs.report import report_json
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.metrics import metrics
 from bulkcmp.stats.record import Record, TransactionRecord
@@ -33,6 +34,7 @@ from bulkcmp.ui.figures import duration
 from bulkcmp.ui.load import Frame, plain_lines
 from bulkcmp.ui.report import percent
 from tests.stats.records import RUN, trouble
+from tests.stats.searches import RUN_OF_THREE, records_of_three, reported
 
 app = typer.Typer()
 app.command()(module.report)
@@ -59,7 +61,7 @@ def ok(*arguments: object) -> str:
     return done.stdout
 
 
-def document(*runs: Path) -> dict[str, Any]:
+def document(*runs: object) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(ok(*runs, "--format", "json"))
     return found
 
@@ -170,8 +172,7 @@ def drawn_live(report: Report) -> str:
 
 def test_all_views_print_the_same_numbers(run: Path) -> None:
     told = document(run)
-    counted = figures_of([RecordFile(run)])
-    report = report_of([RecordFile(run)], counted)
+    report, counted = report_of([RecordFile(run)])
     live = drawn_live(report)
     text = ok(run)
     written = ok(run, "--format", "md")
@@ -345,3 +346,77 @@ def test_a_reader_of_parquet_may_leave(run: Path) -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, text=True)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    with RecordWriter(folder / "records.jsonl.gz", RUN_OF_THREE) as writer:
+        writer.write(records_of_three())
+    return folder
+
+
+def test_a_search_is_reported_again_as_it_was_live(search: Path) -> None:
+    live, _ = reported(RUN_OF_THREE, records_of_three())
+    assert document(search) == json.loads(report_json(live))
+
+
+def test_all_views_print_the_same_numbers_of_a_search(search: Path) -> None:
+    found = document(search)["capacity"]
+    text = ok(search)
+    written = ok(search, "--format", "md")
+    drawn = ok(search, "--format", "html")
+    assert len(found["windows"]) == 7
+    for one in found["windows"]:
+        total = one["transactions"]
+        latency = total["latencies"]
+        word = "held" if one["verdict"] == "held" else "CROSSED"
+        told = [
+            f"{one['rate']:,.1f}", f"{total['ok_rate']:,.1f}", "0 %",
+            *(duration(latency["response"][name]) for name in ("p50", "p95", "p99")),
+            duration(latency["service"]["p95"]), word,
+        ]  # fmt: skip
+        assert re.search(rf"^{one['number']} +" + " +".join(map(re.escape, told)) + "$", text,
+                         re.MULTILINE)  # fmt: skip
+        assert f"| {one['number']} | {' | '.join(told)} |" in written
+        *cells_, verdict = (f"<td>{cell}</td>" for cell in told)
+        if word == "CROSSED":
+            verdict = '<td class="crossed">CROSSED</td>'
+        assert "".join([f"<td>{one['number']}</td>", *cells_, verdict]) in drawn
+
+
+def test_each_window_of_a_search_has_a_report_of_its_own(search: Path) -> None:
+    found = document(search)
+    for number in (1, 4, 7):
+        one = document(search, "--window", str(number))
+        assert one["capacity"] is None
+        assert (
+            one["transactions"]["all"] == found["capacity"]["windows"][number - 1]["transactions"]
+        )
+    crossed = document(search, "--window", "4")
+    assert crossed["exit_code"] == 3
+    assert crossed["runs"][0]["shape"].startswith("160/s, window 4 of a search for the capacity")
+    fourth = ok(search, "--window", "4", "--format", "hgrm").splitlines()
+    assert int(fourth[-4].split()[2]) == crossed["transactions"]["all"]["ok"]
+
+
+def test_every_transaction_of_a_search_is_exported(search: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(ok(search, "--format", "csv"))))
+    assert len(rows) == sum(isinstance(one, TransactionRecord) for one in records_of_three())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("{search}", "--window", "8"), "there is no window 8"),
+        (("{search}", "--window", "0"), "there is no window 0"),
+        (("{run}", "--window", "1"), "there is no window 1: it is no search for the capacity"),
+        (("{run}", "{search}"), "it is a search for the capacity, which can't be merged"),
+    ],
+)
+def test_what_can_not_be_reported_of_a_search(
+    search: Path, run: Path, arguments: tuple[str, ...], what: str
+) -> None:
+    done = CliRunner().invoke(app, [one.format(search=search, run=run) for one in arguments])
+    assert isinstance(done.exception, InputError)
+    assert what in done.exception.what

@@ -20,7 +20,7 @@ def test_each_shipped_scenario_is_listed_with_what_it_is_for() -> None:
     assert [line.split()[0] for line in lines] == list(shipped_scenarios())
     assert {
         "smoke", "ejbca-cmptest", "ejbca-cmpkeyupdate", "xipki", "factory-line", "morning-logon",
-        "stress", "soak", "renewal-wave", "revocation-storm", "mixed-day",
+        "capacity", "stress", "soak", "renewal-wave", "revocation-storm", "mixed-day",
     } <= shipped_scenarios().keys()  # fmt: skip
 
 

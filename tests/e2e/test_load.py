@@ -261,3 +261,65 @@ def test_a_test_without_a_credential_for_all_rows_is_not_cleaned_up(
     load(cli, scenario, *where)
     cli("revoke", run.path, code=2)
     cli("revoke", run.path, "--ref", "ra1", "--secret", "env:RA_SECRET")
+
+
+SEARCH = ("--find-capacity", "--set", "drain=5", "--set")
+
+
+def test_a_search_tries_one_rate_after_the_other(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    scenario = write(cli, 'thresholds = ["share(failed) < 50%"]', "[open]\nrate = 1\n")
+    known = {one.serial for one in ca.issued()}
+    how = "capacity={from=5, step=5, up_to=10, window=1.5, settle=0.5}"
+    # no end is needed: the windows are one
+    ended = load(cli, scenario, *SEARCH, how, "--set", "count=1", *options(ca), "--out", run.path)
+    found = run.summary()
+    capacity = found["capacity"]
+    assert [one["rate"] for one in capacity["windows"]][:2] == [5, 10][: len(capacity["windows"])]
+    if found["exit_code"] == 0:
+        assert capacity["conclusion"] == "all rates held"
+        assert capacity["highest_that_held"] == 10
+        assert ended.out.startswith("capacity: 10.0/s held, and no higher rate was to be tried")
+    # each enrolled once, and in its turn
+    rows = certificates(run)
+    assert sorted(int(row["arrival"]) for row in rows) == list(range(len(rows)))
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert {int(row["serial"], 16) for row in rows} == {one.serial for one in ca.issued()} - known
+    # what is made again from the records is the same
+    assert json.loads(cli("report", run.path, "--format", "json").out) == found
+    first = json.loads(cli("report", run.path, "--format", "json", "--window", "1").out)
+    assert first["transactions"]["all"]["ok"] == 7
+    assert first["warm_up"]["ok"] == 3
+
+
+def test_a_search_without_thresholds_says_what_to_do(cli: "Cli", ca: "Ca") -> None:
+    ended = cli("load", write(cli, "count = 5", "[open]\nrate = 1"), "--find-capacity",
+                *options(ca), code=2)  # fmt: skip
+    assert "the highest rate at which the thresholds hold, and there are none" in ended.err
+    assert "--threshold" in ended.err
+    assert not (cli.folder / "runs").exists()
+
+
+def test_a_search_that_finds_no_rate_says_so(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    scenario = write(cli, 'count = 1\nthresholds = ["p50(response) < 1us"]', "[open]\nrate = 1")
+    how = "capacity={from=10, window=1, settle=0.2}"
+    load(cli, scenario, *SEARCH, how, *options(ca), "--out", run.path, code=3)
+    capacity = run.summary()["capacity"]
+    assert len(capacity["windows"]) == 1
+    assert capacity["highest_that_held"] is None
+    assert capacity["knee"] in (10, None)
+
+
+def test_a_signal_ends_a_search_with_what_is_known(
+    cli: "Cli", ca: "Ca", run: "RunFolder", tools: "Tools"
+) -> None:
+    scenario = write(cli, 'count = 1\nthresholds = ["share(failed) < 50%"]', "[open]\nrate = 1")
+    how = "capacity={from=20, window=600, settle=0.2}"
+    before = ca.count()
+    process = cli.start("load", scenario, *SEARCH, how, *options(ca), "--out", run.path)
+    tools.wait_until(lambda: ca.count() >= before + 5)
+    process.send_signal(signal.SIGINT)
+    ended = cli.finish(process, 130, seconds=60)
+    assert ended.out.splitlines()[0] == "interrupted by a signal"
+    assert run.summary()["capacity"]["conclusion"] == "interrupted"
+    assert run.summary()["capacity"]["windows"][0]["verdict"] == "not finished"
+    assert run.summary()["transactions"]["all"]["ok"] > 0

@@ -25,6 +25,7 @@ from bulkcmp.inputs.settings import Kind
 from bulkcmp.inputs.toml import KeyPath, TomlFile
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.capacity import Search
 from bulkcmp.load.scenario import (
     ArrivalProcess,
     Closed,
@@ -886,3 +887,43 @@ def test_only_stages_that_are_right_are_said_to_begin_nothing(tmp_path: Path) ->
     shape = "[open]\nstages = [{ duration = 60, target = 5 }]"
     problems = _problems(tmp_path, _changed([("[closed]\nclients = 5", shape)]))
     assert [one[2] for one in problems] == ["rate is missing", "unknown key 'target'"]
+
+
+OPEN = GOOD.replace("[closed]\nclients = 5", "[open]\nrate = 5")
+
+
+def test_how_a_capacity_is_looked_for(tmp_path: Path) -> None:
+    assert _read(tmp_path, OPEN).search == Search()
+    text = OPEN + (
+        "[capacity]\nfrom = 5\nfactor = 1.5\nup_to = 50\nwindow = 60\nsettle = 0\nprecision = 0.01"
+    )
+    assert _read(tmp_path, text).search == Search(
+        start=5, factor=1.5, up_to=50, window=60, settle=0, precision=0.01
+    )
+    stepwise = _read(tmp_path, OPEN + "[capacity]\nstep = 25").search
+    assert stepwise == Search(factor=1.0, step=25.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "key", "what"),
+    [
+        ("from = 20\nup_to = 10", "capacity.up_to", "the first rate, 20/s, is above it"),
+        ("from = 20000", "capacity.up_to", "the first rate, 20000/s, is above it"),
+        (
+            "factor = 2\nstep = 5",
+            "capacity.step",
+            "the rate is raised by a factor or by a step, not by both",
+        ),
+        ("factor = 1", "capacity.factor", "it must be above 1"),
+        ("step = 0", "capacity.step", "it must be above 0"),
+        ("precision = 1", "capacity.precision", "it must be below 1"),
+        ("window = 0", "capacity.window", "it must be above 0"),
+        ("settle = -1", "capacity.settle", "it must be 0 or more"),
+        ("form = 5", "capacity.form", "unknown key 'form'"),
+    ],
+)
+def test_how_a_capacity_can_not_be_looked_for(
+    tmp_path: Path, said: str, key: str, what: str
+) -> None:
+    ((_, at, problem, _),) = _problems(tmp_path, f"{OPEN}[capacity]\n{said}\n")
+    assert (at, problem) == (key, what)

@@ -86,3 +86,20 @@ def test_shapes_are_shared_out() -> None:
     assert share_out(Closed(1), 4) == (Closed(1),)
     parts = share_out(replace(EVEN, in_flight=100), 3)
     assert parts == tuple(replace(EVEN, in_flight=share) for share in (34, 33, 33))
+
+
+def test_a_plan_may_begin_with_another_number() -> None:
+    shape = Open((Ramp(10.0, 5.0, 5.0),))
+    plan = list(arrivals(shape, Chance(1)))
+    later = list(arrivals(shape, Chance(1), first=7))
+    assert [one.number for one in later] == [one.number + 7 for one in plan]
+    assert [one.offset for one in later] == [one.offset for one in plan]
+    assert [one.number for one in arrivals(shape, Chance(1), first=7, place=1, workers=2)][:3] == [
+        8, 10, 12,
+    ]  # fmt: skip
+    # what comes at random comes otherwise
+    shape = replace(shape, process=ArrivalProcess.POISSON)
+    offsets = [
+        [one.offset for one in arrivals(shape, Chance(1), first=first)] for first in (0, 1000)
+    ]
+    assert offsets[0] != offsets[1]

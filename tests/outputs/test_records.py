@@ -16,8 +16,8 @@ from bulkcmp.outputs.records import (
     SCHEMA,
     RecordFile,
     RecordWriter,
-    figures_of,
     record_files,
+    report_of,
 )
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run
@@ -250,7 +250,7 @@ def test_a_figure_that_can_not_be_is_told(tmp_path: Path, record: object) -> Non
     path = tmp_path / "records"
     path.write_bytes(compressed(FIRST, record))
     with pytest.raises(InputError) as caught:
-        figures_of([RecordFile(path)])
+        report_of([RecordFile(path)])
     assert caught.value.where is not None
 
 
@@ -258,4 +258,5 @@ def test_an_instant_of_another_age_is_no_end_of_us(tmp_path: Path) -> None:
     path = tmp_path / "records"
     drop = {"arrival": 0, "lifecycle": "l", "planned": -1e300, "at": 1e300, "warm_up": False}
     path.write_bytes(compressed(FIRST, {"drop": drop}))
-    assert sum(one.dropped for one in figures_of([RecordFile(path)]).timeline()) == 1
+    report, _ = report_of([RecordFile(path)])
+    assert sum(one.dropped for one in report.intervals) == 1

@@ -1,6 +1,7 @@
 import json
 from xml.etree import ElementTree as ET
 
+from bulkcmp.load.capacity import Search
 from bulkcmp.model import OutcomeClass
 from bulkcmp.outputs.report import SCHEMA, report_json, report_junit
 from bulkcmp.stats.figures import Figures
@@ -8,6 +9,7 @@ from bulkcmp.stats.record import End, Ending, Record
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import RUN, transaction, trouble
+from tests.stats.searches import RUN_OF_THREE, records_of_three, reported, run_of, steady, windows
 
 
 def report_of(records: list[Record]) -> Report:
@@ -80,3 +82,48 @@ def test_junit_is_xml_whatever_the_server_says() -> None:
 def test_a_run_that_was_killed_fails() -> None:
     text = report_junit(report_of([transaction(9, 9, 9.5)]))
     assert "the records stop before the run's end" in text
+
+
+def test_json_has_the_windows_of_a_search() -> None:
+    report, _ = reported(RUN_OF_THREE, records_of_three())
+    document = json.loads(report_json(report))
+    assert document["exit_code"] == 0
+    found = document["capacity"]
+    assert found["conclusion"] == "found"
+    assert (found["highest_that_held"], found["lowest_that_did_not"]) == (150, 160)
+    assert [one["rate"] for one in found["windows"]] == [20, 40, 80, 160, 120, 140, 150]
+    crossed, held = found["windows"][3], found["windows"][6]
+    assert (crossed["verdict"], crossed["reasons"]) == (
+        "a threshold was crossed",
+        ["p95(response) < 40ms"],
+    )
+    assert crossed["thresholds"][0]["held"] is False
+    assert (held["verdict"], held["reasons"], held["number"]) == ("held", [], 7)
+    # all else is of the window at the highest rate that held
+    assert held["transactions"] == document["transactions"]["all"]
+    assert document["runs"][0]["search"]["up_to"] == 1000
+
+
+def test_json_of_another_load_test_has_no_capacity() -> None:
+    assert json.loads(report_json(report_of(trouble())))["capacity"] is None
+
+
+def test_junit_has_the_capacity() -> None:
+    suite = ET.fromstring(report_junit(reported(RUN_OF_THREE, records_of_three())[0]))
+    assert suite.get("failures") == "0"
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert properties["capacity.highest_that_held"] == "150"
+    assert properties["capacity.lowest_that_did_not"] == "160"
+
+
+def test_junit_fails_where_no_capacity_was_found() -> None:
+    run = run_of(Search(start=10, up_to=10, window=10, settle=2), "share(failed) < 1%")
+    records = list(windows(run, steady(lambda _: 0.01, busy_from=10)))
+    suite = ET.fromstring(report_junit(reported(run, records)[0]))
+    failed = {
+        case.get("name"): case.find("failure").get("message")  # type: ignore[union-attr]  # found
+        for case in suite.iter("testcase")
+        if case.find("failure") is not None
+    }
+    assert failed["a capacity was found"] == "the load generator was the bottleneck"
+    assert str(failed["the generator kept up"]).startswith("worker 1 used 99% of a core")

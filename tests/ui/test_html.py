@@ -14,12 +14,13 @@ import pytest
 from bulkcmp.errors import InputError
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.figures import Figures
-from bulkcmp.stats.record import End, Ending, Record, Run
+from bulkcmp.stats.record import End, Ending, Record, Run, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.figures import duration
 from bulkcmp.ui.html import report_html
 from tests.stats.records import OK, REJECTED, RUN, transaction, trouble
+from tests.stats.searches import RUN_OF_THREE, records_of_three, reported
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -213,3 +214,49 @@ def test_without_plotly_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match="not installed") as caught:
         page(trouble())
     assert "bulkcmp[html]" in str(caught.value.hint)
+
+
+@pytest.mark.peer
+def test_a_browser_draws_the_curve_of_a_search(tmp_path: Path, browser: str) -> None:
+    file = tmp_path / "report.html"
+    text = report_html(*reported(RUN_OF_THREE, records_of_three()))
+    file.write_text(text.replace("<head>", "<head>" + WATCH))
+    document = run_browser(browser, tmp_path, "--dump-dom", file.as_uri())
+    assert re.findall(r'data-seen="([^"]*)"', document) == ["[]"]
+    (plot,) = re.findall(r'<div class="plot[^"]*" id="capacity"[^>]*>(.*?)(?=<h2>)',
+                         document, re.DOTALL)  # fmt: skip
+    # each line, and what the legend has of it
+    assert len(re.findall(r'class="js-line"', plot)) == 10
+    for mark in ("knee", "held", "not held"):
+        assert f">{mark}<" in plot
+
+
+def test_the_curve_of_a_search_has_the_figures_of_its_windows() -> None:
+    report, figures = reported(RUN_OF_THREE, records_of_three())
+    assert report.capacity is not None
+    text = report_html(report, figures)
+    assert 'class="verdict good">capacity: found<' in text
+    found = plots(text)["capacity"]
+    lines = {line["name"]: line for line in found["data"]}
+    curve = sorted(report.capacity.trials, key=lambda one: one.rate)
+    for metric, name in (("response", "p50"), ("response", "p99"), ("service", "p95")):
+        line = lines[f"{metric} {name}"]
+        assert line["x"] == [one.rate for one in curve]
+        assert line["y"] == [
+            round(getattr(one.report.total.latencies[metric], name) * 1e3, 3) for one in curve
+        ]
+    assert lines["ok/s"]["y"] == [round(one.report.total.ok_rate or 0, 3) for one in curve]
+    assert lines["ok/s"]["text"][-1] == "CROSSED"
+    marks = {one["text"]: one["x"] for one in found["layout"]["annotations"]}
+    assert (marks["held"], marks["not held"]) == (150, 160)
+    # the other plots are of the window at the highest rate that held
+    spectra = {line["name"]: line for line in plots(text)["spectrum"]["data"]}
+    assert spectra["response"]["y"][0] == pytest.approx(20, rel=0.01)
+
+
+def test_a_search_that_found_nothing_has_a_page() -> None:
+    report, figures = reported(RUN_OF_THREE, [Window(20, 0.0), End(12, interrupted=True)])
+    text = report_html(report, figures)
+    assert 'class="verdict bad">capacity: interrupted<' in text
+    assert '<p class="doubt">interrupted by a signal' in text
+    assert "capacity" not in plots(text)

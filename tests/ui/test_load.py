@@ -6,15 +6,17 @@ import pytest
 from rich.console import Console
 
 from bulkcmp.model import OutcomeClass
+from bulkcmp.stats.capacity import Course
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import End, Ending, Level, Record
+from bulkcmp.stats.record import End, Ending, Level, Record, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.figures import duration
 from bulkcmp.ui.load import INTERVALS, Frame, make_view, plain_lines, sparkline
 from bulkcmp.ui.view import LiveView, PlainView
 from tests.stats.records import REJECTED, RUN, transaction, trouble
+from tests.stats.searches import RUN_OF_THREE, records_of_three
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 
@@ -147,3 +149,64 @@ def test_the_view_fits_the_console(make_console: MakeConsole) -> None:
     with view:
         view.update(going_on())
     assert "ok" in stream.getvalue()
+
+
+def searching(windows: int) -> Report:
+    """In the middle of the window after so many."""
+    records = records_of_three()
+    begins = [place for place, one in enumerate(records) if isinstance(one, Window)]
+    thresholds = [Threshold.parse(text) for text in RUN_OF_THREE.thresholds]
+    course = Course(RUN_OF_THREE, thresholds)
+    course.feed(records[: begins[windows] + 150])
+    return Report.of(
+        [RUN_OF_THREE], course.figures, thresholds, newest=INTERVALS, capacity=course.capacity
+    )
+
+
+def test_the_picture_of_a_search_has_the_present_rate_and_those_before(
+    make_console: MakeConsole,
+) -> None:
+    lines = draw(make_console, searching(5), 80, 24)
+    assert lines[0].startswith("mixed|day: a search for the capacity: from 20/s")
+    assert "window 6 at 140.0/s" in lines
+    assert "tried         20.0 held, 40.0 held, 80.0 held, 160.0 CROSSED, 120.0 held" in lines
+    assert not any(line.startswith("tried") for line in draw(make_console, searching(0)))
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(40, "120.0 held"), (60, "160.0 CROSSED, 120.0 held")]
+)
+def test_the_newest_rates_of_a_search_are_shown(
+    make_console: MakeConsole, width: int, shown: str
+) -> None:
+    (line,) = (
+        line for line in draw(make_console, searching(5), width, 24) if line.startswith("tried")
+    )
+    assert line.endswith(f" {shown}")
+    assert len(line) <= width
+
+
+def test_plain_lines_tell_each_window_of_a_search_once() -> None:
+    second, fifth = searching(1), searching(4)
+    assert plain_lines(second, None) == [
+        "window 1 at 20.0/s: held response p95 20.0 ms",
+        "0:00:04 window 2 at 40.0/s ok 69 failed 0 40.0/s finished in flight 0"
+        " response p50 20.0 ms p99 20.0 ms",
+    ]
+    told = plain_lines(fifth, second)
+    assert told[:3] == [
+        "window 2 at 40.0/s: held response p95 20.0 ms",
+        "window 3 at 80.0/s: held response p95 20.0 ms",
+        "window 4 at 160.0/s: CROSSED response p95 787 ms",
+    ]
+    assert told[3].split(" ok ")[0] == "0:00:01 window 5 at 120.0/s warm-up"
+
+
+def test_the_plain_view_begins_anew_with_a_window(make_console: MakeConsole) -> None:
+    console, stream = make_console(terminal=False)
+    with make_view(console) as view:
+        for windows in (1, 4, 5):
+            view.update(searching(windows))
+    text = stream.getvalue()
+    assert text.count("window 5 at 120.0/s warm-up") == 1
+    assert text.count("window 6 at 140.0/s") == 1

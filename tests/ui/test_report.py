@@ -6,14 +6,23 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from bulkcmp.load.capacity import Search
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import End, Ending, Record
+from bulkcmp.stats.record import End, Ending, Record, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.report import escaped, markdown, percent, render_report
 from tests.stats.records import REJECTED, RUN, transaction, trouble
+from tests.stats.searches import (
+    RUN_OF_THREE,
+    records_of_three,
+    reported,
+    run_of,
+    steady,
+    windows,
+)
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 
@@ -120,3 +129,107 @@ def test_percent() -> None:
 def test_no_text_of_others_is_markup_or_calls_anybody() -> None:
     assert escaped("a|b *c* ~d~ $e$ <f> #1") == r"a\|b \*c\* \~d\~ \$e\$ \<f\> \#1"
     assert "@root" not in escaped("ask @root")
+
+
+CAPACITY = "capacity: 150.0/s held for 10 s, 160.0/s did not: p95(response) < 40ms was 787 ms"
+
+
+def test_a_search_says_what_it_found(make_console: MakeConsole) -> None:
+    report, _ = reported(RUN_OF_THREE, records_of_three())
+    text = text_of(make_console, report)
+    assert text.splitlines()[:3] == [
+        CAPACITY,
+        "knee: 150.0/s, where throughput divided by response time is highest; response p95 20.0 ms",
+        "the figures are those of window 7, at 150.0/s",
+    ]
+    assert re.search(
+        r"^4 +160\.0 +148\.0 +0 % +485 ms +787 ms +814 ms +787 ms +CROSSED$", text, re.MULTILINE
+    )
+    assert re.search(r"^7 +150\.0 .* held$", text, re.MULTILINE)
+    assert re.search(r"^4 +p95\(response\) < 40ms was 787 ms", text, re.MULTILINE)
+    assert text.splitlines()[-1] == f"exit code 0: {CAPACITY}"
+    written = markdown(report)
+    assert escaped(CAPACITY) in written
+    assert "| 4 | 160.0 | 148.0 | 0 % | 485 ms | 787 ms | 814 ms | 787 ms | CROSSED |" in written
+
+
+def test_the_windows_of_a_search_fit_80_columns(make_console: MakeConsole) -> None:
+    search = Search(start=900, up_to=900, window=2, settle=1)
+    run = run_of(search, "share(failed) < 1%")
+    records = list(windows(run, steady(lambda _: 0.0123, fails_from=900, busy_from=900)))
+    lines = text_of(make_console, reported(run, records)[0], 80).splitlines()
+    (line,) = (line for line in lines if re.match("1 +900", line))
+    assert line.endswith("GENERATOR")
+    assert "50 %" in line
+
+
+SEARCH = Search(start=10, up_to=40, window=10, settle=2, precision=0.3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "threshold", "lines"),
+    [
+        (
+            {},
+            "share(failed) < 1%",
+            ["capacity: 40.0/s held, and no higher rate was to be tried (capacity.up_to)"],
+        ),
+        (
+            {"fails_from": 5},
+            "share(failed) < 1%",
+            [
+                "capacity: no rate held; 10.0/s, the lowest, did not: share(failed) < 1% was 50 %"
+                " (capacity.from gives a lower one)"
+            ],
+        ),
+        (
+            {"busy_from": 30},
+            "share(failed) < 1%",
+            [
+                "the load generator was the bottleneck: worker 1 used 99% of a core, and was full"
+                " in 19 of 19 intervals: give more --workers, or a machine with more cores",
+                "capacity: not found; 25.0/s held, and of higher rates nothing is known",
+            ],
+        ),
+        (
+            {"busy_from": 5},
+            "share(failed) < 1%",
+            [
+                "the load generator was the bottleneck: worker 1 used 99% of a core, and was full"
+                " in 19 of 19 intervals: give more --workers, or a machine with more cores",
+                "capacity: not found; no rate is known to hold",
+            ],
+        ),
+    ],
+)
+def test_how_a_search_may_end(
+    make_console: MakeConsole, limits: dict[str, float], threshold: str, lines: list[str]
+) -> None:
+    run = run_of(SEARCH, threshold)
+    records = list(windows(run, steady(lambda _: 0.01, **limits)))
+    text = text_of(make_console, reported(run, records)[0], 250).splitlines()
+    assert text[: len(lines)] == lines
+
+
+@pytest.mark.parametrize(
+    ("records", "line"),
+    [
+        ([End(5, interrupted=True)], "interrupted by a signal"),
+        ([], "the records stop before the run's end: it goes on, or was killed"),
+        (
+            [End(5, exhausted=True)],
+            "the end entities ran out before the search was over: give it more of them",
+        ),
+    ],
+)
+def test_a_search_that_is_not_whole_says_so_first(
+    make_console: MakeConsole, records: list[Record], line: str
+) -> None:
+    run = run_of(SEARCH, "share(failed) < 1%")
+    first = steady(lambda _: 0.01)(SEARCH, 10)
+    report, _ = reported(run, [Window(10, 0), *first, Window(20, 14), *records])
+    lines = text_of(make_console, report).splitlines()
+    assert lines[:2] == [
+        line,
+        "capacity: not found; 10.0/s held, and of higher rates nothing is known",
+    ]

@@ -134,6 +134,7 @@ class Generator:
         assignment, *frames = await self._channel.receive()
         assert isinstance(assignment, Assignment)
         self._assignment = assignment
+        self._is_heard = assignment.is_heard
         self._chance = Chance(assignment.seed)
         shape = assignment.shape
         # a client has one transaction at a time
@@ -248,6 +249,7 @@ class Generator:
             self._chance,
             duration=one.duration,
             count=one.count,
+            first=one.first,
             place=one.place,
             workers=one.workers,
         )
@@ -267,7 +269,7 @@ class Generator:
                 if await self._admitted():
                     lifecycles.start_soon(self._live, supply, late.offset)
                 else:
-                    self._drop(late.number, late.offset, late.offset)
+                    self._drop(supply.number, late.offset, late.offset)
                 self._begun += 1
                 late = None
         finally:

@@ -30,6 +30,7 @@ from bulkcmp.load.scenario import (
     GeneratedPopulation,
     KeyMode,
     LatePolicy,
+    Open,
     Scenario,
     Shape,
 )
@@ -304,18 +305,20 @@ def describe(shape: Shape, count: int | None, duration: float | None) -> str:
     if isinstance(shape, Closed):
         text = f"{shape.clients:,} clients, each with one lifecycle after the other"
     else:
-        process = "Poisson arrivals" if shape.process is ArrivalProcess.POISSON else "arrivals"
-        late = "wait" if shape.late is LatePolicy.QUEUE else "are dropped"
-        text = (
-            f"{process} at {', '.join(map(_ramp, shape.ramps))};"
-            f" beyond {shape.in_flight:,} transactions in flight they {late}"
-        )
+        text = describe_arrivals(shape, f" at {', '.join(map(_ramp, shape.ramps))}")
     limits = []
     if count is not None:
         limits.append(f"{count:,} lifecycles")
     if duration is not None:
         limits.append(f"{duration:g} s")
     return f"{text}; until {' or '.join(limits)}" if limits else text
+
+
+def describe_arrivals(shape: Open, rate: str = "") -> str:
+    """An open load in one line for a human, with its rate as it is said."""
+    process = "Poisson arrivals" if shape.process is ArrivalProcess.POISSON else "arrivals"
+    late = "wait" if shape.late is LatePolicy.QUEUE else "are dropped"
+    return f"{process}{rate}; beyond {shape.in_flight:,} transactions in flight they {late}"
 
 
 def _ramp(ramp: Ramp) -> str:

@@ -1,10 +1,11 @@
 """End entities and keys for the lifecycles of a load test."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+import anyio
 import anyio.to_thread
 
 from bulkcmp.engine.frame import Member, Supply
@@ -49,7 +50,21 @@ class Provision:
         self._count = count
         self._together = certs_per_message
         self._read: deque[EndEntity] = deque()
+        self._unused: deque[Supply] = deque()
         self._number = 0
+
+    @property
+    def number(self) -> int:
+        """Of the next lifecycle."""
+        return self._unused[0].number if self._unused else self._number
+
+    def take_back(self, unused: Sequence[Supply]) -> None:
+        """Give these again before all others.
+
+        Args:
+            unused: what nobody used of what was given, by their numbers.
+        """
+        self._unused.extendleft(reversed(unused))
 
     async def next(self) -> Supply | None:
         """Those of the next lifecycle; None where there are no more.
@@ -58,24 +73,30 @@ class Provision:
             InputErrors: a row can't be used.
             BulkcmpError: a key can't be had.
         """
+        if self._unused:
+            return self._unused.popleft()
         number = self._number
         if number == self._count:
             return None
         while len(self._read) < self._together:
-            chunk = await anyio.to_thread.run_sync(_take, self._rows)
+            with anyio.CancelScope(shield=True):
+                chunk = await anyio.to_thread.run_sync(_take, self._rows)
             if not chunk:
                 break
             self._read.extend(map(_good, chunk))
-        rows = [self._read.popleft() for _ in range(min(self._together, len(self._read)))]
+        rows = list(islice(self._read, self._together))
         if not rows:
             return None
-        self._number += 1
         first, *further = self._lifecycles[choose(self._lifecycles, self._chance, number)].steps
         assert all(row.cmd is first.cmd for row in rows), "rows are read for their lifecycle"
         members = [await with_key(row, None, self._keys) for row in rows]
         keys = []
         for step in further:
             keys.append(tuple([await self._further(step.cmd, one) for one in members]))
+        # who was cancelled before this has taken nothing
+        for _ in rows:
+            self._read.popleft()
+        self._number += 1
         return Supply(number, tuple(members), tuple(keys))
 
     async def _further(self, cmd: Operation, member: Member) -> bytes | TokenKey | None:

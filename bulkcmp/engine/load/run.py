@@ -5,9 +5,10 @@ starts: each worker has its share of the schedule, and all have one clock.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import anyio
@@ -66,10 +67,10 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class _Hand:
-    """A worker, and how many supplies it has in hand."""
+    """A worker, and the supplies that it has in hand."""
 
     colleague: Colleague
-    supplies: int = 0
+    supplies: deque[Supply] = field(default_factory=deque)
     is_ready: bool = False
     is_done: bool = False
 
@@ -120,6 +121,12 @@ class LoadRun:
         self.elapsed = 0.0
         self.abandoned = 0
         self.is_aborted = False
+
+    @property
+    def unused(self) -> tuple[Supply, ...]:
+        """What the source gave, and no worker took, by its numbers."""
+        left = (supply for hand in self._hands for supply in hand.supplies)
+        return tuple(sorted(left, key=lambda one: one.number))
 
     def stop(self) -> None:
         """Begin nothing more, and drain what is under way."""
@@ -202,7 +209,7 @@ class LoadRun:
                 if supply is None:
                     break
                 hand = self._next_hand(number)
-                hand.supplies += 1
+                hand.supplies.append(supply)
                 hand.colleague.outbox.put(supply)
         except BulkcmpError as error:
             self._fail(error)
@@ -212,7 +219,7 @@ class LoadRun:
 
     async def _have_room(self, number: int) -> None:
         def has_room() -> bool:
-            return self._stopping or self._next_hand(number).supplies < _AHEAD
+            return self._stopping or len(self._next_hand(number).supplies) < _AHEAD
 
         if not has_room():
             self._prime()
@@ -228,7 +235,7 @@ class LoadRun:
         if isinstance(self._assignments[0].shape, Open):
             # the plan deals arrivals out in turn, and this is for the arrival of its number
             return self._hands[number % len(self._hands)]
-        return min(self._hands, key=lambda one: one.supplies)
+        return min(self._hands, key=lambda one: len(one.supplies))
 
     # --- workers --------------------------------------------------------------------------------
 
@@ -267,7 +274,8 @@ class LoadRun:
             case Ready():
                 hand.is_ready = True
             case Report(taken=taken):
-                hand.supplies -= taken
+                for _ in range(taken):
+                    hand.supplies.popleft()
                 self._on_report(frame)
             case Finished(abandoned):
                 hand.is_done = True

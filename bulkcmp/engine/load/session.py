@@ -1,7 +1,7 @@
 """A load test from its plan to its records and figures."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Report
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
+from bulkcmp.engine.load.capacity import CapacityRun
 from bulkcmp.engine.load.cleanup import keep_settings
 from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
 from bulkcmp.engine.load.provision import OneKey, Provision
@@ -27,8 +28,9 @@ from bulkcmp.load.folder import CERTIFICATES, RECORDS, SETTINGS
 from bulkcmp.load.scenario import KeyMode
 from bulkcmp.outputs.certificates import CertificateTable
 from bulkcmp.outputs.records import RecordWriter
+from bulkcmp.stats.capacity import Capacity, Course
 from bulkcmp.stats.figures import Figures
-from bulkcmp.stats.record import End, Run, TransactionRecord
+from bulkcmp.stats.record import End, Record, Run, TransactionRecord, Window, to_microsecond
 
 _AHEAD: Final = 4096
 """Keys of a type that are made ahead of the network, at most."""
@@ -43,8 +45,10 @@ async def session(
     *,
     on_figures: Callable[[Figures], None],
     on_notice: Callable[[str], None],
+    on_capacity: Callable[[Capacity], None],
 ) -> tuple[Run, Figures]:
-    """Run a load test, and keep its records and a list of its certificates in a folder.
+    """Run a load test, or a search for the capacity, and keep its records and a list of its
+    certificates in a folder.
 
     The first SIGINT or SIGTERM begins nothing more and drains; the second leaves at once.
 
@@ -52,9 +56,11 @@ async def session(
         folder: exists, and has no records yet.
         on_figures: shown how the test stands, several times a second.
         on_notice: told, in plain English, what a signal led to.
+        on_capacity: shown what a search has come to, after each window.
 
     Returns:
-        What stands before the records, and all figures.
+        What stands before the records, and all figures; of a search, those of the highest rate
+        that held.
 
     Raises:
         BulkcmpError: something of this machine failed, or the server was never reached; what was
@@ -66,19 +72,26 @@ async def session(
             await group.start(interruption.watch)
             keep_settings(folder, plan.facts)
             with CertificateTable(folder / CERTIFICATES) as certificates, ExitStack() as files:
-                keeper = _Keeper(plan, folder, files, certificates, on_figures, on_notice)
+                told = on_figures, on_notice
                 async with _keys(plan.keys) as keys:
-                    run = LoadRun(
-                        plan.assignments,
-                        _source(plan, keys),
-                        SystemClock(),
-                        keeper.begin,
-                        keeper.take,
-                    )
-                    interruption.attend(run)
-                    group.start_soon(keeper.watch, run)
-                    await run.execute()
-                keeper.end(run, interrupted=interruption.asked)
+                    source, clock = _source(plan, keys), SystemClock()
+                    if plan.run.search is None:
+                        keeper = _Keeper(plan, folder, files, certificates, *told)
+                        run = LoadRun(plan.assignments, source, clock, keeper.begin, keeper.take)
+                        interruption.attend(run)
+                        group.start_soon(keeper.watch, run.stop)
+                        await run.execute()
+                        keeper.end(run.abandoned, interrupted=interruption.asked)
+                    else:
+                        keeper = search_keeper = _SearchKeeper(
+                            plan, folder, files, certificates, *told, on_capacity
+                        )
+                        search = CapacityRun(
+                            plan.run.search, plan.assignments, source, clock, search_keeper
+                        )
+                        interruption.attend(search)
+                        group.start_soon(keeper.watch, search.end_window)
+                        await search.execute()
                 if keeper.unconfirmed:
                     on_notice(
                         f"{keeper.unconfirmed:,} certificates were issued and are not confirmed;"
@@ -92,7 +105,7 @@ async def session(
             for name in (RECORDS, CERTIFICATES, SETTINGS):
                 (folder / name).unlink(missing_ok=True)
         raise error from errors
-    return keeper.run, keeper.figures
+    return keeper.run, keeper.chosen
 
 
 class _Keeper:
@@ -137,6 +150,11 @@ class _Keeper:
         """Whether no transaction came to an end, and no certificate."""
         return not self._last and not self._issued
 
+    @property
+    def chosen(self) -> Figures:
+        """The figures that are to be reported."""
+        return self.figures
+
     def begin(self, epoch: float) -> RecordWriter:
         """The run begins.
 
@@ -152,9 +170,7 @@ class _Keeper:
         return self._records
 
     def take(self, report: Report) -> None:
-        assert self._records is not None, "nothing is measured before the beginning"
-        self._records.write(report.records)
-        self.figures.feed(report.records)
+        self._note(report.records)
         for record in report.records:
             if isinstance(record, TransactionRecord):
                 self._last = max(self._last, record.finished)
@@ -163,8 +179,8 @@ class _Keeper:
             self._issued += 1
             self.unconfirmed += not one.outcome.is_done
 
-    async def watch(self, run: LoadRun) -> None:
-        """Show the figures, and end a run whose thresholds say so."""
+    async def watch(self, stop: Callable[[], None]) -> None:
+        """Show the figures, and stop what the thresholds say must end."""
         while True:
             await anyio.sleep(_TICK)
             if self._records is not None:
@@ -175,15 +191,76 @@ class _Keeper:
             if crossed is not None and not self._crossed:
                 self._crossed = True
                 self._on_notice(f"stopping: {crossed.text} does not hold")
-                run.stop()
+                stop()
 
-    def end(self, run: LoadRun, *, interrupted: bool) -> None:
-        end = End(self._last, run.abandoned, interrupted, self._crossed)
-        # one that was stopped while its keys were made has not begun
-        records = self._records or self.begin(self.run.began_at.timestamp())
-        records.write([end])
-        self.figures.add(end)
+    def end(
+        self, abandoned: int = 0, *, interrupted: bool = False, exhausted: bool = False
+    ) -> None:
+        if self._records is None:
+            # one that was stopped while its keys were made has not begun
+            self.begin(self.run.began_at.timestamp())
+        self._note([End(self._last, abandoned, interrupted, self._crossed, exhausted)])
         self._on_figures(self.figures)
+
+    def _note(self, records: Sequence[Record]) -> None:
+        assert self._records is not None, "nothing is measured before the beginning"
+        self._records.write(records)
+        self._count(records)
+
+    def _count(self, records: Sequence[Record]) -> None:
+        self.figures.feed(records)
+
+
+class _SearchKeeper(_Keeper):
+    """Counts the windows of a search apart.
+
+    Args:
+        on_capacity: as of `session`.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        folder: Path,
+        files: ExitStack,
+        certificates: CertificateTable,
+        on_figures: Callable[[Figures], None],
+        on_notice: Callable[[str], None],
+        on_capacity: Callable[[Capacity], None],
+    ) -> None:
+        super().__init__(plan, folder, files, certificates, on_figures, on_notice)
+        self._epoch = 0.0
+        self._course = Course(plan.run, plan.thresholds)
+        self._on_capacity = on_capacity
+
+    @property
+    def is_empty(self) -> bool:
+        return super().is_empty and not self._course.capacity.trials
+
+    @property
+    def rate(self) -> float | None:
+        return self._course.capacity.rate
+
+    @property
+    def chosen(self) -> Figures:
+        return self._course.chosen
+
+    def begin_window(self, rate: float, epoch: float) -> None:
+        if self._records is None:
+            self.begin(epoch)
+            self._epoch = epoch
+        self._crossed, self._last = False, 0.0
+        self._note([Window(rate, to_microsecond(epoch - self._epoch))])
+
+    def end(
+        self, abandoned: int = 0, *, interrupted: bool = False, exhausted: bool = False
+    ) -> None:
+        super().end(abandoned, interrupted=interrupted, exhausted=exhausted)
+        self._on_capacity(self._course.capacity)
+
+    def _count(self, records: Sequence[Record]) -> None:
+        self._course.feed(records)
+        self.figures = self._course.figures
 
 
 def _source(plan: LoadPlan, keys: KeySource) -> Provision:

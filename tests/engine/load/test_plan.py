@@ -1,4 +1,5 @@
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 
 from bulkcmp.engine.load import plan as module
+from bulkcmp.engine.load.capacity import search_plan
 from bulkcmp.engine.load.plan import LoadPlan, describe, plan
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.load.arrivals import Ramp
+from bulkcmp.load.capacity import Search
 from bulkcmp.load.scenario import (
     ArrivalProcess,
     Closed,
@@ -57,7 +60,13 @@ def anchor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(
-    anchor: Path, scenario: Scenario = SCENARIO, yes_load: str | None = None, **changes: Any
+    anchor: Path,
+    scenario: Scenario = SCENARIO,
+    yes_load: str | None = None,
+    *,
+    make: Callable[..., LoadPlan] = plan,
+    threshold: str = "rate(ok) > 1",
+    **changes: Any,
 ) -> LoadPlan:
     settings = {
         "server": "http://127.0.0.1:8829/cmp",
@@ -67,7 +76,7 @@ def planned(
         "workers": 4,
     }
     options = Options.merge(settings, changes)
-    return plan(scenario, options, ENVIRON, thresholds=["rate(ok) > 1"], yes_load=yes_load)
+    return make(scenario, options, ENVIRON, thresholds=[threshold], yes_load=yes_load)
 
 
 def test_a_scenario_is_shared_out(anchor: Path) -> None:
@@ -225,3 +234,55 @@ def test_a_load_in_one_line(
     shape: Shape, count: int | None, duration: float | None, text: str
 ) -> None:
     assert describe(shape, count, duration) == text
+
+
+SEARCHED = replace(
+    SCENARIO,
+    shape=Open((Ramp(inf, 3.0, 3.0),), in_flight=10),
+    search=Search(start=2.0, window=20.0, settle=3.0),
+)
+
+
+def test_a_search_has_windows_in_the_place_of_an_end(anchor: Path) -> None:
+    made = planned(anchor, SEARCHED, make=search_plan, threshold="p95(response) < 1s")
+    assert made.count is None
+    assert made.run.search == SEARCHED.search
+    assert made.run.warm_up == 3.0
+    assert made.run.shape == (
+        "a search for the capacity: from 2/s, times 2, up to 10000/s, in windows of 20 s after 3 s,"
+        " to 0.05; arrivals; beyond 10 transactions in flight they wait"
+    )
+    assert made.run.thresholds == ("share(failed) < 1%", "p95(response) < 1s")
+    assert [one.text for one in made.thresholds] == list(made.run.thresholds)
+    # another load test of the same scenario is none
+    assert planned(anchor, SEARCHED).run.search is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "hint"),
+    [
+        ({"shape": Closed(10)}, "it is a closed one", "give [open] in the place of [closed]"),
+        (
+            {"thresholds": ("rate(ir.ok) >= 200",)},
+            "rate(ir.ok) >= 200 may not hold at low rates",
+            "--set 'thresholds=[…]'",
+        ),
+        ({"thresholds": ("count(ok) > 9",)}, "count(ok) > 9 may not hold at low rates", ""),
+    ],
+)
+def test_a_search_needs_what_a_capacity_is(
+    anchor: Path, changes: dict[str, Any], what: str, hint: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        planned(
+            anchor, replace(SEARCHED, **changes), make=search_plan, threshold="share(failed) < 1%"
+        )
+    assert what in caught.value.what
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_search_needs_thresholds(anchor: Path) -> None:
+    options = Options.merge({"trusted": (str(anchor),)}, {})
+    with pytest.raises(InputError, match="and there are none") as caught:
+        search_plan(replace(SEARCHED, thresholds=()), options, ENVIRON)
+    assert "--threshold 'p95(response) < 500ms'" in (caught.value.hint or "")

@@ -2,8 +2,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from trio.testing import MockClock
 
 from bulkcmp.engine.frame import Supply
+from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.load.provision import OneKey, Provision
 from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.io.keyworker import make_keys
@@ -78,3 +80,45 @@ def test_a_row_that_cant_be_used_ends_it_with_its_problems(scene: "Scene") -> No
     source = Provision([scene.row(1), bad], (LIFE,), Chance(1), scene.fresh_keys)
     with pytest.raises(InputErrors, match="no secret"):
         all_of(source)
+
+
+def test_what_nobody_used_is_given_again(scene: "Scene") -> None:
+    source = Provision(scene.rows(6), (LIFE,), Chance(1), scene.fresh_keys)
+
+    async def take(count: int) -> list[Supply]:
+        found = [await source.next() for _ in range(count)]
+        return [one for one in found if one is not None]
+
+    first, second, third, fourth = anyio.run(take, 4, backend="trio")
+    assert source.number == 4
+    source.take_back([second, fourth])
+    assert source.number == 1
+    # with the keys that they have, and before what was taken back earlier
+    source.take_back([first])
+    assert source.number == 0
+    assert anyio.run(take, 3, backend="trio") == [first, second, fourth]
+    assert [one.number for one in all_of(source)] == [4, 5]
+    assert third.number == 2
+
+
+def test_whoever_does_not_wait_for_a_key_takes_no_row(scene: "Scene") -> None:
+    class Slow(KeySource):
+        starved = 0.0
+        waits = True
+
+        async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+            if self.waits:
+                await anyio.sleep_forever()
+            return KEY, None
+
+    keys = Slow()
+    source = Provision(scene.rows(2), (LIFE,), Chance(1), keys)
+
+    async def give_up() -> None:
+        with anyio.move_on_after(1.0):
+            await source.next()
+
+    anyio.run(give_up, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
+    assert source.number == 0
+    keys.waits = False
+    assert [one.members[0].entity.id for one in all_of(source)] == ["dev1", "dev2"]
