@@ -260,7 +260,9 @@ class Authenticator:
         except RemoteCmpError as error:
             raise RefusedError("badMessageCheck", error.what) from error
         begins = message.body_type not in (BodyType.CERT_CONF, BodyType.POLL_REQ, BodyType.ERROR)
-        if begins and header.recipNonce not in (None, secret.nonce):
+        # told by several genps, it is no matter which of them came
+        nonces = (None, header.recipNonce if secret.nonce is None else secret.nonce)
+        if begins and header.recipNonce not in nonces:
             raise RefusedError("badRecipientNonce", "recipNonce is not that of the genp")
         issued = self._store.certificate(secret.serial)
         assert issued is not None, "it was there when the secret was made"

@@ -17,10 +17,13 @@ from typing import Final
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.model import RevocationReason, Secret
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 _BUSY_SECONDS: Final = 30.0
 _SECRET_LIFE: Final = dt.timedelta(days=1)
 """How long a transaction with a KEM-based MAC may take."""
+_SECRETS: Final = 10_000
+"""KEM secrets that are kept beside those of transactions that are under way: anybody may ask for
+one in the name of a certificate's holder."""
 _CHECKPOINT_PAGES: Final = 10_000
 """Pages of 4 KiB; only a checkpoint waits for the disk, in the midst of some request."""
 
@@ -83,10 +86,12 @@ CREATE TABLE cert_request (
 CREATE TABLE encapsulated_secret (
   transaction_id BLOB PRIMARY KEY,
   shared_secret BLOB NOT NULL,
+  ciphertext BLOB NOT NULL,
   serial TEXT NOT NULL,         -- of the certificate for whose key it is
-  nonce BLOB NOT NULL,          -- senderNonce of the genp that brought the ciphertext
+  nonce BLOB,                   -- senderNonce of the genp that brought it, if that was only one
   made_at TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX encapsulated_secret_by_time ON encapsulated_secret (made_at);
 CREATE TABLE decapsulated_secret (
   transaction_id BLOB PRIMARY KEY,
   shared_secret BLOB NOT NULL,
@@ -220,14 +225,15 @@ class EncapsulatedSecret:
 
     Attributes:
         serial: of the certificate for whose key it was encapsulated.
-        nonce: senderNonce of the genp that brought the ciphertext.
+        nonce: senderNonce of the genp that brought the ciphertext; None where several did.
         made_at: aware.
     """
 
     transaction_id: bytes
     shared_secret: bytes = field(repr=False)
+    ciphertext: bytes = field(repr=False)
     serial: int
-    nonce: bytes
+    nonce: bytes | None
     made_at: dt.datetime
 
 
@@ -613,30 +619,55 @@ class Store:
 
     def encapsulated_secret(self, transaction_id: bytes) -> EncapsulatedSecret | None:
         row = self._db.execute(
-            "SELECT shared_secret, serial, nonce, made_at FROM encapsulated_secret"
+            "SELECT shared_secret, ciphertext, serial, nonce, made_at FROM encapsulated_secret"
             " WHERE transaction_id = ?",
             (transaction_id,),
         ).fetchone()
         if row is None:
             return None
-        secret, serial, nonce, made_at = row
+        secret, ciphertext, serial, nonce, made_at = row
         return EncapsulatedSecret(
-            transaction_id, secret, int(serial, 16), nonce, dt.datetime.fromisoformat(made_at)
+            transaction_id,
+            secret,
+            ciphertext,
+            int(serial, 16),
+            nonce,
+            dt.datetime.fromisoformat(made_at),
         )
 
-    def keep_secret(self, secret: EncapsulatedSecret) -> None:
-        """Keep a secret for its transaction; those that are old are forgotten."""
+    def add_secret(self, secret: EncapsulatedSecret) -> None:
+        """Keep a secret for its transaction, which has none yet.
+
+        Those that are old are forgotten, and, where there are too many, the oldest of them, but for
+        those of transactions that are under way.
+        """
         oldest = (secret.made_at - _SECRET_LIFE).isoformat()
         self._db.execute("DELETE FROM encapsulated_secret WHERE made_at < ?", (oldest,))
         self._db.execute(
-            "INSERT OR REPLACE INTO encapsulated_secret VALUES (?, ?, ?, ?, ?)",
+            "DELETE FROM encapsulated_secret WHERE made_at <= (SELECT made_at FROM"
+            " encapsulated_secret ORDER BY made_at DESC LIMIT 1 OFFSET ?) AND NOT EXISTS (SELECT 1"
+            " FROM pki_transaction JOIN cert_request ON pki_transaction = number WHERE"
+            " pki_transaction.transaction_id = encapsulated_secret.transaction_id"
+            " AND state IN (?, ?, ?))",
+            (_SECRETS, *(state.value for state in OPEN_STATES)),
+        )
+        self._db.execute(
+            "INSERT INTO encapsulated_secret VALUES (?, ?, ?, ?, ?, ?)",
             (
                 secret.transaction_id,
                 secret.shared_secret,
+                secret.ciphertext,
                 f"{secret.serial:x}",
                 secret.nonce,
                 secret.made_at.isoformat(),
             ),
+        )
+
+    def repeat_secret(self, transaction_id: bytes) -> None:
+        """Note that the ciphertext of a transaction was told again, by another genp."""
+        self._db.execute(
+            "UPDATE encapsulated_secret SET nonce = NULL WHERE transaction_id = ?",
+            (transaction_id,),
         )
 
     def decapsulated_secret(self, transaction_id: bytes) -> DecapsulatedSecret | None:
@@ -653,7 +684,7 @@ class Store:
         )
 
     def keep_decapsulated(self, secret: DecapsulatedSecret) -> None:
-        """As `keep_secret`."""
+        """Keep a secret for its transaction; those that are old are forgotten."""
         oldest = (secret.made_at - _SECRET_LIFE).isoformat()
         self._db.execute("DELETE FROM decapsulated_secret WHERE made_at < ?", (oldest,))
         self._db.execute(

@@ -182,16 +182,56 @@ def test_another_secret_is_none(ca: "Ca") -> None:
     assert holder.request().status[1] == ("badMessageCheck",)
 
 
-def test_asked_again_the_newer_ciphertext_counts(ca: "Ca") -> None:
+@pytest.mark.parametrize("counts", ["older", "newer"])
+def test_asked_again_the_same_ciphertext_is_told(ca: "Ca", counts: str) -> None:
+    """Whether the first answer was lost, or somebody else asks for the second."""
     holder = Holder(ca)
     holder.ask()
     older = holder.shared_secret, holder.nonce
     holder.ask()
-    newer = holder.shared_secret, holder.nonce
-    holder.shared_secret, holder.nonce = older
-    assert holder.request().status[1] == ("badMessageCheck",)
-    holder.shared_secret, holder.nonce = newer
+    assert (holder.shared_secret, holder.nonce != older[1]) == (older[0], True)
+    if counts == "older":
+        holder.nonce = older[1]
     assert holder.request().status[0] == PKIStatus.ACCEPTED
+
+
+def test_nobody_takes_a_secret_from_a_transaction_under_way(ca: "Ca") -> None:
+    holder, other = Holder(ca), Holder(ca, user="dev2")
+    holder.ask()
+    reply = holder.request()
+    holder.nonce = reply.message.header.senderNonce
+    other.transaction_id = holder.transaction_id
+    refused = other.ask()
+    assert refused.status[1:] == (
+        ("transactionIdInUse",),
+        "the transaction is of another certificate",
+    )
+    # asked in the holder's own name, with a certificate that all may know
+    nonce = holder.nonce
+    holder.ask()
+    holder.nonce = nonce
+    statuses = wrap(0x30, encode(cert_status(0, reply.der)))
+    assert holder.send(BodyType.CERT_CONF, statuses).type is BodyType.PKICONF
+
+
+def test_too_many_questions_cost_those_who_began_nothing(
+    ca: "Ca", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bulkcmp.testca.store._SECRETS", 2)
+    begun, asked = Holder(ca), Holder(ca, user="dev2")
+    begun.ask()
+    reply = begun.request()
+    begun.nonce = reply.message.header.senderNonce
+    asked.ask()
+    flood = Holder(ca, user="dev3")
+    for second in range(1, 5):
+        ca.now += dt.timedelta(seconds=second)
+        flood.transaction_id = secrets.token_bytes(16)
+        flood.ask()
+    assert asked.request().status[1] == ("badMessageCheck",), "it was the oldest"
+    assert flood.request().status[0] == PKIStatus.ACCEPTED
+    statuses = wrap(0x30, encode(cert_status(0, reply.der)))
+    assert begun.send(BodyType.CERT_CONF, statuses).type is BodyType.PKICONF
 
 
 def test_an_old_ciphertext_is_forgotten(ca: "Ca") -> None:
