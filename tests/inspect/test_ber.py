@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -151,11 +152,14 @@ values = st.recursive(
     max_leaves=12,
 )
 
+Tree: TypeAlias = "tuple[int, bytes | list[Tree]]"
+"""A tag, and its contents."""
 
-def encoded(value: tuple[int, bytes | list[object]], tlv: Callable[..., bytes]) -> bytes:
+
+def encoded(value: Tree, tlv: Callable[..., bytes]) -> bytes:
     tag, contents = value
     parts = (
-        [contents] if isinstance(contents, bytes) else [encoded(child, tlv) for child in contents]  # type: ignore[arg-type]
+        [contents] if isinstance(contents, bytes) else [encoded(child, tlv) for child in contents]
     )
     octets = tlv(tag, *parts)
     # 0x7F and 0xDF announce a tag number in octets of their own
@@ -163,7 +167,7 @@ def encoded(value: tuple[int, bytes | list[object]], tlv: Callable[..., bytes]) 
 
 
 @given(values, st.binary(max_size=3))
-def test_any_der_is_kept(value: tuple[int, bytes | list[object]], rest: bytes) -> None:
+def test_any_der_is_kept(value: Tree, rest: bytes) -> None:
     def tlv(tag: int, *parts: bytes) -> bytes:
         contents = b"".join(parts)
         size = len(contents)

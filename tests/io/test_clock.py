@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
@@ -22,10 +22,12 @@ def test_a_step_of_the_wall_clock_does_not_move_it(monkeypatch: pytest.MonkeyPat
     assert clock.unix(time.monotonic()) == pytest.approx(clock.now(), abs=0.5)
 
 
-def in_virtual_time(monkeypatch: pytest.MonkeyPatch, body: Callable[[SystemClock], object]) -> None:
+def in_virtual_time(
+    monkeypatch: pytest.MonkeyPatch, body: Callable[[SystemClock], Awaitable[None]]
+) -> None:
     async def main() -> None:
         monkeypatch.setattr(time, "monotonic", anyio.current_time)
-        await body(SystemClock())  # type: ignore[misc]
+        await body(SystemClock())
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     anyio.run(main, backend="trio", backend_options={"clock": clock})

@@ -387,7 +387,7 @@ def test_production_is_bounded_and_never_stalls(
                 line.stock.popleft()
                 line.handed += 1
             else:
-                line.takers.append(Taker())  # type: ignore[arg-type]
+                line.takers.append(Taker())  # type: ignore[arg-type]  # a stand-in: no loop runs
 
         assert not (line.stock and line.takers)
         assert len(line.stock) + line.making <= ahead + len(line.takers)

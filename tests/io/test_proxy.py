@@ -1,3 +1,4 @@
+import ssl
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -140,9 +141,9 @@ def test_credentials_are_decoded_before_they_are_encoded() -> None:
 # -- through a real proxy ----------------------------------------------------------------------
 
 
-def through(proxy: str, no_proxy: str = "", tls: object = None) -> httpx.AsyncClient:
+def through(proxy: str, no_proxy: str = "", tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     environ = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": no_proxy}
-    transport = Transport(tls=tls, environ=environ)  # type: ignore[arg-type]
+    transport = Transport(tls=tls, environ=environ)
     return httpx.AsyncClient(transport=transport, timeout=None)
 
 

@@ -23,10 +23,10 @@ Lost = Callable[..., AbstractContextManager[None]]
 
 
 def client(
-    *, retry_reused: bool = False, proxy: str | None = None, **limits: float
+    *, retry_reused: bool = False, proxy: str | None = None, **limits: Any
 ) -> httpx.AsyncClient:
     transport = Transport(
-        Limits(**limits),  # type: ignore[arg-type]
+        Limits(**limits),
         proxy=proxy,
         environ={},
         retry_reused=retry_reused,
