@@ -32,6 +32,7 @@ from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.errors import RemoteCmpError
 
 SIGNED_DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.2")
+DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.1")
 
 KTRI: Final = 0x30
 KARI: Final = 0xA1

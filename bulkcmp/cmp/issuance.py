@@ -234,6 +234,12 @@ class Issuance:
         except RemoteCmpError as error:
             raise CheckError(Reason.KEY_SEALED, error.what, hint=error.hint) from error
         self._verdicts.passed(Reason.KEY_SEALED)
+        # OpenSSL 3.5 says id-data of a SignedData, which package.verify finds or not
+        if opened.kind not in (envelope.SIGNED_DATA, envelope.DATA):
+            raise CheckError(
+                Reason.KEY_SIGNATURE,
+                f"what was encrypted is no SignedData, but of type {opened.kind.dotted_string}",
+            )
         key = package.verify(
             opened.octets, self._trust, self._helpers, at, witness=self._verdicts.witness
         )

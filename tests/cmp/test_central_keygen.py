@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bulkcmp.cmp import algorithms, envelope, messages, package, protection, recipient
 from bulkcmp.cmp.algorithms import SigningKey
-from bulkcmp.cmp.asn1 import any_from, decode, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import ObjectIdentifier, any_from, decode, encode, explicit, wrap
 from bulkcmp.cmp.checks import Judgement, Reason, Verdict
 from bulkcmp.cmp.events import (
     DeriveKey,
@@ -74,11 +74,17 @@ def for_holder(holder: "Party") -> bytes:
     return recipient.transport(CONTENT_KEY, certificate)
 
 
-def sealed(key: SigningKey, kga: "Party", *infos: bytes, made: bytes | None = None) -> bytes:
+def sealed(
+    key: SigningKey,
+    kga: "Party",
+    *infos: bytes,
+    made: bytes | None = None,
+    kind: ObjectIdentifier = envelope.SIGNED_DATA,
+) -> bytes:
     """DER EncryptedKey with a private key."""
     signed = package.sign(package.encode_package(key), kga.key, (kga.certificate,), "sha256")
     octets = signed if made is None else made
-    der = envelope.encrypt(octets, envelope.SIGNED_DATA, infos, key=CONTENT_KEY, iv=IV)
+    der = envelope.encrypt(octets, kind, infos, key=CONTENT_KEY, iv=IV)
     return envelope.encrypted_key(der)
 
 
@@ -364,6 +370,27 @@ def test_a_key_that_nobody_signed(
     bare = package.encode_package(new_key)
     body = with_key(run, certificate(pki, new_key), sealed(new_key, kga, for_secret(), made=bare))
     assert refused(run, body) == ("private key not signed", None, ("incorrectData",))
+
+
+def test_the_envelope_says_what_is_in_it(
+    central: Any, pki: "Pki", kga: "Party", new_key: SigningKey
+) -> None:
+    for kind, good in (
+        (envelope.SIGNED_DATA, True),
+        # as OpenSSL 3.5 has it
+        (envelope.DATA, True),
+        (ObjectIdentifier("2.16.840.1.101.2.1.2.78.5"), False),
+        (ObjectIdentifier("1.2.840.113549.1.7.3"), False),
+    ):
+        run = central()
+        run.start()
+        key = sealed(new_key, kga, for_secret(), kind=kind)
+        body = with_key(run, certificate(pki, new_key), key)
+        if good:
+            run.receive(run.answer(body).macced())
+            assert run.kept.key is not None
+        else:
+            assert refused(run, body) == ("private key not signed", None, ("incorrectData",))
 
 
 def test_a_key_that_somebody_signed(central: Any, pki: "Pki", new_key: SigningKey) -> None:
