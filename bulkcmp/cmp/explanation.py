@@ -90,8 +90,9 @@ CLASSES: Final[dict[OutcomeClass, ClassExplanation]] = {
         _ANEW,
     ),
     OutcomeClass.BAD_RESPONSE: ClassExplanation(
-        "an answer failed a check before a certificate was taken from it; the CA may have issued",
-        "the CA may have issued: check the secret, --trusted; see detail",
+        "an answer failed a check before anything was taken from it; asked for a certificate or its"
+        " revocation, the CA may have done it",
+        "the CA may have acted on it: check the secret, --trusted; see detail",
         _ANEW,
     ),
     OutcomeClass.UNKNOWN: ClassExplanation(
