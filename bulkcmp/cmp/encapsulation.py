@@ -111,7 +111,7 @@ def encapsulate(
     info = wrap(
         SEQUENCE,
         encode(0),
-        recipient_identifier(certificate)[1],
+        recipient_identifier(certificate),
         kem,
         encode(encapsulated.ciphertext),
         algorithms.HKDF_IDENTIFIERS[digest],

@@ -38,7 +38,7 @@ from bulkcmp.cmp.asn1 import (
 from bulkcmp.cmp.checks import CheckError, Reason, Witness, passed
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import public_key_of
-from bulkcmp.cmp.recipient import is_identified, recipient_identifier
+from bulkcmp.cmp.recipient import SUBJECT_KEY_ID, is_identified, recipient_identifier
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 
@@ -192,7 +192,7 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
     Args:
         package: DER.
         key: of the key generation authority.
-        chain: its DER certificates, its own first; the first has a subjectKeyIdentifier.
+        chain: its DER certificates, its own first.
         digest: one of `algorithms.DIGESTS` that goes with the key.
 
     Raises:
@@ -203,10 +203,10 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
         _attribute(_CONTENT_TYPE, _KEY_PACKAGE),
         _attribute(_MESSAGE_DIGEST, encode(algorithms.hash_by(digest_identifier, package))),
     )
-    _, sid = recipient_identifier(load_certificate(chain[0]))
+    sid = recipient_identifier(load_certificate(chain[0]))
     signer_info = wrap(
         SEQUENCE,
-        encode(3),
+        encode(3 if sid[0] == SUBJECT_KEY_ID else 1),
         sid,
         digest_identifier,
         wrap(0xA0, content(decode(TLV, attributes))),
@@ -215,6 +215,7 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
     )
     return wrap(
         SEQUENCE,
+        # of a content that is not id-data, whoever signs it (RFC 5652, 5.1)
         encode(3),
         set_of(digest_identifier),
         wrap(SEQUENCE, _KEY_PACKAGE, explicit(0, encode(package))),

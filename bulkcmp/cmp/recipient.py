@@ -110,22 +110,25 @@ class _IssuerAndSerialNumber:
     serialNumber: int
 
 
+# The version of a RecipientInfo follows from its form (RFC 5652, 6.2.1 to 6.2.4). It is written as
+# the RFC has it, and not looked at in what is read: another form is refused as malformed.
+
+
 # RecipientIdentifier ::= CHOICE {
 #     issuerAndSerialNumber     IssuerAndSerialNumber,
 #     subjectKeyIdentifier  [0] SubjectKeyIdentifier }   -- IMPLICIT OCTET STRING
 _ISSUER_AND_SERIAL: Final = SEQUENCE
-_SUBJECT_KEY_ID: Final = 0x80
+SUBJECT_KEY_ID: Final = 0x80
+"""Tag of subjectKeyIdentifier."""
 
 
-def recipient_identifier(certificate: x509.Certificate) -> tuple[int, bytes]:
-    """The version of a KeyTransRecipientInfo or SignerInfo by this certificate, and its DER rid.
+def recipient_identifier(certificate: x509.Certificate) -> bytes:
+    """DER RecipientIdentifier, or SignerIdentifier, of a certificate.
 
     It is the subjectKeyIdentifier where there is one (RFC 9483, 4.1.6), else issuer and serial.
     """
     key_id = _key_id(certificate)
-    if key_id is not None:
-        return 2, wrap(_SUBJECT_KEY_ID, key_id)
-    return 0, issuer_and_serial(certificate)
+    return issuer_and_serial(certificate) if key_id is None else wrap(SUBJECT_KEY_ID, key_id)
 
 
 def issuer_and_serial(certificate: x509.Certificate) -> bytes:
@@ -142,7 +145,7 @@ def is_identified(certificate: x509.Certificate, identifier: TLV) -> bool:
     Raises:
         RemoteCmpError: a malformed issuerAndSerialNumber.
     """
-    if tag(identifier) == _SUBJECT_KEY_ID:
+    if tag(identifier) == SUBJECT_KEY_ID:
         key_id = _key_id(certificate)
         if key_id is None:
             key_id = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest
@@ -184,7 +187,6 @@ class _KeyTransRecipientInfo:
 
 
 _RSAES_PKCS1: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.1"))
-_RSAES_OAEP: Final = encode(ObjectIdentifier("1.2.840.113549.1.1.7"))
 
 
 def transport(key: bytes, certificate: x509.Certificate, oaep: str | None = "sha256") -> bytes:
@@ -211,7 +213,8 @@ def transport(key: bytes, certificate: x509.Certificate, oaep: str | None = "sha
         encrypted = public_key.encrypt(key, scheme)
     except ValueError as error:
         raise LocalCmpError(f"an RSA key of {public_key.key_size} bits is too short") from error
-    version, rid = recipient_identifier(certificate)
+    rid = recipient_identifier(certificate)
+    version = 2 if rid[0] == SUBJECT_KEY_ID else 0
     return wrap(KTRI, encode(version), rid, algorithm, encode(encrypted))
 
 
@@ -350,7 +353,7 @@ def agree(
     named = (
         _originator_key(originator.public_key())
         if originator_certificate is None
-        else recipient_identifier(originator_certificate)[1]
+        else recipient_identifier(originator_certificate)
     )
     key_id = _key_id(certificate)
     rid = issuer_and_serial(certificate) if key_id is None else wrap(_R_KEY_ID, encode(key_id))
@@ -402,7 +405,11 @@ def _shared_secret(private_key: AgreementKey, public_key: object) -> bytes | Non
 def _agreed(
     secret: bytes, digest: str, hkdf: bool, key_wrap: bytes, length: int, ukm: bytes | None
 ) -> bytes:
-    """The key-encryption key (RFC 5753, 7.2; RFC 8418, 2)."""
+    """The key-encryption key (RFC 5753, 7.2; RFC 8418, 2.1 and 2.2).
+
+    With HKDF, the ukm is the salt, and stands in the info as well (RFC 8418, 2.2: PRK =
+    HKDF-Extract(ukm, K), KEK = HKDF-Expand(PRK, DER ECC-CMS-SharedInfo, length)).
+    """
     info = wrap(
         SEQUENCE,
         key_wrap,
@@ -590,7 +597,7 @@ def _plain_identifier(rid: TLV) -> TLV:
     if tag(rid) != _R_KEY_ID:
         return rid
     fields = decode_sequence_of(wrap(SEQUENCE, content(rid)))
-    return decode(TLV, wrap(_SUBJECT_KEY_ID, *map(content, fields[:1])))
+    return decode(TLV, wrap(SUBJECT_KEY_ID, *map(content, fields[:1])))
 
 
 def _named_key(certificates: Iterable[bytes], identifier: TLV) -> object:

@@ -215,7 +215,7 @@ def kemri(holder: Holder, **changes: bytes) -> bytes:
     key = encapsulation.key_encryption_key(made.shared_secret, "sha256", key_wrap, 32, None)
     parts = {
         "version": encode(0),
-        "rid": recipient.recipient_identifier(holder.certificate)[1],
+        "rid": recipient.recipient_identifier(holder.certificate),
         "kem": algorithms.kem_identifier(holder.key.public_key()),
         "kemct": encode(made.ciphertext),
         "kdf": algorithms.HKDF_IDENTIFIERS["sha256"],

@@ -195,6 +195,11 @@ def test_an_authority_without_key_identifier_is_named_by_issuer_and_serial(pki: 
     signer = pki.certify(
         "kga", pki.keys["ec"], pki.root, purposes=[package.CM_KGA], identified=False
     )
+    read, _ = decoder.decode(signed(pki, signer), asn1Spec=rfc5652.SignedData())
+    (info,) = read["signerInfos"]
+    assert info["sid"].getName() == "issuerAndSerialNumber"
+    # RFC 5652, 5.3 and 5.1
+    assert (info["version"], read["version"]) == (1, 3)
     assert public(opened(pki, signed(pki, signer))) == public(pki.keys["ed25519"])
 
 
@@ -243,7 +248,7 @@ def forged(
 
     attrs = set_of(*(attributes or usual)(kind, value))
     algorithm = signature_algorithm or algorithms.signature_identifier(signer.key, "sha256")
-    _, sid = recipient_identifier(load_certificate(signer.certificate))
+    sid = recipient_identifier(load_certificate(signer.certificate))
     told = content(any_from(attrs))
     info = wrap(
         0x30,

@@ -39,7 +39,7 @@ from bulkcmp.model import Secret
 if TYPE_CHECKING:
     from tests.cmp.conftest import Pki
 
-DATA = ObjectIdentifier("1.2.840.113549.1.7.1")
+DATA = envelope.DATA
 ENVELOPED = ObjectIdentifier("1.2.840.113549.1.7.3")
 CONTENT = b"the content of an envelope"
 KEY = bytes(range(16))
@@ -145,8 +145,8 @@ def test_the_key_that_transports_must_be_of_rsa_and_long_enough(
 
 
 def ktri(holder: Holder, algorithm: bytes, encrypted: bytes = b"x" * 256) -> bytes:
-    version, rid = recipient.recipient_identifier(holder.certificate)
-    return wrap(envelope.KTRI, encode(version), rid, algorithm, encode(encrypted))
+    rid = recipient.recipient_identifier(holder.certificate)
+    return wrap(envelope.KTRI, encode(2), rid, algorithm, encode(encrypted))
 
 
 OAEP_OID = encode(ObjectIdentifier("1.2.840.113549.1.1.7"))
@@ -475,6 +475,17 @@ def test_what_is_for_another_kind_of_key_is_for_somebody_else(
     for one, other in ((rsa_holder, ec_holder), (ec_holder, rsa_holder)):
         with pytest.raises(UndecryptableError, match="for another key or secret"):
             decrypt(seal(make_info(one)), other.recipient)
+
+
+def test_the_version_says_nothing_that_the_form_does_not_say(
+    rsa_holder: Holder, ec_holder: Holder
+) -> None:
+    """RFC 5652, 6.2: it follows from the form, which is what is read."""
+    for holder in (rsa_holder, ec_holder):
+        info = bytearray(make_info(holder))
+        place = info.index(b"\x02\x01")
+        info[place + 2] ^= 4
+        assert decrypt(seal(bytes(info)), holder.recipient).octets == CONTENT
 
 
 def test_neither_key_nor_secret_shows(rsa_holder: Holder) -> None:
