@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
@@ -198,7 +199,8 @@ def transport(key: bytes, certificate: x509.Certificate, oaep: str | None = "sha
             RSAES-PKCS1-v1_5.
 
     Raises:
-        LocalCmpError: the certificate's key is not one of RSA, or too short.
+        LocalCmpError: the certificate's key is not one of RSA, or too short, or the digest is one
+            of SHA-3.
     """
     public_key = certificate.public_key()
     if not isinstance(public_key, rsa.RSAPublicKey):
@@ -211,6 +213,8 @@ def transport(key: bytes, certificate: x509.Certificate, oaep: str | None = "sha
         algorithm, scheme = chosen.identifier(), chosen.padding()
     try:
         encrypted = public_key.encrypt(key, scheme)
+    except UnsupportedAlgorithm as error:
+        raise LocalCmpError(f"RSAES-OAEP with {oaep}: {error}") from error
     except ValueError as error:
         raise LocalCmpError(f"an RSA key of {public_key.key_size} bits is too short") from error
     rid = recipient_identifier(certificate)
@@ -233,6 +237,9 @@ def _transported(private_key: rsa.RSAPrivateKey, info: _KeyTransRecipientInfo) -
         return private_key.decrypt(info.encryptedKey, scheme)
     except ValueError:
         raise UndecryptableError from None
+    except UnsupportedAlgorithm as error:
+        # RSAES-OAEP with SHA-3
+        raise AlgorithmError(f"key transport that can't be done here: {error}") from error
 
 
 # --- key agreement (RFC 5652, 6.2.2; RFC 5753; RFC 8418; RFC 9481, 4.1) -----------------------
