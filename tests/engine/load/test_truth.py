@@ -1,8 +1,10 @@
 """What a load test reports is what was: against a CA whose delays are known exactly.
 
-Time is virtual, so that nothing but the delays that are injected takes any.
+Time is virtual, so that nothing but the delays that are injected takes any. With BULKCMP_SCALE=full
+the distribution has 100,000 quantiles.
 """
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Seen
     from tests.engine.load.conftest import Load
 
+FULL = os.environ.get("BULKCMP_SCALE") == "full"
 COUNT = 1000
+QUANTILES = 100_000 if FULL else COUNT
+RATE = 50.0
+STALL = 2.0
 
 
 def mixture(share: float) -> float:
@@ -33,11 +39,17 @@ def mixture(share: float) -> float:
     return 2.0 + (share - 0.99) / 0.01
 
 
-def strata() -> Iterator[float]:
-    """The mixture's quantiles, each of COUNT once, in an order that knows nothing of their size."""
-    # 617 and COUNT have no common divisor
-    for place in range(COUNT):
-        yield mixture((place * 617 % COUNT + 0.5) / COUNT)
+def delays() -> Iterator[float]:
+    """Seconds that the server takes for each request, if they come at RATE.
+
+    They are the mixture's quantiles, each of so many once, in an order that knows nothing of their
+    size; but for STALL seconds in the middle, the server does nothing at all.
+    """
+    for place in range(QUANTILES):
+        since = (place - QUANTILES // 2) / RATE
+        stalled = STALL - since if 0.0 <= since < STALL else 0.0
+        # 617 has no divisor in common with their number
+        yield stalled + mixture((place * 617 % QUANTILES + 0.5) / QUANTILES)
 
 
 def exact(values: list[float], q: float) -> float:
@@ -70,17 +82,17 @@ def one_exchange_each(load: "Load") -> None:
 def test_service_times_agree_with_the_distribution(load: "Load", workers: int) -> None:
     """Mutant: percentiles averaged over workers."""
     one_exchange_each(load)
-    delays = strata()
+    each = delays()
 
     async def delay(seen: "Seen") -> None:
-        await anyio.sleep(next(delays))
+        await anyio.sleep(next(each))
 
     load.scene.peer.before = delay
-    load.play(load.steady(50.0), count=COUNT, workers=workers)
+    load.play(load.steady(RATE), count=QUANTILES, workers=workers)
     all_ = measured(load).measured.all_operations()
-    assert agrees(all_.ok.service, list(strata()))
+    assert agrees(all_.ok.service, list(delays()))
     # nothing held an arrival back, so nobody waited longer than that
-    assert agrees(all_.ok.response, list(strata()))
+    assert agrees(all_.ok.response, list(delays()))
     assert (all_.ok.lag.max or 0.0) < 0.003
 
 
@@ -101,7 +113,7 @@ def test_a_stall_shows_in_the_response_times_as_theory_says(load: "Load") -> Non
         await anyio.sleep(2.0 if count == stalled + 1 else 0.01)
 
     load.scene.peer.before = delay
-    load.play(load.steady(50.0, in_flight=1), count=COUNT)
+    load.play(load.steady(RATE, in_flight=1), count=COUNT)
 
     service = [2.0 if number == stalled else 0.01 for number in range(COUNT)]
     free, response = 0.0, []
