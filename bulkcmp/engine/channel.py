@@ -7,7 +7,7 @@ import io
 import pickle
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
@@ -15,8 +15,10 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from bulkcmp.cmp.events import Checkpoint, Part
+from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
+    Failed,
     Frame,
     Member,
     Record,
@@ -26,6 +28,7 @@ from bulkcmp.engine.frame import (
     Supply,
     Task,
 )
+from bulkcmp.errors import BulkcmpError
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended
 from bulkcmp.load.certified import Certified
 from bulkcmp.model import EndEntity, KeySpec, Outcome, Timings
@@ -207,6 +210,21 @@ class Outbox:
         """Let `run` end once all is sent."""
         self._closed = True
         self._wake.set()
+
+    async def run_beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Send what a worker tells while it works, and why it can't, and end with it."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.run)
+            try:
+                await work()
+            except* anyio.EndOfStream:
+                # the parent was gone before it said what to do
+                pass
+            except* BulkcmpError as errors:
+                error = first_error(errors)
+                assert isinstance(error, BulkcmpError)
+                self.put(Failed(str(error), error.hint, error.exit_code))
+            self.close()
 
     async def run(self) -> None:
         """Send until closed; returns early when the other end is gone."""

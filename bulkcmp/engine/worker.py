@@ -20,11 +20,9 @@ from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
-from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
     Drain,
-    Failed,
     Frame,
     Pinned,
     Record,
@@ -37,7 +35,7 @@ from bulkcmp.engine.frame import (
     Unsaved,
 )
 from bulkcmp.engine.server import Server, connect, jitter, opened, pacer
-from bulkcmp.errors import BulkcmpError, LocalCmpError
+from bulkcmp.errors import LocalCmpError
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
@@ -81,18 +79,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until the parent says `Drain`, or is gone."""
-        async with self._put, self._get, anyio.create_task_group() as group:
-            group.start_soon(self._outbox.run)
-            try:
-                await self._serve()
-            except* anyio.EndOfStream:
-                # the parent was gone before it said what to do
-                pass
-            except* BulkcmpError as errors:
-                error = first_error(errors)
-                assert isinstance(error, BulkcmpError)
-                self._outbox.put(Failed(str(error), error.hint, error.exit_code))
-            self._outbox.close()
+        async with self._put, self._get:
+            await self._outbox.run_beside(self._serve)
 
     async def _serve(self) -> None:
         setup, tasks = await self._begin()

@@ -25,13 +25,11 @@ from bulkcmp.cmp.events import Checkpoint, Part
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import StoppedError, UnreachableError
-from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Assignment,
     Begin,
     Drain,
     Exhausted,
-    Failed,
     Finished,
     Frame,
     Ready,
@@ -43,7 +41,7 @@ from bulkcmp.engine.load.holder import Holder
 from bulkcmp.engine.load.observation import Observation
 from bulkcmp.engine.load.watch import Watch
 from bulkcmp.engine.server import Server, connect, opened, pacer
-from bulkcmp.errors import BulkcmpError, LocalCmpError, RemoteCmpError, TransportError
+from bulkcmp.errors import LocalCmpError, RemoteCmpError, TransportError
 from bulkcmp.io import loop
 from bulkcmp.io.clock import Clock, SystemClock
 from bulkcmp.io.http import CmpHttpClient
@@ -117,18 +115,7 @@ class Generator:
 
     async def run(self) -> None:
         """Generate load until the schedule ends, the parent says `Drain`, or it is gone."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._outbox.run)
-            try:
-                await self._serve()
-            except* anyio.EndOfStream:
-                # the parent was gone before it said what to do
-                pass
-            except* BulkcmpError as errors:
-                error = first_error(errors)
-                assert isinstance(error, BulkcmpError)
-                self._outbox.put(Failed(str(error), error.hint, error.exit_code))
-            self._outbox.close()
+        await self._outbox.run_beside(self._serve)
 
     async def _serve(self) -> None:
         assignment, *frames = await self._channel.receive()
