@@ -181,12 +181,6 @@ class DhCredential:
         Raises:
             LocalCmpError: a key can't be used, or the two are not for the same curve.
         """
-        usage = _key_usage(ca)
-        if not (usage is None or usage.key_agreement or ignore_keyusage):
-            raise LocalCmpError(
-                "the CA's certificate has a keyUsage without keyAgreement",
-                hint="--ignore-keyusage accepts it",
-            )
         try:
             public_key = protection.public_key_of(load_certificate(ca))
             agreed = algorithms.agree(algorithms.load_agreement_key(key), public_key)
@@ -195,6 +189,12 @@ class DhCredential:
                 f"a DHBasedMac with the CA's certificate: {error.what}",
                 hint="--srvcert is to be its certificate for a key of the same type and curve",
             ) from error
+        usage = _key_usage(ca)
+        if not (usage is None or usage.key_agreement or ignore_keyusage):
+            raise LocalCmpError(
+                "the CA's certificate has a keyUsage without keyAgreement",
+                hint="--ignore-keyusage accepts it",
+            )
         _, kid, _ = _signer_names(ca)
         return cls(key, chain, agreed, kid, parameters, secret)
 

@@ -84,7 +84,8 @@ def serve(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]"
     ) as process:
         try:
             assert process.stdout is not None
-            lines = [process.stdout.readline().strip() for _ in range(len(ALIASES) + 3)]
+            count = len(ALIASES) + options.count("--mac-key") + 3
+            lines = [process.stdout.readline().strip() for _ in range(count)]
             yield process, lines
         finally:
             process.kill()
@@ -125,6 +126,20 @@ def test_serve_makes_the_ca_and_tells_where_everything_is(tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_serve_makes_keys_for_macs_once(tmp_path: Path) -> None:
+    folder = tmp_path / "ca"
+    made: list[bytes] = []
+    for _ in range(2):
+        with serve(folder, "--mac-key", "x25519", "--mac-key", "ml-kem-768") as (_, lines):
+            files = {line.split()[0]: Path(line.split()[1]) for line in lines[-4:-2]}
+        assert files == {
+            "x25519": folder / "mac-x25519.pem",
+            "ml-kem-768": folder / "mac-ml-kem-768.pem",
+        }
+        made.append(b"".join(file.read_bytes() for file in files.values()))
+    assert made[0] == made[1]
 
 
 def test_serve_warns_where_others_can_reach_it(tmp_path: Path) -> None:
@@ -208,6 +223,8 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (["--reject", "badMood"], "'badMood' is no failInfo"),
         (["--tls-key", "k.pem"], "without a certificate"),
         (["--host", "256.0.0.1"], "can't listen on 256.0.0.1"),
+        (["--mac-key", "rsa:2048"], "'rsa:2048' is no key for MACs"),
+        (["--mac-key", "x448", "--like", "ejbca"], "EJBCA knows neither DHBasedMac"),
     ],
 )
 def test_serve_refuses(tmp_path: Path, options: list[str], text: str) -> None:

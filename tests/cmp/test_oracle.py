@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyasn1.codec.der import encoder
 from pyasn1_modules import rfc4210, rfc5280
 
 from bulkcmp.cmp import algorithms, messages, nested, protection
-from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
+from bulkcmp.cmp.algorithms import AgreementKey, PrivateKey, SigningKey
 from bulkcmp.cmp.asn1 import explicit, wrap
+from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.events import TimerFired
 from bulkcmp.cmp.general import QUESTIONS, RootCaKeyUpdate, crl_status_list
-from bulkcmp.cmp.kemmac import KemMacParameters
+from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, ciphertext_info
 from bulkcmp.cmp.messages import BodyType, PKIStatus, decode_message
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import (
     Credential,
+    DhCredential,
     KemCredential,
     MacCredential,
     NoCredential,
@@ -162,6 +164,13 @@ def credentials(draw: st.DrawFn, pki: "Pki", *kinds: type[Credential]) -> Creden
         chain = (certificate, pki.root.certificate)[: draw(st.integers(1, 2))]
         chosen = KemMacParameters.choose(draw(st.sampled_from(algorithms.MACS)))
         return KemCredential(pki.pkcs8(kem_key), chain, chosen, secret)
+    if kind is DhCredential:
+        owf = draw(st.sampled_from(sorted(algorithms.DIGESTS)))
+        agreed = DhMacParameters.choose(owf, draw(st.sampled_from(algorithms.MACS)))
+        own, ca = AGREEMENT_KEYS[draw(st.sampled_from(sorted(AGREEMENT_KEYS)))]
+        certificate = pki.certificate("device", own, pki.root, identified=draw(st.booleans()))
+        theirs = pki.certificate("CA", ca, pki.root, sign=None, identified=draw(st.booleans()))
+        return DhCredential.with_ca(pki.pkcs8(own), (certificate,), theirs, agreed, secret)
     key = draw(_signing_keys(pki))
     party = pki.certify("device", key, pki.root, identified=draw(st.booleans()))
     chain = (party.certificate, pki.root.certificate)
@@ -169,7 +178,24 @@ def credentials(draw: st.DrawFn, pki: "Pki", *kinds: type[Credential]) -> Creden
 
 
 LAYERS: tuple[type[Credential], ...] = (MacCredential, SignatureCredential, NoCredential)
-EVERY: tuple[type[Credential], ...] = (*LAYERS, KemCredential)
+EVERY: tuple[type[Credential], ...] = (*LAYERS, KemCredential, DhCredential)
+AGREEMENT_KEYS: dict[str, tuple[AgreementKey, AgreementKey]] = {
+    "x25519": (x25519.X25519PrivateKey.generate(), x25519.X25519PrivateKey.generate()),
+    "x448": (x448.X448PrivateKey.generate(), x448.X448PrivateKey.generate()),
+    "P-384": (ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())),
+}
+"""Those of a requester and of the CA."""
+
+
+@st.composite
+def ca_secrets(draw: st.DrawFn, pki: "Pki") -> CaSecret | None:
+    """What is encapsulated for the CA, if it has a KEM key."""
+    kind = draw(st.none() | st.sampled_from(sorted(pki.kem_keys)))
+    if kind is None:
+        return None
+    public_key = pki.kem_keys[kind].public_key()
+    shared_secret, ciphertext = public_key.encapsulate()
+    return CaSecret(ciphertext_info(public_key, ciphertext), shared_secret)
 
 
 def _signing_keys(pki: "Pki") -> st.SearchStrategy[SigningKey]:
@@ -233,6 +259,7 @@ def test_pyasn1_reads_the_same_in_all_that_is_sent(
         new_key=pki.pkcs8(new_key),
         popo=popo,
         count=count,
+        ca_secret=data.draw(ca_secrets(pki)),
         **(data.draw(ENTITIES) | (data.draw(BY_SERIAL) if operation is Operation.RR else {})),
     )
 
@@ -316,8 +343,10 @@ def test_pyasn1_reads_the_same_where_the_ca_makes_the_key(
 
 def _opens(credential: Credential) -> bool:
     """Whether the CA can encrypt a private key for it."""
-    if credential.secret is not None or not isinstance(credential, SignatureCredential):
-        return credential.secret is not None
+    if credential.secret is not None:
+        return True
+    if not isinstance(credential, SignatureCredential | DhCredential):
+        return False
     key = x509.load_der_x509_certificate(credential.chain[0]).public_key()
     return isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 from cryptography.x509.oid import NameOID
 
+from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus
 from tests.e2e.conftest import PASSPHRASE
@@ -26,6 +27,16 @@ def alias(ca: "Ca", name: str) -> tuple[str, ...]:
 
 def certificate_of(run: "RunFolder", row: dict[str, str]) -> x509.Certificate:
     return x509.load_pem_x509_certificate((run.path / row["cert_file"]).read_bytes())
+
+
+def holders(held: "RunFolder", cmd: str) -> list[str]:
+    """A population of those who got a certificate in a run."""
+    folder = held.path.name
+    rows = [
+        f"{row['id']},{cmd},{folder}/{row['cert_file']},{folder}/{row['key_file']},env:KEY_PASS"
+        for row in held.results()
+    ]
+    return ["id,cmd,cert,key,keypass", *rows]
 
 
 def test_rows_that_bring_a_csr(
@@ -192,17 +203,12 @@ def test_the_life_of_an_ml_kem_key(
     cli("enroll", population, *ca.options(), *kem, "--out", run.path)
     assert run.outcomes() == {("issued", "")}
 
-    def holders(held: "RunFolder", cmd: str) -> Path:
-        folder = held.path.name
-        rows = [
-            f"{row['id']},{cmd},{folder}/{row['cert_file']},{folder}/{row['key_file']},env:KEY_PASS"
-            for row in held.results()
-        ]
-        return write_population(lines=["id,cmd,cert,key,keypass", *rows], name=f"{cmd}.csv")
+    def write(held: "RunFolder", cmd: str) -> Path:
+        return write_population(lines=holders(held, cmd), name=f"{cmd}.csv")
 
     renewed = type(run)(cli.folder / "renewed")
     options = alias(ca, "client-cert")
-    cli("enroll", holders(run, "kur"), *options, *kem, "--out", renewed.path)
+    cli("enroll", write(run, "kur"), *options, *kem, "--out", renewed.path)
     assert renewed.outcomes() == {("issued", "")}
     before = {row["id"]: row["serial"] for row in run.results()}
     for row in renewed.results():
@@ -210,11 +216,11 @@ def test_the_life_of_an_ml_kem_key(
         public_key = certificate_of(renewed, row).public_key()
         assert isinstance(public_key, mlkem.MLKEM768PublicKey)
     revoked = type(run)(cli.folder / "revoked")
-    cli("enroll", holders(renewed, "rr"), *options, "--out", revoked.path)
+    cli("enroll", write(renewed, "rr"), *options, "--out", revoked.path)
     assert revoked.outcomes() == {("revoked", "")}
     # a revoked one gets no ciphertext any more
     again = type(run)(cli.folder / "again")
-    cli("enroll", holders(renewed, "kur"), *options, *kem, "--out", again.path, code=1)
+    cli("enroll", write(renewed, "kur"), *options, *kem, "--out", again.path, code=1)
     assert {reason for _, reason in again.outcomes()} == {"certRevoked"}
     # an RA's layer must be signed
     ra = ("--ra-cert", run.path / "certs/k1.pem", "--ra-key", run.path / "certs/k1.key.pem")
@@ -223,6 +229,74 @@ def test_the_life_of_an_ml_kem_key(
         cli.folder / "never", code=2,
     )  # fmt: skip
     assert "--ra-cert: MLKEM768PrivateKey can't sign" in told.err
+
+
+@pytest.fixture
+def mac_keys(tmp_path: Path, make_ca: "MakeCa") -> "Ca":
+    """A CA with keys for MACs."""
+    folder, now = tmp_path / "ca", dt.datetime.now(dt.UTC)
+    state.create(folder, state.DEFAULT_CA_KEY, now)
+    for kind in ("ec:P-256", "ml-kem-768"):
+        state.make_mac_key(folder, kind, now)
+    return make_ca(Behaviour())
+
+
+def test_the_life_of_a_key_for_agreement(
+    cli: "Cli", mac_keys: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """Renewed and revoked by DHBasedMac."""
+    population = write_population(lines=["id,subject", "a1,/CN=a1", "a2,/CN=a2"])
+    agreement = ("--newkey", "ec:P-256", "--keyusage", "keyAgreement")
+    cli("enroll", population, *mac_keys.options(), *agreement, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    options = (*alias(mac_keys, "client-cert"), "--workers", "1")
+    srvcert = ("--srvcert", mac_keys.folder / "mac-ec-P-256.pem")
+
+    def write(held: "RunFolder", cmd: str) -> Path:
+        return write_population(lines=holders(held, cmd), name=f"{cmd}.csv")
+
+    # without the CA's certificate nothing can be sent
+    alone = type(run)(cli.folder / "alone")
+    cli("enroll", write(run, "kur"), *options, *agreement, "--out", alone.path, code=1)
+    assert alone.outcomes() == {("local error", "")}
+    renewed = type(run)(cli.folder / "renewed")
+    cli("enroll", write(run, "kur"), *options, *srvcert, *agreement, "--out", renewed.path)
+    assert renewed.outcomes() == {("issued", "")}
+    told = cli("probe", write(renewed, "rr"), *alias(mac_keys, "client-cert"), *srvcert)
+    assert told.out.count("DHBasedMac:") == 2
+    assert "by what our key and --srvcert agree on" in " ".join(told.out.split())
+    assert "outcome: revoked" in told.out
+
+
+def test_a_ca_that_proves_itself_by_its_kem_key(
+    cli: "Cli", mac_keys: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """To who has a secret, a certificate, or an ML-KEM key itself."""
+    population = write_population(lines=["id,subject", "k1,/CN=k1", "k2,/CN=k2"])
+    srvcert = ("--srvcert", mac_keys.folder / "mac-ml-kem-768.pem")
+    cli("enroll", population, *mac_keys.options(), *srvcert, "--out", run.path)
+    assert run.outcomes() == {("issued", "")}
+    options = (*alias(mac_keys, "client-cert"), *srvcert)
+    kem = ("--newkey", "ml-kem-768", "--popo", "keyEncipherment")
+    held = run
+    for name in ("first", "second"):
+        population = write_population(lines=holders(held, "kur"), name=f"{name}.csv")
+        renewed = type(run)(cli.folder / name)
+        cli("enroll", population, *options, *kem, "--workers", "1", "--out", renewed.path)
+        assert renewed.outcomes() == {("issued", "")}
+        held = renewed
+    population = write_population(lines=holders(held, "rr"), name="rr.csv")
+    told = cli("probe", population, *options)
+    # both ways, and the genp
+    assert told.out.count("protectionAlg: KemBasedMac:") == 3
+    assert "outcome: revoked" in told.out
+    # that CA alone is believed
+    other = ("--srvcert", mac_keys.folder / "mac-ec-P-256.pem")
+    refused = type(run)(cli.folder / "refused")
+    population = write_population(1)
+    options = (*mac_keys.options(), *other, "--accept-protection", "signature", "--out")
+    cli("enroll", population, *options, refused.path, code=1)
+    assert {outcome for outcome, _ in refused.outcomes()} == {"bad response"}
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])

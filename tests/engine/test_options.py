@@ -423,6 +423,31 @@ def test_srvcert_alone_is_the_anchor() -> None:
     assert made.setup.profile.expect_sender == named, "as in openssl cmp"
 
 
+@pytest.mark.parametrize("kind", ["x25519", "ec:P-256", "ml-kem-768"])
+def test_srvcert_may_be_for_a_key_that_signs_nothing(folder: Path, kind: str) -> None:
+    state.make_mac_key(folder / "ca", kind, dt.datetime.now(dt.UTC))
+    srvcert = str(state.Folder(folder / "ca").mac_certificate(kind).relative_to(folder))
+    made = plan(srvcert=srvcert)
+    assert made.setup.srvcert not in made.setup.anchors
+    assert made.setup.profile.recipient == made.setup.profile.expect_sender
+    assert "which are to be believed? (give the CA's certificate" in refused(
+        trusted=(), srvcert=srvcert
+    )
+    # an RA that has a secret has its answers by that
+    plan(srvcert=srvcert, ra_ref="ra", ra_secret="pass:pw")
+    told = refused(srvcert=srvcert, ra_cert=("ca/ra.pem",), ra_key=("ca/ra.key",))
+    assert "the key of --srvcert can't sign" in told
+
+
+def test_a_srvcert_that_can_not_be_used(folder: Path) -> None:
+    pem = (folder / "ca" / "ca.pem").read_bytes()
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    # a curve that nobody knows
+    curve = bytes.fromhex("06082a8648ce3d030107")
+    (folder / "bad.der").write_bytes(der.replace(curve, curve[:-1] + b"\x7f"))
+    assert "--srvcert: the certificate can't be used" in refused(srvcert="bad.der")
+
+
 def test_a_named_sender_is_expected_before_that_of_srvcert() -> None:
     options = Options(**(GOOD | {"srvcert": "ca/ca.pem", "expect_sender": "/CN=other"}))
     expected = options.plan("a.csv", ENVIRON).setup.profile.expect_sender

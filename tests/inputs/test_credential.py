@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     mldsa,
     mlkem,
     rsa,
+    x448,
     x25519,
 )
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -157,9 +158,21 @@ def test_a_key_must_prove_itself_as_it_is_told(tmp_path: Path, popo: Popo, good:
         read_private_key(path, None, popo)
 
 
-def test_a_credential_may_be_of_a_kem(tmp_path: Path) -> None:
-    """Its messages have a KEM-based MAC."""
-    key, ca = mlkem.MLKEM768PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1())
+@pytest.mark.parametrize(
+    "key",
+    [
+        mlkem.MLKEM768PrivateKey.generate(),
+        x25519.X25519PrivateKey.generate(),
+        x448.X448PrivateKey.generate(),
+    ],
+    ids=["ml-kem", "x25519", "x448"],
+)
+def test_a_credential_may_be_of_a_key_that_can_not_sign(
+    tmp_path: Path,
+    key: mlkem.MLKEM768PrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey,
+) -> None:
+    """Its messages have a KEM-based MAC or a DHBasedMac."""
+    ca = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([])
     certificate = (
         x509.CertificateBuilder()
