@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from bulkcmp.errors import InputError
-from bulkcmp.outputs.samples import COLUMNS, Column, Kind, Value, transactions
+from bulkcmp.outputs.samples import COLUMNS, Column, Kind, Place, Value, transactions
 from bulkcmp.outputs.text import visible
 from bulkcmp.stats.record import Record, Run, TransactionRecord, to_microsecond
 
@@ -69,7 +69,7 @@ def _metadata(column: Column) -> dict[str, str]:
     return {"description": column.what, **unit}
 
 
-def _groups(rows: Iterator[tuple[int, TransactionRecord]]) -> Iterator[list[list[Any]]]:
+def _groups(rows: Iterator[tuple[Place, TransactionRecord]]) -> Iterator[list[list[Any]]]:
     """The values of each column, of so many rows at a time."""
     while group := list(islice(rows, _GROUP)):
         yield [[_value(column, column.value(*row)) for row in group] for column in COLUMNS]

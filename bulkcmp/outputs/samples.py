@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from bulkcmp.outputs.results import cell
-from bulkcmp.stats.record import Ending, Record, TransactionRecord
+from bulkcmp.stats.record import Ending, Record, TransactionRecord, Window
 
 Value: TypeAlias = int | float | bool | str
 
@@ -26,18 +26,30 @@ class Kind(Enum):
     TEXT = auto()
 
 
+class Place(NamedTuple):
+    """Where a transaction was measured.
+
+    Attributes:
+        run: its number, from 1.
+        window: of a search for the capacity, from 1; 0 in another load test.
+    """
+
+    run: int
+    window: int
+
+
 class Column(NamedTuple):
     """A column of a table of transactions.
 
     Attributes:
         what: says what stands in it.
-        value: reads it off a transaction of the run with that number.
+        value: reads it off a transaction and its place.
     """
 
     name: str
     kind: Kind
     what: str
-    value: Callable[[int, TransactionRecord], Value]
+    value: Callable[[Place, TransactionRecord], Value]
 
 
 def _telling(record: TransactionRecord) -> Ending:
@@ -46,17 +58,20 @@ def _telling(record: TransactionRecord) -> Ending:
 
 
 COLUMNS: Final = (
-    Column("run", Kind.WHOLE, "number of the run, from 1", lambda run, _: run),
+    Column("run", Kind.WHOLE, "number of the run, from 1", lambda place, _: place.run),
+    Column("window", Kind.WHOLE, "of a search for the capacity, from 1; else 0",
+           lambda place, _: place.window),
     Column("arrival", Kind.WHOLE, "number of its arrival, from 0", lambda _, one: one.arrival),
     Column("lifecycle", Kind.TEXT, "name in the mix", lambda _, one: one.lifecycle),
     Column("step", Kind.WHOLE, "place in the lifecycle, from 0", lambda _, one: one.step),
     Column("operation", Kind.TEXT, "ir, cr, p10cr, kur or rr", lambda _, one: one.operation.value),
     Column("warm_up", Kind.TRUTH, "planned for the warm-up", lambda _, one: one.warm_up),
-    Column("planned_s", Kind.SECONDS, "it was to begin, since the run's beginning",
+    Column("planned_s", Kind.SECONDS, "it was to begin, since the run's or the window's beginning",
            lambda _, one: one.planned),
-    Column("started_s", Kind.SECONDS, "it began, since the run's beginning",
+    Column("started_s", Kind.SECONDS, "it began, since the run's or the window's beginning",
            lambda _, one: one.started),
-    Column("finished_s", Kind.SECONDS, "it had its outcome, since the run's beginning",
+    Column("finished_s", Kind.SECONDS,
+           "it had its outcome, since the run's or the window's beginning",
            lambda _, one: one.finished),
     Column("lag_s", Kind.SECONDS, "from the planned to the real beginning", lambda _, one: one.lag),
     Column("service_s", Kind.SECONDS, "from the real beginning to the end",
@@ -85,22 +100,26 @@ def samples_csv(runs: Iterable[Iterable[Record]]) -> Iterator[str]:
     Seconds have six digits after the point. Texts are made harmless as in results.csv.
     """
     yield _line(column.name for column in COLUMNS)
-    for number, record in transactions(runs):
-        yield _line(_cell(column, column.value(number, record)) for column in COLUMNS)
+    for place, record in transactions(runs):
+        yield _line(_cell(column, column.value(place, record)) for column in COLUMNS)
 
 
 def samples_jsonl(runs: Iterable[Iterable[Record]]) -> Iterator[str]:
-    """A line for each transaction: all of its record, its exchanges included, and `run`."""
-    for number, record in transactions(runs):
-        yield msgspec.json.encode({"run": number, **msgspec.to_builtins(record)}).decode() + "\n"
+    """A line for each transaction: its place, and all of its record, its exchanges included."""
+    for place, record in transactions(runs):
+        line = place._asdict() | msgspec.to_builtins(record)
+        yield msgspec.json.encode(line).decode() + "\n"
 
 
-def transactions(runs: Iterable[Iterable[Record]]) -> Iterator[tuple[int, TransactionRecord]]:
-    """Each with the number of its run, from 1."""
+def transactions(runs: Iterable[Iterable[Record]]) -> Iterator[tuple[Place, TransactionRecord]]:
+    """Each with its place."""
     for number, records in enumerate(runs, 1):
+        place = Place(number, 0)
         for record in records:
-            if isinstance(record, TransactionRecord):
-                yield number, record
+            if isinstance(record, Window):
+                place = Place(number, place.window + 1)
+            elif isinstance(record, TransactionRecord):
+                yield place, record
 
 
 def _cell(column: Column, value: Value) -> str:

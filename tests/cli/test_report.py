@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -403,6 +404,11 @@ def test_each_window_of_a_search_has_a_report_of_its_own(search: Path) -> None:
 def test_every_transaction_of_a_search_is_exported(search: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(ok(search, "--format", "csv"))))
     assert len(rows) == sum(isinstance(one, TransactionRecord) for one in records_of_three())
+    windows = Counter(int(row["window"]) for row in rows if row["warm_up"] == "false")
+    found = document(search)["capacity"]["windows"]
+    assert windows == {one["number"]: one["transactions"]["finished"] for one in found}
+    lines = map(json.loads, ok(search, "--format", "jsonl").splitlines())
+    assert [one["window"] for one in lines] == [int(row["window"]) for row in rows]
 
 
 @pytest.mark.parametrize(
