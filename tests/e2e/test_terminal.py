@@ -85,6 +85,38 @@ def test_live_view(
     assert "in flight" not in screen
 
 
+@pytest.mark.peer
+def test_live_view_of_a_search(
+    cli: "Cli", ca: "Ca", run: "RunFolder", tools: "Tools", terminal: Terminal
+) -> None:
+    scenario = cli.folder / "scenario.toml"
+    scenario.write_text(
+        'thresholds = ["share(failed) < 50%"]\ncount = 1\n'
+        '[population]\ncolumns = { id = "dev-{number}", subject = "/CN={id}" }\n'
+        '[[lifecycles]]\nname = "enroll"\nsteps = [{ cmd = "ir" }]\n[open]\nrate = 1\n'
+        "[capacity]\nfrom = 2\nstep = 2\nup_to = 1000\nwindow = 1\nsettle = 0.2\n"
+    )
+    # a load test keeps no keys, so there is nothing to encrypt
+    options = [*ca.options()[:8], "--out", str(run.path)]
+    command = [
+        sys.executable, "-m", "bulkcmp", "load", str(scenario), "--find-capacity", *options
+    ]  # fmt: skip
+    environ = [f"-e{name}={cli.environ[name]}" for name in ("RA_SECRET", "KEY_PASS")]
+    terminal.run(
+        "set-option", "-g", "remain-on-exit", "on", ";",
+        "new-session", "-d", "-x", "80", "-y", "24", *environ, "-e", "LC_ALL=C.UTF-8", *command,
+    )  # fmt: skip
+    tools.wait_until(lambda: "\ntried  " in terminal.screen(), step=0.05)
+    lines = terminal.screen().splitlines()
+    # the view fits: nothing was pushed out above, nothing wrapped
+    assert lines[0].startswith("scenario: a search for the capacity: from 2/s, by 2/s")
+    assert lines[2].startswith("window ")
+    assert lines[3].startswith("tried         2.0 ")
+    terminal.run("send-keys", "C-c")
+    tools.wait_until(lambda: "exit code 130: capacity: not found" in terminal.screen(), step=0.1)
+    assert run.summary()["capacity"]["conclusion"] == "interrupted"
+
+
 def test_no_escapes_without_a_terminal(
     cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
 ) -> None:
