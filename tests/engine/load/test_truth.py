@@ -78,6 +78,7 @@ def one_exchange_each(load: "Load") -> None:
     load.scene.tune(implicit_confirm=True)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_service_times_agree_with_the_distribution(load: "Load", workers: int) -> None:
     """Mutant: percentiles averaged over workers."""
