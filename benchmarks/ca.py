@@ -4,7 +4,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +46,10 @@ class Ca:
             pbm_iterations=ITERATIONS,
             proxy="",
         )
-        return options.merge(options.facts(), self._credential(alias))
-
-    def _credential(self, alias: Alias) -> dict[str, str]:
         if alias is RA_CERT:
-            return {"cert": str(self.folder.ra_certificate), "key": str(self.folder.ra_key)}
-        return {"ref": REFERENCE, "secret": f"pass:{self.secret}"}
+            cert, key = self.folder.ra_certificate, self.folder.ra_key
+            return replace(options, cert=str(cert), key=str(key))
+        return replace(options, ref=REFERENCE, secret=f"pass:{self.secret}")
 
 
 @contextmanager
