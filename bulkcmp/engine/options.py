@@ -386,7 +386,7 @@ class Options:
         """
         self.refuse_two_readers()
         setup = self.setup(environ)
-        workers = _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
+        workers = self.processes()
         key_pass = self.key_passphrase(environ)
         unlock(key_pass)
         key_file_pass = self.key_file_passphrase(environ) or key_pass
@@ -545,6 +545,14 @@ class Options:
         found = Population(Path(population.path), self.defaults(environ), environ)
         refuse_columns(found.columns, population.path)
         return found
+
+    def processes(self) -> int:
+        """How many workers there may be.
+
+        Raises:
+            InputError: fewer than none are asked for.
+        """
+        return _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
 
     def refuse_two_readers(self) -> None:
         """Make sure that one secret at most is read from standard input.

@@ -47,9 +47,10 @@ class Holder:
 
     def _asking(self, step: Step) -> EndEntity:
         entity = self.first.entity
-        if self.certificate is None or self.key is None or step.cmd not in _ABOUT_IT:
+        if self.certificate is None or step.cmd not in _ABOUT_IT:
             return replace(entity, cmd=step.cmd)
-        if step.cmd is Operation.KUR or entity.cmd is Operation.KUR:
+        # of a PKCS#10 request the key is not known
+        if self.key is not None and Operation.KUR in (step.cmd, entity.cmd):
             # who began with an update has no other credential than what it holds
             entity = updating(entity, self.certificate, self.chain, self.key)
         if step.cmd is Operation.RR:

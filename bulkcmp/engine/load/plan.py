@@ -102,7 +102,7 @@ def plan(
     seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
     rows = _Rows(scenario, options, environ, seed, setup.certs_per_message)
     count = _count(scenario, options, environ)
-    shapes = share_out(scenario.shape, options.workers or os.cpu_count() or 1)
+    shapes = share_out(scenario.shape, options.processes())
     _check_files(max(map(room, shapes)))
     assignments = tuple(
         Assignment(

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -12,7 +13,7 @@ from bulkcmp.engine.frame import Member, Supply
 from bulkcmp.engine.keys import KeySource, with_key
 from bulkcmp.errors import InputErrors
 from bulkcmp.load.chance import Chance
-from bulkcmp.load.scenario import Lifecycle
+from bulkcmp.load.scenario import Lifecycle, Step
 from bulkcmp.load.schedule import choose
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, TokenKey
 
@@ -89,6 +90,8 @@ class Provision:
             return None
         first, *further = self._lifecycles[choose(self._lifecycles, self._chance, number)].steps
         assert all(row.cmd is first.cmd for row in rows), "rows are read for their lifecycle"
+        if first.cmd is Operation.RR:
+            rows = [_with_reason(row, first) for row in rows]
         members = [await with_key(row, None, self._keys) for row in rows]
         keys = []
         for step in further:
@@ -130,6 +133,12 @@ class OneKey:
     @property
     def starved(self) -> float:
         return self._keys.starved
+
+
+def _with_reason(row: EndEntity, step: Step) -> EndEntity:
+    """A row whose certificate is to be revoked; the reason that it gives itself goes first."""
+    given = row.revocation_reason
+    return replace(row, revocation_reason=step.reason if given is None else given)
 
 
 def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:

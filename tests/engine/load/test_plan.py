@@ -145,6 +145,11 @@ def test_another_one_only_if_it_is_named_twice(anchor: Path, allowed: str | None
     planned(anchor, server="http://CA.example.com/cmp", yes_load="ca.example.com")
 
 
+def test_there_are_no_fewer_workers_than_none(anchor: Path) -> None:
+    with pytest.raises(InputError, match="--workers is -3"):
+        planned(anchor, workers=-3)
+
+
 def test_a_server_without_a_host_is_refused(anchor: Path) -> None:
     with pytest.raises(InputError) as caught:
         planned(anchor, server="http:///cmp")

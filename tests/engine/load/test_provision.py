@@ -11,7 +11,7 @@ from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle, Step
-from bulkcmp.model import BadRow, KeySpec, Operation
+from bulkcmp.model import BadRow, KeySpec, Operation, RevocationReason
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Scene
@@ -122,3 +122,13 @@ def test_whoever_does_not_wait_for_a_key_takes_no_row(scene: "Scene") -> None:
     assert source.number == 0
     keys.waits = False
     assert [one.members[0].entity.id for one in all_of(source)] == ["dev1", "dev2"]
+
+
+def test_the_first_step_says_the_reason_unless_the_row_does(scene: "Scene") -> None:
+    compromised = RevocationReason.KEY_COMPROMISE
+    storm = Lifecycle("storm", 1.0, (Step(Operation.RR, reason=compromised),))
+    row = scene.row(1, cmd=Operation.RR)
+    own = scene.row(2, cmd=Operation.RR, revocation_reason=RevocationReason.SUPERSEDED)
+    supplies = all_of(Provision([row, own], (storm,), Chance(1), scene.fresh_keys))
+    reasons = [one.members[0].entity.revocation_reason for one in supplies]
+    assert reasons == [compromised, RevocationReason.SUPERSEDED]
