@@ -21,6 +21,7 @@ from bulkcmp.stats.record import (
     Level,
     Record,
     TransactionRecord,
+    to_microsecond,
 )
 from bulkcmp.stats.series import Interval, Series
 from bulkcmp.stats.tally import Tally
@@ -40,6 +41,11 @@ def pair_name(pair: Pair) -> str:
     """`ir/ip`, or `ir: no answer in time`."""
     request, answer, loss = pair
     return f"{request}/{answer or '?'}" if loss is None else f"{request}: {loss.value}"
+
+
+def rate(count: int, seconds: float) -> float | None:
+    """Per second; None where less was measured than a record can say."""
+    return count / seconds if to_microsecond(seconds) else None
 
 
 class Latencies:

@@ -6,6 +6,7 @@ figures of a run, since a generator that was short of something measures itself.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 from bulkcmp.stats.histogram import Histogram
@@ -123,6 +124,8 @@ class _Sum:
 
     def add(self, pulse: Pulse) -> None:
         share = pulse.cpu / pulse.seconds
+        if not isfinite(share):
+            raise ValueError(f"a pulse of {pulse.seconds!r} s says nothing")
         self.intervals += 1
         self.full += share >= SATURATED
         self.delayed += pulse.late > LATE

@@ -21,6 +21,7 @@ from bulkcmp.stats.figures import (
     Pair,
     PairFigures,
     pair_name,
+    rate,
 )
 from bulkcmp.stats.health import ProcessHealth, bottlenecks
 from bulkcmp.stats.histogram import LatencySummary
@@ -93,9 +94,9 @@ class TransactionReport:
             name,
             ok,
             finished - ok,
-            _rate(ok, seconds),
-            _rate(finished, seconds),
-            _rate(figures.certificates, seconds),
+            rate(ok, seconds),
+            rate(finished, seconds),
+            rate(figures.certificates, seconds),
             (finished - ok) / finished if finished else None,
             figures.requests,
             figures.certificates,
@@ -135,7 +136,7 @@ class ExchangeReport:
             pair_name(pair),
             pair[2] is None,
             count,
-            _rate(count, seconds),
+            rate(count, seconds),
             figures.octets_sent,
             figures.octets_received,
             {metric: getattr(figures, metric).summarize() for metric in EXCHANGE_METRICS},
@@ -284,10 +285,6 @@ class Report:
         if self.total.failed or self.losses:
             return EXIT_SOME_FAILED
         return EXIT_OK
-
-
-def _rate(count: int, seconds: float) -> float | None:
-    return count / seconds if seconds > 0 else None
 
 
 def _by_metric(latencies: Latencies) -> dict[str, LatencySummary]:

@@ -43,6 +43,7 @@ from bulkcmp.stats.figures import (
     Figures,
     OperationFigures,
     pair_name,
+    rate,
 )
 from bulkcmp.stats.histogram import Histogram
 
@@ -171,7 +172,7 @@ class Threshold:
         if self.function == "count":
             return float(count)
         if self.function == "rate":
-            return count / figures.seconds if figures.seconds > 0 else None
+            return rate(count, figures.seconds)
         return count / whole if whole else None
 
     def verdict(self, figures: Figures) -> "Verdict":

@@ -242,9 +242,10 @@ def test_a_record_takes_little_space(tmp_path: Path) -> None:
     "record",
     [
         {"pulse": {"process": "p", "at": 1, "seconds": 0, "cpu": 1, "late": 0}},
+        {"pulse": {"process": "p", "at": 1, "seconds": 1e-320, "cpu": 1, "late": 0}},
         {"pulse": {"process": "p", "at": 1, "seconds": 1, "cpu": 1, "late": -1}},
     ],
-    ids=range(2),
+    ids=range(3),
 )
 def test_a_figure_that_can_not_be_is_told(tmp_path: Path, record: object) -> None:
     path = tmp_path / "records"

@@ -78,6 +78,12 @@ def test_the_gravest_reason_gives_the_exit_code(
     assert report_of(records, *thresholds).exit_code == code
 
 
+def test_of_less_than_a_microsecond_there_are_no_rates() -> None:
+    report = report_of([transaction(0, 0, 1e-7), End(1e-7)])
+    assert report.total.ok == 1
+    assert report.total.ok_rate is None
+
+
 def test_without_time_there_are_no_rates() -> None:
     report = report_of([])
     assert (report.total.ok_rate, report.total.failed_share) == (None, None)
