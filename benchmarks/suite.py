@@ -6,6 +6,7 @@ from benchmarks import (
     client,
     journal,
     keys,
+    load,
     openssl,
     population,
     saturation,
@@ -25,4 +26,5 @@ SUITE: Final[tuple[Benchmark, ...]] = (
     workers.BENCHMARK,
     keys.BENCHMARK,
     population.BENCHMARK,
+    load.BENCHMARK,
 )
