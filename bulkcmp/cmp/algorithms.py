@@ -29,12 +29,12 @@ from cryptography.hazmat.primitives.asymmetric import (
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
-    TLV,
     Explicit,
     ObjectIdentifier,
     decode,
     decode_sequence_of,
     encode,
+    encode_sequence_of,
     explicit,
     sequence,
     tag,
@@ -234,9 +234,14 @@ _PURE_KEYS: Final = (
     (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, "ML-DSA-87"),
 )
 
+_ML_KEM: Final = {
+    "768": _identifier("2.16.840.1.101.3.4.4.2"),
+    "1024": _identifier("2.16.840.1.101.3.4.4.3"),
+}
+"""RFC 9935, 3."""
 _KEMS: Final = {
-    mlkem.MLKEM768PublicKey: _identifier("2.16.840.1.101.3.4.4.2"),
-    mlkem.MLKEM1024PublicKey: _identifier("2.16.840.1.101.3.4.4.3"),
+    mlkem.MLKEM768PublicKey: _ML_KEM["768"],
+    mlkem.MLKEM1024PublicKey: _ML_KEM["1024"],
 }
 
 HKDF_IDENTIFIERS: Final = {
@@ -380,7 +385,10 @@ def oaep_of(identifier: bytes) -> Oaep | None:
         params = decode(_OaepParams, elements[1] if len(elements) > 1 else b"\x30\x00")
     except RemoteCmpError as error:
         raise AlgorithmError(f"RSAES-OAEP with malformed parameters: {error}") from error
-    if params.pSourceAlgorithm is not None and _der(params.pSourceAlgorithm) != _NO_LABEL:
+    if (
+        params.pSourceAlgorithm is not None
+        and encode_sequence_of(params.pSourceAlgorithm) != _NO_LABEL
+    ):
         raise AlgorithmError("RSAES-OAEP with a label")
     return Oaep(*_digests(params.hashAlgorithm, params.maskGenAlgorithm))
 
@@ -401,7 +409,7 @@ def _digests(
     """What those two parameters say."""
     digest = mask_digest = _RSA_DEFAULT_DIGEST
     if hash_algorithm is not None:
-        digest = _digest_name(_der(hash_algorithm))
+        digest = _digest_name(encode_sequence_of(hash_algorithm))
     if mask is not None:
         mask_digest = _mask_digest(mask)
     return digest, mask_digest
@@ -409,12 +417,8 @@ def _digests(
 
 def _mask_digest(mask: AlgorithmIdentifier) -> str:
     if len(mask) != 2 or encode(mask[0]) != _MGF1:
-        raise AlgorithmError(f"unknown mask generation function {_der(mask).hex()}")
+        raise AlgorithmError(f"unknown mask generation function {encode_sequence_of(mask).hex()}")
     return _digest_name(encode(mask[1]))
-
-
-def _der(identifier: list[TLV]) -> bytes:
-    return wrap(0x30, *map(encode, identifier))
 
 
 def pss_key_identifier(certificate: x509.Certificate) -> bytes | None:
@@ -571,12 +575,6 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
-
-_ML_KEM: Final = {
-    "768": _identifier("2.16.840.1.101.3.4.4.2"),
-    "1024": _identifier("2.16.840.1.101.3.4.4.3"),
-}
-"""RFC 9935, 3."""
 
 _CURVES: Final = {
     "P-256": "1.2.840.10045.3.1.7",

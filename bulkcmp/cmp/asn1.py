@@ -5,7 +5,7 @@ What that codec lacks in cryptography 50 is worked around here and nowhere else:
 level is decoded through a one-field wrapper.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from cryptography.hazmat.asn1 import (
@@ -137,6 +137,11 @@ def decode_sequence_of(der: bytes | TLV) -> list[TLV]:
         RemoteCmpError: `der` is not a DER SEQUENCE.
     """
     return cast(list[TLV], _elements(der))
+
+
+def encode_sequence_of(elements: Iterable[TLV]) -> bytes:
+    """DER of the SEQUENCE whose elements `decode_sequence_of` gave."""
+    return wrap(SEQUENCE, *map(encode, elements))
 
 
 def set_elements(element: TLV) -> list[TLV]:

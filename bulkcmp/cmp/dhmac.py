@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import SEQUENCE, ObjectIdentifier, decode, encode, sequence, wrap
+from bulkcmp.cmp.asn1 import (
+    SEQUENCE,
+    ObjectIdentifier,
+    decode,
+    encode,
+    encode_sequence_of,
+    sequence,
+    wrap,
+)
 from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage
 from bulkcmp.errors import RemoteCmpError
 
@@ -78,7 +86,7 @@ def dh_mac_parameters(message: PKIMessage) -> DhMacParameters | None:
         raise RemoteCmpError("a DHBasedMac without its DHBMParameter")
     parameter = decode(_DHBMParameter, algorithm[1])
     return DhMacParameters(
-        algorithms.digest_of(wrap(SEQUENCE, *map(encode, parameter.owf))),
-        algorithms.mac_digest_of(wrap(SEQUENCE, *map(encode, parameter.mac))),
-        wrap(SEQUENCE, *map(encode, algorithm)),
+        algorithms.digest_of(encode_sequence_of(parameter.owf)),
+        algorithms.mac_digest_of(encode_sequence_of(parameter.mac)),
+        encode_sequence_of(algorithm),
     )

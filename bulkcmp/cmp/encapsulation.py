@@ -21,6 +21,7 @@ from bulkcmp.cmp.asn1 import (
     content,
     decode,
     encode,
+    encode_sequence_of,
     explicit,
     sequence,
     tag,
@@ -166,8 +167,7 @@ class KemRecipient:
         if self.certificate is not None and not is_identified(self.certificate, kemri.rid):
             return None
         kem, kdf, key_wrap = (
-            wrap(SEQUENCE, *map(encode, identifier))
-            for identifier in (kemri.kem, kemri.kdf, kemri.wrap)
+            encode_sequence_of(identifier) for identifier in (kemri.kem, kemri.kdf, kemri.wrap)
         )
         if kem != algorithms.kem_identifier(self.private_key.public_key()):
             raise AlgorithmError(f"a KEM that is not that of the key: {kem.hex()}")

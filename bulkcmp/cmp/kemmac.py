@@ -21,6 +21,7 @@ from bulkcmp.cmp.asn1 import (
     ObjectIdentifier,
     decode,
     encode,
+    encode_sequence_of,
     explicit,
     sequence,
     wrap,
@@ -138,10 +139,10 @@ def kem_mac_parameters(message: PKIMessage) -> KemMacParameters | None:
             f"the MAC wants a key of {parameter.len} octets, accepted are 1 to {MAX_KEY_LENGTH}"
         )
     return KemMacParameters(
-        algorithms.hkdf_digest_of(wrap(SEQUENCE, *map(encode, parameter.kdf))),
+        algorithms.hkdf_digest_of(encode_sequence_of(parameter.kdf)),
         parameter.len,
-        algorithms.mac_digest_of(wrap(SEQUENCE, *map(encode, parameter.mac))),
-        wrap(SEQUENCE, *map(encode, algorithm)),
+        algorithms.mac_digest_of(encode_sequence_of(parameter.mac)),
+        encode_sequence_of(algorithm),
         parameter.kemContext,
     )
 
@@ -221,7 +222,7 @@ def decapsulate(info: bytes | TLV, key: KemKey) -> bytes:
         RemoteCmpError: it is malformed, or for another KEM.
     """
     decoded = decode(_KemCiphertextInfo, info)
-    kem = wrap(SEQUENCE, *map(encode, decoded.kem))
+    kem = encode_sequence_of(decoded.kem)
     if kem != algorithms.kem_identifier(key.public_key()):
         raise AlgorithmError(f"a KEM that is not that of the key: {kem.hex()}")
     try:

@@ -28,6 +28,7 @@ from bulkcmp.cmp.asn1 import (
     decode,
     decode_sequence_of,
     encode,
+    encode_sequence_of,
     explicit,
     list_of,
     sequence,
@@ -104,7 +105,7 @@ def decode_package(der: bytes) -> PrivateKey:
     if len(package) != 1:
         raise RemoteCmpError(f"a key package with {len(package)} keys, and there is to be one")
     (one,) = package
-    algorithm = wrap(SEQUENCE, *map(encode, one.privateKeyAlgorithm))
+    algorithm = encode_sequence_of(one.privateKeyAlgorithm)
     # as version 1, which is all that cryptography reads
     key = _load(wrap(SEQUENCE, _V1, algorithm, encode(one.privateKey)))
     if one.publicKey is not None:
@@ -272,7 +273,8 @@ def verify(
         algorithms.verify(
             public_key_of(signer),
             algorithms.cms_signature(
-                _der(signed.signer.signatureAlgorithm), _der(signed.signer.digestAlgorithm)
+                encode_sequence_of(signed.signer.signatureAlgorithm),
+                encode_sequence_of(signed.signer.digestAlgorithm),
             ),
             signed.signer.signature,
             signed.signed,
@@ -309,7 +311,7 @@ def _decode_signed(der: bytes) -> _Signed:
     if kind not in (_KEY_PACKAGE, _DATA) or info.eContent is None:
         raise RemoteCmpError("a SignedData without a key package in it")
     attributes = [_parsed(attribute) for attribute in signer.signedAttrs or ()]
-    digest = algorithms.hash_by(_der(signer.digestAlgorithm), info.eContent)
+    digest = algorithms.hash_by(encode_sequence_of(signer.digestAlgorithm), info.eContent)
     if [value for oid, value in attributes if oid == _CONTENT_TYPE] != [kind]:
         raise RemoteCmpError("the signed contentType is not that of the content")
     digests = [value for oid, value in attributes if oid == _MESSAGE_DIGEST]
@@ -380,7 +382,3 @@ def _may_make_keys(certificate: x509.Certificate) -> bool:
         return True
     usages = found.get(x509.ExtendedKeyUsage.oid)
     return isinstance(usages, x509.ExtendedKeyUsage) and CM_KGA in usages
-
-
-def _der(algorithm: AlgorithmIdentifier) -> bytes:
-    return wrap(SEQUENCE, *map(encode, algorithm))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bulkcmp.cmp import algorithms, encryptedvalue, envelope
 from bulkcmp.cmp.algorithms import KemKey, KemPublicKey, OpaqueKey, PrivateKey, RsaScheme
-from bulkcmp.cmp.asn1 import SEQUENCE, TLV, decode, encode, tag, wrap
+from bulkcmp.cmp.asn1 import SEQUENCE, TLV, decode, encode, encode_sequence_of, tag, wrap
 from bulkcmp.cmp.encapsulation import KemRecipient
 from bulkcmp.cmp.envelope import Recipient
 from bulkcmp.cmp.messages import CertReqMsg, CertRequest, POPOSigningKey, SubjectPublicKeyInfo
@@ -112,7 +112,7 @@ def check(request: CertReqMsg, sender: bytes | None) -> Popo:
     signed = encode(request.certReq)
     if proof.poposkInput is not None:
         signed = _signing_key_input(proof, template.publicKey, sender)
-    identifier = wrap(0x30, *map(encode, proof.algorithmIdentifier))
+    identifier = encode_sequence_of(proof.algorithmIdentifier)
     if proof.signature.padding_bits():
         raise RemoteCmpError("the proof's signature is not a whole number of octets")
     algorithms.verify(
@@ -120,7 +120,7 @@ def check(request: CertReqMsg, sender: bytes | None) -> Popo:
         identifier,
         proof.signature.as_bytes(),
         signed,
-        key_identifier=wrap(0x30, *map(encode, template.publicKey.algorithm)),
+        key_identifier=encode_sequence_of(template.publicKey.algorithm),
     )
     return Popo.SIGNATURE
 

@@ -14,7 +14,15 @@ from typing import Final, Protocol
 from cryptography import x509
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, sequence, wrap
+from bulkcmp.cmp.asn1 import (
+    ObjectIdentifier,
+    decode,
+    decode_sequence_of,
+    encode,
+    encode_sequence_of,
+    sequence,
+    wrap,
+)
 from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage, short
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import PasswordMac, Profile, Secret
@@ -264,7 +272,7 @@ def derive(derivation: Derivation) -> bytes:
 def algorithm_of(message: PKIMessage) -> bytes | None:
     """DER of a message's protectionAlg, or None where it has none."""
     algorithm = message.header.protectionAlg
-    return None if algorithm is None else _der(algorithm)
+    return None if algorithm is None else encode_sequence_of(algorithm)
 
 
 def mac_parameters(
@@ -300,16 +308,16 @@ def _pbm_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacP
     _check_derivation(parameter.salt, parameter.iterationCount, max_iterations)
     return MacParameters(
         salt=parameter.salt,
-        digest=algorithms.digest_of(_der(parameter.owf)),
+        digest=algorithms.digest_of(encode_sequence_of(parameter.owf)),
         iterations=parameter.iterationCount,
-        mac=algorithms.mac_digest_of(_der(parameter.mac)),
-        identifier=_der(algorithm),
+        mac=algorithms.mac_digest_of(encode_sequence_of(parameter.mac)),
+        identifier=encode_sequence_of(algorithm),
     )
 
 
 def _pbmac1_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacParameters:
     params = decode(_PBMAC1Params, algorithm[1])
-    mac_digest = algorithms.mac_digest_of(_der(params.messageAuthScheme))
+    mac_digest = algorithms.mac_digest_of(encode_sequence_of(params.messageAuthScheme))
     pbkdf2 = Pbkdf2.of(
         params.keyDerivationFunc,
         # absent, it is what the MAC has of its own
@@ -321,7 +329,7 @@ def _pbmac1_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> M
         digest=pbkdf2.digest,
         iterations=pbkdf2.iterations,
         mac=mac_digest,
-        identifier=_der(algorithm),
+        identifier=encode_sequence_of(algorithm),
         kind=PasswordMac.PBMAC1,
         key_length=pbkdf2.key_length,
     )
@@ -357,14 +365,16 @@ class Pbkdf2:
                 costs more than `max_iterations`, MAX_COST, MAX_KEY_LENGTH and MAX_SALT allow.
         """
         if len(kdf) != 2 or encode(kdf[0]) != _PBKDF2_DER:
-            raise algorithms.AlgorithmError(f"unknown key derivation function {_der(kdf).hex()}")
+            raise algorithms.AlgorithmError(
+                f"unknown key derivation function {encode_sequence_of(kdf).hex()}"
+            )
         params = decode(_PBKDF2Params, kdf[1])
         iterations = params.iterationCount
         _check_derivation(params.salt, iterations, min(max_iterations, _PBKDF2_ITERATIONS))
         prf = (
             algorithms.PKCS5_MAC_IDENTIFIERS[_DEFAULT_PRF]
             if params.prf is None
-            else _der(params.prf)
+            else encode_sequence_of(params.prf)
         )
         digest = algorithms.mac_digest_of(prf)
         length = key_length if params.keyLength is None else params.keyLength
@@ -416,10 +426,6 @@ def _check_derivation(salt: bytes, iterations: int, max_iterations: int) -> None
         )
     if len(salt) > MAX_SALT:
         raise RemoteCmpError(f"the key derivation's salt has {len(salt)} octets")
-
-
-def _der(algorithm: AlgorithmIdentifier) -> bytes:
-    return wrap(0x30, *map(encode, algorithm))
 
 
 class HmacParameters(Protocol):

@@ -32,6 +32,7 @@ from bulkcmp.cmp.asn1 import (
     decode,
     decode_sequence_of,
     encode,
+    encode_sequence_of,
     explicit,
     sequence,
     tag,
@@ -224,7 +225,7 @@ def transport(key: bytes, certificate: x509.Certificate, oaep: str | None = "sha
 
 def _transported(private_key: rsa.RSAPrivateKey, info: _KeyTransRecipientInfo) -> bytes:
     algorithm = info.keyEncryptionAlgorithm
-    identifier = wrap(SEQUENCE, *map(encode, algorithm))
+    identifier = encode_sequence_of(algorithm)
     oaep = algorithms.oaep_of(identifier)
     if oaep is not None:
         scheme: padding.AsymmetricPadding = oaep.padding()
@@ -585,7 +586,7 @@ class KeyRecipient:
         algorithm = kari.keyEncryptionAlgorithm
         scheme = _SCHEMES.get(encode(algorithm[0])) if len(algorithm) == 2 else None
         if scheme is None:
-            identifier = wrap(SEQUENCE, *map(encode, algorithm))
+            identifier = encode_sequence_of(algorithm)
             raise AlgorithmError(f"unknown key agreement algorithm {identifier.hex()}")
         key_wrap = encode(algorithm[1])
         length = wrap_length(key_wrap)
@@ -692,6 +693,6 @@ def _pwri(info: TLV) -> _PasswordRecipientInfo:
 def _key_encryption(algorithm: AlgorithmIdentifier) -> tuple[int, bytes | None]:
     """Octets of the key-encryption key, and the IV of PWRI-KEK if it is that."""
     if len(algorithm) != 2 or encode(algorithm[0]) != _PWRI_KEK:
-        return wrap_length(wrap(SEQUENCE, *map(encode, algorithm))), None
+        return wrap_length(encode_sequence_of(algorithm)), None
     cipher = content_cipher(decode_sequence_of(algorithm[1]))
     return cipher.key_length, cipher.iv

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cryptography import x509
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import encode, wrap
+from bulkcmp.cmp.asn1 import encode_sequence_of
 from bulkcmp.cmp.messages import (
     PVNO_CMP2021,
     CertStatus,
@@ -127,6 +127,6 @@ def _certificate_hash(status: CertStatus, pvno: int, certificate: IssuedCertific
         # RFC 9810, 5.3.18 and 7
         raise RefusedError("badRequest", "hashAlg came with cmp2021, that is pvno 3")
     try:
-        return algorithms.hash_by(wrap(0x30, *map(encode, status.hashAlg)), certificate.der)
+        return algorithms.hash_by(encode_sequence_of(status.hashAlg), certificate.der)
     except RemoteCmpError as problem:
         raise RefusedError("badAlg", problem.what) from problem

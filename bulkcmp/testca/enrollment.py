@@ -11,7 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, popo
-from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag, wrap
+from bulkcmp.cmp.asn1 import (
+    TLV,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    encode_sequence_of,
+    tag,
+)
 from bulkcmp.cmp.messages import (
     CONTROL_OLD_CERT_ID,
     NULL_DN,
@@ -265,7 +273,7 @@ def _public_key(info: bytes) -> PublicKeyTypes:
 
 def _key_spec(info: SubjectPublicKeyInfo) -> KeySpec:
     """The type of the key that is to be made."""
-    identifier = wrap(0x30, *map(encode, info.algorithm))
+    identifier = encode_sequence_of(info.algorithm)
     try:
         return _KEY_SPECS[identifier]
     except KeyError:
