@@ -1,4 +1,4 @@
-"""Who signed, and what was issued; what a transaction makes of it is in test_transaction.py."""
+"""Who signed, and what was issued; what becomes of it is in test_proof.py and test_issuance.py."""
 
 import datetime as dt
 from dataclasses import replace
@@ -225,6 +225,43 @@ def test_an_unreadable_name_is_shown_as_octets(pki: "Pki") -> None:
         _issued(pki, pki.issue(), subject=b"\x05\x00")
     with pytest.raises(CheckError, match=r"asked for was the NULL-DN$"):
         _issued(pki, pki.issue(), subject=b"\x30\x00")
+
+
+@pytest.mark.parametrize("name", [b"\x30\x02\x05\x00", b"no Name at all"])
+def test_a_name_that_can_not_be_read_is_that_of_the_same_octets(name: bytes) -> None:
+    assert checks.same_name(name, bytes(name))
+    assert not checks.same_name(name, name + b"\0")
+
+
+def test_no_name_is_that_of_nobody() -> None:
+    for one, other in ((None, None), (b"\x30\x00", None), (None, b"\x30\x00")):
+        assert not checks.same_name(one, other)
+
+
+@pytest.mark.parametrize(("nonce", "shown"), [(None, "none"), (b"", "empty"), (b"\x0a", "0a")])
+def test_another_nonce_is_shown(
+    answer: "Answer", pki: "Pki", nonce: bytes | None, shown: str
+) -> None:
+    said = replace(answer, transaction_id=b"id", recip_nonce=nonce)
+    message = decode_message(said.signed(pki.signer))
+    with pytest.raises(CheckError, match=f"the response has recipNonce {shown}, which is not our"):
+        checks.header(
+            message,
+            transaction_id=b"id",
+            nonces=[b"another"],
+            expect_sender=None,
+        )
+
+
+def test_a_sender_that_is_no_name_is_told_so(answer: "Answer", pki: "Pki") -> None:
+    message = replace(answer, sender=b"\x82\x02ca", transaction_id=b"id", recip_nonce=b"n").plain()
+    with pytest.raises(CheckError, match="sender is not a directoryName, expected is the NULL-DN"):
+        checks.header(
+            decode_message(message),
+            transaction_id=b"id",
+            nonces=[b"n"],
+            expect_sender=b"\x30\x00",
+        )
 
 
 def test_the_issuers_have_their_own_anchors(pki: "Pki") -> None:

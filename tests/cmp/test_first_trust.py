@@ -52,6 +52,14 @@ def test_the_root_is_taken_and_held_to(make_run: "MakeRun", pki: "Pki", place: s
     assert finish.outcome.outcome is OutcomeClass.ISSUED
 
 
+def test_an_anchor_that_was_given_is_not_pinned(make_run: "MakeRun", pki: "Pki") -> None:
+    run = make_run()
+    run.start()
+    run.receive(run.granted().signed(pki.signer))
+    assert run.kept.granted is not None
+    assert run.stored[-1].anchor is None
+
+
 def test_a_ca_that_signs_itself(make_run: "MakeRun", pki: "Pki") -> None:
     run = ask(make_run)
     answer = granted(run)
