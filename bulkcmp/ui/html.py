@@ -285,15 +285,8 @@ def _capacity(capacity: Capacity) -> dict[str, Any]:
         ],
         {"title": {"text": "lifecycles/s"}},
         {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
-        yaxis2={
-            "title": {"text": "ok/s"},
-            "overlaying": "y",
-            "side": "right",
-            # not those of the other axis, whose ticks are logarithms
-            "tickmode": "auto",
-            "rangemode": "tozero",
-            "showgrid": False,
-        },
+        # the ticks of the other axis are logarithms
+        yaxis2=_right_axis("ok/s") | {"tickmode": "auto"},
         shapes=[
             {"type": "line", "xref": "x", "yref": "paper", "x0": rate, "x1": rate, "y0": 0, "y1": 1,
              "line": {"color": color, "width": 1, "dash": "dot"}}
@@ -327,6 +320,16 @@ def _plot(
             "yaxis": axis | y,
             **layout,
         },
+    }
+
+
+def _right_axis(title: str) -> dict[str, Any]:
+    return {
+        "title": {"text": title},
+        "overlaying": "y",
+        "side": "right",
+        "rangemode": "tozero",
+        "showgrid": False,
     }
 
 
@@ -407,13 +410,7 @@ def _rates(report: Report) -> dict[str, Any]:
         lines,
         _TIME,
         {"title": {"text": "per second"}, "rangemode": "tozero"},
-        yaxis2={
-            "title": {"text": "in flight"},
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "showgrid": False,
-        },
+        yaxis2=_right_axis("in flight"),
         **_over_time(report),
     )
 
