@@ -234,7 +234,7 @@ def load(
         make_private_folder((folder / name).parent)
         put_report(export, format_, folder / name)
     code = report.exit_code
-    if cleaning is not None and code == EXIT_INTERRUPTED:
+    if cleaning is not None and report.interrupted:
         notice(f"nothing was cleaned up: bulkcmp revoke {folder} revokes what was issued")
     elif cleaning is not None:
         cleaned = clean_up_and_show(cleaning, folder, quiet=quiet)
