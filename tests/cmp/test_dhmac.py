@@ -27,6 +27,7 @@ from bulkcmp.cmp.request import (
     SignatureCredential,
     can_receive,
     is_agreement_certificate,
+    is_for_macs,
 )
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import AcceptProtection, Operation, OutcomeClass, Profile
@@ -237,6 +238,13 @@ def test_which_certificates_are_for_agreement(
     pki: "Pki", kind: str, bits: list[str], expected: bool
 ) -> None:
     assert is_agreement_certificate(dh_certificate(pki, KEYS[kind], bits=bits)) is expected
+
+
+def test_which_certificates_sign_nothing(pki: "Pki") -> None:
+    kem = pki.certificate("x", pki.kem_keys["ml-kem-768"], pki.root)
+    for der in (kem, dh_certificate(pki, KEYS["x448"]), dh_certificate(pki, KEYS["P-256"])):
+        assert is_for_macs(der)
+    assert not is_for_macs(pki.signer.certificate)
 
 
 def test_which_certificates_are_not(pki: "Pki") -> None:
