@@ -235,6 +235,8 @@ ENTITIES = st.fixed_dictionaries(
 )
 
 
+# many messages: a busy machine that counts branches too takes minutes
+@pytest.mark.timeout(900)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_pyasn1_reads_the_same_in_all_that_is_sent(
