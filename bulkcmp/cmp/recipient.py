@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from bulkcmp.cmp import algorithms, protection
-from bulkcmp.cmp.algorithms import AlgorithmError
+from bulkcmp.cmp.algorithms import AgreementKey, AlgorithmError
 from bulkcmp.cmp.asn1 import (
     SEQUENCE,
     TLV,
@@ -52,9 +52,6 @@ from bulkcmp.cmp.protection import MAX_ITERATIONS, Derivation, Pbkdf2
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import Secret
-
-AgreementKey: TypeAlias = ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey
-"""A private key that agrees on a secret with another's public key."""
 
 _AgreementPublicKey: TypeAlias = (
     ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
@@ -353,9 +350,12 @@ def agree(
         LocalCmpError: the two keys are not of one kind and curve.
     """
     digest, hkdf = _scheme_for(originator)
-    secret = _shared_secret(originator, certificate.public_key())
-    if secret is None:
-        raise LocalCmpError("key agreement needs a certificate for a key of the originator's curve")
+    try:
+        secret = algorithms.agree(originator, certificate.public_key())
+    except RemoteCmpError as error:
+        raise LocalCmpError(
+            "key agreement needs a certificate for a key of the originator's curve"
+        ) from error
     algorithm = KEY_WRAPS[len(key)]
     kek = _agreed(secret, digest, hkdf, algorithm, len(key), ukm)
     named = (
@@ -387,23 +387,6 @@ def _scheme_for(key: AgreementKey) -> tuple[str, bool]:
 def _originator_key(key: _AgreementPublicKey) -> bytes:
     """DER of an OriginatorPublicKey, under its tag."""
     return wrap(_ORIGINATOR_KEY, content(decode(TLV, algorithms.public_bytes(key))))
-
-
-def _shared_secret(private_key: AgreementKey, public_key: object) -> bytes | None:
-    """What two keys agree on; None where they can't."""
-    try:
-        if isinstance(private_key, ec.EllipticCurvePrivateKey):
-            if isinstance(public_key, ec.EllipticCurvePublicKey):
-                return private_key.exchange(ec.ECDH(), public_key)
-        elif isinstance(private_key, x25519.X25519PrivateKey):
-            if isinstance(public_key, x25519.X25519PublicKey):
-                return private_key.exchange(public_key)
-        elif isinstance(public_key, x448.X448PublicKey):
-            return private_key.exchange(public_key)
-    except ValueError:
-        # another curve, or a point of low order
-        return None
-    return None
 
 
 # ECC-CMS-SharedInfo ::= SEQUENCE {
@@ -594,9 +577,10 @@ class KeyRecipient:
             public_key = _originator_public_key(private_key, kari.originator)
         else:
             public_key = _named_key((*certificates, *self.originators), kari.originator)
-        secret = _shared_secret(private_key, public_key)
-        if secret is None:
-            raise UndecryptableError
+        try:
+            secret = algorithms.agree(private_key, public_key)
+        except RemoteCmpError:
+            raise UndecryptableError from None
         return unwrap(_agreed(secret, *scheme, key_wrap, length, kari.ukm), wrapped)
 
 

@@ -50,7 +50,7 @@ SECRET = Secret(b"pass")
 SALT = b"salt of an envelope"
 NOISE = bytes(range(100, 148))
 
-AGREEMENT_KEYS: dict[str, Callable[[], recipient.AgreementKey]] = {
+AGREEMENT_KEYS: dict[str, Callable[[], algorithms.AgreementKey]] = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
