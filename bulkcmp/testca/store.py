@@ -311,6 +311,7 @@ class Store:
             raise InputError(
                 f"the CA's books have version {self._version}, this bulkcmp reads {SCHEMA_VERSION}",
                 where=Where(str(path)),
+                hint="make a new CA: bulkcmp ca init --state FOLDER",
             )
 
     def _make_private(self) -> None:
