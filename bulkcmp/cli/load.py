@@ -25,7 +25,7 @@ from bulkcmp.errors import EXIT_INTERRUPTED, InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
-from bulkcmp.load.folder import RECORDS, SUMMARY
+from bulkcmp.load.folder import KEPT, SUMMARY
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
@@ -174,7 +174,7 @@ def load(
     wanted = meant.revoke_after if revoke_after is None else revoke_after
     cleaning = cleanup(options, os.environ) if wanted else None
     folder = out or Path("runs") / meant.name
-    if (folder / RECORDS).exists():
+    if any((folder / name).exists() for name in KEPT):
         raise InputError(
             "holds a load test already",
             where=Where(str(folder)),

@@ -77,6 +77,11 @@ def serving(address: Address, read: Callable[[], Reading]) -> Iterator[str]:
     registry.register(_Collector(read))
     try:
         server = _Server(address)
+    except UnicodeError as error:
+        raise InputError(
+            f"can't listen on {address.host!r}: it is no name of a host",
+            hint="choose another --prometheus, such as :9464",
+        ) from error
     except OSError as error:
         raise InputError(
             f"can't listen on {address.host} port {address.port}: {error.strerror or error}",

@@ -76,6 +76,17 @@ def test_a_load_test_is_recorded_and_reported(cli: "Cli", ca: "Ca", run: "RunFol
     assert "holds a load test already" in ended.err
 
 
+@pytest.mark.parametrize("left", ["certificates.csv", "settings.json", "summary.json"])
+def test_what_a_killed_test_left_is_not_overwritten(
+    cli: "Cli", ca: "Ca", run: "RunFolder", left: str
+) -> None:
+    run.path.mkdir()
+    (run.path / left).touch()
+    ended = cli("load", write(cli, "count = 1"), *options(ca), "--out", run.path, code=2)
+    assert "holds a load test already" in ended.err
+    assert [path.name for path in run.path.iterdir()] == [left]
+
+
 def test_a_scenario_has_its_outputs_written(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
     outputs = {"junit": "ci/junit.xml", "html": "report.html", "csv": "all.csv", "hgrm": "a.hgrm"}
     lines = "\n".join(f'{name} = "{file}"' for name, file in outputs.items())
@@ -263,7 +274,7 @@ def test_a_test_without_a_credential_for_all_rows_is_not_cleaned_up(
     cli("revoke", run.path, "--ref", "ra1", "--secret", "env:RA_SECRET")
 
 
-SEARCH = ("--find-capacity", "--set", "drain=5", "--set")
+SEARCH = ("--find-capacity", "--set", "drain=60", "--set")
 
 
 def test_a_search_tries_one_rate_after_the_other(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:

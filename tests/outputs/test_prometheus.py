@@ -145,6 +145,12 @@ def test_an_address_that_is_not_ours_is_told() -> None:
         pass
 
 
+@pytest.mark.parametrize("host", ["..", "a" * 64])
+def test_a_host_that_can_not_be_is_told(host: str) -> None:
+    with pytest.raises(InputError, match="no name of a host"), serving(Address(host, 0), tuple):
+        pass
+
+
 @pytest.mark.parametrize(
     ("text", "host", "port"),
     [

@@ -53,7 +53,7 @@ async def session(
     The first SIGINT or SIGTERM begins nothing more and drains; the second leaves at once.
 
     Args:
-        folder: exists, and has no records yet.
+        folder: exists, and has nothing yet that a load test keeps.
         on_figures: shown how the test stands, several times a second.
         on_notice: told, in plain English, what a signal led to.
         on_capacity: shown what a search has come to, after each window.
@@ -66,6 +66,7 @@ async def session(
         BulkcmpError: something of this machine failed, or the server was never reached; what was
             measured stays in the folder, which is as it was if that is nothing.
     """
+    keeper: _Keeper | None = None
     try:
         async with anyio.create_task_group() as group:
             interruption = Interruption(on_notice, "what was measured until now is kept")
@@ -100,11 +101,12 @@ async def session(
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
         error = first_error(errors)
-        if isinstance(error, BulkcmpError) and keeper.is_empty:
+        if isinstance(error, BulkcmpError) and (keeper is None or keeper.is_empty):
             # the folder may be named again, with a better server
             for name in (RECORDS, CERTIFICATES, SETTINGS):
                 (folder / name).unlink(missing_ok=True)
         raise error from errors
+    assert keeper is not None, "nothing went wrong"
     return keeper.run, keeper.chosen
 
 
