@@ -28,6 +28,9 @@ P256: Final = KeySpec.parse("ec:P-256")
 _APART: Final = 1.0
 """Seconds between two readings of the meters, at least."""
 
+_FEWEST: Final = 10
+"""Transactions of a steady part; fewer may all have ended between two readings, or none."""
+
 _PASSPHRASE: Final = "pass:a passphrase"  # of keys that nobody uses
 
 
@@ -137,7 +140,7 @@ def enroll(
     """
     options = replace(options, concurrency=concurrency, workers=workers, key_pass=_PASSPHRASE)
     plan = options.plan(str(population), {})
-    watch = _Watch(server, rows)
+    watch = _Watch(server)
 
     async def execute(journal: Journal) -> Snapshot:
         run = Run(
@@ -159,11 +162,13 @@ def enroll(
     issued = sum(one.count for one in snapshot.counts if one.outcome is OutcomeClass.ISSUED)
     if issued != rows:
         raise RuntimeError(f"{issued} of {rows} rows were issued: {snapshot.newest_error}")
-    return watch.steady()
+    return steady_part(watch.readings, rows)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
+    """Of the meters: what there was since the run began."""
+
     transactions: int
     at: float
     client: float
@@ -173,30 +178,30 @@ class _Reading:
 class _Watch:
     """Reads the meters as the run goes on."""
 
-    def __init__(self, server: int, rows: int) -> None:
+    def __init__(self, server: int) -> None:
         self._server = server
-        self._rows = rows
         self._meter = ClientMeter(server)
-        self._readings = [self._read(0)]
+        self.readings = [self._read(0)]
 
     def see(self, snapshot: Snapshot) -> None:
-        if snapshot.finished or time.monotonic() - self._readings[-1].at >= _APART:
-            self._readings.append(self._read(snapshot.transactions))
+        if snapshot.finished or time.monotonic() - self.readings[-1].at >= _APART:
+            self.readings.append(self._read(snapshot.transactions))
 
-    def _read(self, transactions: int) -> _Reading:
-        return _Reading(transactions, time.monotonic(), self._meter.read(), cpu_of(self._server))
+    def _read(self, transactions: int) -> Reading:
+        return Reading(transactions, time.monotonic(), self._meter.read(), cpu_of(self._server))
 
-    def steady(self) -> Steady:
-        """Between the readings after the first tenth and before the last; of a run that was too
-        short for that, all of it."""
-        tenth = self._rows / 10
-        steady = [one for one in self._readings if tenth <= one.transactions <= 9 * tenth]
-        if len(steady) < 2:
-            steady = self._readings
-        first, last = steady[0], steady[-1]
-        return Steady(
-            last.transactions - first.transactions,
-            last.at - first.at,
-            last.client - first.client,
-            last.server - first.server,
-        )
+
+def steady_part(readings: Sequence[Reading], rows: int) -> Steady:
+    """Between the readings after the first tenth and before the last; of a run that was too short
+    for that, all of it."""
+    tenth = rows / 10
+    steady = [one for one in readings if tenth <= one.transactions <= 9 * tenth]
+    if not steady or steady[-1].transactions - steady[0].transactions < _FEWEST:
+        steady = list(readings)
+    first, last = steady[0], steady[-1]
+    return Steady(
+        last.transactions - first.transactions,
+        last.at - first.at,
+        last.client - first.client,
+        last.server - first.server,
+    )
