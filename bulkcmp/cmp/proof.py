@@ -12,9 +12,15 @@ from bulkcmp.cmp.dhmac import DhMacParameters, dh_mac_parameters
 from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, kem_mac_parameters
 from bulkcmp.cmp.messages import BodyType, PKIMessage
 from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.request import Credential, DhCredential, KemCredential, MacCredential
+from bulkcmp.cmp.request import (
+    Credential,
+    DhCredential,
+    KemCredential,
+    MacCredential,
+    is_for_macs,
+)
 from bulkcmp.cmp.trust import Trust
-from bulkcmp.errors import RemoteCmpError
+from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import AcceptProtection, Profile
 
 AnyMac: TypeAlias = MacParameters | KemMacParameters | DhMacParameters
@@ -71,6 +77,37 @@ class Proof:
             return None
         (anchor,) = self._trust.signers.anchors
         return anchor
+
+    def check_possible(self) -> None:
+        """Make sure that some answer could be proven, before anything is asked.
+
+        Raises:
+            LocalCmpError: none could: what is done at the CA would never be known.
+        """
+        why = [
+            excuse
+            for wanted, excuse in ((True, self._no_mac), (False, self._no_signature))
+            if self._expects_mac in (None, wanted)
+        ]
+        if all(why):
+            only = f" (--accept-protection {self._profile.accept_protection})"
+            raise LocalCmpError(
+                f"no answer could be proven: {' and '.join(why)}{only if len(why) == 1 else ''}"
+            )
+
+    @property
+    def _no_mac(self) -> str:
+        """Why no MAC of an answer can be checked; empty where one can."""
+        shares = (self._secret, self._agreed, self._ca_secret)
+        return "we share no secret with the CA" if all(one is None for one in shares) else ""
+
+    @property
+    def _no_signature(self) -> str:
+        """Why no signature of an answer can be good; empty where one can."""
+        srvcert = None if self._trust is None else self._trust.srvcert
+        if srvcert is None or self._profile.ignore_keyusage or not is_for_macs(srvcert):
+            return ""
+        return "the key of --srvcert can't sign"
 
     def mac_of(self, message: PKIMessage) -> AnyMac | None:
         """The MAC parameters of a response, or None where it is signed.

@@ -192,6 +192,7 @@ class Transaction:
                 )
             if not any(part.is_unconfirmed or part.waits for part in checkpoint.parts):
                 return self._finish(event.now)
+        self._proof.check_possible()
         credential = self._credential
         if isinstance(credential, MacCredential):
             if checkpoint is not None:

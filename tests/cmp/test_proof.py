@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import x25519
 
 from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.checks import Reason
-from bulkcmp.cmp.events import DeriveKey, KeyDerived, Received, Send, Start
+from bulkcmp.cmp.events import DeriveKey, Finish, KeyDerived, Received, Send, Start
 from bulkcmp.cmp.messages import NULL_DN, BodyType
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.request import Credential, MacCredential, NoCredential, SignatureCredential
+from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import (
     AcceptProtection,
     Operation,
@@ -85,6 +88,62 @@ def test_which_protection_answers_which(
     no_secret = answer == "mac" and credential.secret is None
     assert outcome.reason == (Reason.NO_SECRET if no_secret else Reason.PROTECTION_KIND)
     assert run.stored[-1].parts[0].certificate is None
+
+
+@pytest.mark.parametrize("accepted", AcceptProtection)
+@pytest.mark.parametrize(
+    ("request_by", "key", "good"),
+    [
+        ("mac", "x25519", {EITHER, SAME, MAC}),
+        ("mac", "ec", {EITHER, SAME, MAC, SIGNATURE}),
+        ("signature", "ec", {EITHER, SAME, SIGNATURE}),
+        ("signature", "x25519", set()),
+        ("signature, secret", "x25519", {EITHER, MAC}),
+        ("none", "x25519", set()),
+    ],
+)
+def test_nothing_is_asked_where_no_answer_could_be_proven(
+    make_run: "MakeRun",
+    pki: "Pki",
+    credentials: dict[str, Credential],
+    request_by: str,
+    key: str,
+    good: set[AcceptProtection],
+    accepted: AcceptProtection,
+) -> None:
+    own = x25519.X25519PrivateKey.from_private_bytes(bytes(range(32)))
+    srvcert = pki.certificate("ca", own if key == "x25519" else pki.keys["ec"], pki.root)
+    store = TrustStore([pki.root.certificate])
+    run = make_run(
+        credential=credentials[request_by],
+        trust=Trust(store, store, srvcert),
+        profile=Profile(accept_protection=accepted),
+    )
+    if accepted in good:
+        assert isinstance(run.start(), Send)
+        return
+    begun = run.start()
+    assert isinstance(begun, Finish)
+    assert begun.sends == 0
+    assert begun.outcome.outcome is OutcomeClass.LOCAL_ERROR
+    cause = "we share no secret" if accepted is MAC else "the key of --srvcert can't sign"
+    assert begun.outcome.detail.startswith("no answer could be proven: ")
+    assert cause in begun.outcome.detail
+
+
+def test_a_key_usage_that_is_ignored_keeps_nobody_from_signing(
+    make_run: "MakeRun", pki: "Pki"
+) -> None:
+    agrees = x509.KeyUsage(False, False, False, False, True, False, False, False, False)
+    srvcert = pki.certificate("ca", pki.keys["ec"], pki.root, sign=None, extensions=[agrees])
+    store = TrustStore([pki.root.certificate])
+    for ignores, expected in ((True, Send), (False, Finish)):
+        run = make_run(
+            credential="signature",
+            trust=Trust(store, store, srvcert),
+            profile=Profile(ignore_keyusage=ignores),
+        )
+        assert isinstance(run.start(), expected)
 
 
 def test_a_refusal_by_another_kind_of_protection_is_not_believed(

@@ -290,13 +290,13 @@ def test_a_ca_that_proves_itself_by_its_kem_key(
     # both ways, and the genp
     assert told.out.count("protectionAlg: KemBasedMac:") == 3
     assert "outcome: revoked" in told.out
-    # that CA alone is believed
+    # that CA alone is believed: whose answers can't be good is asked for nothing
     other = ("--srvcert", mac_keys.folder / "mac-ec-P-256.pem")
     refused = type(run)(cli.folder / "refused")
     population = write_population(1)
     options = (*mac_keys.options(), *other, "--accept-protection", "signature", "--out")
     cli("enroll", population, *options, refused.path, code=1)
-    assert {outcome for outcome, _ in refused.outcomes()} == {"bad response"}
+    assert {outcome for outcome, _ in refused.outcomes()} == {"local error"}
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])
