@@ -188,21 +188,13 @@ def load(
         if not quiet:
             errors.survive(lambda: errors.print(what, markup=False))
 
-    found: list[Capacity] = []
-    if planned.run.search is not None:
-        found.append(Capacity(planned.run.search, ()))
+    def report_of(
+        run: Run, figures: Figures, capacity: Capacity | None, newest: int | None = None
+    ) -> Report:
+        return Report.of([run], figures, planned.thresholds, newest=newest, capacity=capacity)
 
-    def report_of(run: Run, figures: Figures, newest: int | None = None) -> Report:
-        return Report.of(
-            [run],
-            figures,
-            planned.thresholds,
-            newest=newest,
-            capacity=found[-1] if found else None,
-        )
-
-    def show(figures: Figures) -> None:
-        report = report_of(planned.run, figures, INTERVALS)
+    def show(figures: Figures, capacity: Capacity | None) -> None:
+        report = report_of(planned.run, figures, capacity, INTERVALS)
         errors.survive(lambda: view.update(report))
         monitor.update(figures)
 
@@ -210,18 +202,16 @@ def load(
     # until the command ends, so that the last figures are seen, too
     monitor = ctx.with_resource(monitored(planned.run, planned.thresholds, watchers, notice))
     make_private_folder(folder)
-    work = partial(
-        session, planned, folder, on_figures=show, on_notice=notice, on_capacity=found.append
-    )
+    work = partial(session, planned, folder, on_figures=show, on_notice=notice)
     try:
         with ExitStack() as stack:
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
-            begun, figures = run(work)
+            begun, figures, capacity = run(work)
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None
     monitor.finish()
-    report = report_of(begun, figures)
+    report = report_of(begun, figures, capacity)
     with replacing(folder / SUMMARY, 0o600, durable=False) as file:
         file.write(report_json(report).encode())
     with printing("the report", f"bulkcmp report {folder} prints it again"):
