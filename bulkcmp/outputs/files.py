@@ -71,5 +71,5 @@ def _refused(path: Path, error: OSError) -> BulkcmpError:
     return BulkcmpError(
         f"can't be written: {error.strerror or error}",
         where=Where(str(path)),
-        hint="check the folder's permissions and free space; the journal has lost nothing",
+        hint="check the folder's permissions and free space",
     )

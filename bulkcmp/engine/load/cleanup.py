@@ -44,6 +44,11 @@ _CREDENTIAL: Final = (
     "ref", "secret", "cert", "key", "keypass", "pkcs11_module", "unprotected_requests",
 )  # fmt: skip
 
+_OF_KEYS: Final = frozenset(
+    {"newkey", "newkeypass", "keys", "keys_pass", "regtoken", "authenticator"}
+)
+"""Options that a revocation has no use for: a secret among them would be asked for in vain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cleanup:
@@ -113,7 +118,8 @@ def keep_settings(folder: Path, facts: Mapping[str, Any]) -> None:
         facts: of the options.
     """
     with replacing(folder / SETTINGS, 0o600, durable=False) as file:
-        file.write(json.dumps(facts, indent=2).encode())
+        kept = {name: value for name, value in facts.items() if name not in _OF_KEYS}
+        file.write(json.dumps(kept, indent=2).encode())
 
 
 def kept_settings(folder: Path) -> dict[str, Any]:

@@ -73,6 +73,16 @@ def test_settings_are_kept_without_secrets(anchor: Path, tmp_path: Path) -> None
     assert again == Options(server="http://h/", trusted=(str(anchor),), secret="env:S")
 
 
+def test_what_opens_keys_to_be_certified_is_not_asked_for_again(
+    anchor: Path, tmp_path: Path
+) -> None:
+    given = {"trusted": [anchor], "secret": "env:S", "keys": "k.db", "newkey": "ec:P-256"}
+    of_keys = dict.fromkeys(("keys_pass", "newkeypass", "regtoken", "authenticator"), "pass:x")
+    keep_settings(tmp_path, Options.merge({**given, **of_keys}).facts())
+    again = Options.resumed(kept_settings(tmp_path), {})
+    assert again == Options(trusted=(str(anchor),), secret="env:S")
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
