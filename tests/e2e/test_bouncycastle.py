@@ -75,10 +75,14 @@ def castle(java: tuple[str, ...], folder: Path, answers: str) -> Iterator[Castle
             process.kill()
 
 
-@pytest.fixture(params=["mac", "signature"])
-def peer(request: pytest.FixtureRequest, java: tuple[str, ...], tmp_path: Path) -> Iterator[Castle]:
+@pytest.fixture(scope="module", params=["mac", "signature"])
+def peer(
+    request: pytest.FixtureRequest,
+    java: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Castle]:
     """A CA on BouncyCastle that answers by MAC, or by signature."""
-    with castle(java, tmp_path, request.param) as started:
+    with castle(java, tmp_path_factory.mktemp("castle"), request.param) as started:
         secret = ("--ref", "r1", "--secret", f"pass:{SECRET}")
         yield started.asked_by("--server", started.url, "--trusted", str(started.anchor), *secret)
 
