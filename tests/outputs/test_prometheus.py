@@ -2,6 +2,7 @@ import gzip
 import socket
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -117,7 +118,9 @@ def test_a_client_that_hangs_up_is_not_told(capfd: pytest.CaptureFixture[str]) -
         before = running()
         with socket.create_connection(("127.0.0.1", port)) as client:
             while not (hung_up := running() - before):
+                # so seldom that what is read is never too long, and so often that it never stops
                 client.send(b"G")
+                time.sleep(0.001)
             # a close that sends RST
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for thread in hung_up:
