@@ -159,7 +159,7 @@ def read_private_key(
 
 
 def can_decrypt(key: bytes) -> bool:
-    """Whether messages can be encrypted for a private key (PKCS#8 DER), which signs in any case."""
+    """Whether messages can be encrypted for the certificate of a private key (PKCS#8 DER)."""
     return isinstance(
         load_der_private_key(key, None), rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     )
