@@ -1,6 +1,7 @@
 """certificates.csv: what a load test had issued and revoked, for an OCSP test or to clean up."""
 
 import csv
+import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator
@@ -20,23 +21,40 @@ class CertificateTable:
     """Writes the file, as a context manager: a line for each certificate as the CA gives it, and
     another one for each time that it was asked to revoke it.
 
+    Who writes it has it alone: two would cut each other's lines.
+
     Args:
         path: must not exist; it is made for the user alone (0600).
         again: it exists, and is added to.
 
     Raises:
+        InputError: another process writes it.
         BulkcmpError: the file system refused; of every method.
     """
 
     def __init__(self, path: Path, *, again: bool = False) -> None:
         self._path = path
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        if not again:
+            flags |= os.O_CREAT | os.O_EXCL
         try:
-            if again:
-                os.truncate(path, len(_whole_lines(path)))
-            else:
-                path.touch(0o600, exist_ok=False)
-            self._file = path.open("a", encoding="utf-8", newline="")
+            descriptor = os.open(path, flags, 0o600)
+            self._file = os.fdopen(descriptor, "a", encoding="utf-8", newline="")
         except OSError as error:
+            raise self._refused(error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if again:
+                self._file.truncate(len(_whole_lines(path)))
+        except BlockingIOError:
+            self._file.close()
+            raise InputError(
+                "another bulkcmp is at work on this run",
+                where=Where(str(path)),
+                hint="wait for it to end, or stop it",
+            ) from None
+        except OSError as error:
+            self._file.close()
             raise self._refused(error) from error
         self._writer = csv.writer(self._file)
         if not again:

@@ -48,6 +48,23 @@ def test_a_table_that_a_killed_run_left_is_read_and_gone_on_with(tmp_path: Path)
     assert list(read_certificates(path)) == [ISSUED, REVOKED]
 
 
+def test_nobody_else_adds_to_a_table_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "certificates.csv"
+    with CertificateTable(path) as table:
+        table.add(ISSUED)
+        table.flush()
+        # what stands there now may end within a line, which is not to be cut off
+        with path.open("ab") as file:
+            file.write(b"7,")
+        kept = path.read_bytes()
+        with pytest.raises(InputError, match="another bulkcmp is at work on this run"):
+            CertificateTable(path, again=True)
+        assert path.read_bytes() == kept
+    with CertificateTable(path, again=True) as table:
+        table.add(REVOKED)
+    assert list(read_certificates(path)) == [ISSUED, REVOKED]
+
+
 @pytest.mark.parametrize(
     ("content", "line", "what"),
     [
