@@ -85,7 +85,8 @@ class Pusher:
 
     Attributes:
         pushes, failures: how many there were, and how many of them did not reach the collector.
-        trouble: what the last failure was; empty where there was none.
+        trouble: what the last failure was; empty where there was none. A push that is still under
+            way when the end no longer waits is one, too.
     """
 
     def __init__(
@@ -115,6 +116,8 @@ class Pusher:
         # what is tried again and again is given up
         self._exporter.shutdown()
         self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            self._count(failure="no answer in time")
 
     def _work(self) -> None:
         due = time.monotonic() + self._interval
@@ -133,8 +136,11 @@ class Pusher:
         except requests.RequestException:
             # of some, the exporter before 1.45 makes no failure
             done = False
-        if not done:
-            self.trouble = self._session.trouble
+        self._count(failure="" if done else self._session.trouble or "nothing was sent")
+
+    def _count(self, failure: str) -> None:
+        if failure:
+            self.trouble = failure
             self.failures += 1
         self.pushes += 1
 

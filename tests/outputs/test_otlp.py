@@ -1,6 +1,7 @@
 """Against a collector that decodes what comes by OpenTelemetry's own protocol files."""
 
 import logging
+import socket
 import threading
 import time
 
@@ -12,6 +13,7 @@ from opentelemetry import metrics as api
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
 from bulkcmp.errors import InputError
+from bulkcmp.outputs import otlp
 from bulkcmp.outputs.otlp import Pusher, endpoint, pushing
 from bulkcmp.outputs.readings import Reading
 from bulkcmp.stats.figures import Figures
@@ -152,6 +154,23 @@ def test_a_collector_that_is_gone_is_told_and_not_waited_for(reading: Reading) -
     assert (pusher.pushes, pusher.failures) == (1, 1)
     assert pusher.trouble == "Connection refused"
     assert "otlp" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_collector_that_never_answers_is_told_and_not_waited_for(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+    monkeypatch.setattr(otlp, "_PATIENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pushing(url, NEVER, lambda: reading, RUN, "x") as pusher:
+            pass
+        assert (pusher.pushes, pusher.failures, pusher.trouble) == (1, 1, "no answer in time")
+    # the end of its connection ends the thread, too
+    for thread in threading.enumerate():
+        if thread.name == "otlp":
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def test_a_collector_that_refuses_is_told(reading: Reading) -> None:
