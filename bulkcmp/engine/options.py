@@ -22,7 +22,6 @@ from bulkcmp.cmp.request import (
     MacCredential,
     Protector,
     SignatureCredential,
-    is_agreement_certificate,
     is_for_macs,
 )
 from bulkcmp.cmp.trust import TrustStore, load_certificate
@@ -773,9 +772,9 @@ class Options:
             # EJBCA signs its errors only for a request that names the CA
             recipient = load_certificate(ca[0]).subject.public_bytes()
         expect_sender = _name("--expect-sender", self.expect_sender)
-        if expect_sender is None and srvcert and not is_agreement_certificate(srvcert[0]):
-            # as in openssl cmp; a MAC would let any name pass. But a key for agreement makes MACs
-            # with who has one too: others are answered by a secret, under any name of the CA
+        if expect_sender is None and srvcert and not is_for_macs(srvcert[0]):
+            # as in openssl cmp; a MAC would let any name pass. But where the key makes MACs itself,
+            # rows and RAs that have a secret are answered by that, under another name of the CA
             expect_sender = load_certificate(srvcert[0]).subject.public_bytes()
         unknown = [name for name in self.retry_fail_info if name not in FAIL_INFO]
         if unknown:

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus
-from tests.e2e.conftest import PASSPHRASE
+from tests.e2e.conftest import PASSPHRASE, RA_SECRET
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
@@ -297,6 +297,22 @@ def test_a_ca_that_proves_itself_by_its_kem_key(
     options = (*mac_keys.options(), *other, "--accept-protection", "signature", "--out")
     cli("enroll", population, *options, refused.path, code=1)
     assert {outcome for outcome, _ in refused.outcomes()} == {"local error"}
+
+
+def test_a_ca_proves_itself_by_its_kem_key_within_the_layer_of_an_ra(
+    cli: "Cli", mac_keys: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """The answer to the RA is under the CA's other name."""
+    lines = ["id,ref,secret,subject", "n1,n1,pass:pw1,/CN=n1"]
+    population = write_population(lines=lines)
+    add = ("ca", "add-end-entity", "--alias", "nested", "--state", mac_keys.folder)
+    cli(*add, "--csv", population, "--replace")
+    options = (
+        *alias(mac_keys, "nested"), "--srvcert", mac_keys.folder / "mac-ml-kem-768.pem",
+        "--ra-ref", "ra1", "--ra-secret", f"env:{RA_SECRET}", "--workers", "1", "--out", run.path,
+    )  # fmt: skip
+    cli("enroll", population, *options)
+    assert run.outcomes() == {("issued", "")}
 
 
 @pytest.mark.parametrize("batch", [(), ("--batch", "4", "--concurrency", "8")])
