@@ -1,7 +1,7 @@
 """`bulkcmp load`: a load test of a CMP server."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from bulkcmp.errors import EXIT_INTERRUPTED, InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
-from bulkcmp.load.folder import KEPT, SUMMARY
+from bulkcmp.load.folder import CERTIFICATES, KEPT, SUMMARY
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
@@ -202,6 +202,9 @@ def load(
     # until the command ends, so that the last figures are seen, too
     monitor = ctx.with_resource(monitored(planned.run, planned.thresholds, watchers, notice))
     make_private_folder(folder)
+    uncleaned = ctx.with_resource(ExitStack())
+    if cleaning is not None:
+        uncleaned.callback(_tell_uncleaned, folder, notice)
     work = partial(session, planned, folder, on_figures=show, on_notice=notice)
     try:
         with ExitStack() as stack:
@@ -224,13 +227,17 @@ def load(
         make_private_folder((folder / name).parent)
         put_report(export, format_, folder / name)
     code = report.exit_code
-    if cleaning is not None and report.interrupted:
-        notice(f"nothing was cleaned up: bulkcmp revoke {folder} revokes what was issued")
-    elif cleaning is not None:
+    if cleaning is not None and not report.interrupted:
+        uncleaned.pop_all()
         cleaned = clean_up_and_show(cleaning, folder, quiet=quiet)
         # who stops the clean-up is told so; else the verdict on the test goes before
         code = cleaned if cleaned == EXIT_INTERRUPTED else code or cleaned
     raise typer.Exit(code)
+
+
+def _tell_uncleaned(folder: Path, notice: Callable[[str], None]) -> None:
+    if (folder / CERTIFICATES).exists():
+        notice(f"nothing was cleaned up: bulkcmp revoke {folder} revokes what was issued")
 
 
 def _refuse_present(paths: Iterable[Path]) -> None:

@@ -221,6 +221,19 @@ def test_what_a_test_issued_is_revoked_after_it(cli: "Cli", ca: "Ca", run: "RunF
     assert "nothing is left to revoke" in cli("revoke", run.path).err
 
 
+def test_a_clean_up_that_an_error_came_before_is_told_of(
+    cli: "Cli", ca: "Ca", run: "RunFolder"
+) -> None:
+    scenario = write(cli, "count = 2", f'{CLOSED}\n[outputs]\nmd = "ci/report.md"')
+    run.path.mkdir()
+    # where the report's folder would be
+    (run.path / "ci").touch()
+    ended = load(cli, scenario, *options(ca), "--out", run.path, "--revoke-after", code=1)
+    assert "can't be written" in ended.err
+    assert f"nothing was cleaned up: bulkcmp revoke {run.path}" in ended.err.replace("\n", "")
+    cli("revoke", run.path)
+
+
 def test_a_clean_up_that_failed_is_tried_again(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
     load(cli, write(cli, "count = 12"), *options(ca), "--out", run.path)
     before = revoked(ca)
