@@ -88,9 +88,7 @@ class LoadRun:
         read_vitals: of this process.
 
     Attributes:
-        elapsed: seconds from the run's beginning to its end.
         abandoned: transactions that were cut off.
-        is_aborted: it was left at once.
     """
 
     def __init__(
@@ -117,10 +115,7 @@ class LoadRun:
         self._stopping = False
         self._failure: BulkcmpError | None = None
         self._scope = anyio.CancelScope()
-        self._epoch: float | None = None
-        self.elapsed = 0.0
         self.abandoned = 0
-        self.is_aborted = False
 
     @property
     def unused(self) -> tuple[Supply, ...]:
@@ -137,7 +132,7 @@ class LoadRun:
 
     def abort(self) -> None:
         """Leave at once; what was measured until now stays."""
-        self._stopping = self.is_aborted = True
+        self._stopping = True
         self._scope.cancel()
 
     async def execute(self) -> None:
@@ -161,8 +156,6 @@ class LoadRun:
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
         finally:
-            if self._epoch is not None:
-                self.elapsed = max(0.0, self._clock.now() - self._epoch)
             with anyio.CancelScope(shield=True):
                 await dismiss(hand.colleague for hand in self._hands)
         if self._failure is not None:
@@ -180,9 +173,9 @@ class LoadRun:
         at = anyio.current_time() + _LEAD
         for hand in self._hands:
             hand.colleague.outbox.put(Begin(at))
-        self._epoch = self._clock.unix(at)
-        self._on_begin(self._epoch)
-        self._watch.begin(self._epoch, self._note_pulse)
+        epoch = self._clock.unix(at)
+        self._on_begin(epoch)
+        self._watch.begin(epoch, self._note_pulse)
         group.start_soon(self._watch.run)
 
     def _note_pulse(self, pulse: Pulse) -> None:

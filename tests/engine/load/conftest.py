@@ -49,6 +49,7 @@ class Load:
     certificates: list[Certified] = field(default_factory=list)
     begun: list[float] = field(default_factory=list)
     run: LoadRun = field(init=False)
+    ended: float = field(init=False)
 
     @staticmethod
     def steady(rate: float, duration: float = inf, **fields: Any) -> Open:
@@ -157,6 +158,7 @@ class Load:
                         if conduct is not None:
                             group.start_soon(conduct, self.run)
                         await self.run.execute()
+                        self.ended = self.scene.clock.now()
                         group.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from None
