@@ -16,7 +16,7 @@ from bulkcmp.cmp import protection
 from bulkcmp.cmp.algorithms import AlgorithmError
 from bulkcmp.cmp.asn1 import decode, encode
 from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKIMessage
-from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import SubjectCheck
 
@@ -354,7 +354,7 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return True
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except EXTENSION_ERRORS:
         return False
     return usage.digital_signature
 

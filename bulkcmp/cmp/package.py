@@ -40,7 +40,7 @@ from bulkcmp.cmp.checks import CheckError, Reason, Witness, passed
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import public_key_of
 from bulkcmp.cmp.recipient import SUBJECT_KEY_ID, is_identified, recipient_identifier
-from bulkcmp.cmp.trust import Trust, load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 
 CM_KGA: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.32")
@@ -375,7 +375,7 @@ def _check_authority(
 def _may_make_keys(certificate: x509.Certificate) -> bool:
     try:
         found = {extension.oid: extension.value for extension in certificate.extensions}
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except EXTENSION_ERRORS:
         return False
     constraints = found.get(x509.BasicConstraints.oid)
     if isinstance(constraints, x509.BasicConstraints) and constraints.ca:

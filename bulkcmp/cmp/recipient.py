@@ -49,7 +49,7 @@ from bulkcmp.cmp.envelope import (
 )
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import MAX_ITERATIONS, Derivation, Pbkdf2
-from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import Secret
 
@@ -161,7 +161,7 @@ def is_identified(certificate: x509.Certificate, identifier: TLV) -> bool:
 def _key_id(certificate: x509.Certificate) -> bytes | None:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *EXTENSION_ERRORS):
         return None
     return extension.value.digest
 

@@ -38,7 +38,7 @@ from bulkcmp.cmp.messages import body as tagged_body
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.recipient import AnyOf, KeyRecipient, PasswordRecipient
 from bulkcmp.cmp.template import cert_template, controls, reg_info
-from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, load_certificate
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import EndEntity, KeySpec, Operation, Profile, RevocationReason, Secret
 
@@ -64,14 +64,6 @@ BODY_TYPES: Final = {
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
 _NO_BITS: Final = b"\x03\x01\x00"
 """An empty BIT STRING: the public key of who leaves the making of it to the CA."""
-_EXTENSION_ERRORS: Final = (
-    RemoteCmpError,
-    ValueError,
-    TypeError,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What comes of a certificate, or of its extensions, that can't be parsed."""
 _IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
 
 
@@ -391,7 +383,7 @@ def _signer_names(der: bytes) -> tuple[bytes, bytes | None, RsaScheme | None]:
         identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
         return sender, None, scheme
-    except _EXTENSION_ERRORS as error:
+    except (RemoteCmpError, *EXTENSION_ERRORS) as error:
         raise LocalCmpError(f"the certificate can't be used: {error}") from error
     return sender, identifier.value.digest, scheme
 
@@ -444,7 +436,7 @@ def _key_usage(der: bytes) -> x509.KeyUsage | None:
         return load_certificate(der).extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None
-    except _EXTENSION_ERRORS as error:
+    except (RemoteCmpError, *EXTENSION_ERRORS) as error:
         raise LocalCmpError(f"the certificate can't be used: {error}") from error
 
 

@@ -9,11 +9,23 @@ import datetime as dt
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography import x509
 from OpenSSL import crypto
 
 from bulkcmp.errors import InputError, RemoteCmpError
+
+EXTENSION_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    # a TLS feature that it does not know
+    KeyError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises on extensions that it can't parse: it makes objects of all of them,
+whichever one is asked for."""
 
 _CACHE_SIZE = 4096
 

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID
 
+from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
@@ -80,14 +81,6 @@ _OF_CA: Final = frozenset(
     )
 )
 """Extensions by which a CA speaks of itself."""
-
-EXTENSION_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What `cryptography` raises on extensions that it can't parse."""
 
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 

@@ -23,9 +23,8 @@ from bulkcmp.cmp.messages import (
     decode_cert_req_messages,
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.trust import TrustStore
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, TrustStore
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Secret
 from bulkcmp.testca import attributes
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias, Authentication, Mode

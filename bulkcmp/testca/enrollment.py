@@ -35,8 +35,8 @@ from bulkcmp.cmp.messages import (
     name_of,
 )
 from bulkcmp.cmp.template import time_of
+from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import KeyFamily, KeySpec, Popo, RequestedExtension
 from bulkcmp.testca import attributes
 from bulkcmp.testca.name import strictly

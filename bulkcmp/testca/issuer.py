@@ -15,8 +15,8 @@ from cryptography.x509.oid import ExtensionOID
 
 from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
 from bulkcmp.cmp.messages import NULL_DN
+from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import Popo, RequestedExtension
 from bulkcmp.testca.enrollment import Enrollment
 from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign

@@ -9,12 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 
-from bulkcmp.cmp import algorithms, checks
+from bulkcmp.cmp import algorithms, checks, package
 from bulkcmp.cmp.asn1 import decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.checks import CheckError, Reason
 from bulkcmp.cmp.messages import BodyType, decode_message, encode_message
-from bulkcmp.cmp.trust import Trust, TrustStore
-from bulkcmp.model import SubjectCheck
+from bulkcmp.cmp.recipient import recipient_identifier
+from bulkcmp.cmp.request import Protector, SignatureCredential
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
+from bulkcmp.errors import LocalCmpError
+from bulkcmp.model import Profile, SubjectCheck
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, Party, Peer, Pki
@@ -134,6 +137,36 @@ def test_a_key_usage_that_can_not_be_read_is_none_that_allows(
     pinned = Trust(store, store, srvcert=der)
     assert _refused(pki, answer.signed(party), pinned) is Reason.SIGNER_KEY_USAGE
     _signer(pki, answer.signed(party), pinned, ignore_keyusage=True)
+
+
+UNREADABLE = {
+    "a TLS feature that nobody knows": ("1.3.6.1.5.5.7.1.24", "3003020173"),
+    "an address for a network": ("2.5.29.30", "300aa0083006870401020304"),
+    "a name of another kind": ("2.5.29.18", "3002a300"),
+}
+"""Extensions that make `cryptography` raise a KeyError, a TypeError and one of its own."""
+
+
+@pytest.mark.parametrize("spoiled", UNREADABLE)
+def test_beside_what_can_not_be_read_no_key_usage_allows_anything(
+    answer: "Answer", pki: "Pki", spoiled: str
+) -> None:
+    oid, value = UNREADABLE[spoiled]
+    extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), bytes.fromhex(value))
+    party = pki.certify("signer", pki.keys["ec"], pki.root, extensions=[extension])
+    with pytest.raises(EXTENSION_ERRORS):
+        list(load_certificate(party.certificate).extensions)
+    message = answer.signed(party)
+    store = TrustStore([pki.root.certificate])
+    pinned = Trust(store, store, srvcert=party.certificate)
+    assert _refused(pki, message, pinned) is Reason.SIGNER_KEY_USAGE
+    _signer(pki, message, pinned, ignore_keyusage=True)
+    # nor does it make keys, or protect what we say
+    assert not package._may_make_keys(load_certificate(party.certificate))
+    assert recipient_identifier(load_certificate(party.certificate))[0] == 0x30
+    own = SignatureCredential(pki.pkcs8(pki.keys["ec"]), (party.certificate,))
+    with pytest.raises(LocalCmpError, match="the certificate can't be used"):
+        Protector(own, Profile())
 
 
 def _typed(text: str, kind: _ASN1Type) -> x509.Name:

@@ -209,7 +209,16 @@ def test_a_signer_without_the_right_to_sign(ca: "Ca") -> None:
     assert_refused(reply, BodyType.ERROR, "signerNotTrusted", "signature", "keyUsage")
 
 
-def self_signed(key: Any, serial: int, *, junk: bool = False) -> bytes:
+JUNK = {
+    "keyUsage": x509.UnrecognizedExtension(x509.OID_KEY_USAGE, b"junk"),
+    # of which cryptography makes a KeyError
+    "TLS feature": x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24"), bytes.fromhex("3003020173")
+    ),
+}
+
+
+def self_signed(key: Any, serial: int, *, junk: str | None = None) -> bytes:
     name = x509.Name.from_bytes(parse_name("/CN=dev1/O=Acme/C=SE"))
     now = dt.datetime(2027, 3, 1, tzinfo=dt.UTC)
     builder = (
@@ -222,9 +231,8 @@ def self_signed(key: Any, serial: int, *, junk: bool = False) -> bytes:
         .not_valid_after(now + 10 * DAY)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    if junk:
-        usage = x509.UnrecognizedExtension(x509.OID_KEY_USAGE, b"junk")
-        builder = builder.add_extension(usage, critical=True)
+    if junk is not None:
+        builder = builder.add_extension(JUNK[junk], critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
@@ -239,10 +247,11 @@ def test_a_foreign_signer(ca: "Ca", key: Keys) -> None:
         assert_refused(reply, BodyType.ERROR, "signerNotTrusted", "signature", "not of this CA")
 
 
-def test_a_foreign_signer_with_junk_for_an_extension(ca: "Ca", key: Keys) -> None:
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_foreign_signer_with_junk_for_an_extension(ca: "Ca", key: Keys, junk: str) -> None:
     peer = ca.client_cert()
     peer.key = key("ec:P-256")
-    der = self_signed(peer.key, 5, junk=True)
+    der = self_signed(peer.key, 5, junk=junk)
     reply = peer.send(BodyType.IR, ca.crmf(peer.key), extra_certs=(der,))
     assert_refused(reply, BodyType.ERROR, "badMessageCheck", "signature", "can't be read")
 
@@ -504,10 +513,11 @@ def test_p10cr_signed_by_an_unknown_algorithm(ca: "Ca", key: Keys) -> None:
     assert_refused(reply, BodyType.CP, "badPOP", "mac")
 
 
-def test_p10cr_with_junk_for_an_extension(ca: "Ca", key: Keys) -> None:
+@pytest.mark.parametrize("junk", JUNK)
+def test_p10cr_with_junk_for_an_extension(ca: "Ca", key: Keys, junk: str) -> None:
     builder = x509.CertificateSigningRequestBuilder(
         x509.Name.from_bytes(parse_name("/CN=dev1"))
-    ).add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"j"), False)
+    ).add_extension(JUNK[junk], False)
     csr = builder.sign(key("ed25519"), None)
     reply = ca.ra_hmac().send(BodyType.P10CR, csr.public_bytes(serialization.Encoding.DER))
     assert_refused(reply, BodyType.CP, "badCertTemplate", "mac")

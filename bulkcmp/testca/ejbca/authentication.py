@@ -21,9 +21,8 @@ from bulkcmp.cmp.messages import (
     decode_cert_req_messages,
 )
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.trust import TrustStore, load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
-from bulkcmp.inputs.credential import EXTENSION_ERRORS
 from bulkcmp.model import PasswordMac, Secret
 from bulkcmp.testca.aliases import Alias, Authentication, Mode
 from bulkcmp.testca.ejbca.response import Mac
