@@ -300,7 +300,7 @@ class Options:
             if not all(map(_can_be_read_again, kept)):
                 option = option_name(name)
                 raise InputError(
-                    f"{option} is needed again: the journal keeps no secrets",
+                    f"{option} is needed again: the run folder keeps no secrets",
                     hint=f"give {option} as you did when the run began",
                 )
         return options
@@ -871,7 +871,7 @@ def _key_spec(text: str) -> KeySpec | None:
 
 
 def _can_be_read_again(value: str) -> bool:
-    """Whether what the journal kept of a secret, or of a URL or URI with one, is all there was."""
+    """Whether what was kept of a secret, or of a URL or URI with one, is all there was."""
     lost = ("***", "pass:***", "stdin")
     return value not in lost and ":***@" not in value and "pin-value=***" not in value
 

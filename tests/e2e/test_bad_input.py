@@ -138,7 +138,7 @@ def test_resume_refuses_what_does_not_fit(
 
     # what was given as text is asked for again
     ended = cli("resume", run.path, code=2)
-    assert "--secret is needed again: the journal keeps no secrets" in ended.err
+    assert "--secret is needed again: the run folder keeps no secrets" in ended.err
     ended = cli("resume", run.path, *secret, "--key-pass", "pass:wrong", code=2)
     assert f"error: {run.path}: wrong passphrase" in ended.err
     population.write_text(population.read_text() + "b,/CN=b\n")

@@ -134,7 +134,7 @@ def test_the_pin_of_a_layer_is_kept_nowhere(
     cli_with_pin("enroll", write_population(3), *ca.options(), "--ra-key", uri, "--out", run.path)
     assert f"pin-value={token.hsm.PIN}".encode() not in run.all_bytes()
     ended = cli_with_pin("resume", run.path, code=2)
-    assert "--ra-key is needed again: the journal keeps no secrets" in ended.err
+    assert "--ra-key is needed again: the run folder keeps no secrets" in ended.err
     cli_with_pin("resume", run.path, "--ra-key", uri)
 
 
@@ -155,7 +155,7 @@ def test_the_pin_is_kept_nowhere(
     assert f"pin-value={token.hsm.PIN}".encode() not in run.all_bytes()
     # that is all that the journal has of it
     ended = cli_with_pin("resume", run.path, code=2)
-    assert "--key is needed again: the journal keeps no secrets" in ended.err
+    assert "--key is needed again: the run folder keeps no secrets" in ended.err
     cli_with_pin("resume", run.path, "--key", uri)
 
 

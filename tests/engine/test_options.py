@@ -344,7 +344,9 @@ def test_a_key_in_a_settings_file(folder: Path) -> None:
 )
 def test_what_is_not_kept_is_asked_for_again(name: str, value: str) -> None:
     facts = Options.merge({name: value}).facts()
-    with pytest.raises(InputError, match="is needed again: the journal keeps no secrets") as raised:
+    with pytest.raises(
+        InputError, match="is needed again: the run folder keeps no secrets"
+    ) as raised:
         Options.resumed(facts, {name: None})
     assert str(raised.value).startswith("--" + name.replace("_", "-"))
     assert getattr(Options.resumed(facts, {name: value}), name) == value

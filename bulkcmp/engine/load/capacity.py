@@ -72,7 +72,7 @@ def _check_thresholds(texts: Iterable[str]) -> None:
             )
 
 
-class Keeper(Protocol):
+class Judge(Protocol):
     """Who takes in what is measured, and knows by it which rate is to be tried."""
 
     @property
@@ -113,7 +113,7 @@ class CapacityRun:
         assignments: Sequence[Assignment],
         source: Provision,
         clock: Clock,
-        keeper: Keeper,
+        judge: Judge,
         *,
         hire: Hire = hire_generator,
         read_vitals: Callable[[], Vitals] = vitals,
@@ -122,7 +122,7 @@ class CapacityRun:
         self._assignments = assignments
         self._source = source
         self._clock = clock
-        self._keeper = keeper
+        self._judge = judge
         self._hire = hire
         self._read_vitals = read_vitals
         self._run: LoadRun | None = None
@@ -151,9 +151,9 @@ class CapacityRun:
         Raises:
             BulkcmpError: a worker, a row or a key failed, or the server was never reached.
         """
-        while (rate := self._keeper.rate) is not None:
+        while (rate := self._judge.rate) is not None:
             if self._stopping.is_set():
-                self._keeper.end(interrupted=True)
+                self._judge.end(interrupted=True)
                 return
             await self._try(rate)
 
@@ -164,8 +164,8 @@ class CapacityRun:
             assignments,
             share,
             self._clock,
-            partial(self._keeper.begin_window, rate),
-            self._keeper.take,
+            partial(self._judge.begin_window, rate),
+            self._judge.take,
             hire=self._hire,
             read_vitals=self._read_vitals,
         )
@@ -175,7 +175,7 @@ class CapacityRun:
             self._run = None
         unused = run.unused
         self._source.take_back(unused)
-        self._keeper.end(
+        self._judge.end(
             run.abandoned,
             interrupted=self._stopping.is_set(),
             exhausted=share.is_exhausted and not unused,
