@@ -57,11 +57,6 @@ class Steady:
         """Microseconds for each transaction."""
         return 1e6 * self.client / self.transactions
 
-    @property
-    def server_cpu(self) -> float:
-        """Microseconds for each transaction."""
-        return 1e6 * self.server / self.transactions
-
 
 class ReadyKeys(KeySource):
     """Keys that were made before the run; each is given once."""
