@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import (
     mldsa,
     mlkem,
     rsa,
-    x448,
-    x25519,
 )
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -32,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID
 
+from bulkcmp.cmp.algorithms import AgreementKey
 from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
@@ -52,11 +51,8 @@ SigningKey = (
 PrivateKey = SigningKey | mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
 """The keys that can be certified."""
 
-AgreementKey = x25519.X25519PrivateKey | x448.X448PrivateKey
-"""The keys that can't be certified here, but protect messages by a DHBasedMac."""
-
 CredentialKey = PrivateKey | AgreementKey
-"""The keys that protect messages."""
+"""The keys that protect messages; of those for key agreement, not all can be certified here."""
 
 _FAMILIES: Final = {
     KeyFamily.RSA: rsa.RSAPrivateKey,

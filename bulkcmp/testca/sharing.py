@@ -107,17 +107,17 @@ class Sharing:
         not of a genm that asks for a ciphertext, which may be anybody's.
 
         Args:
-            message: its protection, if it has one, was found good.
+            message: its header, and its protection if it has one, were found good.
             now: the time, aware.
         """
         if reply is None or reply.decapsulated is None or kemmac.asks_ciphertext(message):
             return
         transaction_id = message.header.transactionID
-        if transaction_id is not None:
-            serial = reply.holder.certificate.serial_number
-            self._store.keep_decapsulated(
-                DecapsulatedSecret(transaction_id, reply.decapsulated, serial, now)
-            )
+        assert transaction_id is not None, "checked with the header"
+        serial = reply.holder.certificate.serial_number
+        self._store.keep_decapsulated(
+            DecapsulatedSecret(transaction_id, reply.decapsulated, serial, now)
+        )
 
 
 def _kem_mac(holder: MacIdentity, secret: bytes, transaction_id: bytes, *, new: bool) -> ReplyMac:
