@@ -289,7 +289,7 @@ def test_ctrl_c_ends_it(cli: "Cli", ca: "Ca", make_server: "MakeServer", tools: 
     process = cli.start("probe", *options(ca), "--server", server.url)
     tools.wait_until(lambda: bool(server.times))
     process.send_signal(signal.SIGINT)
-    ended = cli.finish(process, 130, seconds=20)
+    ended = cli.finish(process, 130, seconds=60)
     assert "the CA may have issued" in ended.err
 
 
