@@ -50,6 +50,11 @@ def search_plan(
     texts = (*scenario.thresholds, *thresholds)
     _check_thresholds(texts)
     search = scenario.search
+    if search.start * search.window < 1:
+        raise InputError(
+            f"at {search.start:g}/s, less than one lifecycle begins in {search.window:g} s",
+            hint="give a longer window, or a higher rate to start from",
+        )
     within = replace(scenario, count=None, duration=None, warm_up=search.settle, thresholds=texts)
     made = plan(within, options, environ, yes_load=yes_load)
     shape = f"{search}; {describe_arrivals(scenario.shape)}"

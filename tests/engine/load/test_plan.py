@@ -273,6 +273,11 @@ def test_a_search_has_windows_in_the_place_of_an_end(anchor: Path) -> None:
             "--set 'thresholds=[…]'",
         ),
         ({"thresholds": ("count(ok) > 9",)}, "count(ok) > 9 may not hold at low rates", ""),
+        (
+            {"search": Search(start=0.02, window=40.0)},
+            "at 0.02/s, less than one lifecycle begins in 40 s",
+            "give a longer window",
+        ),
     ],
 )
 def test_a_search_needs_what_a_capacity_is(
