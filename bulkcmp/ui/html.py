@@ -478,7 +478,7 @@ def _heat(report: Report, found: Heat) -> dict[str, Any]:
                 "colorscale": "Viridis",
                 "reversescale": True,
                 "hovertemplate": "%{x:.0f} s, from %{y:.3g} ms on: %{z}<extra></extra>",
-                "colorbar": {"title": {"text": "transactions"}},
+                "colorbar": {"title": {"text": "transactions", "side": "right"}},
             }
         ],
         _TIME | {"range": [0, report.elapsed]},
