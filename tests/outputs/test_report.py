@@ -47,9 +47,9 @@ def test_json_has_all_figures() -> None:
 def test_junit_fails_where_something_did() -> None:
     suite = ET.fromstring(report_junit(report_of(trouble())))
     failed = {
-        case.get("name"): case.find("failure").get("message")  # type: ignore[union-attr]  # found
+        case.get("name"): failure.get("message")
         for case in suite.iter("testcase")
-        if case.find("failure") is not None
+        if (failure := case.find("failure")) is not None
     }
     assert set(failed) == {"rate(ok) > 1000", "ir", "kur", "the plan was kept"}
     assert failed["the plan was kept"] == "transactions dropped: 6; transactions abandoned: 1"
@@ -121,9 +121,9 @@ def test_junit_fails_where_no_capacity_was_found() -> None:
     records = list(windows(run, steady(lambda _: 0.01, busy_from=10)))
     suite = ET.fromstring(report_junit(reported(run, records)[0]))
     failed = {
-        case.get("name"): case.find("failure").get("message")  # type: ignore[union-attr]  # found
+        case.get("name"): failure.get("message")
         for case in suite.iter("testcase")
-        if case.find("failure") is not None
+        if (failure := case.find("failure")) is not None
     }
     assert failed["a capacity was found"] == "the load generator was the bottleneck"
     assert str(failed["the generator kept up"]).startswith("worker 1 used 99% of a core")
