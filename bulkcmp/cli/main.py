@@ -30,6 +30,7 @@ from bulkcmp.cli import (
     revoke,
     scenarios,
 )
+from bulkcmp.cmp import owf
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
@@ -93,7 +94,10 @@ app.add_typer(scenarios.app, name="scenarios")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"bulkcmp {version('bulkcmp')} (Python {sys.version.split()[0]})")
+        loop = "OpenSSL" if owf.is_native() else "a loop in Python, several times slower"
+        typer.echo(
+            f"bulkcmp {version('bulkcmp')} (Python {sys.version.split()[0]}, MACs by {loop})"
+        )
         raise typer.Exit
 
 

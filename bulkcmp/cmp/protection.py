@@ -8,7 +8,6 @@ PBM and PBMAC1 go the same way, and differ only in what `derive` does.
 import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Final, Protocol
 
 from cryptography import x509
@@ -24,6 +23,7 @@ from bulkcmp.cmp.asn1 import (
     wrap,
 )
 from bulkcmp.cmp.messages import AlgorithmIdentifier, PKIMessage, short
+from bulkcmp.cmp.owf import iterated
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import PasswordMac, Profile, Secret
 
@@ -257,16 +257,7 @@ def derive(derivation: Derivation) -> bytes:
         return hashlib.pbkdf2_hmac(
             derivation.digest, secret, salt, derivation.iterations, derivation.key_length
         )
-    if derivation.digest == "sha256":
-        owf = hashlib.sha256
-        key = owf(secret + salt).digest()
-        for _ in repeat(None, derivation.iterations - 1):
-            key = owf(key).digest()
-        return key
-    key = hashlib.new(derivation.digest, secret + salt).digest()
-    for _ in repeat(None, derivation.iterations - 1):
-        key = hashlib.new(derivation.digest, key).digest()
-    return key
+    return iterated(derivation.digest, secret + salt, derivation.iterations)
 
 
 def algorithm_of(message: PKIMessage) -> bytes | None:

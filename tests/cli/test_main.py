@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from bulkcmp.cli import main as module
+from bulkcmp.cmp import owf
 from bulkcmp.errors import BulkcmpError, InputError, InputErrors, Where
 
 Fail = Callable[..., tuple[int | str | None, str]]
@@ -94,10 +95,16 @@ def test_a_bug_is_shown_in_full_where_it_is_asked_for(
         module.main()
 
 
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("native", "said"), [(True, "OpenSSL"), (False, "a loop in Python, several times slower")]
+)
+def test_the_version_says_too_by_what_macs_are_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], native: bool, said: str
+) -> None:
+    monkeypatch.setattr(owf, "is_native", lambda: native)
     monkeypatch.setattr(sys, "argv", ["bulkcmp", "--version"])
     with pytest.raises(SystemExit) as ended:
         module.main()
     assert ended.value.code == 0
     out, _ = capsys.readouterr()
-    assert re.fullmatch(r"bulkcmp \d+\.\d+\.\d+ \(Python \d+\.\d+\.\d+\)\n", out)
+    assert re.fullmatch(rf"bulkcmp \d+\.\d+\.\d+ \(Python \d+\.\d+\.\d+, MACs by {said}\)\n", out)

@@ -1,7 +1,8 @@
+import threading
 from typing import Any
 
 import anyio
-import anyio.to_process
+import anyio.to_thread
 import pytest
 
 from bulkcmp.cmp import protection
@@ -58,42 +59,31 @@ async def test_the_latest_are_kept(
     assert derived == [derivation(2)]
 
 
-async def test_a_dear_one_is_derived_elsewhere_and_once_for_all_who_want_it(
+async def test_a_dear_one_is_derived_in_a_thread_and_once_for_all_who_want_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sent: list[Derivation] = []
-    run = anyio.to_process.run_sync
+    done: list[Derivation] = []
+    loop_went_on = threading.Event()
 
-    async def watch(function: Any, what: Derivation, **options: Any) -> bytes:
-        sent.append(what)
-        key: bytes = await run(function, what, **options)
-        return key
+    def derive(what: Derivation) -> bytes:
+        done.append(what)
+        assert loop_went_on.wait(60)
+        return b"key"
 
-    monkeypatch.setattr(anyio.to_process, "run_sync", watch)
+    monkeypatch.setattr(protection, "derive", derive)
     deriver = Deriver()
-    dear = derivation(iterations=30_000)
     keys: list[bytes] = []
-    lateness: list[float] = []
 
     async def want() -> None:
-        keys.append(await deriver(dear))
+        keys.append(await deriver(derivation(iterations=30_000)))
 
-    async def tick() -> None:
-        while True:
-            before = anyio.current_time()
-            await anyio.sleep(0.001)
-            lateness.append(anyio.current_time() - before)
-
-    async with anyio.create_task_group() as ticker:
-        ticker.start_soon(tick)
-        async with anyio.create_task_group() as group:
-            for _ in range(20):
-                group.start_soon(want)
-        ticker.cancel_scope.cancel()
-    assert sent == [dear]
-    assert keys == [protection.derive(dear)] * 20
-    # the loop went on
-    assert len(lateness) > 20
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(want)
+        await anyio.wait_all_tasks_blocked()
+        loop_went_on.set()
+    assert done == [derivation(iterations=30_000)]
+    assert keys == [b"key"] * 20
 
 
 async def test_who_gives_up_leaves_the_dear_one_to_the_next(
@@ -108,7 +98,7 @@ async def test_who_gives_up_leaves_the_dear_one_to_the_next(
             await anyio.sleep_forever()
         return b"key"
 
-    monkeypatch.setattr(anyio.to_process, "run_sync", slow)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", slow)
     deriver = Deriver()
     dear = derivation(iterations=30_000)
     async with anyio.create_task_group() as group:
