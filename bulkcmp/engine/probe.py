@@ -172,8 +172,7 @@ class Outputs:
     def key(self, pkcs8: bytes) -> None:
         """Write the private key, durably."""
         if self.newkeyout is not None:
-            passphrase = None if self.passphrase is None else self.passphrase.reveal()
-            _write(self.newkeyout, pem_key(pkcs8, passphrase), 0o600)
+            _write(self.newkeyout, pem_key(pkcs8, self.passphrase), 0o600)
 
     def answer(self, part: Part, answer: bytes) -> None:
         """Write what a part got, durably: its certificate and what came along, or what a genm was

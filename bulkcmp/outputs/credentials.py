@@ -7,7 +7,6 @@ failure took and writes it again.
 
 import base64
 import hashlib
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
-    PrivateFormat,
     PublicFormat,
     load_der_private_key,
     pkcs7,
@@ -30,6 +28,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKey
 
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.model import KeyFamily, KeySpec, Secret
+from bulkcmp.outputs.encryption import key_encryption
 from bulkcmp.outputs.files import make_private_folder, replacing
 
 MAX_STEM: Final = 200
@@ -173,12 +172,12 @@ def write_credentials(
             "private keys are written encrypted, and there is no passphrase",
             hint="give --key-pass, or --plain-keys to write them unencrypted",
         )
-    encryption = None if plain or passphrase is None else passphrase.reveal()
+    passphrase = None if plain else passphrase
     make_private_folder(folder)
     written: list[str] = []
     for item in items:
         try:
-            parts = _PARTS[out_format](item, encryption)
+            parts = _PARTS[out_format](item, passphrase)
             if all(_is_there(folder / part.name, part) for part in parts):
                 continue
             for part in parts:
@@ -215,7 +214,7 @@ def _is_there(path: Path, part: _Part) -> bool:
         return False
 
 
-def _pem_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
+def _pem_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
     names = credential_files(OutFormat.PEM, item.id, has_key=item.key_pkcs8 is not None)
     parts = [_fixed(names.certificate, pem_certificates(item.certificate, *item.chain))]
     if (key := item.key_pkcs8) is not None:
@@ -233,7 +232,7 @@ def _pem_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
     return parts
 
 
-def _der_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
+def _der_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
     names = credential_files(OutFormat.DER, item.id, has_key=item.key_pkcs8 is not None)
     parts = [_fixed(names.certificate, item.certificate)]
     if item.chain:
@@ -254,10 +253,11 @@ def _der_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
     return parts
 
 
-def _p12_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
+def _p12_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
     name = credential_files(OutFormat.P12, item.id, has_key=True).certificate
     certificate = x509.load_der_x509_certificate(item.certificate)
     chain = [x509.load_der_x509_certificate(der) for der in item.chain]
+    octets = None if passphrase is None else passphrase.reveal()
     key = None
     if item.key_pkcs8 is not None:
         own = _p12_key(item.key_pkcs8)
@@ -270,12 +270,12 @@ def _p12_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
             key,
             certificate,
             chain,
-            NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase),
+            NoEncryption() if octets is None else BestAvailableEncryption(octets),
         )
 
     def is_whole(content: bytes) -> bool:
         try:
-            store = pkcs12.load_pkcs12(content, passphrase)
+            store = pkcs12.load_pkcs12(content, octets)
         except ValueError:
             return False
         held = [store.cert, *store.additional_certs]
@@ -286,25 +286,20 @@ def _p12_parts(item: Credential, passphrase: bytes | None) -> list[_Part]:
 
 
 # the certificate comes last in each, so one that is there says that the rest is there too
-_PARTS: Final[Mapping[OutFormat, Callable[[Credential, bytes | None], list[_Part]]]] = {
+_PARTS: Final[Mapping[OutFormat, Callable[[Credential, Secret | None], list[_Part]]]] = {
     OutFormat.PEM: _pem_parts,
     OutFormat.DER: _der_parts,
     OutFormat.P12: _p12_parts,
 }
 
 
-def _pkcs8(key: bytes, passphrase: bytes | None) -> bytes:
-    if passphrase is None:
-        return key
-    # RSA keys were checked when they were made or read; checking again costs 10 ms and more
-    loaded = load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True)
-    return loaded.private_bytes(
-        Encoding.DER, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase)
-    )
+def _pkcs8(key: bytes, passphrase: Secret | None) -> bytes:
+    return key if passphrase is None else key_encryption(passphrase).encrypt(key)
 
 
 def _p12_key(key: bytes) -> PKCS12PrivateKeyTypes:
-    # serialize_key_and_certificates itself refuses what PKCS#12 can't hold, with a TypeError
+    # serialize_key_and_certificates itself refuses what PKCS#12 can't hold, with a TypeError; RSA
+    # keys were checked when they were made or read, and checking again costs 10 ms and more
     return cast(
         PKCS12PrivateKeyTypes,
         load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True),
@@ -331,15 +326,16 @@ def pem_certificates(*certificates: bytes) -> bytes:
     return b"".join(_pem("CERTIFICATE", der) for der in certificates)
 
 
-def pem_key(key: bytes, passphrase: bytes | None) -> bytes:
+def pem_key(key: bytes, passphrase: Secret | None) -> bytes:
     """PEM of a private key (PKCS#8 DER), encrypted where there is a passphrase."""
     return _pem(_key_label(passphrase), _pkcs8(key, passphrase))
 
 
-def _key_label(passphrase: bytes | None) -> str:
+def _key_label(passphrase: Secret | None) -> str:
     return "PRIVATE KEY" if passphrase is None else "ENCRYPTED PRIVATE KEY"
 
 
 def _pem(label: str, der: bytes) -> bytes:
-    lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+    text = base64.b64encode(der).decode()
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()

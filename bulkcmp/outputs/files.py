@@ -25,9 +25,11 @@ def replacing(path: Path, mode: int, *, durable: bool) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.fdopen(os.open(temporary, flags, mode), "wb")
+        try:
+            file = _new_file(temporary, mode)
+        except FileExistsError:
+            temporary.unlink()
+            file = _new_file(temporary, mode)
     except OSError as error:
         raise _refused(path, error) from error
     try:
@@ -45,6 +47,11 @@ def replacing(path: Path, mode: int, *, durable: bool) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _new_file(path: Path, mode: int) -> IO[bytes]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, mode), "wb")
 
 
 def make_private_folder(folder: Path) -> None:
