@@ -33,7 +33,8 @@ from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.pacer import LocalPacer
-from bulkcmp.journal.journal import FILE_NAME, Journal
+from bulkcmp.journal.journal import Journal
+from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import (
     BadRow,
@@ -281,7 +282,8 @@ class Scene:
         else:
             journal = Journal.create(self.folder, {}, None)
         # what a crash of the machine would do is no matter of these tests
-        journal._connection.execute("PRAGMA synchronous = OFF")
+        assert isinstance(journal._store, SqliteStore)
+        journal._store._connection.execute("PRAGMA synchronous = OFF")
         return journal
 
     def play(

@@ -63,7 +63,7 @@ class Site:
         """Every certificate of the CA is in the journal, a surplus one as unknown."""
         with self.journal() as journal:
             rows = {result.transaction_id for result, _ in journal.results()}
-            found = journal._connection.execute("SELECT transaction_id, outcome FROM part")
+            found = journal._store.read("SELECT transaction_id, outcome FROM part")
             known = {transaction_id.hex(): outcome for transaction_id, outcome in found}
         books = state.open_books(self.ca)
         issued = {one.transaction_id.hex() for one in books.certificates() if one.transaction_id}

@@ -23,7 +23,9 @@ from bulkcmp.engine.colleague import WorkerError
 from bulkcmp.engine.run import Run
 from bulkcmp.errors import InputError, Loss, TransportError
 from bulkcmp.io.keyworker import make_keys
-from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError
+from bulkcmp.journal.journal import Journal
+from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
+from bulkcmp.journal.store import JournalError
 from bulkcmp.model import BadRow, EndEntity, Itav, KeySpec, Operation, OutcomeClass
 
 if TYPE_CHECKING:
@@ -1032,7 +1034,8 @@ def test_a_journal_that_fails_ends_the_run(scene: "Scene") -> None:
 
 def test_a_full_disk_ends_the_run_and_resume_goes_on(scene: "Scene") -> None:
     journal = scene.open()
-    journal._connection.execute("PRAGMA max_page_count = 60")
+    assert isinstance(journal._store, SqliteStore)
+    journal._store._connection.execute("PRAGMA max_page_count = 60")
     rows = scene.rows(300)
     with pytest.raises(JournalError, match="the disk is full"):
         scene.play(rows, journal=journal)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_SOME_FAILED, InputError
-from bulkcmp.journal import journal as journal_module
+from bulkcmp.journal import sqlite as sqlite_module
 from bulkcmp.journal.entry import (
     Advanced,
     Begun,
@@ -30,7 +30,9 @@ from bulkcmp.journal.entry import (
     RowState,
     Skipped,
 )
-from bulkcmp.journal.journal import FILE_NAME, Journal, JournalError
+from bulkcmp.journal.journal import Journal
+from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
+from bulkcmp.journal.store import JournalError
 from bulkcmp.model import BadRow, Itav, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
 
 PASSPHRASE = Secret(b"open sesame")
@@ -140,6 +142,11 @@ def read(folder: Path, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
+def connection_of(journal: Journal) -> sqlite3.Connection:
+    assert isinstance(journal._store, SqliteStore)
+    return journal._store._connection
+
+
 # --- a run folder ---------------------------------------------------------------------------------
 
 
@@ -157,7 +164,7 @@ def test_a_new_journal_is_private_and_knows_its_facts(folder: Path) -> None:
 
 
 def test_every_commit_is_synced_to_a_write_ahead_log(journal: Journal) -> None:
-    pragma = journal._connection.execute
+    pragma = connection_of(journal).execute
     assert pragma("PRAGMA journal_mode").fetchone() == ("wal",)
     assert pragma("PRAGMA synchronous").fetchone() == (2,), "FULL"
     assert pragma("PRAGMA foreign_keys").fetchone() == (1,)
@@ -218,7 +225,7 @@ def test_a_creation_that_fails_leaves_no_journal(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_sync", fail)
+        patch.setattr(sqlite_module, "sync", fail)
         with pytest.raises(JournalError, match="the disk is full"):
             Journal.create(folder, {}, None)
     assert list(folder.iterdir()) == []
@@ -348,7 +355,7 @@ def test_a_refused_open_gives_the_folder_back(folder: Path) -> None:
 def test_a_journal_that_somebody_else_writes_to(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_module, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_module, "_BUSY_SECONDS", 0.01)
     with (
         Journal.create(folder, {}, None) as journal,
         closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as intruder,
@@ -734,15 +741,15 @@ def test_what_the_ca_may_have_done(outcome: OutcomeClass) -> None:
 def test_a_full_disk_takes_nothing_half(folder: Path) -> None:
     with Journal.create(folder, {}, None) as journal:
         journal.write([begun(1)])
-        pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
-        journal._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        pages = connection_of(journal).execute("PRAGMA page_count").fetchone()[0]
+        connection_of(journal).execute(f"PRAGMA max_page_count = {pages + 2}")
         many: list[Entry] = [begun(number) for number in range(2, 300)]
         with pytest.raises(JournalError, match="the disk is full") as caught:
             journal.write(many)
         assert caught.value.exit_code == EXIT_SOME_FAILED
         assert "bulkcmp resume" in (caught.value.hint or "")
         assert journal.count() == 1
-        journal._connection.execute("PRAGMA max_page_count = 100000")
+        connection_of(journal).execute("PRAGMA max_page_count = 100000")
         journal.write(many)
         assert journal.count() == 299
 
