@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import Process, TaskGroup
 
 from bulkcmp.engine.channel import Channel, MemoryChannel, Outbox, SocketChannel, memory_channels
-from bulkcmp.engine.frame import Task
+from bulkcmp.engine.frame import Host, Task
 from bulkcmp.errors import BulkcmpError
 
 PATIENCE: Final = 3.0
@@ -28,13 +28,15 @@ class Colleague:
     """The parent's view of a worker.
 
     Attributes:
-        process: None for a worker that runs as a task of the parent's own loop.
+        process: None for a worker that runs as a task of the parent's own loop, or elsewhere.
+        host: where it is; None for our own machine.
         share: transactions that it may have in flight at the same time.
         tasks: what it has in hand, by row number; started: the part of it that it has begun.
     """
 
     channel: Channel
     process: Process | None = None
+    host: Host | None = None
     outbox: Outbox = field(init=False)
     share: int = field(init=False, default=0)
     tasks: dict[int, Task] = field(init=False, default_factory=dict)
@@ -46,6 +48,19 @@ class Colleague:
 
 Hire = Callable[[TaskGroup], Awaitable[Colleague]]
 """Starts a worker; what it runs besides its process goes into the task group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The workers that a load test may have.
+
+    Attributes:
+        hire: starts one, and another where one was lost.
+        lead: seconds from the word to begin to the beginning, so that all have heard it by then.
+    """
+
+    hire: Hire
+    lead: float = 0.25
 
 
 def hire_processes(module: str) -> Hire:

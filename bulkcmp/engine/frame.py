@@ -192,6 +192,40 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """The machine of a worker, where it is another than the parent's.
+
+    Attributes:
+        name: what reports call it.
+        clock_error: seconds by which an instant of one machine may be off on the other's clock.
+        silence: seconds without a word of the parent after which the worker ends: another has its
+            place by then.
+    """
+
+    name: str
+    clock_error: float
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """What a lost worker leaves to the one that goes on with its share.
+
+    Attributes:
+        at: seconds since the run's beginning, when it was found to be lost.
+        under_way: number, step and requests in it of each lifecycle that it is known to have begun,
+            and not to have ended.
+        taken: supplies that it is known to have used up.
+        held: those that it had besides, which it may have used up; they are given again first.
+    """
+
+    at: float
+    under_way: tuple[tuple[int, int, int], ...]
+    taken: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A worker's part of a load test; the first that it is told.
 
@@ -203,6 +237,8 @@ class Assignment:
         count: lifecycles that all workers may begin, None where there are as many as are wanted.
         first: number of the first arrival of all.
         is_heard: the server answered before, so what does not reach it is a figure, no mistake.
+        host: where the worker is; None for the parent's own machine.
+        legacy: of the worker in whose place this one is.
     """
 
     setup: Setup
@@ -217,11 +253,18 @@ class Assignment:
     count: int | None = None
     first: int = 0
     is_heard: bool = False
+    host: Host | None = None
+    legacy: Legacy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A worker could begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The parent is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +334,7 @@ Frame = (
     | Drain
     | Assignment
     | Ready
+    | Beat
     | Begin
     | Supply
     | Exhausted

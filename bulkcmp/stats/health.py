@@ -35,12 +35,14 @@ class Pulse:
     """What one process noted of itself over one interval.
 
     Attributes:
-        process: `parent`, `worker 1` ...
+        process: `parent`, `worker 1`, `worker 2 on 10.0.0.7` ...
         at: seconds since the run's beginning, at the interval's end; seconds: its length.
         cpu: CPU seconds used in it.
         late: the most seconds by which the event loop woke it too late.
         starved: seconds for which a start that was due waited for its key.
         open_files: in use, None where it is not known; most_files: what it may have.
+        clock_error: seconds by which its instants may be off those of the parent, for it is on
+            another machine.
     """
 
     process: str
@@ -51,6 +53,7 @@ class Pulse:
     starved: float = 0.0
     open_files: int | None = None
     most_files: int = 0
+    clock_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class ProcessHealth:
         late_p99: of the intervals' worst delays, seconds; late_max: the worst of all.
         starved: seconds.
         open_files: the most that were in use; None where it is not known.
+        clock_error: as of its pulses.
     """
 
     process: str
@@ -81,6 +85,7 @@ class ProcessHealth:
     starved: float
     open_files: int | None
     most_files: int
+    clock_error: float = 0.0
 
 
 class Health:
@@ -111,8 +116,8 @@ class Health:
 
 class _Sum:
     __slots__ = (
-        "cpu", "cpu_max", "delayed", "full", "intervals", "lates", "most_files", "open_files",
-        "seconds", "starved",
+        "clock_error", "cpu", "cpu_max", "delayed", "full", "intervals", "lates", "most_files",
+        "open_files", "seconds", "starved",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -121,6 +126,7 @@ class _Sum:
         self.lates = Histogram()
         self.open_files: int | None = None
         self.most_files = 0
+        self.clock_error = 0.0
 
     def add(self, pulse: Pulse) -> None:
         share = pulse.cpu / pulse.seconds
@@ -137,6 +143,7 @@ class _Sum:
         if pulse.open_files is not None:
             self.open_files = max(self.open_files or 0, pulse.open_files)
         self.most_files = pulse.most_files
+        self.clock_error = max(self.clock_error, pulse.clock_error)
 
     def health(self, process: str) -> ProcessHealth:
         return ProcessHealth(
@@ -153,6 +160,7 @@ class _Sum:
             self.starved,
             self.open_files,
             self.most_files,
+            self.clock_error,
         )
 
 

@@ -168,6 +168,7 @@ def sections(report: Report) -> Iterator[Section]:
         rows = tuple((name, f"{count:,}") for name, count in report.total.fail_info)
         yield Section("failInfo", ("requests",), rows)
     if report.processes:
+        is_spread = any(one.clock_error for one in report.processes)
         rows = tuple(
             (
                 one.process,
@@ -176,11 +177,12 @@ def sections(report: Report) -> Iterator[Section]:
                 duration(one.late_p99),
                 duration(one.starved),
                 "-" if one.open_files is None else f"{one.open_files:,}",
+                *([f"±{duration(one.clock_error)}"] if is_spread else []),
             )
             for one in report.processes
         )
         heads = ("CPU", "CPU max", "late p99", "without keys", "open files")
-        yield Section("generator", heads, rows)
+        yield Section("generator", (*heads, *(["clock"] if is_spread else [])), rows)
 
 
 _VERDICTS: Final = {

@@ -1,7 +1,6 @@
 import asyncio
 import dataclasses
 import datetime as dt
-import pickle
 import socket
 from typing import Any, get_args
 
@@ -13,6 +12,7 @@ from bulkcmp.engine import channel as channel_module
 from bulkcmp.engine.channel import Outbox, SocketChannel, memory_channels
 from bulkcmp.engine.frame import (
     Assignment,
+    Beat,
     Begin,
     Done,
     Drain,
@@ -20,6 +20,8 @@ from bulkcmp.engine.frame import (
     Failed,
     Finished,
     Frame,
+    Host,
+    Legacy,
     Member,
     Pinned,
     Ready,
@@ -159,8 +161,11 @@ FRAMES: list[Frame] = [
         1.0,
         30.0,
         100,
+        host=Host("10.0.0.7:4711", 0.001, 20.0),
+        legacy=Legacy(9.5, ((4, 1, 2),), 7, 3),
     ),
     Ready(),
+    Beat(),
     Begin(1.5),
     Supply(3, (Member(ENTITY, b"key"),), ((b"key 2",), (None,))),
     Exhausted(),
@@ -226,8 +231,10 @@ def test_what_a_frame_gains_is_sent_too() -> None:
         for one in dataclasses.fields(kind):
             assert one.init, one
             assert not one.kw_only, one
-    whole = channel_module._pickled([Record(1, Skipped(BadRow(1, 2, "x", ()), ENDED.finished_at))])
-    assert isinstance(pickle.loads(whole)[0].entry, Skipped)
+    whole = channel_module.packed([Record(1, Skipped(BadRow(1, 2, "x", ()), ENDED.finished_at))])
+    (found,) = channel_module.unpacked(whole)
+    assert isinstance(found, Record)
+    assert isinstance(found.entry, Skipped)
 
 
 async def test_half_a_batch_is_the_end() -> None:

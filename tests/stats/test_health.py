@@ -41,6 +41,7 @@ def test_pulses_come_to_the_health_of_each_process() -> None:
     assert worker.late_p99 == worker.late_max == 0.2
     assert worker.starved == 0.5
     assert (worker.open_files, worker.most_files) == (80, 1024)
+    assert worker.clock_error == 0.0
 
 
 def test_processes_of_several_runs_stay_apart() -> None:
@@ -58,6 +59,14 @@ def test_processes_of_several_runs_stay_apart() -> None:
     # one in nine of its own run, one in ten of both together
     (line,) = bottlenecks([first, second])
     assert line.startswith("run 2 worker 1 ")
+
+
+def test_the_clock_of_another_machine_is_as_wrong_as_it_ever_was() -> None:
+    health = Health()
+    for error in (0.001, 0.004, 0.002):
+        health.add(replace(CALM, clock_error=error))
+    (worker,) = health.processes()
+    assert worker.clock_error == 0.004
 
 
 def test_where_open_files_are_not_known() -> None:

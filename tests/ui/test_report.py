@@ -76,6 +76,15 @@ def test_what_casts_doubt_stands_above_all_figures(make_console: MakeConsole) ->
     assert killed[0] == "the records stop before the run's end: it goes on, or was killed"
 
 
+def test_clocks_stand_beside_workers_of_other_machines_only(make_console: MakeConsole) -> None:
+    here = Pulse("worker 1", 1.0, 1.0, 0.1, 0.0)
+    there = Pulse("worker 2 on 10.0.0.7:4711", 1.0, 1.0, 0.1, 0.0, clock_error=0.0021)
+    assert "clock" not in text_of(make_console, report_of([here, End(1)]))
+    lines = text_of(make_console, report_of([here, there, End(1)])).splitlines()
+    (line,) = [line for line in lines if "10.0.0.7:4711" in line]
+    assert line.endswith("±2.10 ms")
+
+
 def test_the_verdict_stands_last(make_console: MakeConsole) -> None:
     report = report_of(trouble())
     crossed = "exit code 3: a threshold was crossed: rate(ok) > 1000"

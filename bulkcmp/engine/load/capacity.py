@@ -11,11 +11,11 @@ from typing import Protocol
 
 import anyio
 
-from bulkcmp.engine.colleague import Hire
+from bulkcmp.engine.colleague import Crew
 from bulkcmp.engine.frame import Assignment, Report, Supply
 from bulkcmp.engine.load.plan import LoadPlan, describe_arrivals, plan
 from bulkcmp.engine.load.provision import Provision
-from bulkcmp.engine.load.run import LoadRun, hire_generator
+from bulkcmp.engine.load.run import PROCESSES, LoadRun
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError
 from bulkcmp.io.clock import Clock
@@ -109,7 +109,7 @@ class CapacityRun:
         assignments: one for each worker; their shapes, which are open, say all but the rate.
         source: of end entities, for all windows.
         clock: of all times.
-        hire, read_vitals: as of `LoadRun`.
+        on_notice, crew, read_vitals: as of `LoadRun`.
     """
 
     def __init__(
@@ -119,8 +119,9 @@ class CapacityRun:
         source: Provision,
         clock: Clock,
         judge: Judge,
+        on_notice: Callable[[str], object],
         *,
-        hire: Hire = hire_generator,
+        crew: Crew = PROCESSES,
         read_vitals: Callable[[], Vitals] = vitals,
     ) -> None:
         self._search = search
@@ -128,7 +129,8 @@ class CapacityRun:
         self._source = source
         self._clock = clock
         self._judge = judge
-        self._hire = hire
+        self._on_notice = on_notice
+        self._crew = crew
         self._read_vitals = read_vitals
         self._run: LoadRun | None = None
         self._stopping = anyio.Event()
@@ -171,7 +173,8 @@ class CapacityRun:
             self._clock,
             partial(self._judge.begin_window, rate),
             self._judge.take,
-            hire=self._hire,
+            self._on_notice,
+            crew=self._crew,
             read_vitals=self._read_vitals,
         )
         try:

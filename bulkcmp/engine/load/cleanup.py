@@ -197,7 +197,14 @@ async def clean_up(
             with CertificateTable(folder / CERTIFICATES, again=True) as table:
                 async with pace_file(how.setup) as setup:
                     source = _Requests(how.revoker, left)
-                    run = LoadRun([_assignment(setup)], source, SystemClock(), lambda _: None, take)
+                    run = LoadRun(
+                        [_assignment(setup)],
+                        source,
+                        SystemClock(),
+                        lambda _: None,
+                        take,
+                        on_notice,
+                    )
                     interruption.attend(run)
                     await run.execute()
             cleaned.interrupted = interruption.asked

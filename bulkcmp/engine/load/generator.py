@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from math import inf
 from typing import Final
 
@@ -27,11 +27,13 @@ from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import StoppedError, UnreachableError
 from bulkcmp.engine.frame import (
     Assignment,
+    Beat,
     Begin,
     Drain,
     Exhausted,
     Finished,
     Frame,
+    Legacy,
     Ready,
     Report,
     Setup,
@@ -65,6 +67,10 @@ _GRACE: Final = 0.1
 
 _CUT: Final = "cut off"
 """The reason of an outcome that nobody waited for: the time to drain was over."""
+
+_LOST: Final = Ending(
+    OutcomeClass.UNKNOWN, "worker lost", detail="its worker was lost, which may have begun it"
+)
 
 
 class Generator:
@@ -127,7 +133,7 @@ class Generator:
         # a client has one transaction at a time
         room = shape.clients if isinstance(shape, Closed) else shape.in_flight
         self._gate = anyio.Semaphore(room, fast_acquire=True)
-        self._watch = Watch(f"worker {assignment.place + 1}", self._clock, self._read_vitals)
+        self._watch = _watch(assignment, self._clock, self._read_vitals)
         async with opened(self._make_client(assignment.setup)) as client:
             self._server = Server(
                 assignment.setup,
@@ -143,6 +149,8 @@ class Generator:
                 await self._beginning.wait()
                 self._watch.begin(self._epoch, self._note_pulse)
                 group.start_soon(self._watch.run, self._flush)
+                if assignment.legacy is not None:
+                    self._inherit(assignment.legacy)
                 if not self._stopping.is_set():
                     await self._generate()
                     self._watch.beat()
@@ -151,12 +159,14 @@ class Generator:
                 group.cancel_scope.cancel()
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
+        host = self._assignment.host
         try:
             while True:
                 for frame in frames:
                     self._take_in(frame)
-                frames = await self._channel.receive()
-        except anyio.EndOfStream:
+                with anyio.fail_after(None if host is None else host.silence):
+                    frames = await self._channel.receive()
+        except (anyio.EndOfStream, TimeoutError):
             # nobody would hear of what is measured
             scope.cancel()
 
@@ -171,6 +181,8 @@ class Generator:
             case Begin(at):
                 self._epoch = self._clock.unix(at)
                 self._beginning.set()
+            case Beat():
+                pass
             case Drain():
                 self._stop()
                 # what never began has nothing to end
@@ -241,9 +253,44 @@ class Generator:
             workers=one.workers,
         )
 
+    def _inherit(self, legacy: Legacy) -> None:
+        """Note what a lost worker had under way, and what it may have begun: nobody knows what came
+        of it."""
+        shape = self._assignment.shape
+        held = list(islice(self._supplies, legacy.held))
+        arrived = dict.fromkeys([one.number for one in held], legacy.at)
+        arrived |= dict.fromkeys([number for number, _, _ in legacy.under_way], legacy.at)
+        if isinstance(shape, Open):
+            plan = islice(self._plan(shape), legacy.taken + legacy.held)
+            arrived |= {one.number: one.offset for one in plan if one.number in arrived}
+        for number, step, requests in legacy.under_way:
+            self._lose(number, step, requests, arrived[number], legacy.at)
+        for one in takewhile(lambda one: arrived[one.number] <= legacy.at, held):
+            self._supplies.popleft()
+            self._taken += 1
+            self._lose(one.number, 0, len(one.members), arrived[one.number], legacy.at)
+        self._begun = legacy.taken + self._taken
+
+    def _lose(self, number: int, step: int, requests: int, arrived: float, at: float) -> None:
+        lifecycle = self._lifecycle(number)
+        planned = to_microsecond(at if step else arrived)
+        self._records.append(
+            TransactionRecord(
+                arrival=number,
+                lifecycle=lifecycle.name,
+                step=step,
+                operation=lifecycle.steps[step].cmd,
+                planned=planned,
+                started=planned,
+                finished=to_microsecond(at),
+                warm_up=arrived < self._assignment.warm_up,
+                endings=(replace(_LOST, requests=requests),),
+            )
+        )
+
     async def _arrive(self, shape: Open, lifecycles: TaskGroup) -> None:
         """The open model: lifecycles begin when they are planned, whatever becomes of others."""
-        plan = self._plan(shape)
+        plan = islice(self._plan(shape), self._begun, None)
         self._backlog = Backlog(self._plan(shape))
         late: Arrival | None = None
         try:
@@ -461,6 +508,13 @@ class Generator:
         name = self._lifecycle(number).name
         planned, at = to_microsecond(planned), to_microsecond(self._now())
         self._records.append(Drop(number, name, planned, at, warm_up))
+
+
+def _watch(assignment: Assignment, clock: Clock, read_vitals: Callable[[], Vitals]) -> Watch:
+    name, host = f"worker {assignment.place + 1}", assignment.host
+    if host is None:
+        return Watch(name, clock, read_vitals)
+    return Watch(f"{name} on {host.name}", clock, read_vitals, clock_error=host.clock_error)
 
 
 def _parts(checkpoint: Checkpoint | None, holders: Sequence[Holder]) -> Sequence[Part | None]:

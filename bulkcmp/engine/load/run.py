@@ -8,7 +8,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import anyio
@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from bulkcmp.engine.colleague import (
     PATIENCE,
     Colleague,
-    Hire,
+    Crew,
     WorkerError,
     dismiss,
     end,
@@ -32,6 +32,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Finished,
     Frame,
+    Legacy,
     Ready,
     Report,
     Supply,
@@ -42,15 +43,16 @@ from bulkcmp.io.clock import Clock
 from bulkcmp.io.vitals import Vitals, vitals
 from bulkcmp.load.scenario import Open
 from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.record import Drop, TransactionRecord
 
 _AHEAD: Final = 512
 """Supplies that a worker has in hand at most: so many that it never waits for the next."""
 
-_LEAD: Final = 0.25
-"""Seconds from the word to begin to the beginning, so that all workers have heard it by then."""
-
 hire_generator: Final = hire_processes("bulkcmp.engine.load.generator")
 """Starts a worker in a process of its own."""
+
+PROCESSES: Final = Crew(hire_generator)
+"""Workers in processes of this machine."""
 
 
 class Source(Protocol):
@@ -67,10 +69,18 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class _Hand:
-    """A worker, and the supplies that it has in hand."""
+    """A share of the load, and the worker that has it now.
 
+    Attributes:
+        supplies: that the worker has in hand; taken: so many were used up.
+        under_way: step, and requests in it, of each lifecycle that was begun and has not ended.
+    """
+
+    assignment: Assignment
     colleague: Colleague
     supplies: deque[Supply] = field(default_factory=deque)
+    taken: int = 0
+    under_way: dict[int, tuple[int, int]] = field(default_factory=dict)
     is_ready: bool = False
     is_done: bool = False
 
@@ -84,7 +94,8 @@ class LoadRun:
         clock: of all times.
         on_begin: told the Unix time from which all seconds count, before anything is measured.
         on_report: given all that is measured, in the order in which it comes.
-        hire: starts a worker.
+        on_notice: told, in plain English, of a worker that was lost.
+        crew: of workers, one for each assignment.
         read_vitals: of this process.
 
     Attributes:
@@ -98,8 +109,9 @@ class LoadRun:
         clock: Clock,
         on_begin: Callable[[float], object],
         on_report: Callable[[Report], None],
+        on_notice: Callable[[str], object],
         *,
-        hire: Hire = hire_generator,
+        crew: Crew = PROCESSES,
         read_vitals: Callable[[], Vitals] = vitals,
     ) -> None:
         self._assignments = assignments
@@ -107,11 +119,16 @@ class LoadRun:
         self._clock = clock
         self._on_begin = on_begin
         self._on_report = on_report
-        self._hire = hire
+        self._on_notice = on_notice
+        self._crew = crew
         self._watch = Watch("parent", clock, read_vitals)
         self._hands: list[_Hand] = []
+        self._steps = {one.name: len(one.steps) for one in assignments[0].lifecycles}
         self._news = anyio.Event()
         self._is_primed = False
+        self._is_exhausted = False
+        self._begin_at: Begin | None = None
+        self._losses = 0
         self._stopping = False
         self._failure: BulkcmpError | None = None
         self._scope = anyio.CancelScope()
@@ -144,14 +161,16 @@ class LoadRun:
         try:
             with self._scope:
                 async with anyio.create_task_group() as group:
-                    async with anyio.create_task_group() as crew:
+                    async with anyio.create_task_group() as listening:
                         for assignment in self._assignments:
-                            await self._start_worker(assignment, crew)
+                            hand = _Hand(assignment, await self._crew.hire(listening))
+                            self._hands.append(hand)
+                            self._start(hand, listening)
                         group.start_soon(self._feed)
                         await self._begin(group)
                         await self._until(lambda: all(hand.is_done for hand in self._hands))
                         # who has not ended by then is made to
-                        crew.cancel_scope.deadline = anyio.current_time() + PATIENCE
+                        listening.cancel_scope.deadline = anyio.current_time() + PATIENCE
                     group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
@@ -170,9 +189,10 @@ class LoadRun:
         await self._until(lambda: self._stopping or may_begin())
         if self._stopping:
             return
-        at = anyio.current_time() + _LEAD
+        at = anyio.current_time() + self._crew.lead
+        self._begin_at = Begin(at)
         for hand in self._hands:
-            hand.colleague.outbox.put(Begin(at))
+            hand.colleague.outbox.put(self._begin_at)
         epoch = self._clock.unix(at)
         self._on_begin(epoch)
         self._watch.begin(epoch, self._note_pulse)
@@ -207,6 +227,7 @@ class LoadRun:
         except BulkcmpError as error:
             self._fail(error)
         self._prime()
+        self._is_exhausted = True
         for hand in self._hands:
             hand.colleague.outbox.put(Exhausted())
 
@@ -232,17 +253,23 @@ class LoadRun:
 
     # --- workers --------------------------------------------------------------------------------
 
-    async def _start_worker(self, assignment: Assignment, crew: TaskGroup) -> None:
-        hand = _Hand(await self._hire(crew))
-        self._hands.append(hand)
-        hand.colleague.outbox.put(assignment)
+    def _start(self, hand: _Hand, tasks: TaskGroup, legacy: Legacy | None = None) -> None:
+        """Let a worker have its share, and tell it what it missed of what the others were told."""
+        colleague = hand.colleague
+        put = colleague.outbox.put
+        put(replace(hand.assignment, host=colleague.host, legacy=legacy))
+        for supply in hand.supplies:
+            put(supply)
+        if self._is_exhausted:
+            put(Exhausted())
+        if self._begin_at is not None:
+            put(self._begin_at)
         if self._stopping:
-            # it was not there when the others were told
-            hand.colleague.outbox.put(Drain())
-        crew.start_soon(hand.colleague.outbox.run)
-        crew.start_soon(self._listen, hand)
+            put(Drain())
+        tasks.start_soon(colleague.outbox.run)
+        tasks.start_soon(self._listen, hand, tasks)
 
-    async def _listen(self, hand: _Hand) -> None:
+    async def _listen(self, hand: _Hand, tasks: TaskGroup) -> None:
         colleague = hand.colleague
         with suppress(anyio.EndOfStream):
             while True:
@@ -253,14 +280,40 @@ class LoadRun:
         if colleague.process is not None:
             await end(colleague.process)
         if not hand.is_done:
-            self._fail(
-                WorkerError(
-                    "a worker died, and what it had under way is not known",
-                    hint="is there enough memory? What was measured is in the run folder",
-                )
-            )
-        hand.is_done = True
+            try:
+                await self._replace(hand, tasks)
+            except WorkerError as error:
+                self._fail(error)
+                hand.is_done = True
         self._news.set()
+
+    async def _replace(self, hand: _Hand, tasks: TaskGroup) -> None:
+        """Let another worker go on with the share of one that is lost.
+
+        Raises:
+            WorkerError: none can be had, or too many were lost.
+        """
+        if self._begin_at is None or self._failure or self._losses == len(self._assignments):
+            raise WorkerError(
+                "a worker died, and what it had under way is not known",
+                hint="is there enough memory? What was measured is in the run folder",
+            )
+        self._losses += 1
+        legacy = Legacy(
+            self._clock.now() - self._clock.unix(self._begin_at.at),
+            tuple((number, *left) for number, left in hand.under_way.items()),
+            hand.taken,
+            len(hand.supplies),
+        )
+        name = f"worker {hand.assignment.place + 1}"
+        if hand.colleague.host is not None:
+            name += f" on {hand.colleague.host.name}"
+        self._on_notice(
+            f"{name} was lost; another goes on, and what came of the transactions that it had"
+            " under way is not known"
+        )
+        hand.colleague = await self._crew.hire(tasks)
+        self._start(hand, tasks, legacy)
 
     def _take_in(self, hand: _Hand, frame: Frame) -> None:
         match frame:
@@ -268,7 +321,10 @@ class LoadRun:
                 hand.is_ready = True
             case Report(taken=taken):
                 for _ in range(taken):
-                    hand.supplies.popleft()
+                    supply = hand.supplies.popleft()
+                    hand.under_way[supply.number] = 0, len(supply.members)
+                hand.taken += taken
+                self._follow(hand, frame)
                 self._on_report(frame)
             case Finished(abandoned):
                 hand.is_done = True
@@ -280,3 +336,16 @@ class LoadRun:
             case _:
                 raise WorkerError(f"a worker said {type(frame).__name__}")
         self._news.set()
+
+    def _follow(self, hand: _Hand, report: Report) -> None:
+        """Keep in mind which lifecycles are under way."""
+        for record in report.records:
+            match record:
+                case TransactionRecord(arrival=number, step=step):
+                    left = sum(one.requests for one in record.endings if one.outcome.is_done)
+                    if left and step + 1 < self._steps[record.lifecycle]:
+                        hand.under_way[number] = step + 1, left
+                    else:
+                        hand.under_way.pop(number, None)
+                case Drop(arrival=number):
+                    hand.under_way.pop(number, None)

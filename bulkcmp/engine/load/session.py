@@ -1,7 +1,7 @@
 """A load test from its plan to its records and figures."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -9,6 +9,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskGroup
 
+from bulkcmp.engine.colleague import Crew
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
@@ -17,7 +18,7 @@ from bulkcmp.engine.load.cleanup import keep_settings
 from bulkcmp.engine.load.keeper import Keeper, SearchKeeper
 from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
 from bulkcmp.engine.load.provision import OneKey, Provision
-from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.engine.load.run import PROCESSES, LoadRun
 from bulkcmp.errors import BulkcmpError
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
@@ -34,12 +35,17 @@ _AHEAD: Final = 4096
 """Keys of a type that are made ahead of the network, at most."""
 
 
+Join = Callable[[], AbstractAsyncContextManager[Crew]]
+"""Gathers workers, for as long as they are wanted."""
+
+
 async def session(
     plan: LoadPlan,
     folder: Path,
     *,
     on_figures: Callable[[Figures, Capacity | None], None],
     on_notice: Callable[[str], None],
+    join: Join = lambda: nullcontext(PROCESSES),
 ) -> tuple[Run, Figures, Capacity | None]:
     """Run a load test, or a search for the capacity, and keep its records and a list of its
     certificates in a folder.
@@ -50,7 +56,8 @@ async def session(
         folder: exists, and has nothing yet that a load test keeps.
         on_figures: shown how the test stands, and what a search has come to, several times a
             second.
-        on_notice: told, in plain English, what a signal led to.
+        on_notice: told, in plain English, what a signal led to, and of workers that were lost.
+        join: gathers the workers; by default processes of this machine.
 
     Returns:
         What stands before the records; all figures, of a search those of the highest rate that
@@ -69,12 +76,12 @@ async def session(
                 kind = Keeper if plan.run.search is None else SearchKeeper
                 keeper = kind(plan, folder, files, certificates, on_figures, on_notice)
                 keep_settings(folder, plan.facts)
-                async with _keys(plan.keys) as keys:
+                async with _keys(plan.keys) as keys, join() as crew:
                     source = _source(plan, keys)
                     if isinstance(keeper, SearchKeeper):
-                        await _search(plan, source, keeper, interruption, group)
+                        await _search(plan, source, crew, keeper, interruption, group)
                     else:
-                        await _test(plan, source, keeper, interruption, group)
+                        await _test(plan, source, crew, keeper, interruption, group)
                 if keeper.unconfirmed:
                     on_notice(
                         f"{keeper.unconfirmed:,} certificates were issued and are not confirmed;"
@@ -93,9 +100,22 @@ async def session(
 
 
 async def _test(
-    plan: LoadPlan, source: Provision, keeper: Keeper, interruption: Interruption, group: TaskGroup
+    plan: LoadPlan,
+    source: Provision,
+    crew: Crew,
+    keeper: Keeper,
+    interruption: Interruption,
+    group: TaskGroup,
 ) -> None:
-    run = LoadRun(plan.assignments, source, SystemClock(), keeper.begin, keeper.take)
+    run = LoadRun(
+        plan.assignments,
+        source,
+        SystemClock(),
+        keeper.begin,
+        keeper.take,
+        keeper.on_notice,
+        crew=crew,
+    )
     interruption.attend(run)
     group.start_soon(keeper.watch, run.stop)
     await run.execute()
@@ -105,12 +125,21 @@ async def _test(
 async def _search(
     plan: LoadPlan,
     source: Provision,
+    crew: Crew,
     keeper: SearchKeeper,
     interruption: Interruption,
     group: TaskGroup,
 ) -> None:
     assert plan.run.search is not None, "whose keeper is of a search"
-    search = CapacityRun(plan.run.search, plan.assignments, source, SystemClock(), keeper)
+    search = CapacityRun(
+        plan.run.search,
+        plan.assignments,
+        source,
+        SystemClock(),
+        keeper,
+        keeper.on_notice,
+        crew=crew,
+    )
     interruption.attend(search)
     group.start_soon(keeper.watch, search.end_window)
     await search.execute()

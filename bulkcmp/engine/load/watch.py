@@ -23,13 +23,22 @@ class Watch:
         process: what its pulses call it.
         clock: of all times.
         vitals: reads those of this process.
+        clock_error: see `Pulse`.
 
     Attributes:
         starved: seconds that starts waited for keys, summed; whoever waits adds to it.
     """
 
-    def __init__(self, process: str, clock: Clock, vitals: Callable[[], Vitals]) -> None:
+    def __init__(
+        self,
+        process: str,
+        clock: Clock,
+        vitals: Callable[[], Vitals],
+        *,
+        clock_error: float = 0.0,
+    ) -> None:
         self._process = process
+        self._clock_error = clock_error
         self._clock = clock
         self._vitals = vitals
         self._late = 0.0
@@ -80,6 +89,7 @@ class Watch:
                 starved=self.starved - last.starved,
                 open_files=vitals.open_files,
                 most_files=vitals.most_files,
+                clock_error=self._clock_error,
             )
         )
         self._interval = _Interval(now, vitals, self.starved)

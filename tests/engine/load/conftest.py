@@ -11,7 +11,7 @@ import pytest
 import trio.testing
 
 from bulkcmp.engine.channel import MemoryChannel
-from bulkcmp.engine.colleague import Hire, hire_task
+from bulkcmp.engine.colleague import Crew, Hire, hire_task
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Assignment, Report
 from bulkcmp.engine.keys import KeySource
@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 SEED = 5
 CALM = Vitals(cpu=0.0, open_files=10, most_files=1024)
 
+LATEST = 0.0021
+"""Seconds by which a start may be late for timers alone."""
+
 Conduct = Callable[[LoadRun], Coroutine[Any, Any, None]]
+
+
+def is_punctual(started: float, planned: float) -> bool:
+    return -1.5e-6 <= started - planned < LATEST
 
 
 @dataclass
@@ -48,6 +55,7 @@ class Load:
     levels: list[Level] = field(default_factory=list)
     certificates: list[Certified] = field(default_factory=list)
     begun: list[float] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     run: LoadRun = field(init=False)
     ended: float = field(init=False)
 
@@ -149,7 +157,8 @@ class Load:
                 self.scene.clock,
                 self.begun.append,
                 self.take,
-                hire=hire or self.hire(),
+                self.notices.append,
+                crew=Crew(hire or self.hire()),
                 read_vitals=lambda: CALM,
             )
             try:

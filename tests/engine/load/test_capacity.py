@@ -8,6 +8,7 @@ import anyio
 import pytest
 import trio.testing
 
+from bulkcmp.engine.colleague import Crew
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Assignment, Report
 from bulkcmp.engine.load.capacity import CapacityRun
@@ -136,7 +137,8 @@ class Hunt:
                 self.source,
                 scene.clock,
                 self.kept,
-                hire=self.load.hire(),
+                self.load.notices.append,
+                crew=Crew(self.load.hire()),
                 read_vitals=read_vitals,
             )
             try:

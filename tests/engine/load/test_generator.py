@@ -14,7 +14,7 @@ from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import ArrivalProcess, Closed, Constant, Exponential, LatePolicy
 from bulkcmp.load.schedule import arrivals
 from bulkcmp.model import Operation, OutcomeClass
-from tests.engine.load.conftest import SEED
+from tests.engine.load.conftest import LATEST, SEED, is_punctual
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lose, Seen
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 IR, KUR, RR = Operation.IR, Operation.KUR, Operation.RR
 ISSUED = OutcomeClass.ISSUED
-
-LATEST = 0.0021
-"""Seconds by which a start may be late for timers alone."""
-
-
-def is_punctual(started: float, planned: float) -> bool:
-    return -1.5e-6 <= started - planned < LATEST
-
 
 # --- the open model -------------------------------------------------------------------------------
 
