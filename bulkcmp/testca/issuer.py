@@ -1,11 +1,12 @@
 """Issuing: from what is asked for to a certificate that the CA's policy allows."""
 
 import datetime as dt
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, mlkem, rsa
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificatePublicKeyTypes,
@@ -13,43 +14,54 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 )
 from cryptography.x509.oid import ExtensionOID
 
-from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
-from bulkcmp.cmp.messages import NULL_DN
+from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.asn1 import (
+    ObjectIdentifier,
+    content,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    tag,
+    wrap,
+)
+from bulkcmp.cmp.messages import NULL_DN, Extension, SubjectPublicKeyInfo
+from bulkcmp.cmp.template import time
 from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Popo, RequestedExtension
-from bulkcmp.testca.enrollment import Enrollment
-from bulkcmp.testca.identity import BACKDATE, Identity, key_usage, make_serial, sign
+from bulkcmp.testca.enrollment import V3, Enrollment
+from bulkcmp.testca.identity import BACKDATE, Identity, digest_for, key_usage, make_serial
 from bulkcmp.testca.refusal import rejected
 
 DEFAULT_VALIDITY: Final = dt.timedelta(days=365)
 _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 16384
 _BOOLEAN: Final = 0x01
+_V3: Final = explicit(0, encode(V3))
 
-_SAN: Final = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-_KEY_USAGE: Final = ExtensionOID.KEY_USAGE
-_BASIC_CONSTRAINTS: Final = ExtensionOID.BASIC_CONSTRAINTS
+_SAN: Final = ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string
+_KEY_USAGE: Final = ExtensionOID.KEY_USAGE.dotted_string
+_BASIC_CONSTRAINTS: Final = ExtensionOID.BASIC_CONSTRAINTS.dotted_string
+_KEY_IDENTIFIER: Final = ExtensionOID.SUBJECT_KEY_IDENTIFIER.dotted_string
 
 # certified as they are asked for
 _HONOURED: Final = frozenset(
-    oid.dotted_string
-    for oid in (
+    (
         _SAN,
         _KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.CERTIFICATE_POLICIES,
-        ExtensionOID.TLS_FEATURE,
+        ExtensionOID.EXTENDED_KEY_USAGE.dotted_string,
+        ExtensionOID.CERTIFICATE_POLICIES.dotted_string,
+        ExtensionOID.TLS_FEATURE.dotted_string,
     )
 )
 # the CA's own affair, whatever is asked for
 _OWN: Final = frozenset(
-    oid.dotted_string
-    for oid in (
+    (
         _BASIC_CONSTRAINTS,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-        ExtensionOID.CRL_DISTRIBUTION_POINTS,
+        _KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER.dotted_string,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string,
     )
 )
 
@@ -71,7 +83,41 @@ def key_identifier(public_key: PublicKeyTypes) -> bytes:
     Raises:
         RefusedError: it is not.
     """
-    return x509.SubjectKeyIdentifier.from_public_key(_certifiable(public_key)).digest
+    return _identifier_of(algorithms.public_bytes(_certifiable(public_key)))
+
+
+def _identifier_of(key_info: bytes) -> bytes:
+    """SHA-1 of the key in a SubjectPublicKeyInfo (RFC 5280, 4.2.1.2)."""
+    key = decode(SubjectPublicKeyInfo, key_info).subjectPublicKey.as_bytes()
+    return hashlib.sha1(key, usedforsecurity=False).digest()
+
+
+# Extension ::= SEQUENCE { extnID OBJECT IDENTIFIER, critical BOOLEAN DEFAULT FALSE,
+#     extnValue OCTET STRING }
+def _extension(oid: str, value: bytes, *, critical: bool = False) -> bytes:
+    return encode(Extension(extnID=ObjectIdentifier(oid), critical=critical, extnValue=value))
+
+
+def _encoded(extension: x509.ExtensionType, *, critical: bool = False) -> bytes:
+    return _extension(extension.oid.dotted_string, extension.public_bytes(), critical=critical)
+
+
+_END_ENTITY: Final = _encoded(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+
+_KEM_USAGE: Final = key_usage(digital_signature=False, key_encipherment=True)
+"""The one that a certificate of a KEM key may have (RFC 9935, 5)."""
+_USAGES: Final = (
+    (ec.EllipticCurvePublicKey, key_usage(digital_signature=True, key_agreement=True)),
+    (rsa.RSAPublicKey, key_usage(digital_signature=True, key_encipherment=True)),
+    (_KEM_KEYS, _KEM_USAGE),
+    (_SIGNING_KEYS, key_usage(digital_signature=True)),
+)
+_KEY_USAGES: Final = tuple((kind, _encoded(usage, critical=True)) for kind, usage in _USAGES)
+
+
+def _key_usage_for(public_key: CertificatePublicKeyTypes) -> bytes:
+    """The extension with all that a key of its type is good for."""
+    return next(usage for kind, usage in _KEY_USAGES if isinstance(public_key, kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +140,13 @@ class Issuer:
 
     def __init__(self, root: Identity, crl_url: str | None = None) -> None:
         self._key = root.key
-        self._issuer = root.certificate.subject
+        self._digest = digest_for(root.key)
+        self._signature = algorithms.signature_identifier(root.key, self._digest)
+        self._issuer = root.name
         self._begin = root.certificate.not_valid_before_utc
         self._end = root.certificate.not_valid_after_utc
-        self._authority = x509.AuthorityKeyIdentifier(root.key_identifier, None, None)
-        self._end_entity = x509.BasicConstraints(ca=False, path_length=None)
-        self._distribution = None if crl_url is None else _distribution_points(crl_url)
-        self._signing = key_usage(digital_signature=True)
-        self._signing_and_transport = key_usage(digital_signature=True, key_encipherment=True)
-        self._signing_and_agreement = key_usage(digital_signature=True, key_agreement=True)
-        # the one that a certificate of a KEM key may have (RFC 9935, 5)
-        self._transport = key_usage(digital_signature=False, key_encipherment=True)
+        self._authority = _encoded(x509.AuthorityKeyIdentifier(root.key_identifier, None, None))
+        self._distribution = b"" if crl_url is None else _encoded(_distribution_points(crl_url))
 
     def check(self, enrollment: Enrollment) -> None:
         """Check what does not depend on the time and the end entity.
@@ -135,74 +177,51 @@ class Issuer:
         public_key = _certifiable(enrollment.public_key)
         not_before, not_after, clamped = self._validity(enrollment, now)
         serial = make_serial()
-        key_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name.from_bytes(subject or NULL_DN))
-            .issuer_name(self._issuer)
-            .public_key(public_key)
-            .serial_number(serial)
-            .not_valid_before(not_before)
-            .not_valid_after(not_after)
-            .add_extension(self._end_entity, critical=True)
-            .add_extension(key_identifier, critical=False)
-            .add_extension(self._authority, critical=False)
-        )
-        asked: set[str] = set()
-        dropped = False
-        for extension in enrollment.extensions:
-            if extension.oid not in _HONOURED:
-                dropped |= extension.oid not in _OWN
-                continue
-            asked.add(extension.oid)
+        key_info = algorithms.public_bytes(public_key)
+        key_identifier = _identifier_of(key_info)
+        honoured = [one for one in enrollment.extensions if one.oid in _HONOURED]
+        extensions = (
+            _END_ENTITY,
+            _extension(_KEY_IDENTIFIER, encode(key_identifier)),
+            self._authority,
             # RFC 5280, 4.2.1.6: without a subject the subjectAltName is critical
-            critical = extension.critical or (
-                subject is None and extension.oid == _SAN.dotted_string
-            )
-            builder = builder.add_extension(
-                x509.UnrecognizedExtension(x509.ObjectIdentifier(extension.oid), extension.value),
-                critical=critical,
-            )
-        if _KEY_USAGE.dotted_string not in asked:
-            usage = self._usage(public_key)
-            builder = builder.add_extension(usage, critical=True)
-        if self._distribution is not None:
-            builder = builder.add_extension(self._distribution, critical=False)
-        certificate = sign(builder, self._key)
-        if asked:
-            self._check_certified(certificate, enrollment.popo)
-        return Issued(
-            serial,
-            certificate.public_bytes(serialization.Encoding.DER),
-            key_identifier.digest,
-            clamped or dropped,
+            *(
+                _extension(
+                    one.oid,
+                    one.value,
+                    critical=one.critical or (subject is None and one.oid == _SAN),
+                )
+                for one in honoured
+            ),
+            b"" if _has(_KEY_USAGE, honoured) else _key_usage_for(public_key),
+            self._distribution,
         )
-
-    def _usage(self, public_key: CertificatePublicKeyTypes) -> x509.KeyUsage:
-        """All that a key of its type is good for."""
-        if isinstance(public_key, _KEM_KEYS):
-            return self._transport
-        if isinstance(public_key, rsa.RSAPublicKey):
-            return self._signing_and_transport
-        if isinstance(public_key, ec.EllipticCurvePublicKey):
-            return self._signing_and_agreement
-        return self._signing
-
-    def _check_certified(self, certificate: x509.Certificate, popo: Popo) -> None:
-        try:
-            usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-        except EXTENSION_ERRORS as error:
-            raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
-        if usage.key_cert_sign or usage.crl_sign:
-            raise rejected("unacceptedExtension", "CA certificates are not issued here")
-        if isinstance(certificate.public_key(), _KEM_KEYS) and usage != self._transport:
-            raise rejected("unacceptedExtension", "a KEM key is for keyEncipherment alone")
-        allowed = {
-            Popo.KEY_ENCIPHERMENT: usage.key_encipherment,
-            Popo.KEY_AGREEMENT: usage.key_agreement,
-        }
-        if not allowed.get(popo, True):
-            raise rejected("badPOP", f"proof by {popo}, and the keyUsage does not allow that")
+        # TBSCertificate ::= SEQUENCE {
+        #     version         [0] EXPLICIT Version DEFAULT v1,
+        #     serialNumber        CertificateSerialNumber,
+        #     signature           AlgorithmIdentifier,
+        #     issuer              Name,
+        #     validity            Validity,     -- SEQUENCE { notBefore Time, notAfter Time }
+        #     subject             Name,
+        #     subjectPublicKeyInfo SubjectPublicKeyInfo,
+        #     extensions      [3] EXPLICIT Extensions OPTIONAL }   -- SEQUENCE OF Extension
+        tbs_certificate = wrap(
+            0x30,
+            _V3,
+            encode(serial),
+            self._signature,
+            self._issuer,
+            wrap(0x30, time(not_before), time(not_after)),
+            subject or NULL_DN,
+            key_info,
+            explicit(3, wrap(0x30, *extensions)),
+        )
+        signature = algorithms.sign(self._key, self._digest, tbs_certificate)
+        der = wrap(0x30, tbs_certificate, self._signature, wrap(0x03, b"\0", signature))
+        if honoured:
+            _check_certified(x509.load_der_x509_certificate(der), enrollment.popo)
+        dropped = any(one.oid not in _HONOURED | _OWN for one in enrollment.extensions)
+        return Issued(serial, der, key_identifier, clamped or dropped)
 
     def _validity(
         self, enrollment: Enrollment, now: dt.datetime
@@ -218,6 +237,23 @@ class Issuer:
         return not_before, not_after, clamped
 
 
+def _check_certified(certificate: x509.Certificate, popo: Popo) -> None:
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except EXTENSION_ERRORS as error:
+        raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
+    if usage.key_cert_sign or usage.crl_sign:
+        raise rejected("unacceptedExtension", "CA certificates are not issued here")
+    if isinstance(certificate.public_key(), _KEM_KEYS) and usage != _KEM_USAGE:
+        raise rejected("unacceptedExtension", "a KEM key is for keyEncipherment alone")
+    allowed = {
+        Popo.KEY_ENCIPHERMENT: usage.key_encipherment,
+        Popo.KEY_AGREEMENT: usage.key_agreement,
+    }
+    if not allowed.get(popo, True):
+        raise rejected("badPOP", f"proof by {popo}, and the keyUsage does not allow that")
+
+
 def _distribution_points(url: str) -> x509.CRLDistributionPoints:
     name = x509.UniformResourceIdentifier(url)
     return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
@@ -225,7 +261,11 @@ def _distribution_points(url: str) -> x509.CRLDistributionPoints:
 
 def has_subject_alt_name(enrollment: Enrollment) -> bool:
     """Whether a subjectAltName is asked for."""
-    return any(extension.oid == _SAN.dotted_string for extension in enrollment.extensions)
+    return _has(_SAN, enrollment.extensions)
+
+
+def _has(oid: str, extensions: Iterable[RequestedExtension]) -> bool:
+    return any(extension.oid == oid for extension in extensions)
 
 
 def _certifiable(key: PublicKeyTypes) -> CertificatePublicKeyTypes:
@@ -245,7 +285,7 @@ def _check_extension(extension: RequestedExtension) -> None:
             raise rejected("unacceptedExtension", f"critical extension {extension.oid}")
         return
     # an honoured extension is judged in the certificate, where `cryptography` parses it
-    if extension.oid == _BASIC_CONSTRAINTS.dotted_string and _names_ca(extension.value):
+    if extension.oid == _BASIC_CONSTRAINTS and _names_ca(extension.value):
         raise rejected("unacceptedExtension", "CA certificates are not issued here")
 
 
