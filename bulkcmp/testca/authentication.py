@@ -90,11 +90,18 @@ class Authenticator:
             if alias.authentication is Authentication.CERTIFICATE and asks_ciphertext(message):
                 return self._by_kem_certificate(alias, message, now)
             raise RefusedError("badMessageCheck", "the request is not protected")
-        by_mac = alias.authentication is Authentication.SECRET and not _is_update(message)
+        parameters = _parameters(message)
         if alias.authentication is Authentication.EITHER:
-            by_mac = _parameters(message) is not None
+            by_mac = parameters is not None
+        else:
+            # a kur is signed by the certificate that it updates (RFC 9483, 4.1.3), whatever an
+            # alias asks for else, and so is what follows it
+            may_update = parameters is None and message.body_type in _OF_UPDATES
+            by_mac = alias.authentication is Authentication.SECRET and not may_update
         if by_mac:
-            return self._by_mac(alias, message)
+            return self._by_mac(alias, message, parameters)
+        if parameters is not None:
+            raise RefusedError("wrongIntegrity", f"alias {alias.name} takes signatures only")
         kem_parameters = _kem_parameters(message)
         if kem_parameters is not None:
             return self._by_kem_mac(alias, message, kem_parameters, now)
@@ -112,8 +119,9 @@ class Authenticator:
         by_mac = _parameters(message) is not None
         return self.authenticate(RA_HMAC if by_mac else RA_CERT, message, now)
 
-    def _by_mac(self, alias: Alias, message: PKIMessage) -> Requester:
-        parameters = _parameters(message)
+    def _by_mac(
+        self, alias: Alias, message: PKIMessage, parameters: MacParameters | None
+    ) -> Requester:
         if parameters is None:
             text = f"alias {alias.name} takes password-based MACs only"
             signs = algorithms.is_signature(protection.algorithm_of(message) or b"")
@@ -191,8 +199,6 @@ class Authenticator:
         return known.user
 
     def _by_signature(self, alias: Alias, message: PKIMessage, now: dt.datetime) -> Requester:
-        if _parameters(message) is not None:
-            raise RefusedError("wrongIntegrity", f"alias {alias.name} takes signatures only")
         der = self._signer(message)
         try:
             certificate, may_sign = _signing_certificate(der)
@@ -367,12 +373,6 @@ class Authenticator:
                 if issued.status is CertificateStatus.CONFIRMED:
                     return issued.der
         raise RefusedError("badMessageCheck", "no certificate of the signer came along")
-
-
-def _is_update(message: PKIMessage) -> bool:
-    """Whether a message may belong to a kur, which is signed by the certificate that it updates
-    (RFC 9483, 4.1.3), whatever an alias asks for else."""
-    return message.body_type in _OF_UPDATES and _parameters(message) is None
 
 
 def _parameters(message: PKIMessage) -> MacParameters | None:

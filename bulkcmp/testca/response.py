@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from bulkcmp.cmp import algorithms, protection
@@ -51,6 +51,7 @@ from bulkcmp.testca.sharing import ReplyMac
 
 NONCE_OCTETS: Final = 16
 _SALT_OCTETS: Final = 16
+_CACHE_SIZE: Final = 4096
 
 RESPONSES: Final = {
     BodyType.IR: BodyType.IP,
@@ -346,13 +347,17 @@ class Responder:
 def _addressee(request: PKIMessage) -> TLV:
     """The sender of a request, as recipient of its answer; nobody where it is no Name."""
     name = request.sender
-    if name is None:
-        return request.header.sender
+    return request.header.sender if name is None or _is_name(name) else _NOBODY
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _is_name(der: bytes) -> bool:
+    """Whether it is a Name; a RA's is that of each of its requests."""
     try:
-        rdns = decode_sequence_of(name)
+        rdns = decode_sequence_of(der)
         for rdn in rdns:
             for attribute in set_elements(rdn):
                 decode(AttributeTypeAndValue, attribute)
     except RemoteCmpError:
-        return _NOBODY
-    return request.header.sender if all(tag(rdn) == SET for rdn in rdns) else _NOBODY
+        return False
+    return all(tag(rdn) == SET for rdn in rdns)

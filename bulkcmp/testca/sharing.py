@@ -83,6 +83,8 @@ class Sharing:
         if brought is not None:
             holder, secret = self._decapsulate(brought)
             return _kem_mac(holder, secret, transaction_id, new=True)
+        if not self._identities:
+            return None
         kept = self._store.decapsulated_secret(transaction_id)
         for one in self._identities:
             if kept is not None and one.certificate.serial_number == kept.serial:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -366,8 +367,13 @@ class Store:
             ) from error
 
     def alias_secret(self, alias: str) -> Secret | None:
-        row = self._db.execute("SELECT secret FROM alias WHERE name = ?", (alias,)).fetchone()
-        return None if row is None else Secret(row[0])
+        """What requests at an alias share, if they do; it is as it was made with the books."""
+        return self._alias_secrets.get(alias)
+
+    @cached_property
+    def _alias_secrets(self) -> dict[str, Secret]:
+        rows = self._db.execute("SELECT name, secret FROM alias")
+        return {name: Secret(secret) for name, secret in rows}
 
     # --- end entities
 
