@@ -8,6 +8,7 @@ PBM and PBMAC1 go the same way, and differ only in what `derive` does.
 import hashlib
 import hmac
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Protocol
 
 from cryptography import x509
@@ -48,6 +49,9 @@ MAX_KEY_LENGTH: Final = 4096
 
 MAX_SALT: Final = 1024
 """Octets of salt above which a response is refused."""
+
+_CACHE_SIZE: Final = 256
+"""Parameters of peers that answers repeat: a client keeps its own for a while."""
 
 _PBKDF2_ITERATIONS: Final = (1 << 31) - 1
 """More than that, hashlib does not take."""
@@ -215,15 +219,10 @@ class MacParameters:
 
     def with_salt(self, salt: bytes) -> "MacParameters":
         """The same parameters, to the octet, with another salt."""
-        oid, parameter = decode_sequence_of(self.identifier)
-        if self.kind is PasswordMac.PBM:
-            changed = _with_first(encode(parameter), encode(salt))
-        else:
-            kdf, _ = decode_sequence_of(parameter)
-            kdf_oid, derivation = decode_sequence_of(kdf)
-            salted = _with_first(encode(derivation), encode(salt))
-            changed = _with_first(encode(parameter), wrap(0x30, encode(kdf_oid), salted))
-        return replace(self, salt=salt, identifier=wrap(0x30, encode(oid), changed))
+        identifier = encode(salt)
+        for before, behind in _around_salt(self.identifier, self.kind):
+            identifier = wrap(0x30, before, identifier, behind)
+        return replace(self, salt=salt, identifier=identifier)
 
     def derivation(self, secret: Secret) -> Derivation:
         """How the key is derived from a secret."""
@@ -232,9 +231,19 @@ class MacParameters:
         )
 
 
-def _with_first(der: bytes, element: bytes) -> bytes:
-    """A SEQUENCE with another first element."""
-    return wrap(0x30, element, *map(encode, decode_sequence_of(der)[1:]))
+_SALT_AT: Final = {PasswordMac.PBM: (1, 0), PasswordMac.PBMAC1: (1, 0, 1, 0)}
+"""Where the salt is: the place in the AlgorithmIdentifier, in what stands there, and so on."""
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _around_salt(identifier: bytes, kind: PasswordMac) -> tuple[tuple[bytes, bytes], ...]:
+    """What stands before and behind the salt in each SEQUENCE around it, the innermost first."""
+    layers = []
+    for place in _SALT_AT[kind]:
+        elements = list(map(encode, decode_sequence_of(identifier)))
+        layers.append((b"".join(elements[:place]), b"".join(elements[place + 1 :])))
+        identifier = elements[place]
+    return tuple(reversed(layers))
 
 
 def _digest_size(digest: str) -> int:

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from bulkcmp.cmp import algorithms, dhmac, kemmac, protection
 from bulkcmp.cmp.algorithms import AlgorithmError
-from bulkcmp.cmp.asn1 import decode
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of
 from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.kemmac import KemMacParameters, asks_ciphertext
 from bulkcmp.cmp.messages import (
@@ -28,12 +28,14 @@ from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Secret
 from bulkcmp.testca import attributes
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias, Authentication, Mode
-from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_name
+from bulkcmp.testca.enrollment import REQUESTS, common_name, requested_subject
 from bulkcmp.testca.refusal import RefusedError, rejected
 from bulkcmp.testca.sharing import ReplyMac, Sharing
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate, Store
 
 _CACHE_SIZE = 4096
+_FEW = 256
+"""Of what may have the size of a request."""
 
 _OF_UPDATES: Final = frozenset({BodyType.KUR, BodyType.CERT_CONF, BodyType.POLL_REQ})
 
@@ -186,7 +188,7 @@ class Authenticator:
         token = attributes.read(request).reg_token
         if token is None:
             raise rejected("notAuthorized", "no regToken")
-        user = common_name(requested_name(template))
+        _, user = requested_subject(template)
         known = None if user is None else self._store.registration(user)
         secret = None if known is None else known.secret
         if (
@@ -376,8 +378,15 @@ class Authenticator:
 
 
 def _parameters(message: PKIMessage) -> MacParameters | None:
+    identifier = protection.algorithm_of(message)
+    return None if identifier is None else _mac_parameters(identifier)
+
+
+@lru_cache(maxsize=_FEW)
+def _mac_parameters(identifier: bytes) -> MacParameters | None:
+    """Those in a protectionAlg; of a client that keeps its salt they are the same again."""
     try:
-        return protection.mac_parameters(message)
+        return protection.parameters_of(decode_sequence_of(identifier))
     except RemoteCmpError as error:
         raise RefusedError("badAlg", error.what) from error
 

@@ -79,6 +79,7 @@ class Enrollment:
     Attributes:
         cert_req_id: to be repeated in the answer.
         subject: DER Name, or None where it is left to the CA; an empty Name counts as that.
+        common_name: the (first) CN of the subject, None where there is none.
         public_key: to be certified; None where the CA is to make one,
         key_spec: of this type.
         issuer: DER Name of the CA that is asked, or None.
@@ -89,6 +90,7 @@ class Enrollment:
 
     cert_req_id: int
     subject: bytes | None
+    common_name: str | None
     public_key: PublicKeyTypes | None
     popo: Popo
     key_spec: KeySpec = DEFAULT_KEY
@@ -186,9 +188,11 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
     # what is wrong with them is told; nothing of them is put into the certificate
     attributes.read(request)
     not_before, not_after = _validity(template)
+    subject, name = requested_subject(template)
     return Enrollment(
         cert_req_id=cert_request.certReqId,
-        subject=requested_name(template),
+        subject=subject,
+        common_name=name,
         public_key=public_key,
         popo=method,
         key_spec=key_spec,
@@ -226,17 +230,19 @@ def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
         )
     except EXTENSION_ERRORS as error:
         raise rejected("badCertTemplate", f"the extensions asked for: {error}") from error
+    subject, name = _subject(encode(info[1]))
     return Enrollment(
         cert_req_id=cert_req_id,
-        subject=_subject(encode(info[1])),
+        subject=subject,
+        common_name=name,
         public_key=_public_key(encode(info[2])),
         popo=Popo.SIGNATURE,
         extensions=extensions,
     )
 
 
-def requested_name(template: CertTemplate) -> bytes | None:
-    """DER of the subject that a template asks for; None where it is left to the CA.
+def requested_subject(template: CertTemplate) -> tuple[bytes | None, str | None]:
+    """DER of the subject that a template asks for, None where it is left to the CA; and its CN.
 
     Raises:
         RefusedError: it is no Name.
@@ -246,20 +252,23 @@ def requested_name(template: CertTemplate) -> bytes | None:
 
 def common_name(subject: bytes | None) -> str | None:
     """The (first) CN of a Name: the user name of its end entity. None where there is none."""
-    if subject is None:
-        return None
-    names = x509.Name.from_bytes(subject).get_attributes_for_oid(NameOID.COMMON_NAME)
+    return None if subject is None else _common_name(x509.Name.from_bytes(subject))
+
+
+def _common_name(name: x509.Name) -> str | None:
+    names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     # bytes are the value of an x500UniqueIdentifier only
     return cast(str, names[0].value) if names else None
 
 
-def _subject(name: bytes | None) -> bytes | None:
-    if name is None or name == NULL_DN:
-        return None
+def _subject(der: bytes | None) -> tuple[bytes | None, str | None]:
+    if der is None or der == NULL_DN:
+        return None, None
     try:
         with strictly():
+            name = x509.Name.from_bytes(der)
             # its octets are kept: what it parses, `cryptography` encodes the same
-            return x509.Name.from_bytes(name).public_bytes()
+            return name.public_bytes(), _common_name(name)
     except ValueError as error:
         raise rejected("badCertTemplate", f"the subject is no Name: {error}") from error
 

@@ -8,7 +8,7 @@ from bulkcmp.cmp.asn1 import encode
 from bulkcmp.cmp.messages import BodyType, CertTemplate, RevDetails, name_of
 from bulkcmp.model import Popo
 from bulkcmp.testca.aliases import Mode
-from bulkcmp.testca.enrollment import V3, Enrollment, common_name
+from bulkcmp.testca.enrollment import V3, Enrollment
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.issuer import has_subject_alt_name, key_identifier
 from bulkcmp.testca.refusal import RefusedError, rejected
@@ -58,7 +58,7 @@ class Entitlement:
             raise rejected("badCertTemplate", "the public key is another end entity's")
 
     def _of_ra(self, exchange: Exchange, enrollment: Enrollment) -> tuple[str | None, bytes | None]:
-        asked = common_name(enrollment.subject)
+        asked = enrollment.common_name
         if exchange.message.body_type is BodyType.KUR:
             old = self._certificate_to_update(exchange, enrollment)
             if exchange.requester.user is not None and enrollment.popo is Popo.RA_VERIFIED:
@@ -79,7 +79,7 @@ class Entitlement:
             self._certificate_to_update(exchange, enrollment)
         user = exchange.requester.user
         assert user is not None, "client mode authenticates end entities"
-        asked = common_name(enrollment.subject)
+        asked = enrollment.common_name
         if asked is not None and asked != user:
             raise rejected("notAuthorized", "the subject's CN is another end entity's")
         registration = self._store.registration(user)

@@ -51,7 +51,7 @@ from bulkcmp.testca.sharing import ReplyMac
 
 NONCE_OCTETS: Final = 16
 _SALT_OCTETS: Final = 16
-_CACHE_SIZE: Final = 4096
+_CACHE_SIZE: Final = 256
 
 RESPONSES: Final = {
     BodyType.IR: BodyType.IP,

@@ -51,56 +51,57 @@ def asked(value: x509.ExtensionType, *, critical: bool = False) -> RequestedExte
 )
 @pytest.mark.parametrize("crl_url", [None, CRL_URL])
 def test_a_certificate_of_the_cas_own_choice(ca: str, device: str, crl_url: str | None) -> None:
-    usage = USAGES.get(device, SIGNS)
-    check(ca, device, Enrollment(0, SUBJECT, None, Popo.SIGNATURE), [(usage, True)], crl_url)
+    check(ca, device, SUBJECT, [(USAGES.get(device, SIGNS), True)], crl_url=crl_url)
 
 
 def test_a_certificate_with_what_was_asked_for() -> None:
-    wanted = [(SAN, True), (PURPOSE, False), (SIGNS, True)]
-    enrollment = Enrollment(
-        0,
+    check(
+        "ec:P-256",
+        "ec:P-256",
         None,
-        None,
-        Popo.SIGNATURE,
+        # critical for want of a subject, whatever is asked for
+        [(SAN, True), (PURPOSE, False), (SIGNS, True)],
+        asked=(asked(SAN), asked(PURPOSE), asked(SIGNS, critical=True)),
         not_before=NOW + dt.timedelta(days=1),
         # beyond the root's end
         not_after=dt.datetime(2055, 1, 1, tzinfo=dt.UTC),
-        # critical for want of a subject, whatever is asked for
-        extensions=(asked(SAN), asked(PURPOSE), asked(SIGNS, critical=True)),
     )
-    check("ec:P-256", "ec:P-256", enrollment, wanted, CRL_URL)
 
 
 def check(
     ca: str,
     device: str,
-    enrollment: Enrollment,
+    subject: bytes | None,
     extensions: list[tuple[x509.ExtensionType, bool]],
-    crl_url: str | None,
+    *,
+    asked: tuple[RequestedExtension, ...] = (),
+    not_before: dt.datetime | None = None,
+    not_after: dt.datetime | None = None,
+    crl_url: str | None = None,
 ) -> None:
     root = make_root(KeySpec.parse(ca), NOW)
-    key = algorithms.load_private_key(make_keys(KeySpec.parse(device), 1)[0])
-    public_key = key.public_key()
+    public_key = algorithms.load_private_key(make_keys(KeySpec.parse(device), 1)[0]).public_key()
     enrollment = Enrollment(
-        enrollment.cert_req_id,
-        enrollment.subject,
-        public_key,
-        enrollment.popo,
-        not_before=enrollment.not_before,
-        not_after=enrollment.not_after,
-        extensions=enrollment.extensions,
+        cert_req_id=0,
+        subject=subject,
+        common_name=None,
+        public_key=public_key,
+        popo=Popo.SIGNATURE,
+        not_before=not_before,
+        not_after=not_after,
+        extensions=asked,
     )
-    issued = Issuer(root, crl_url).issue(enrollment, enrollment.subject, NOW)
+    issued = Issuer(root, crl_url).issue(enrollment, subject, NOW)
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
     end = root.certificate.not_valid_after_utc
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name.from_bytes(enrollment.subject or NULL_DN))
+        .subject_name(x509.Name.from_bytes(subject or NULL_DN))
         .issuer_name(root.certificate.subject)
         .public_key(public_key)
         .serial_number(issued.serial)
-        .not_valid_before(enrollment.not_before or NOW - BACKDATE)
-        .not_valid_after(min(enrollment.not_after or NOW + DEFAULT_VALIDITY, end))
+        .not_valid_before(not_before or NOW - BACKDATE)
+        .not_valid_after(min(not_after or NOW + DEFAULT_VALIDITY, end))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(identifier, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier(root.key_identifier, None, None), critical=False)

@@ -13,7 +13,7 @@ from bulkcmp.testca.aliases import Authentication, Mode
 from bulkcmp.testca.ejbca.authentication import Authenticator, Requester, check_status
 from bulkcmp.testca.ejbca.exchange import Exchange
 from bulkcmp.testca.ejbca.response import Answer, Responder
-from bulkcmp.testca.enrollment import Enrollment, common_name
+from bulkcmp.testca.enrollment import Enrollment
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.issuer import Issuer, key_identifier
 from bulkcmp.testca.refusal import RefusedError, rejected
@@ -93,7 +93,7 @@ class Issuance:
     def _enroll(self, exchange: Exchange, enrollment: Enrollment) -> tuple[str, bytes, Requester]:
         """User name, subject and requester of an ir, cr or p10cr."""
         alias, message = exchange.alias, exchange.message
-        user = common_name(enrollment.subject)
+        user = enrollment.common_name
         if alias.mode is Mode.RA:
             requester = self._authenticator.enrolls(alias, message, user or "", exchange.now)
             if user is None or enrollment.subject is None:
@@ -118,7 +118,7 @@ class Issuance:
                 f" '{alias.name}'.",
             )
         signer = self._authenticator.signer(alias, exchange.message, exchange.now)
-        user = signer.user if alias.mode is Mode.CLIENT else common_name(enrollment.subject)
+        user = signer.user if alias.mode is Mode.CLIENT else enrollment.common_name
         registration = None if user is None else self._store.registration(user)
         if registration is None:
             raise RefusedError(
