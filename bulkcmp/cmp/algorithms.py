@@ -66,8 +66,8 @@ class OpaqueKey(ABC):
 
 
 SigningKey: TypeAlias = (
-    rsa.RSAPrivateKey
-    | ec.EllipticCurvePrivateKey
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
     | ed25519.Ed25519PrivateKey
     | ed448.Ed448PrivateKey
     | mldsa.MLDSA44PrivateKey
@@ -253,9 +253,12 @@ HKDF_IDENTIFIERS: Final = {
 
 _HKDF_BY_IDENTIFIER: Final = {identifier: name for name, identifier in HKDF_IDENTIFIERS.items()}
 
+_RSA_SIGNATURES: Final = {name: _identifier(oid, _NULL) for name, oid in _RSA_OIDS.items()}
+_ECDSA_SIGNATURES: Final = {name: _identifier(oid) for name, oid in _ECDSA_OIDS.items()}
+
 _SIGNATURES: Final = (
     {_identifier(oid, p): ("RSA", name) for name, oid in _RSA_OIDS.items() for p in (_NULL, b"")}
-    | {_identifier(oid): ("ECDSA", name) for name, oid in _ECDSA_OIDS.items()}
+    | {identifier: ("ECDSA", name) for name, identifier in _ECDSA_SIGNATURES.items()}
     | {identifier: (name, "") for name, identifier in _PURE.items()}
 )
 
@@ -421,6 +424,7 @@ def _mask_digest(mask: AlgorithmIdentifier) -> str:
     return _digest_name(encode(mask[1]))
 
 
+@lru_cache(maxsize=1024)
 def pss_key_identifier(certificate: x509.Certificate) -> bytes | None:
     """DER AlgorithmIdentifier of a certificate's key where that is for RSASSA-PSS only, else None.
 
@@ -618,19 +622,13 @@ def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPaddin
         LocalCmpError: the digest does not go with the key's type or size.
     """
     public_key = key.public_key()
-    for _, kind, name in _PURE_KEYS:
-        if isinstance(public_key, kind):
-            return _PURE[name]
-    rsa_key = isinstance(public_key, rsa.RSAPublicKey)
-    oid = (_RSA_OIDS if rsa_key else _ECDSA_OIDS).get(digest)
-    if oid is None:
-        kind_name = "RSA" if rsa_key else "ECDSA"
-        raise LocalCmpError(
-            f"digest {digest!r} does not go with {kind_name}",
-            hint=f"choose one of {', '.join(_RSA_OIDS)}",
-        )
-    pss = _own_pss(digest, scheme)
-    if isinstance(public_key, rsa.RSAPublicKey) and pss is not None:
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return _with_digest(_ECDSA_SIGNATURES, "ECDSA", digest)
+    if isinstance(public_key, rsa.RSAPublicKey):
+        identifier = _with_digest(_RSA_SIGNATURES, "RSA", digest)
+        pss = _own_pss(digest, scheme)
+        if pss is None:
+            return identifier
         # digest, salt and two octets must fit (RFC 8017, 9.1.1)
         if (public_key.key_size + 6) // 8 < DIGESTS[pss.digest]().digest_size + pss.salt_length + 2:
             raise LocalCmpError(
@@ -638,7 +636,17 @@ def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPaddin
                 f" {pss.digest} and a salt of {pss.salt_length} octets"
             )
         return pss.identifier()
-    return _identifier(oid, _NULL if rsa_key else b"")
+    return next(_PURE[name] for _, kind, name in _PURE_KEYS if isinstance(public_key, kind))
+
+
+def _with_digest(identifiers: dict[str, bytes], kind: str, digest: str) -> bytes:
+    try:
+        return identifiers[digest]
+    except KeyError:
+        raise LocalCmpError(
+            f"digest {digest!r} does not go with {kind}",
+            hint=f"choose one of {', '.join(identifiers)}",
+        ) from None
 
 
 def _own_pss(digest: str, scheme: RsaScheme) -> Pss | None:
@@ -655,11 +663,11 @@ def sign(key: Signer, digest: str, data: bytes, scheme: RsaScheme = RsaPadding.P
     Raises:
         LocalCmpError: a key that is elsewhere can't be reached, or can't sign so.
     """
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(data, ec.ECDSA(DIGESTS[digest]()))
     if isinstance(key, OpaqueKey):
         rsa_key = isinstance(key.public_key(), rsa.RSAPublicKey)
         return key.sign(data, digest, _own_pss(digest, scheme) if rsa_key else None)
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(data, ec.ECDSA(DIGESTS[digest]()))
     if isinstance(key, rsa.RSAPrivateKey):
         pss = _own_pss(digest, scheme)
         if pss is not None:

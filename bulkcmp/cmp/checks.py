@@ -8,6 +8,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +21,9 @@ from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKI
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import SubjectCheck
+
+_SIGNERS: Final = 1024
+"""Certificates of which is remembered what they say: few protect all answers of a run."""
 
 
 class Reason(StrEnum):
@@ -349,6 +354,7 @@ def _check_signer(
         witness(passed(Reason.SENDER, f"{_name(message.sender)}, as the signer"))
 
 
+@lru_cache(maxsize=_SIGNERS)
 def _may_sign(certificate: x509.Certificate) -> bool:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -438,6 +444,7 @@ def _path(chain: tuple[bytes, ...]) -> str:
     return "itself an anchor" if not chain else " / ".join(_name(_subject(der)) for der in chain)
 
 
+@lru_cache(maxsize=_SIGNERS)
 def _subject(der: bytes) -> bytes | None:
     try:
         return load_certificate(der).subject.public_bytes()

@@ -94,6 +94,8 @@ class BodyType(IntEnum):
         return _LABELS.get(self, self.name.lower())
 
 
+_LAST_BODY: Final = max(BodyType)
+
 _LABELS = {
     BodyType.CERT_CONF: "certConf",
     BodyType.POLL_REQ: "pollReq",
@@ -248,7 +250,7 @@ def decode_message(der: bytes) -> PKIMessage:
     outer = decode(_PKIMessage, der)
     header = decode(PKIHeader, outer.header)
     number = tag(outer.body) - 0xA0
-    if not 0 <= number <= max(BodyType):
+    if not 0 <= number <= _LAST_BODY:
         raise RemoteCmpError(f"PKIBody has the unknown tag {outer.body.tag_bytes.hex()}")
     protection = outer.protection
     if protection is not None and protection.padding_bits():

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.asn1 import (
+    TLV,
     ObjectIdentifier,
     decode,
     decode_sequence_of,
@@ -65,9 +66,9 @@ _PBKDF2_ITERATIONS: Final = (1 << 31) - 1
 @sequence
 class _PBMParameter:
     salt: bytes
-    owf: AlgorithmIdentifier
+    owf: TLV
     iterationCount: int
-    mac: AlgorithmIdentifier
+    mac: TLV
 
     def __post_init__(self) -> None:
         short(self.iterationCount)
@@ -79,7 +80,7 @@ class _PBMParameter:
 @sequence
 class _PBMAC1Params:
     keyDerivationFunc: AlgorithmIdentifier
-    messageAuthScheme: AlgorithmIdentifier
+    messageAuthScheme: TLV
 
 
 # PBKDF2-params ::= SEQUENCE {
@@ -308,16 +309,16 @@ def _pbm_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacP
     _check_derivation(parameter.salt, parameter.iterationCount, max_iterations)
     return MacParameters(
         salt=parameter.salt,
-        digest=algorithms.digest_of(encode_sequence_of(parameter.owf)),
+        digest=algorithms.digest_of(encode(parameter.owf)),
         iterations=parameter.iterationCount,
-        mac=algorithms.mac_digest_of(encode_sequence_of(parameter.mac)),
+        mac=algorithms.mac_digest_of(encode(parameter.mac)),
         identifier=encode_sequence_of(algorithm),
     )
 
 
 def _pbmac1_parameters(algorithm: AlgorithmIdentifier, max_iterations: int) -> MacParameters:
     params = decode(_PBMAC1Params, algorithm[1])
-    mac_digest = algorithms.mac_digest_of(encode_sequence_of(params.messageAuthScheme))
+    mac_digest = algorithms.mac_digest_of(encode(params.messageAuthScheme))
     pbkdf2 = Pbkdf2.of(
         params.keyDerivationFunc,
         # absent, it is what the MAC has of its own
@@ -475,8 +476,9 @@ def check_signature(message: PKIMessage, signer: x509.Certificate) -> None:
     )
 
 
+@lru_cache(maxsize=1024)
 def public_key_of(certificate: x509.Certificate) -> object:
-    """The public key of a certificate.
+    """The public key of a certificate, remembered for those that sign many messages.
 
     Raises:
         RemoteCmpError: a key that can't be read.

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, general, popo, protection
-from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer
+from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer, SigningKey
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.envelope import Recipient
@@ -296,7 +296,7 @@ class Protector:
                 self._algorithm = parameters.identifier
                 self._sender, self._kid = _reference_name(ref), ref.encode()
             case SignatureCredential(key, chain):
-                signer = algorithms.load_signing_key(key) if isinstance(key, bytes) else key
+                signer = _signing_key(key) if isinstance(key, bytes) else key
                 self._sender, self._kid, scheme = _signer_names(chain[0])
                 self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
                 self._extra_certs = _extra_certs(chain, profile)
@@ -359,6 +359,12 @@ class Protector:
         if self._protect is not None:
             value = self._protect(protected_part(header, tagged))
         return encode_message(header, tagged, value, self._extra_certs)
+
+
+@functools.lru_cache(maxsize=16)
+def _signing_key(pkcs8: bytes) -> SigningKey:
+    """The key of an RA signs all messages of a run."""
+    return algorithms.load_signing_key(pkcs8)
 
 
 @functools.lru_cache(maxsize=1024)

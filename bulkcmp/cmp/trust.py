@@ -74,6 +74,7 @@ class TrustStore:
         except RemoteCmpError as error:
             raise InputError(f"a trusted or untrusted certificate is unusable: {error}") from error
         self._paths: dict[bytes, _Path] = {}
+        self._dated: tuple[dt.datetime, crypto.X509Store] | None = None
 
     def chain(
         self, certificate: bytes, extra: Sequence[bytes], at: dt.datetime
@@ -99,7 +100,7 @@ class TrustStore:
                 helpers.append(_issuer(der))
             except RemoteCmpError:
                 continue
-        context = crypto.X509StoreContext(self._store(at), leaf, helpers)
+        context = crypto.X509StoreContext(self._store_at(at), leaf, helpers)
         try:
             verified = context.get_verified_chain()
         except crypto.X509StoreContextError as error:
@@ -110,14 +111,20 @@ class TrustStore:
             crypto.dump_certificate(crypto.FILETYPE_ASN1, issuer) for issuer in verified[1:]
         )
 
-    def _store(self, at: dt.datetime) -> crypto.X509Store:
-        # a store keeps the first time that it is set to: X509_STORE_set1_param does not overwrite
-        store = crypto.X509Store()
-        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-        for anchor in self._trusted:
-            store.add_cert(anchor)
-        store.set_time(at.astimezone(dt.UTC))
-        return store
+    def _store_at(self, at: dt.datetime) -> crypto.X509Store:
+        """A store of the anchors as of a second, to which OpenSSL counts."""
+        second = at.replace(microsecond=0)
+        dated = self._dated
+        if dated is None or dated[0] != second:
+            # a store keeps the first time that it is set to: X509_STORE_set1_param does not
+            # overwrite
+            store = crypto.X509Store()
+            store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+            for anchor in self._trusted:
+                store.add_cert(anchor)
+            store.set_time(at.astimezone(dt.UTC))
+            dated = self._dated = second, store
+        return dated[1]
 
     def cached_chain(
         self, certificate: bytes, extra: Sequence[bytes], at: dt.datetime
@@ -148,8 +155,10 @@ def _issuer(der: bytes) -> crypto.X509:
 
 
 def _openssl(der: bytes) -> crypto.X509:
+    # which refuses what OpenSSL would let pass
+    load_certificate(der)
     try:
-        return crypto.X509.from_cryptography(load_certificate(der))
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, der)
     except crypto.Error as error:
         raise RemoteCmpError("not a certificate that OpenSSL can read") from error
 

@@ -61,6 +61,17 @@ def test_the_time_of_each_validation_counts(pki: "Pki") -> None:
             store.chain(pki.device.certificate, (), _at(pki, days))
 
 
+def test_a_certificate_is_good_to_its_very_last_second(pki: "Pki") -> None:
+    store = TrustStore([pki.root.certificate])
+    certificate = pki.device.certificate
+    end = load_certificate(certificate).not_valid_after_utc
+    for late in (0.0, 0.9, 0.0):
+        store.chain(certificate, (), end + dt.timedelta(seconds=late))
+    with pytest.raises(RemoteCmpError, match="expired"):
+        store.chain(certificate, (), end + dt.timedelta(seconds=1))
+    store.chain(certificate, (), end)
+
+
 def test_a_cached_path_is_forgotten_when_a_member_expires(pki: "Pki") -> None:
     brief = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True, days=20)
     leaf = pki.certify("device", pki.keys["rsa"], brief).certificate
