@@ -21,14 +21,16 @@ from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.session import session
 from bulkcmp.engine.options import Options
-from bulkcmp.errors import EXIT_INTERRUPTED, InputError, Interrupted, Where
+from bulkcmp.errors import EXIT_INTERRUPTED, BulkcmpError, InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
 from bulkcmp.load.folder import CERTIFICATES, KEPT, SUMMARY
+from bulkcmp.model import ReportFormat
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
+from bulkcmp.outputs.text import visible
 from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Run
@@ -210,22 +212,29 @@ def load(
         with ExitStack() as stack:
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
-            begun, figures, capacity = run(work)
+            ended = run(work)
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None
     monitor.finish()
-    report = report_of(begun, figures, capacity)
-    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
-        file.write(report_json(report).encode())
-    with printing("the report", f"bulkcmp report {folder} prints it again"):
-        if json:
-            typer.echo(report_json(report), nl=False)
-        elif not quiet:
-            render_report(PipedConsole(highlight=False), report)
-    export = Export([RecordFile(folder)], known=(report, figures))
-    for format_, name in meant.outputs.items():
-        make_private_folder((folder / name).parent)
-        put_report(export, format_, folder / name)
+    report = report_of(ended.run, ended.figures, ended.capacity)
+    faults = [] if ended.failure is None else [ended.failure]
+    for put in (
+        partial(_keep, report, folder),
+        partial(_print, report, folder, quiet=quiet, json=json),
+        *(
+            partial(_export, folder, report, ended.figures, format_, name)
+            for format_, name in meant.outputs.items()
+        ),
+    ):
+        try:
+            put()
+        except BulkcmpError as error:
+            faults.append(error)
+    for fault in faults[1:]:
+        told = visible(f"error: {fault}")
+        errors.survive(partial(errors.print, told, markup=False, soft_wrap=True))
+    if faults:
+        raise faults[0]
     code = report.exit_code
     if cleaning is not None and not report.interrupted:
         uncleaned.pop_all()
@@ -233,6 +242,27 @@ def load(
         # who stops the clean-up is told so; else the verdict on the test goes before
         code = cleaned if cleaned == EXIT_INTERRUPTED else code or cleaned
     raise typer.Exit(code)
+
+
+def _keep(report: Report, folder: Path) -> None:
+    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
+        file.write(report_json(report).encode())
+
+
+def _print(report: Report, folder: Path, *, quiet: bool, json: bool) -> None:
+    with printing("the report", f"bulkcmp report {folder} prints it again"):
+        if json:
+            typer.echo(report_json(report), nl=False)
+        elif not quiet:
+            render_report(PipedConsole(highlight=False), report)
+
+
+def _export(
+    folder: Path, report: Report, figures: Figures, format_: ReportFormat, name: str
+) -> None:
+    path = folder / name
+    make_private_folder(path.parent)
+    put_report(Export([RecordFile(folder)], known=(report, figures)), format_, path)
 
 
 def _tell_uncleaned(folder: Path, notice: Callable[[str], None]) -> None:

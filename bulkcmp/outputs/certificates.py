@@ -4,14 +4,15 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.errors import InputError, Where
 from bulkcmp.load.certified import Certified
 from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.outputs.files import GrowingFile, refused
 
 COLUMNS: Final = ("arrival", "id", "cmd", "serial", "outcome", "issuer", "subject")
 """Names are DER in hex."""
@@ -29,23 +30,15 @@ class CertificateTable:
 
     Raises:
         InputError: another process writes it.
-        BulkcmpError: the file system refused; of every method.
+        BulkcmpError: the file system refused; of every method but `add`.
     """
 
     def __init__(self, path: Path, *, again: bool = False) -> None:
-        self._path = path
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        if not again:
-            flags |= os.O_CREAT | os.O_EXCL
+        self._file = GrowingFile(path, again=again)
         try:
-            descriptor = os.open(path, flags, 0o600)
-            self._file = os.fdopen(descriptor, "a", encoding="utf-8", newline="")
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if again:
-                self._file.truncate(len(_whole_lines(path)))
+                os.ftruncate(self._file.descriptor, sum(map(len, _whole_lines(path))))
         except BlockingIOError:
             self._file.close()
             raise InputError(
@@ -55,23 +48,23 @@ class CertificateTable:
             ) from None
         except OSError as error:
             self._file.close()
-            raise self._refused(error) from error
-        self._writer = csv.writer(self._file)
+            raise refused(path, error) from error
         if not again:
-            self._write([COLUMNS])
+            self._write(COLUMNS)
 
     def add(self, one: Certified) -> None:
-        """Add a line."""
+        """Add a line, for the next `flush`."""
         serial = f"{one.serial:X}"
         names = one.issuer.hex(), one.subject.hex()
-        self._write([(one.arrival, one.id, one.cmd.value, serial, one.outcome.value, *names)])
+        self._write((one.arrival, one.id, one.cmd.value, serial, one.outcome.value, *names))
 
     def flush(self) -> None:
         """Whatever was added is safe from the end of this process."""
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise self._refused(error) from error
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush it for the last time, and close it in any case."""
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,23 +75,12 @@ class CertificateTable:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            self._file.close()
-        except OSError as failure:
-            raise self._refused(failure) from failure
+        self.close()
 
-    def _write(self, rows: Iterable[Iterable[object]]) -> None:
-        try:
-            self._writer.writerows(rows)
-        except OSError as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> BulkcmpError:
-        return BulkcmpError(
-            f"can't be written: {error.strerror or error}",
-            where=Where(str(self._path)),
-            hint="check the folder's permissions and free space",
-        )
+    def _write(self, row: Iterable[object]) -> None:
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow(row)
+        self._file.write(line.getvalue().encode())
 
 
 def read_certificates(path: Path) -> Iterator[Certified]:
@@ -108,33 +90,44 @@ def read_certificates(path: Path) -> Iterator[Certified]:
         InputError: it is not there, or not such a file.
     """
     try:
-        text = _whole_lines(path).decode()
+        rows = csv.reader(line.decode() for line in _whole_lines(path))
+        if tuple(next(rows, ())) != COLUMNS:
+            where = Where(str(path), 1)
+            raise InputError(f"the columns are not {', '.join(COLUMNS)}", where=where)
+        for row in rows:
+            yield _certified(row, Where(str(path), rows.line_num))
     except OSError as error:
         hint = "which folder did bulkcmp load --out name?"
         raise InputError(error.strerror or str(error), where=Where(str(path)), hint=hint) from None
     except UnicodeDecodeError:
-        raise InputError("not valid UTF-8", where=Where(str(path))) from None
-    rows = csv.reader(io.StringIO(text, newline=""))
-    if tuple(next(rows, ())) != COLUMNS:
-        where = Where(str(path), 1)
-        raise InputError(f"the columns are not {', '.join(COLUMNS)}", where=where)
-    for row in rows:
-        try:
-            arrival, id_, cmd, serial, outcome, issuer, subject = row
-            yield Certified(
-                int(arrival),
-                id_,
-                Operation(cmd),
-                int(serial, 16),
-                OutcomeClass(outcome),
-                bytes.fromhex(issuer),
-                bytes.fromhex(subject),
-            )
-        except ValueError:
-            where = Where(str(path), rows.line_num)
-            raise InputError("not a line that bulkcmp wrote", where=where) from None
+        where = Where(str(path), rows.line_num + 1)
+        raise InputError("not valid UTF-8", where=where) from None
+    except csv.Error:
+        raise _not_ours(Where(str(path), rows.line_num)) from None
 
 
-def _whole_lines(path: Path) -> bytes:
-    content = path.read_bytes()
-    return content[: content.rfind(b"\n") + 1]
+def _certified(row: Sequence[str], where: Where) -> Certified:
+    try:
+        arrival, id_, cmd, serial, outcome, issuer, subject = row
+        return Certified(
+            int(arrival),
+            id_,
+            Operation(cmd),
+            int(serial, 16),
+            OutcomeClass(outcome),
+            bytes.fromhex(issuer),
+            bytes.fromhex(subject),
+        )
+    except ValueError:
+        raise _not_ours(where) from None
+
+
+def _not_ours(where: Where) -> InputError:
+    return InputError("not a line that bulkcmp wrote", where=where)
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line

@@ -6,7 +6,6 @@ there even if the program was killed: such a file lacks gzip's trailer and a rec
 line may be cut off, but is read all the same.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -16,8 +15,9 @@ from typing import Final, Self, TypeVar
 
 import msgspec
 
-from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.errors import InputError, Where
 from bulkcmp.load.folder import RECORDS
+from bulkcmp.outputs.files import GrowingFile
 from bulkcmp.stats.capacity import Course
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
@@ -83,24 +83,18 @@ class RecordWriter:
         path: must not exist; it is made for the user alone (0600).
 
     Raises:
-        BulkcmpError: the file system refused; of every method.
+        BulkcmpError: the file system refused; of every method but `write`.
     """
 
     def __init__(self, path: Path, run: Run) -> None:
-        self._path = path
         self._encoder = msgspec.json.Encoder()
         self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-        self._is_broken = False
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
-        except OSError as error:
-            raise self._refused(error) from error
+        self._file = GrowingFile(path)
         try:
             self._put(_Line(schema=SCHEMA, run=run))
             self.flush()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def write(self, records: Iterable[Record]) -> None:
@@ -110,14 +104,13 @@ class RecordWriter:
 
     def flush(self) -> None:
         """Whatever was written is safe from the end of this process."""
-        self._out(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+        self._file.write(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+        self._file.flush()
 
     def close(self) -> None:
         """End the file."""
-        with self._file:
-            # after a gap all that follows would be unreadable, and what precedes it with it
-            if not self._is_broken:
-                self._out(self._compressor.flush())
+        self._file.write(self._compressor.flush())
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -131,23 +124,7 @@ class RecordWriter:
         self.close()
 
     def _put(self, line: _Line) -> None:
-        self._out(self._compressor.compress(self._encoder.encode(line) + b"\n"))
-
-    def _out(self, octets: bytes) -> None:
-        rest = memoryview(octets)
-        try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self._is_broken = True
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> BulkcmpError:
-        return BulkcmpError(
-            f"can't be written: {error.strerror or error}",
-            where=Where(str(self._path)),
-            hint="check the folder's permissions and free space",
-        )
+        self._file.write(self._compressor.compress(self._encoder.encode(line) + b"\n"))
 
 
 class RecordFile:

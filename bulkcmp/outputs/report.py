@@ -30,6 +30,7 @@ def document(report: Report) -> dict[str, Any]:
         "runs": [_plain(run) for run in report.runs],
         "exit_code": report.exit_code,
         "ended": report.ended,
+        "failed": [fault.what for fault in report.faults],
         "interrupted": report.interrupted,
         "aborted": report.aborted,
         "elapsed_s": round(report.elapsed, _DIGITS),
@@ -55,9 +56,9 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def report_junit(report: Report) -> str:
-    """JUnit XML, as Jenkins has it (its xunit plugin's junit-10.xsd): a test case for each
-    threshold, one for each operation's failures, and two for the run; the chief figures are
-    properties of the suite."""
+    """JUnit XML, as Jenkins has it (its xunit plugin's junit-10.xsd): two test cases for the run,
+    one for each threshold, and one for each operation's failures; the chief figures are properties
+    of the suite."""
     suite = ET.Element("testsuite", name=f"bulkcmp load {visible(report.runs[0].scenario)}")
     properties = ET.SubElement(suite, "properties")
     for name, figure in _properties(report):
@@ -79,6 +80,8 @@ def report_junit(report: Report) -> str:
 
 def _cases(report: Report) -> Iterator[tuple[str, str, str]]:
     """Class, name, and what failed (empty where nothing did) of each test case."""
+    yield "run", "the plan was kept", "; ".join(report.losses)
+    yield "run", "the generator kept up", "; ".join(report.limits)
     for verdict in report.verdicts:
         value = "nothing was measured" if verdict.value is None else f"it is {verdict.value:.9g}"
         yield "threshold", verdict.threshold.text, "" if verdict.held else value
@@ -89,8 +92,6 @@ def _cases(report: Report) -> Iterator[tuple[str, str, str]]:
         )
         failure = f"{one.failed} of {one.finished} failed: {told}" if one.failed else ""
         yield "transactions", one.name, failure
-    yield "run", "the plan was kept", "; ".join(report.losses)
-    yield "run", "the generator kept up", "; ".join(report.limits)
     if report.capacity is not None:
         conclusion = report.capacity.conclusion
         found = conclusion in (Conclusion.FOUND, Conclusion.CEILING)

@@ -23,7 +23,7 @@ from bulkcmp.errors import (
 )
 from bulkcmp.load.capacity import Search
 from bulkcmp.stats.figures import Figures
-from bulkcmp.stats.record import Drop, End, Record, Run, TransactionRecord, Window
+from bulkcmp.stats.record import Drop, End, Fault, Record, Run, TransactionRecord, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 
@@ -60,6 +60,8 @@ class Conclusion(StrEnum):
     """The capacity is the highest rate that held, or more."""
     INTERRUPTED = "interrupted"
     EXHAUSTED = "the end entities ran out"
+    FAILED = "failed"
+    """It could not go on: a worker died, say."""
     UNFINISHED = "not finished"
     """It goes on, or was killed."""
 
@@ -124,12 +126,14 @@ class Capacity:
     Attributes:
         trials: all windows, in their order.
         interrupted: by a signal; exhausted: the end entities ran out.
+        faults: what it could not go on after.
     """
 
     search: Search
     trials: tuple[Trial, ...]
     interrupted: bool = False
     exhausted: bool = False
+    faults: tuple[Fault, ...] = ()
 
     @property
     def held(self) -> Trial | None:
@@ -147,7 +151,7 @@ class Capacity:
     @property
     def rate(self) -> float | None:
         """The rate that is to be tried; None where the search is over."""
-        if self.interrupted or self.exhausted:
+        if self.interrupted or self.exhausted or self.faults:
             return None
         held, failed = self.held, self.failed
         return self.search.next(
@@ -168,6 +172,8 @@ class Capacity:
 
     @property
     def conclusion(self) -> Conclusion:
+        if self.faults:
+            return Conclusion.FAILED
         if self.interrupted:
             return Conclusion.INTERRUPTED
         if self.exhausted:
@@ -196,6 +202,8 @@ class Capacity:
     @property
     def exit_code(self) -> int:
         """What a command ends with that made the search."""
+        if self.faults:
+            return self.faults[0].exit_code
         return _EXITS[self.conclusion]
 
 
@@ -226,11 +234,14 @@ class Course:
         self._due = self._done = 0
         self._trials: list[Trial] = []
         self._interrupted = self._exhausted = False
+        self._faults: tuple[Fault, ...] = ()
         self.figures = self.chosen = self._empty()
 
     @property
     def capacity(self) -> Capacity:
-        return Capacity(self._search, tuple(self._trials), self._interrupted, self._exhausted)
+        return Capacity(
+            self._search, tuple(self._trials), self._interrupted, self._exhausted, self._faults
+        )
 
     def add(self, record: Record) -> None:
         """Count one record."""
@@ -244,6 +255,7 @@ class Course:
             case End():
                 self._interrupted = record.interrupted
                 self._exhausted = record.exhausted
+                self._faults = () if record.failed is None else (record.failed,)
             case TransactionRecord():
                 self._due += self._is_in_window(record.planned)
                 self._done += self._is_in_window(record.finished)
@@ -279,7 +291,7 @@ class Course:
             self.chosen = self.figures
 
     def _judge(self, report: Report) -> Judgement:
-        if not report.ended or report.interrupted or self._exhausted:
+        if not report.ended or report.faults or report.interrupted or self._exhausted:
             return Judgement.UNFINISHED
         if report.bottlenecks:
             return Judgement.GENERATOR

@@ -18,6 +18,7 @@ from bulkcmp.stats.record import (
     End,
     Ending,
     Exchange,
+    Fault,
     Level,
     Record,
     TransactionRecord,
@@ -209,6 +210,7 @@ class Figures:
         interrupted, aborted: one of the runs was.
         ended: each of the runs has said that it came to its end; where it did not, it was killed,
             or goes on.
+        faults: what runs could not go on after.
     """
 
     def __init__(self) -> None:
@@ -218,6 +220,7 @@ class Figures:
         self.abandoned = 0
         self.interrupted = False
         self.aborted = False
+        self.faults: tuple[Fault, ...] = ()
         self._offset = 0.0
         self._runs: list[_Span] = []
         self._levels: dict[str, Level] = {}
@@ -255,6 +258,8 @@ class Figures:
                 self.abandoned += record.abandoned
                 self.interrupted = self.interrupted or record.interrupted
                 self.aborted = self.aborted or record.aborted
+                if record.failed is not None:
+                    self.faults += (record.failed,)
                 span.end(record.at)
                 self._levels.clear()
 

@@ -154,6 +154,7 @@ def _declared() -> Iterator[Metric]:
     yield Metric("run_ended", gauge, none, "1 once the run has come to its end.")
     yield Metric("run_interrupted", gauge, none, "1 where a signal ended it.")
     yield Metric("run_aborted", gauge, none, "1 where a threshold ended it.")
+    yield Metric("run_failed", gauge, none, "1 where it could not go on.")
     yield Metric("elapsed", gauge, seconds, "Time since the run began.")
     yield Metric(
         "phase", gauge, seconds, "Length of the warm-up, and of what was measured.", ("phase",)
@@ -341,6 +342,7 @@ def metrics(run: Run, figures: Figures, thresholds: Sequence[Threshold]) -> tupl
     found.add("run_ended", int(figures.ended))
     found.add("run_interrupted", int(figures.interrupted))
     found.add("run_aborted", int(figures.aborted))
+    found.add("run_failed", int(bool(figures.faults)))
     found.add("elapsed", figures.elapsed)
     found.add("transactions_planned", figures.planned)
     found.add("transactions_started", figures.started)

@@ -9,7 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from bulkcmp.errors import Loss
+from bulkcmp.errors import EXIT_SOME_FAILED, Loss
 from bulkcmp.load.capacity import Search
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 from bulkcmp.stats.health import Pulse
@@ -240,8 +240,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What a run could not go on after: a worker died, a disk was full, a key could not be had.
+
+    Attributes:
+        what: it was, in words, and where.
+        exit_code: of the command that it ended.
+    """
+
+    what: str
+    exit_code: int = EXIT_SOME_FAILED
+
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """The last record of a run, or of a window, that came to its end, by plan or by a signal.
+    """The last record of a run, or of a window, that came to its end.
+
+    By plan, by a signal, or since it could not go on.
 
     Attributes:
         at: when the last transaction had finished or was cut off.
@@ -249,6 +264,7 @@ class End:
             say what had come of them by then.
         interrupted: by a signal; aborted: by a threshold.
         exhausted: a window had fewer end entities than its rate wanted.
+        failed: what ended it; None where nothing but plan and signals did.
     """
 
     at: float
@@ -256,6 +272,7 @@ class End:
     interrupted: bool = False
     aborted: bool = False
     exhausted: bool = False
+    failed: Fault | None = None
 
 
 Record: TypeAlias = TransactionRecord | Drop | Pulse | Level | Window | End

@@ -25,7 +25,7 @@ from bulkcmp.stats.figures import (
 )
 from bulkcmp.stats.health import ProcessHealth, bottlenecks
 from bulkcmp.stats.histogram import LatencySummary
-from bulkcmp.stats.record import Run
+from bulkcmp.stats.record import Fault, Run
 from bulkcmp.stats.series import Interval
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.stats.threshold import Threshold, Verdict
@@ -152,6 +152,7 @@ class Report:
         elapsed: seconds from the first beginning to the last record.
         seconds, warm_up_seconds: that were measured, and that were not.
         ended: every run said that it came to its end.
+        faults: what could not be gone on after.
         interrupted, aborted: by a signal; by a threshold.
         abandoned: transactions that were cut off, since the drain's time was over; they are among
             the failed ones.
@@ -174,6 +175,7 @@ class Report:
     seconds: float
     warm_up_seconds: float
     ended: bool
+    faults: tuple[Fault, ...]
     interrupted: bool
     aborted: bool
     abandoned: int
@@ -216,6 +218,7 @@ class Report:
             seconds=seconds,
             warm_up_seconds=figures.warm_up_seconds,
             ended=figures.ended,
+            faults=figures.faults if capacity is None else capacity.faults,
             interrupted=figures.interrupted,
             aborted=figures.aborted,
             abandoned=figures.abandoned,
@@ -251,7 +254,8 @@ class Report:
     @property
     def losses(self) -> tuple[str, ...]:
         """What keeps it from being all that was planned, each in a few words."""
-        found = [
+        found = [f"failed: {one.what}" for one in self.faults]
+        found += [
             f"transactions {what}: {count:,}"
             for what, count in (("dropped", self.dropped), ("abandoned", self.abandoned))
             if count
@@ -271,9 +275,12 @@ class Report:
     def exit_code(self) -> int:
         """What a command ends with that made these figures; the gravest reason counts.
 
-        A figure that the generator itself held down proves nothing, so that comes before the
-        thresholds. A loss is a failure, since the plan was not kept.
+        What could not be gone on after ends the command with an error of its own. A figure that the
+        generator itself held down proves nothing, so that comes before the thresholds. A loss is a
+        failure, since the plan was not kept.
         """
+        if self.faults:
+            return self.faults[0].exit_code
         if self.capacity is not None:
             return self.capacity.exit_code
         if self.interrupted:

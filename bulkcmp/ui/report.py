@@ -46,6 +46,8 @@ class Section:
 
 def headlines(report: Report) -> Iterator[str]:
     """What must be known before any figure, a line each; texts of files are in it."""
+    for fault in report.faults:
+        yield f"failed: {fault.what}"
     for bottleneck in report.limits:
         yield f"the load generator was the bottleneck: {bottleneck}"
     capacity = report.capacity
@@ -283,6 +285,8 @@ def conclusion(report: Report) -> str:
     """What all of it comes to, in a few words."""
     if report.capacity is not None:
         return f"capacity: {report.capacity.conclusion.value}"
+    if report.faults:
+        return f"failed: {report.faults[0].what}"
     return _VERDICTS[report.exit_code]
 
 

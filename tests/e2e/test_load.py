@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
+import resource
 import signal
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +186,80 @@ def test_a_server_that_is_not_there(cli: "Cli", ca: "Ca", run: "RunFolder") -> N
     # the same line with a better server goes on
     load(cli, write(cli, "count = 1"), *options(ca), "--out", run.path)
     assert run.summary()["transactions"]["all"]["ok"] == 1
+
+
+def workers(tools: "Tools", pid: int) -> list[int]:
+    """Those below a process."""
+    found = []
+    for child in tools.descendants(pid):
+        with suppress(OSError):
+            # of one that is dead nothing stands there
+            if b"load.generator" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
+
+
+@pytest.mark.parametrize("search", [(), ("--find-capacity",)], ids=["test", "search"])
+def test_workers_that_are_killed_end_it_with_a_report(
+    cli: "Cli", make_ca: "MakeCa", run: "RunFolder", tools: "Tools", search: tuple[str, ...]
+) -> None:
+    ca = make_ca(Behaviour())
+    outputs = '[outputs]\njunit = "junit.xml"\nmd = "report.md"'
+    limits = 'duration = 600\nthresholds = ["share(failed) < 50%"]'
+    scenario = write(
+        cli, limits, f"[open]\nrate = 20\n[capacity]\nfrom = 20\nsettle = 0\n{outputs}"
+    )
+    process = cli.start(
+        "load", scenario, *search, *options(ca), "--workers", "1", "--out", run.path
+    )
+    table = run.path / "certificates.csv"
+    tools.wait_until(lambda: table.exists() and bool(certificates(run)), 60)
+    (first,) = workers(tools, process.pid)
+    os.kill(first, signal.SIGKILL)
+    # another takes its place, once
+    tools.wait_until(lambda: workers(tools, process.pid) not in ([], [first]), 60)
+    (second,) = workers(tools, process.pid)
+    os.kill(second, signal.SIGKILL)
+    ended = cli.finish(process, 1, seconds=90)
+    told = "failed: a worker died, and what it had under way is not known"
+    assert ended.out.splitlines()[0] == told
+    assert "error: a worker died" in ended.err
+    assert "hint: is there enough memory?" in ended.err
+    found = run.summary()
+    assert found["exit_code"] == 1
+    assert found["failed"] == [told.removeprefix("failed: ")]
+    assert found["transactions"]["all"]["ok"] > 0
+    # what is made again from the records is the same
+    assert json.loads(cli("report", run.path, "--format", "json").out) == found
+    for format_, file in (("junit", "junit.xml"), ("md", "report.md")):
+        text = (run.path / file).read_text()
+        assert "a worker died" in text
+        assert cli("report", run.path, "--format", format_).out == text
+
+
+def test_a_disk_that_is_full_ends_it_with_a_report(
+    cli: "Cli", make_ca: "MakeCa", run: "RunFolder", tools: "Tools"
+) -> None:
+    ca = make_ca(Behaviour())
+    process = cli.start(
+        "load", write(cli, "duration = 600", "[open]\nrate = 20"), *options(ca), "--out", run.path,
+        "--revoke-after",
+    )  # fmt: skip
+    records = run.path / "records.jsonl.gz"
+    tools.wait_until(lambda: ca.count() >= 10 and records.stat().st_size > 500, 60)
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    # no file has room for more
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (500, hard))
+    ended = cli.finish(process, 1, seconds=90)
+    assert f"failed: {records}: can't be written: File too large" in ended.out.replace("\n", "")
+    assert "all response" in ended.out
+    # what could not be kept is told, with the cause last
+    assert "summary.json: can't be written" in ended.err
+    assert f"error: {records}: can't be written" in ended.err
+    assert f"nothing was cleaned up: bulkcmp revoke {run.path}" in ended.err.replace("\n", "")
+    again = cli("report", run.path)
+    assert again.out.startswith("the records stop before the run's end")
+    assert len(certificates(run)) > 0
 
 
 def test_another_machine_is_not_put_under_load_by_mistake(cli: "Cli", ca: "Ca") -> None:

@@ -1,4 +1,7 @@
 import csv
+import errno
+import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +11,7 @@ from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.load.certified import Certified
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.certificates import COLUMNS, CertificateTable, read_certificates
+from tests.disk import full
 
 CA = bytes.fromhex("300d310b3009060355040313024341")
 DEVICE = bytes.fromhex("3000")
@@ -73,10 +77,12 @@ def test_nobody_else_adds_to_a_table_that_is_being_written(tmp_path: Path) -> No
         (b"@\r\nx,dev,ir,1,issued,3000,\r\n", 2, "not a line that bulkcmp wrote"),
         (b"@\r\n0,dev,ir,1,issued,3000,\r\n0,dev,ir\r\n", 3, "not a line that bulkcmp wrote"),
         (b"@\r\n0,dev,ir,1,pleased,3000,\r\n", 2, "not a line that bulkcmp wrote"),
-        (b"\xff\n", None, "not valid UTF-8"),
+        (b"\xff\n", 1, "not valid UTF-8"),
+        (b"@\r\n\xff\r\n", 2, "not valid UTF-8"),
+        (b"@\r\n" + b"0" * 200_000 + b"\r\n", 2, "not a line that bulkcmp wrote"),
     ],
 )
-def test_what_is_no_such_table(tmp_path: Path, content: bytes, line: int | None, what: str) -> None:
+def test_what_is_no_such_table(tmp_path: Path, content: bytes, line: int, what: str) -> None:
     path = tmp_path / "certificates.csv"
     path.write_bytes(content.replace(b"@", ",".join(COLUMNS).encode()))
     with pytest.raises(InputError) as caught:
@@ -84,6 +90,37 @@ def test_what_is_no_such_table(tmp_path: Path, content: bytes, line: int | None,
     assert caught.value.what.startswith(what)
     assert caught.value.where is not None
     assert caught.value.where.line == line
+
+
+def test_a_full_disk_leaves_whole_lines_and_no_gap(tmp_path: Path) -> None:
+    path = tmp_path / "certificates.csv"
+    table = CertificateTable(path)
+    table.add(ISSUED)
+    table.flush()
+    with full(path):
+        for _ in range(1000):
+            table.add(REVOKED)
+        with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
+            table.flush()
+        assert list(read_certificates(path)) == [ISSUED]
+    table.close()
+    assert list(read_certificates(path)) == [ISSUED, *[REVOKED] * 1000]
+
+
+def test_a_long_table_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "certificates.csv"
+    with CertificateTable(path) as table:
+        for arrival in range(20_000):
+            table.add(replace(ISSUED, arrival=arrival))
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_certificates(path)) == 20_000
+        with CertificateTable(path, again=True):
+            _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < size / 4
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bulkcmp.outputs.records import (
 )
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, End, Level, Record, Run
+from tests.disk import full
 from tests.stats.records import REJECTED, exchange, lost, transaction
 
 RUN = Run(
@@ -98,51 +99,32 @@ def test_what_stands_there_is_not_overwritten(tmp_path: Path) -> None:
     assert list(RecordFile(path).records()) == RECORDED
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_for_a_while_makes_no_gap(tmp_path: Path) -> None:
     path = tmp_path / "records"
+    records: list[Record] = [transaction(at, at, at + at / 7) for at in range(100)]
     writer = RecordWriter(path, RUN)
-    full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, writer._file.fileno())
-    os.close(full)
     writer.write(RECORDED)
-    with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
-        writer.flush()
+    writer.flush()
+    with full(path):
+        writer.write(records)
+        with pytest.raises(BulkcmpError, match=f"{path}: .*{os.strerror(errno.ENOSPC)}"):
+            writer.flush()
+        assert list(RecordFile(path).records()) == RECORDED
+    writer.write(records)
     writer.close()
+    assert list(RecordFile(path).records()) == [*RECORDED, *records, *records]
 
 
-def test_after_a_full_disk_what_was_written_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Full:
-        """Takes some octets, then none, and then some again."""
-
-        def __init__(self, file: Any) -> None:
-            self._file = file
-            self._takes = [100, 0]
-
-        def write(self, octets: memoryview) -> int:
-            room = self._takes.pop(0) if self._takes else len(octets)
-            if not room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written: int = self._file.write(octets[:room])
-            return written
-
-        def __enter__(self) -> "Full":
-            return self
-
-        def __exit__(self, *_raised: object) -> None:
-            self._file.close()
-
+def test_a_disk_that_stays_full_keeps_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "records"
     writer = RecordWriter(path, RUN)
-    writer.write(RECORDED[:3])
+    writer.write(RECORDED)
     writer.flush()
-    monkeypatch.setattr(writer, "_file", Full(writer._file))
-    writer.write(transaction(at, at, at + at / 7) for at in range(100))
-    with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
-        writer.flush()
-    writer.close()
-    assert list(RecordFile(path).records())[:3] == RECORDED[:3]
+    with full(path):
+        writer.write(RECORDED)
+        with pytest.raises(BulkcmpError, match=os.strerror(errno.ENOSPC)):
+            writer.close()
+    assert list(RecordFile(path).records()) == RECORDED
 
 
 def compressed(*lines: object) -> bytes:

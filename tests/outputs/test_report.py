@@ -5,7 +5,7 @@ from bulkcmp.load.capacity import Search
 from bulkcmp.model import OutcomeClass
 from bulkcmp.outputs.report import SCHEMA, report_json, report_junit
 from bulkcmp.stats.figures import Figures
-from bulkcmp.stats.record import End, Ending, Record
+from bulkcmp.stats.record import End, Ending, Fault, Record
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import RUN, transaction, trouble
@@ -82,6 +82,34 @@ def test_junit_is_xml_whatever_the_server_says() -> None:
 def test_a_run_that_was_killed_fails() -> None:
     text = report_junit(report_of([transaction(9, 9, 9.5)]))
     assert "the records stop before the run's end" in text
+
+
+FAULT = Fault("a worker died, and what it had under way is not known", 2)
+
+
+def test_what_could_not_be_gone_on_after_goes_before_all_else() -> None:
+    records = [one for one in trouble() if not isinstance(one, End)]
+    report = report_of([*records, End(80.5, interrupted=True, failed=FAULT)])
+    assert report.exit_code == FAULT.exit_code
+    found = json.loads(report_json(report))
+    assert (found["failed"], found["exit_code"]) == ([FAULT.what], 2)
+    suite = ET.fromstring(report_junit(report))
+    first = next(suite.iter("testcase"))
+    failure = first.find("failure")
+    assert failure is not None
+    assert str(failure.get("message")).startswith(f"failed: {FAULT.what}")
+
+
+def test_a_search_that_could_not_go_on() -> None:
+    *records, _ = records_of_three()
+    report, _ = reported(RUN_OF_THREE, [*records, End(9.0, failed=FAULT)])
+    assert report.exit_code == FAULT.exit_code
+    found = json.loads(report_json(report))
+    assert found["failed"] == [FAULT.what]
+    assert found["capacity"]["conclusion"] == "failed"
+    # what was known by then stays known
+    assert found["capacity"]["highest_that_held"] == 140
+    assert found["capacity"]["windows"][-1]["verdict"] == "not finished"
 
 
 def test_json_has_the_windows_of_a_search() -> None:

@@ -13,7 +13,7 @@ from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.histogram import RELATIVE_ERROR
 from bulkcmp.stats.metrics import BOUNDS, METRICS, Kind, Spread, Value, metrics
-from bulkcmp.stats.record import Drop, End, Ending, Level, Record, TransactionRecord
+from bulkcmp.stats.record import Drop, End, Ending, Fault, Level, Record, TransactionRecord
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import RUN, transaction, trouble
 
@@ -226,6 +226,9 @@ def test_what_is_under_way_is_told_while_a_run_goes_on() -> None:
     assert (found["run_ended"], found["run_interrupted"]) == ({(): 1}, {(): 1})
     assert found["transactions_started"] == {(): 2}
     assert found["transactions_planned"] == {(): 3}
+    assert found["run_failed"] == {(): 0}
+    found = read([*records, End(9.0, failed=Fault("no key is left"))])
+    assert (found["run_ended"], found["run_failed"]) == ({(): 1}, {(): 1})
 
 
 def test_the_generator_tells_of_itself() -> None:

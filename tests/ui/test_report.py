@@ -1,3 +1,4 @@
+import html
 import io
 import re
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from bulkcmp.load.capacity import Search
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import End, Ending, Record, Window
+from bulkcmp.stats.record import End, Ending, Fault, Record, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
+from bulkcmp.ui.html import report_html
 from bulkcmp.ui.report import escaped, markdown, percent, render_report
 from tests.stats.records import REJECTED, RUN, transaction, trouble
 from tests.stats.searches import (
@@ -83,6 +85,21 @@ def test_clocks_stand_beside_workers_of_other_machines_only(make_console: MakeCo
     lines = text_of(make_console, report_of([here, there, End(1)])).splitlines()
     (line,) = [line for line in lines if "10.0.0.7:4711" in line]
     assert line.endswith("±2.10 ms")
+
+
+def test_what_could_not_be_gone_on_after_stands_first(make_console: MakeConsole) -> None:
+    failed = Fault("/run/[x]: can't be written: No space left on device")
+    full = [Pulse("worker 1", 1.0, 1.0, 1.0, 0.0)] * 3
+    report = report_of([transaction(9, 9, 9.5), *full, End(20, failed=failed)])
+    lines = text_of(make_console, report, 200).splitlines()
+    assert lines[0] == f"failed: {failed.what}"
+    assert lines[-1] == f"exit code 1: failed: {failed.what}"
+    assert markdown(report).splitlines()[2] == f"**{escaped(f'failed: {failed.what}')}**"
+    figures = Figures()
+    figures.begin(0.0)
+    page = report_html(report, figures)
+    shown = html.escape(f"failed: {failed.what}")
+    assert f'<p class="verdict bad">{shown}</p>\n<p class="doubt">{shown}</p>' in page
 
 
 def test_the_verdict_stands_last(make_console: MakeConsole) -> None:

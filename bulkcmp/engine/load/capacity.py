@@ -110,6 +110,9 @@ class CapacityRun:
         source: of end entities, for all windows.
         clock: of all times.
         on_notice, crew, read_vitals: as of `LoadRun`.
+
+    Attributes:
+        abandoned: transactions of the last window that were cut off.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class CapacityRun:
         self._run: LoadRun | None = None
         self._stopping = anyio.Event()
         self._is_heard = False
+        self.abandoned = 0
 
     def stop(self) -> None:
         """Try no further rate, begin nothing more, and drain what is under way."""
@@ -181,6 +185,7 @@ class CapacityRun:
             await run.execute()
         finally:
             self._run = None
+            self.abandoned = run.abandoned
         unused = run.unused
         self._source.take_back(unused)
         self._judge.end(

@@ -1,7 +1,8 @@
 """A load test from its plan to its records and figures."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -26,7 +27,6 @@ from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.folder import CERTIFICATES, RECORDS, SETTINGS
 from bulkcmp.load.scenario import KeyMode
-from bulkcmp.outputs.certificates import CertificateTable
 from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Run
@@ -39,6 +39,23 @@ Join = Callable[[], AbstractAsyncContextManager[Crew]]
 """Gathers workers, for as long as they are wanted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a load test ended.
+
+    Attributes:
+        run: what stands before the records.
+        figures: all of them; of a search for the capacity those of the highest rate that held.
+        capacity: what a search came to; None where there is none.
+        failure: what the test could not go on after; None where nothing kept it.
+    """
+
+    run: Run
+    figures: Figures
+    capacity: Capacity | None
+    failure: BulkcmpError | None
+
+
 async def session(
     plan: LoadPlan,
     folder: Path,
@@ -46,7 +63,7 @@ async def session(
     on_figures: Callable[[Figures, Capacity | None], None],
     on_notice: Callable[[str], None],
     join: Join = lambda: nullcontext(PROCESSES),
-) -> tuple[Run, Figures, Capacity | None]:
+) -> Ended:
     """Run a load test, or a search for the capacity, and keep its records and a list of its
     certificates in a folder.
 
@@ -59,22 +76,18 @@ async def session(
         on_notice: told, in plain English, what a signal led to, and of workers that were lost.
         join: gathers the workers; by default processes of this machine.
 
-    Returns:
-        What stands before the records; all figures, of a search those of the highest rate that
-        held; and what a search came to.
-
     Raises:
-        BulkcmpError: something of this machine failed, or the server was never reached; what was
-            measured stays in the folder, which is as it was if that is nothing.
+        BulkcmpError: something of this machine failed, or the server was never reached, before
+            anything was measured; the folder is as it was.
     """
     keeper: Keeper | None = None
     try:
         async with anyio.create_task_group() as group:
             interruption = Interruption(on_notice, "what was measured until now is kept")
             await group.start(interruption.watch)
-            with CertificateTable(folder / CERTIFICATES) as certificates, ExitStack() as files:
-                kind = Keeper if plan.run.search is None else SearchKeeper
-                keeper = kind(plan, folder, files, certificates, on_figures, on_notice)
+            kind = Keeper if plan.run.search is None else SearchKeeper
+            keeper = kind(plan, folder, on_figures, on_notice)
+            try:
                 keep_settings(folder, plan.facts)
                 async with _keys(plan.keys) as keys, join() as crew:
                     source = _source(plan, keys)
@@ -82,11 +95,15 @@ async def session(
                         await _search(plan, source, crew, keeper, interruption, group)
                     else:
                         await _test(plan, source, crew, keeper, interruption, group)
-                if keeper.unconfirmed:
-                    on_notice(
-                        f"{keeper.unconfirmed:,} certificates were issued and are not confirmed;"
-                        f" {folder / CERTIFICATES} has their serial numbers"
-                    )
+            finally:
+                keeper.close()
+            if keeper.failure is not None and keeper.is_empty:
+                raise keeper.failure
+            if keeper.unconfirmed:
+                on_notice(
+                    f"{keeper.unconfirmed:,} certificates were issued and are not confirmed;"
+                    f" {folder / CERTIFICATES} has their serial numbers"
+                )
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
         error = first_error(errors)
@@ -96,7 +113,7 @@ async def session(
                 (folder / name).unlink(missing_ok=True)
         raise error from errors
     assert keeper is not None, "nothing went wrong"
-    return keeper.run, keeper.chosen, keeper.capacity
+    return Ended(keeper.run, keeper.chosen, keeper.capacity, keeper.failure)
 
 
 async def _test(
@@ -118,7 +135,12 @@ async def _test(
     )
     interruption.attend(run)
     group.start_soon(keeper.watch, run.stop)
-    await run.execute()
+    try:
+        await run.execute()
+    except BulkcmpError as error:
+        if keeper.is_empty:
+            raise
+        keeper.fail(error)
     keeper.end(run.abandoned, interrupted=interruption.asked)
 
 
@@ -142,7 +164,14 @@ async def _search(
     )
     interruption.attend(search)
     group.start_soon(keeper.watch, search.end_window)
-    await search.execute()
+    try:
+        await search.execute()
+    except BulkcmpError as error:
+        if keeper.is_empty:
+            raise
+        keeper.fail(error)
+    if keeper.failure is not None and not keeper.capacity.faults:
+        keeper.end(search.abandoned, interrupted=interruption.asked)
 
 
 def _source(plan: LoadPlan, keys: KeySource) -> Provision:
