@@ -22,7 +22,7 @@ from benchmarks.meter import pss, tree
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Census
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
-from bulkcmp.journal.sqlite import FILE_NAME
+from bulkcmp.journal.folder import FILE_NAME
 
 _ROWS: Final = 1_000_000
 _FEW: Final = 1000

@@ -1,7 +1,12 @@
-"""What tests of several folders share: a PKCS#11 token, by SoftHSM."""
+"""What tests of several folders share: a PKCS#11 token, by SoftHSM, and a PostgreSQL server."""
 
 import os
+import shutil
+import signal
 import subprocess
+import tempfile
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,3 +166,93 @@ def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTHSM2_CONF", str(configuration))
         yield SoftHsm(module, configuration)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server, reached by a socket in a folder."""
+
+    folder: Path
+
+    def url(self, database: str) -> str:
+        return f"postgresql://bulkcmp@/{database}?host={self.folder}"
+
+    def make(self, options: str = "") -> str:
+        """Make an empty database, and return its URL."""
+        name = f"d{uuid.uuid4().hex}"
+        self.run(self.url("postgres"), f"CREATE DATABASE {name} {options}")
+        return self.url(name)
+
+    def run(self, url: str, query: str) -> list[Any]:
+        """Execute a statement, and return the rows it gives, if any."""
+        import psycopg
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            done = connection.execute(query.encode())
+            return done.fetchall() if done.description else []
+
+
+def _postgres_program(name: str) -> str:
+    # Debian keeps the server's programs out of PATH
+    debian = sorted(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")))
+    program = debian[-1] if debian else shutil.which(name)
+    if program is None:
+        _absent("PostgreSQL is not installed")
+    assert program is not None
+    return program
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    try:
+        import psycopg
+    except ImportError:
+        _absent("psycopg is not installed")
+    initdb, server = _postgres_program("initdb"), _postgres_program("postgres")
+    # a short name: that of a socket may have 107 characters
+    with tempfile.TemporaryDirectory(prefix="bulkcmp-") as name:
+        folder = Path(name)
+        user: list[str] = []
+        if os.geteuid() == 0:
+            # it refuses to run as root
+            user = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(folder, "postgres")
+        data = folder / "data"
+        making = [initdb, "-D", str(data), "-U", "bulkcmp", "-A", "trust", "-E", "UTF8", "-N"]
+        subprocess.run([*user, *making, "--no-locale"], check=True, capture_output=True, cwd="/")
+        configuration = {
+            "listen_addresses": "",
+            "unix_socket_directories": name,
+            "shared_buffers": "16MB",
+            "max_connections": "40",
+        }
+        serving = [
+            server,
+            "-D",
+            str(data),
+            *(f"--{key}={value}" for key, value in configuration.items()),
+        ]
+        log = folder / "log"
+        with log.open("wb") as file:
+            process = subprocess.Popen([*user, *serving], cwd="/", stdout=file, stderr=file)
+        try:
+            made = Postgres(folder)
+            while True:
+                assert process.poll() is None, log.read_text()
+                try:
+                    made.run(made.url("postgres"), "SELECT 1")
+                    break
+                except psycopg.OperationalError:
+                    time.sleep(0.1)
+            yield made
+        finally:
+            if process.poll() is None:
+                # to the server, not to runuser: shut down at once, for nobody wants the data
+                os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def database(postgres: Postgres) -> str:
+    """URL of a database that tests share, each with runs of its own."""
+    return postgres.make()

@@ -12,9 +12,9 @@ from bulkcmp.engine.server import connect
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.population import digest_of
 from bulkcmp.io.proxy import proxy_for
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
-from bulkcmp.journal.sqlite import FILE_NAME
 from bulkcmp.outputs.messages import make_message_folder
 
 

@@ -2,19 +2,67 @@
 
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from bulkcmp.errors import InputError, Where
-from bulkcmp.journal.store import JournalError
+from bulkcmp.journal.failure import JournalError
 
 DISK_FULL: Final = "the disk is full"
 DISK_HINT: Final = (
     "what was committed before is safe; make room or mend the disk, then bulkcmp resume"
 )
+
+
+FILE_NAME: Final = "journal.db"
+"""Of a journal in the folder."""
+
+_POINTER: Final = "journal.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where a run's journal is that is not in the folder.
+
+    Attributes:
+        url: of the database, without a password.
+        run: the run's id.
+    """
+
+    url: str
+    run: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """What stands in a folder, if anything.
+
+        Raises:
+            InputError: the file that says so can't be read.
+        """
+        path = folder / _POINTER
+        try:
+            fields = json.loads(path.read_text())
+            return cls(str(fields["url"]), str(fields["run"]))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"can't be read: {error.strerror}", where=Where(str(path))) from None
+        except (ValueError, LookupError, TypeError):
+            raise InputError(
+                "is damaged: it does not say where the journal is",
+                where=Where(str(path)),
+                hint="give --journal and --run with bulkcmp resume in another folder",
+            ) from None
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder has a journal, or knows where it is."""
+    return (folder / FILE_NAME).exists() or (folder / _POINTER).exists()
 
 
 class HeldFolder:
@@ -41,6 +89,22 @@ class HeldFolder:
         folder = cls(path)
         folder._parents = parents
         return folder
+
+    def point(self, pointer: Pointer) -> None:
+        """Write down where the journal is; it is on the disk when this returns.
+
+        Raises:
+            InputError, JournalError: the file system refused.
+        """
+        draft = self.path / f".{_POINTER}.draft"
+        with file_errors(self.path):
+            try:
+                draft.write_text(json.dumps(asdict(pointer), indent=2) + "\n")
+                sync(draft)
+                draft.rename(self.path / _POINTER)
+            finally:
+                draft.unlink(missing_ok=True)
+            self.sync()
 
     def sync(self) -> None:
         """Put what was made on the disk: the folder's entries, and the folder itself."""

@@ -11,39 +11,55 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.errors import InputError, Where
 from bulkcmp.journal import reading
 from bulkcmp.journal.entry import INTERRUPTED, Entry, RowState
-from bulkcmp.journal.folder import HeldFolder, file_errors
+from bulkcmp.journal.folder import FILE_NAME, HeldFolder, Pointer, file_errors, holds_run
+from bulkcmp.journal.lease import TERM, WHOLE, Shard
 from bulkcmp.journal.seal import Seal, is_plain_header
-from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
+from bulkcmp.journal.sqlite import SqliteStore
 from bulkcmp.journal.statement import issuer_statement, meta_statements, statements_of
-from bulkcmp.journal.store import Row, Store
+from bulkcmp.journal.store import Row, Store, Waiting
 from bulkcmp.model import OutcomeClass, RowResult, Secret
 
+if TYPE_CHECKING:
+    from bulkcmp.journal.postgresql import PostgresqlStore
+
 _PAGE: Final = 256
+
+
+def _not_told(holder: str, left: float) -> None:
+    """Whoever waits without telling."""
 
 
 class Journal:
     """An open journal; a context manager. Methods block; any thread may call them, one at a time.
 
-    A second process that opens the same run is refused.
+    A second process that would write to the same rows is refused.
     """
 
-    def __init__(self, folder: HeldFolder, store: Store) -> None:
-        """Made by `create` and `open` only."""
+    def __init__(self, folder: HeldFolder | None, store: Store) -> None:
+        """Made by `create`, `open`, `attach` and `join` only."""
         self._folder = folder
         self._store = store
         self._mutex = threading.Lock()
+        self._shard = WHOLE
         self._seal: Seal | None = None
         self._issuers: dict[bytes, int] = {}
         self._issuer_ders: dict[str, bytes] = {}
 
     @classmethod
-    def create(cls, path: Path, meta: dict[str, Any], passphrase: Secret | None) -> Self:
+    def create(
+        cls,
+        path: Path,
+        meta: dict[str, Any],
+        passphrase: Secret | None,
+        *,
+        url: str | None = None,
+    ) -> Self:
         """Make the run folder and its journal, both on the disk before this returns.
 
         Args:
@@ -51,16 +67,19 @@ class Journal:
                 missing.
             meta: JSON-able facts of the run.
             passphrase: seals the keys; None stores them unencrypted.
+            url: of the PostgreSQL database that shall have the journal; None keeps it in the
+                folder.
 
         Raises:
-            InputError: the folder can't be made or holds a run already.
+            InputError: the folder can't be made or holds a run already, or the database can't be
+                used.
             JournalError: the machine failed.
         """
         where = Where(str(path))
         folder = HeldFolder.make(path)
         try:
             with file_errors(path):
-                if (path / FILE_NAME).exists():
+                if holds_run(path):
                     raise InputError(
                         "holds a run already",
                         where=where,
@@ -68,17 +87,29 @@ class Journal:
                     )
             # may refuse the passphrase: before there is a file
             seal = Seal.create(passphrase, where=where)
-            facts = {"run_id": uuid.uuid4().hex, "seal": seal.header, "facts": json.dumps(meta)}
-            journal = cls(folder, SqliteStore.create(folder, meta_statements(facts.items())))
+            run = uuid.uuid4().hex
+            facts = {"run_id": run, "seal": seal.header, "facts": json.dumps(meta)}
+            statements = meta_statements(facts.items())
+            store: Store
+            if url is None:
+                store = SqliteStore.create(folder, statements)
+            else:
+                store = _postgresql().create(url, run, statements)
+                try:
+                    folder.point(Pointer(url, run))
+                except BaseException:
+                    store.close()
+                    raise
         except BaseException:
             folder.close()
             raise
+        journal = cls(folder, store)
         journal._seal = seal
         return journal
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the journal of a run; its keys stay sealed until `unlock`.
+        """Open the journal of a run, wherever it is; its keys stay sealed until `unlock`.
 
         Raises:
             InputError: there is none, it can't be read, it is of another version, or another
@@ -87,10 +118,58 @@ class Journal:
         """
         folder = HeldFolder(path)
         try:
-            return cls(folder, SqliteStore(path))
+            pointer = Pointer.read(path)
+            if pointer is None:
+                return cls(folder, SqliteStore(path))
+            return cls(folder, _postgresql().open(pointer.url, pointer.run))
         except BaseException:
             folder.close()
             raise
+
+    @classmethod
+    def attach(cls, path: Path, url: str, run: str | None) -> Self:
+        """Open the journal of a run in a database, and have the folder know where it is.
+
+        Args:
+            path: of the folder; made where it is missing.
+            run: its id; None for that which the folder has, whose database has moved.
+
+        Raises:
+            InputError: the folder is another run's, or the database has no such run.
+            JournalError: the machine failed.
+        """
+        folder = HeldFolder.make(path)
+        try:
+            pointer = Pointer.read(path)
+            run = run or (None if pointer is None else pointer.run)
+            if run is None:
+                raise InputError(
+                    "which run?", where=Where(str(path)), hint="give --run with its id"
+                )
+            if (path / FILE_NAME).exists() or (pointer is not None and pointer.run != run):
+                raise InputError(
+                    "holds another run", where=Where(str(path)), hint="choose another folder"
+                )
+            store = _postgresql().open(url, run)
+            try:
+                folder.point(Pointer(url, run))
+            except BaseException:
+                store.close()
+                raise
+        except BaseException:
+            folder.close()
+            raise
+        return cls(folder, store)
+
+    @classmethod
+    def join(cls, url: str, run: str) -> Self:
+        """Open the journal of a run in a database, without a folder, to work on a shard of it.
+
+        Raises:
+            InputError: the database can't be used, or has no such run.
+            JournalError: the machine failed.
+        """
+        return cls(None, _postgresql().open(url, run))
 
     def __enter__(self) -> Self:
         return self
@@ -106,12 +185,35 @@ class Journal:
     def close(self) -> None:
         with self._mutex:
             self._store.close()
-            self._folder.close()
+            if self._folder is not None:
+                self._folder.close()
+
+    def hold(
+        self, shard: Shard = WHOLE, *, term: float = TERM, on_wait: Waiting = _not_told
+    ) -> None:
+        """Take the rows of a shard, before any of them is written; `close` gives them back.
+
+        An earlier holder that gives no sign of life is waited for until its lease has run out.
+        The lock of a run folder with its journal in it holds the whole run from the beginning.
+
+        Args:
+            term: seconds without a sign of life after which another may have the rows.
+            on_wait: told once whom, and how many seconds, this waits for.
+
+        Raises:
+            LeaseHeld: another process is at work on some of the rows.
+            JournalError: the machine failed.
+        """
+        with self._mutex:
+            self._store.hold(shard, term, on_wait)
+            self._shard = shard
 
     # --- facts ----------------------------------------------------------------------------------
 
     @property
     def folder(self) -> Path:
+        """Where outputs go; a journal that was joined has none."""
+        assert self._folder is not None
         return self._folder.path
 
     @property
@@ -134,7 +236,7 @@ class Journal:
     @property
     def is_plain(self) -> bool:
         """Whether the run's keys are stored unencrypted (--plain-keys)."""
-        return is_plain_header(self._meta("seal"), where=Where(str(self.folder)))
+        return is_plain_header(self._meta("seal"), where=self._store.where)
 
     def unlock(self, passphrase: Secret | None) -> None:
         """Open the seal of the run's keys.
@@ -142,7 +244,7 @@ class Journal:
         Raises:
             InputError: the passphrase is wrong, missing, or given for a run without one.
         """
-        self._seal = Seal.open(self._meta("seal"), passphrase, where=Where(str(self.folder)))
+        self._seal = Seal.open(self._meta("seal"), passphrase, where=self._store.where)
 
     def _meta(self, key: str) -> str:
         with self._mutex:
@@ -155,6 +257,7 @@ class Journal:
         """Write entries in one commit; it is on the disk when this returns.
 
         Raises:
+            LeaseLost: another process took our rows over; none of the entries is written.
             JournalError: the machine failed; none of the entries is written.
         """
         with self._mutex:
@@ -180,7 +283,7 @@ class Journal:
         return number
 
     def settle(self) -> int:
-        """Give a run that was cut off an outcome for each row that was under way.
+        """Give a run that was cut off an outcome for each row that was under way, of those we hold.
 
         A request that left, or may have left, without its answer is `unknown outcome`, a genm
         `unanswered`; what waits is `still waiting`; a certificate without its pkiconf is
@@ -190,7 +293,9 @@ class Journal:
             How many rows were under way.
         """
         with self._mutex:
-            return self._settle(self._store.read(reading.OPEN_ROWS))
+            query = f"{reading.OPEN_ROWS} AND number >= ? AND number < ?"
+            shard = (self._shard.first, self._shard.beyond)
+            return self._settle(self._store.read(query, shard))
 
     def take_over(self, numbers: Sequence[int]) -> dict[int, RowState]:
         """The same for these rows only, whose worker died; returns what `states` does."""
@@ -287,6 +392,18 @@ class Journal:
             if len(page) < _PAGE:
                 return
             last = page[-1][0].number
+
+
+def _postgresql() -> "type[PostgresqlStore]":
+    try:
+        from bulkcmp.journal.postgresql import PostgresqlStore
+    except ImportError:
+        # of psycopg, or of the libpq that it wants
+        raise InputError(
+            "a journal on PostgreSQL needs psycopg, which is not installed",
+            hint="pip install 'bulkcmp[postgresql]'",
+        ) from None
+    return PostgresqlStore
 
 
 def _context(number: int) -> bytes:

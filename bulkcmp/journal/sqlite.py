@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bulkcmp.errors import InputError, Where
+from bulkcmp.journal.failure import JournalError
 from bulkcmp.journal.folder import (
     DISK_FULL,
     DISK_HINT,
+    FILE_NAME,
     HeldFolder,
     file_errors,
     no_run,
     not_writable,
     sync,
 )
+from bulkcmp.journal.lease import WHOLE, Shard
 from bulkcmp.journal.schema import FORMAT, TABLES
-from bulkcmp.journal.store import Dialect, JournalError, Row, Statement, Texts
+from bulkcmp.journal.store import Dialect, Row, Statement, Texts, Waiting
 
-FILE_NAME: Final = "journal.db"
 _APPLICATION_ID: Final = 0x62636D70  # "bcmp"
 _BUSY_SECONDS: Final = 30.0
 
@@ -75,6 +77,15 @@ class SqliteStore:
                 draft.unlink(missing_ok=True)
             folder.sync()
         return cls(folder.path)
+
+    @property
+    def where(self) -> Where:
+        """See `Store`."""
+        return Where(str(self._folder))
+
+    def hold(self, shard: Shard, term: float, on_wait: Waiting) -> None:
+        """See `Store`: the folder's lock, which we have, is all the lease that is needed."""
+        assert shard == WHOLE, "one process has the whole run"
 
     def read(self, text: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """See `Store`."""

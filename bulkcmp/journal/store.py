@@ -5,11 +5,12 @@ The SQL is said once, for both databases (`schema`, `statement`), with marks whe
 the run's number, which stands in the text itself, not among the parameters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from bulkcmp.errors import EXIT_SOME_FAILED, BulkcmpError
+from bulkcmp.errors import Where
+from bulkcmp.journal.lease import Shard
 
 Row = tuple[Any, ...]
 
@@ -19,15 +20,30 @@ Statement = tuple[str, tuple[Any, ...]]
 UPDATE: Final = "UPDATE "
 """How a statement begins that is about what is there: to find nothing is our own mistake."""
 
-
-class JournalError(BulkcmpError):
-    """What keeps the journal failed: disk full, an I/O error, a lock, a lost connection."""
-
-    exit_code = EXIT_SOME_FAILED
+Waiting = Callable[[str, float], None]
+"""Told of the holder of a lease that is waited for, and in how many seconds it runs out."""
 
 
 class Store(Protocol):
     """A database with the journal of a run. Its methods block; one thread at a time calls them."""
+
+    @property
+    def where(self) -> Where:
+        """What errors name."""
+
+    def hold(self, shard: Shard, term: float, on_wait: Waiting) -> None:
+        """Take a lease of rows, which all writes go with until `close` gives it back.
+
+        While an earlier lease stands in the way whose holder gives no sign of life, it is waited
+        for until that has run out.
+
+        Args:
+            term: seconds from the last sign of life, after which another may have the rows.
+
+        Raises:
+            LeaseHeld: another process is at work on some of them.
+            JournalError: the machine failed.
+        """
 
     def read(self, text: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows that a query finds.
@@ -40,6 +56,7 @@ class Store(Protocol):
         """Execute statements in one commit; it is on the disk when this returns.
 
         Raises:
+            LeaseLost: another took the rows over.
             JournalError: the machine failed; nothing is changed.
         """
 

@@ -33,8 +33,9 @@ from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.pacer import LocalPacer
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
-from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
+from bulkcmp.journal.sqlite import SqliteStore
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import (
     BadRow,

@@ -8,7 +8,7 @@ import anyio
 
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.errors import Loss
-from bulkcmp.journal.sqlite import FILE_NAME
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.model import OutcomeClass
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bulkcmp.cmp.messages import BodyType
-from bulkcmp.journal.sqlite import FILE_NAME
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.model import KeySpec, OutcomeClass, RowResult
 from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour

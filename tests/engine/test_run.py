@@ -23,9 +23,10 @@ from bulkcmp.engine.colleague import WorkerError
 from bulkcmp.engine.run import Run
 from bulkcmp.errors import InputError, Loss, TransportError
 from bulkcmp.io.keyworker import make_keys
+from bulkcmp.journal.failure import JournalError
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
-from bulkcmp.journal.sqlite import FILE_NAME, SqliteStore
-from bulkcmp.journal.store import JournalError
+from bulkcmp.journal.sqlite import SqliteStore
 from bulkcmp.model import BadRow, EndEntity, Itav, KeySpec, Operation, OutcomeClass
 
 if TYPE_CHECKING:

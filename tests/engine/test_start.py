@@ -10,9 +10,9 @@ from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.start import begin, go_on, refuse_used
 from bulkcmp.errors import InputError
 from bulkcmp.io.keyworker import make_keys
+from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.journal.sqlite import FILE_NAME
 from bulkcmp.model import KeySpec, Secret
 from bulkcmp.testca import state
 

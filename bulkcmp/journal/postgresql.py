@@ -1,0 +1,558 @@
+"""The journal of a run in a PostgreSQL database, which keeps many runs beside each other.
+
+psycopg 3 speaks to it (LGPL; the extra `bulkcmp[postgresql]` brings it). Its libpq reads the URL,
+and finds the password in PGPASSWORD, a password file (~/.pgpass) or a service file.
+
+A lost connection is made again, for as long as a minute. What an answer to COMMIT was lost of is
+read back: each write of a lease bears the next number, which stands in the lease's row.
+"""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import conninfo, errors
+from psycopg.pq import TransactionStatus
+from psycopg.types.string import StrDumperUnknown
+
+from bulkcmp.errors import InputError, Where
+from bulkcmp.journal.failure import JournalError, JournalUnreachable, LeaseHeld, LeaseLost
+from bulkcmp.journal.lease import TERM, Lease, Shard, holder_name
+from bulkcmp.journal.schema import FORMAT, TABLES
+from bulkcmp.journal.store import Dialect, Row, Statement, Texts, Waiting
+
+_T = TypeVar("_T")
+_Connection: TypeAlias = "psycopg.Connection[Row]"
+
+_PATIENCE: Final = 60.0
+"""Seconds for which a lost connection is tried again."""
+_PAUSE: Final = 0.5
+"""Seconds between two attempts, and between two looks at a lease that may run out."""
+_RENEWALS: Final = 3
+"""Signs of life within the term of a lease."""
+
+_DEFAULTS: Final = {
+    "application_name": "bulkcmp",
+    "client_encoding": "UTF8",
+    "connect_timeout": "10",
+    # a silent network is found out within some 25 seconds
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    # of several hosts, the one that may be written to
+    "target_session_attrs": "read-write",
+}
+"""What the URL may say otherwise."""
+
+_SETUP: Final = """
+SELECT set_config('search_path', 'bulkcmp', false),
+  set_config('default_transaction_isolation', 'read committed', false),
+  -- who is stopped within a transaction must not hold its lease for ever
+  set_config('idle_in_transaction_session_timeout', %s, false),
+  set_config('synchronous_commit',
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+      ELSE current_setting('synchronous_commit') END, false),
+  current_setting('fsync'), current_setting('server_encoding')
+"""
+
+_ALLOW_IDLE: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
+
+_LOCK: Final = 0x62636D70  # "bcmp"
+
+_SCHEMA: Final = (
+    "CREATE TABLE version (format INTEGER NOT NULL);"
+    " CREATE TABLE run (number INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+    " id TEXT NOT NULL UNIQUE, begun_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),"
+    " fence BIGINT NOT NULL DEFAULT 0);"
+    " CREATE TABLE lease (run INTEGER NOT NULL REFERENCES run, fence BIGINT NOT NULL,"
+    " first INTEGER NOT NULL, beyond INTEGER NOT NULL, holder TEXT NOT NULL,"
+    " expires TIMESTAMPTZ NOT NULL, writes BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (run, fence));",
+    TABLES,
+    # a certificate may be too long for an index
+    "CREATE UNIQUE INDEX issuer_der ON issuer (run, sha256(der));",
+)
+
+_RUN: Final = "SELECT number FROM run WHERE id = %s"
+# not FOR UPDATE, which would wait for rows of the run that are being written
+_NEXT_LEASE: Final = "SELECT FROM run WHERE number = %s FOR NO KEY UPDATE"
+_OVERLAPPING: Final = (
+    "SELECT fence, holder, expires, extract(epoch FROM expires - clock_timestamp())::float8"
+    " FROM lease WHERE run = %s AND first < %s AND beyond > %s ORDER BY expires DESC FOR UPDATE"
+)
+_TAKE_AWAY: Final = "DELETE FROM lease WHERE run = %s AND fence = ANY (%s)"
+_FENCE: Final = "UPDATE run SET fence = fence + 1 WHERE number = %s RETURNING fence"
+_LEASE: Final = (
+    "INSERT INTO lease (run, fence, first, beyond, holder, expires)"
+    " VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')"
+)
+_RENEW: Final = (
+    "UPDATE lease SET expires = clock_timestamp() + %s * interval '1 second'"
+    " WHERE run = %s AND fence = %s"
+)
+_WRITE: Final = (
+    "UPDATE lease SET writes = %s, expires = clock_timestamp() + %s * interval '1 second'"
+    " WHERE run = %s AND fence = %s"
+)
+# waits for a write of ours of which nobody knows yet how it ended
+_WRITTEN: Final = "SELECT writes FROM lease WHERE run = %s AND fence = %s FOR UPDATE"
+
+
+class PostgresqlStore:
+    """The journal of one run. See `Store`.
+
+    Reading needs no lease; writing does, see `hold`.
+    """
+
+    def __init__(self, link: "_Link", url: str, number: int) -> None:
+        """Made by `create` and `open` only."""
+        self._link = link
+        self._url = url
+        self._number = number
+        self._texts = Texts(_dialect(number))
+        self._lease: Lease | None = None
+        self._written = 0
+        self._renewal: _Renewal | None = None
+
+    @classmethod
+    def create(cls, url: str, run: str, meta: Iterable[Statement]) -> Self:
+        """Begin a run, and make the tables where there are none.
+
+        Args:
+            url: has no password.
+            run: its id, which is new.
+            meta: what writes the facts of the run.
+
+        Raises:
+            InputError: the database can't be reached or used.
+            JournalError: it failed; then there is no run.
+        """
+        link = _Link(url)
+        facts = tuple(meta)
+        try:
+            with _translated(link.where):
+                link.use(_make_tables)
+                return cls(link, url, link.use(lambda one: _begin_run(one, run, facts)))
+        except BaseException:
+            link.close()
+            raise
+
+    @classmethod
+    def open(cls, url: str, run: str) -> Self:
+        """Open the journal of a run.
+
+        Raises:
+            InputError: the database can't be reached or used, or has no such run.
+        """
+        link = _Link(url)
+        try:
+            with _translated(link.where):
+                if not link.use(_has_tables):
+                    raise InputError("the database has no journal of bulkcmp", where=link.where)
+                found = link.use(lambda one: one.execute(_RUN, (run,)).fetchall())
+            if not found:
+                raise InputError(
+                    f"the database has no run {run}", where=link.where, hint="check --run"
+                )
+        except BaseException:
+            link.close()
+            raise
+        return cls(link, url, found[0][0])
+
+    @property
+    def where(self) -> Where:
+        """See `Store`."""
+        return self._link.where
+
+    def hold(self, shard: Shard, term: float, on_wait: Waiting) -> None:
+        """See `Store`."""
+        assert self._lease is None, "one lease at a time"
+        self._link.allow_idle(term / 2)
+        seen: _Held | None = None
+        while True:
+            with _translated(self.where):
+                found = self._link.use(lambda one: _acquire(one, self._number, shard, term))
+            if isinstance(found, Lease):
+                break
+            if seen is None:
+                on_wait(found.holder, found.left)
+            elif found.sign != seen.sign:
+                raise LeaseHeld(found.holder, self.where)
+            seen = found
+            time.sleep(min(_PAUSE, found.left))
+        self._lease, self._written = found, 0
+        self._renewal = _Renewal(self._url, self._number, found)
+        self._renewal.start()
+
+    def read(self, text: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """See `Store`."""
+        rendered, _ = self._texts[text]
+        with _translated(self.where):
+            return self._link.use(
+                lambda one: one.execute(rendered, parameters, binary=True).fetchall()
+            )
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """See `Store`."""
+        lease = self._lease
+        assert lease is not None, "who writes holds a lease"
+        number = self._written + 1
+        place = (self._number, lease.fence)
+        tried = False
+
+        def attempt(connection: _Connection) -> None:
+            nonlocal tried
+            if tried:
+                found = connection.execute(_WRITTEN, place).fetchall()
+                if not found:
+                    raise LeaseLost(self.where)
+                if found[0][0] == number:
+                    return
+            tried = True
+            with _committed(connection):
+                sign = self._execute(connection, (number, lease.term, *place), statements)
+                if sign.rowcount == 0:
+                    raise LeaseLost(self.where)
+
+        with _translated(self.where):
+            self._link.use(attempt)
+        self._written = number
+
+    def _execute(
+        self, connection: _Connection, sign: tuple[Any, ...], statements: Sequence[Statement]
+    ) -> psycopg.Cursor[Row]:
+        """Begin a transaction with a sign of life and the statements, in one round trip.
+
+        Returns:
+            What became of the sign of life.
+        """
+        changed = []
+        lease: psycopg.Cursor[Row] | None = None
+        try:
+            with connection.pipeline():
+                connection.execute("BEGIN")
+                lease = connection.execute(_WRITE, sign)
+                for text, parameters in statements:
+                    rendered, must_find = self._texts[text]
+                    done = connection.execute(rendered, parameters)
+                    if must_find:
+                        changed.append((done, text))
+        except psycopg.Error:
+            if lease is not None and lease.rowcount == 0:
+                # what another wrote since stood in the way
+                return lease
+            raise
+        if lease.rowcount:
+            for done, text in changed:
+                assert done.rowcount, f"what is updated is there: {text}"
+        return lease
+
+    def close(self) -> None:
+        """See `Store`."""
+        lease, self._lease = self._lease, None
+        if self._renewal is not None:
+            self._renewal.end()
+            self._renewal = None
+        if lease is not None:
+            # else it runs out
+            with suppress(psycopg.Error):
+                self._link.release(self._number, lease)
+        self._link.close()
+
+
+class _Held(NamedTuple):
+    """A lease that is in the way, the seconds until it runs out, and its last sign of life."""
+
+    holder: str
+    left: float
+    sign: tuple[int, dt.datetime]
+
+
+class _Link:
+    """A connection, which is made again when it was lost."""
+
+    def __init__(self, url: str) -> None:
+        """
+        Raises:
+            InputError: the URL or what it leads to can't be used.
+        """
+        self.where = Where(url)
+        self._conninfo = _conninfo(url, self.where)
+        self._idle = TERM / 2
+        self._closed = False
+        self._connection: _Connection | None = None
+        try:
+            self._connection = self._connect()
+        except psycopg.Error as error:
+            raise InputError(
+                f"the database can't be reached: {error}".rstrip(),
+                where=self.where,
+                hint="check --journal, and PGPASSWORD or ~/.pgpass for the password",
+            ) from None
+
+    def allow_idle(self, seconds: float) -> None:
+        """Have the server end transactions that are idle for so long."""
+        self._idle = seconds
+        self.use(lambda one: one.execute(_ALLOW_IDLE, (_milliseconds(seconds),)))
+
+    def use(self, work: Callable[[_Connection], _T]) -> _T:
+        """Do something with the connection; all of it again, where it was lost.
+
+        Raises:
+            psycopg.Error: what the server says, or that it is not reached.
+        """
+        assert not self._closed, "a closed journal is not used"
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                return work(self._connection)
+            except (errors.SerializationFailure, errors.DeadlockDetected):
+                if time.monotonic() > give_up:
+                    raise
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                if self._connection is not None and not self._connection.closed:
+                    raise
+                self._connection = None
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_PAUSE)
+
+    def release(self, run: int, lease: Lease) -> None:
+        """Give a lease back, if the connection is there."""
+        if self._connection is not None and not self._connection.closed:
+            self._connection.execute(_TAKE_AWAY, (run, [lease.fence]))
+
+    def close(self) -> None:
+        """Close it; may be called again."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> _Connection:
+        return _connect(self._conninfo, self._idle, self.where)
+
+
+class _Renewal(threading.Thread):
+    """Gives signs of life while nothing is written, over a connection of its own."""
+
+    def __init__(self, url: str, run: int, lease: Lease) -> None:
+        super().__init__(name="lease", daemon=True)
+        self._where = Where(url)
+        self._conninfo = _conninfo(url, self._where)
+        self._run = run
+        self._lease = lease
+        self._over = threading.Event()
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over.wait(self._lease.term / _RENEWALS):
+            # a network that fails now may be there again for the next sign
+            with suppress(psycopg.Error, InputError):
+                if not self._serve():
+                    return
+
+    def _serve(self) -> bool:
+        """Give signs of life until it is over (True) or the lease is lost."""
+        lease = self._lease
+        with closing(_connect(self._conninfo, lease.term / 2, self._where)) as connection:
+            while True:
+                done = connection.execute(_RENEW, (lease.term, self._run, lease.fence))
+                if done.rowcount == 0:
+                    return False
+                if self._over.wait(lease.term / _RENEWALS):
+                    return True
+
+
+class _Text(StrDumperUnknown):
+    """Text for a database that knows no NUL, which a peer may well send."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))
+
+
+def check_url(url: str) -> None:
+    """Make sure that a URL may be written down, and is one.
+
+    Raises:
+        InputError: it has a password in it, or is malformed.
+    """
+    _conninfo(url, Where("--journal"))
+
+
+def _conninfo(url: str, where: Where) -> str:
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        # its text may have a part of a password in it
+        raise InputError(
+            "--journal is no URL of a PostgreSQL database",
+            hint="write postgresql://[USER@]HOST[:PORT]/DATABASE[?sslmode=verify-full]",
+        ) from None
+    if "password" in parts:
+        raise InputError(
+            "--journal has a password in it, which others could read",
+            hint="give it by PGPASSWORD or ~/.pgpass",
+        )
+    return str(conninfo.make_conninfo("", **{**_DEFAULTS, **parts}))
+
+
+def _connect(parameters: str, idle: float, where: Where) -> _Connection:
+    """Connect, and see to it that the database is as durable as a journal must be."""
+    connection = psycopg.connect(parameters, autocommit=True)
+    try:
+        connection.adapters.register_dumper(str, _Text)
+        found = connection.execute(_SETUP, (_milliseconds(idle),)).fetchone()
+        assert found is not None
+        *_, fsync, encoding = found
+        if fsync != "on":
+            raise InputError(
+                "the database does not write to the disk (fsync = off): keys would be lost",
+                where=where,
+                hint="set fsync = on in postgresql.conf",
+            )
+        if encoding != "UTF8":
+            raise InputError(
+                f"the database has the encoding {encoding}",
+                where=where,
+                hint="make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(1000 * seconds)))
+
+
+def _dialect(number: int) -> Dialect:
+    return Dialect(
+        run="run INTEGER NOT NULL REFERENCES run, ",
+        columns="run, ",
+        values=f"{number}, ",
+        where=f"run = {number} AND ",
+        parameter="%s",
+        blob="BYTEA",
+        serial="INTEGER NOT NULL GENERATED ALWAYS AS IDENTITY",
+        clustered="",
+    )
+
+
+def _has_tables(connection: _Connection) -> bool:
+    """
+    Raises:
+        InputError: the tables are of another version.
+    """
+    ((there,),) = connection.execute("SELECT to_regclass('bulkcmp.version') IS NOT NULL").fetchall()
+    if not there:
+        return False
+    ((version,),) = connection.execute("SELECT format FROM version").fetchall()
+    if version != FORMAT:
+        raise InputError(
+            f"the journal has format {version}, this bulkcmp reads {FORMAT}",
+            hint="use the version of bulkcmp that made it, or another database",
+        )
+    return True
+
+
+def _make_tables(connection: _Connection) -> None:
+    """Make the tables, once."""
+    with _committed(connection):
+        connection.execute("BEGIN")
+        # whoever begins a run at the same time waits here
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        if _has_tables(connection):
+            return
+        # who may not make a schema may have been given an empty one
+        ((there,),) = connection.execute("SELECT to_regnamespace('bulkcmp') IS NOT NULL").fetchall()
+        if not there:
+            connection.execute("CREATE SCHEMA bulkcmp")
+        for text in _SCHEMA:
+            connection.execute(_dialect(0).render(text).encode())
+        connection.execute("INSERT INTO version VALUES (%s)", (FORMAT,))
+
+
+def _begin_run(connection: _Connection, run: str, meta: Sequence[Statement]) -> int:
+    """Begin a run, unless an attempt of which the answer was lost did."""
+    with _committed(connection):
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO run (id) VALUES (%s) ON CONFLICT DO NOTHING", (run,))
+        ((number,),) = connection.execute(_RUN, (run,)).fetchall()
+        dialect = _dialect(number)
+        for text, parameters in meta:
+            rendered = f"{dialect.render(text)} ON CONFLICT DO NOTHING"
+            connection.execute(rendered.encode(), parameters)
+    return int(number)
+
+
+def _acquire(connection: _Connection, run: int, shard: Shard, term: float) -> "Lease | _Held":
+    """Take a lease, or tell who has one that is in the way."""
+    with _committed(connection):
+        connection.execute("BEGIN")
+        connection.execute(_NEXT_LEASE, (run,))
+        found = connection.execute(_OVERLAPPING, (run, shard.beyond, shard.first)).fetchall()
+        for fence, holder, expires, left in found:
+            if left > 0.0:
+                return _Held(holder, left, (fence, expires))
+        connection.execute(_TAKE_AWAY, (run, [fence for fence, *_ in found]))
+        ((fence,),) = connection.execute(_FENCE, (run,)).fetchall()
+        values = (run, fence, shard.first, shard.beyond, holder_name(), term)
+        connection.execute(_LEASE, values)
+    return Lease(shard, fence, term)
+
+
+@contextmanager
+def _committed(connection: _Connection) -> Iterator[None]:
+    """Commit what the body began, or roll it back."""
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+_CONNECTION_STATES: Final = ("08", "57P", "53300", "25P03")
+"""Prefixes of SQLSTATEs that are about the connection, not about what was asked."""
+
+
+@contextmanager
+def _translated(where: Where) -> Iterator[None]:
+    """Make errors of psycopg errors of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        # never the details, which may be a whole row
+        what = error.diag.message_primary or str(error).strip()
+        if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+            raise InputError(
+                f"the journal can't be written: {what}",
+                where=where,
+                hint="grant the user CREATE on the database, or the tables in schema bulkcmp",
+            ) from error
+        if isinstance(error, errors.DiskFull):
+            raise JournalError(
+                "the database's disk is full",
+                where=where,
+                hint="what was committed before is safe; make room, then bulkcmp resume",
+            ) from error
+        if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_STATES):
+            raise JournalUnreachable(
+                f"the database can't be reached: {what}",
+                where=where,
+                hint="what was committed before is safe; once it is there again, bulkcmp resume",
+            ) from error
+        raise JournalError(f"the journal failed: {what}", where=where) from error
