@@ -51,18 +51,24 @@ class SoftHsm:
     PIN = "1234"
 
     def token(self, label: str) -> "SoftToken":
-        """Make a token."""
+        """Make a token; once in a session: a second one of the label could not be told from it.
+
+        A fixture that calls this is of session scope too: where tests are stolen by another
+        worker, one of module scope may be made again.
+        """
         self.run("--init-token", "--free", "--label", label, "--pin", self.PIN, "--so-pin", "5678")
         self.begin_anew()
         return SoftToken(self, label)
 
     def run(self, *arguments: object) -> None:
         """Run `softhsm2-util`."""
-        subprocess.run(
+        done = subprocess.run(
             ["softhsm2-util", *map(str, arguments), "--module", self.module],
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def begin_anew(self) -> None:
         """End all sessions of this process, and find the tokens that there are now."""

@@ -210,6 +210,10 @@ _RSA_OIDS: Final = {
     "sha256": "1.2.840.113549.1.1.11",
     "sha384": "1.2.840.113549.1.1.12",
     "sha512": "1.2.840.113549.1.1.13",
+    "sha3-224": "2.16.840.1.101.3.4.3.13",
+    "sha3-256": "2.16.840.1.101.3.4.3.14",
+    "sha3-384": "2.16.840.1.101.3.4.3.15",
+    "sha3-512": "2.16.840.1.101.3.4.3.16",
 }
 _RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
 _ECDSA_OIDS: Final = {
@@ -218,7 +222,12 @@ _ECDSA_OIDS: Final = {
     "sha256": "1.2.840.10045.4.3.2",
     "sha384": "1.2.840.10045.4.3.3",
     "sha512": "1.2.840.10045.4.3.4",
+    "sha3-224": "2.16.840.1.101.3.4.3.9",
+    "sha3-256": "2.16.840.1.101.3.4.3.10",
+    "sha3-384": "2.16.840.1.101.3.4.3.11",
+    "sha3-512": "2.16.840.1.101.3.4.3.12",
 }
+"""SHA-3 as RFC 9688, 3.2, has it."""
 _PURE: Final = {
     "Ed25519": _identifier("1.3.101.112"),
     "Ed448": _identifier("1.3.101.113"),
@@ -619,16 +628,15 @@ def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPaddin
             same digest, and a salt as long as the digest (RFC 9481, 3.1).
 
     Raises:
-        LocalCmpError: the digest does not go with the key's type or size.
+        LocalCmpError: the digest does not go with the key's size.
     """
     public_key = key.public_key()
     if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return _with_digest(_ECDSA_SIGNATURES, "ECDSA", digest)
+        return _ECDSA_SIGNATURES[digest]
     if isinstance(public_key, rsa.RSAPublicKey):
-        identifier = _with_digest(_RSA_SIGNATURES, "RSA", digest)
         pss = _own_pss(digest, scheme)
         if pss is None:
-            return identifier
+            return _RSA_SIGNATURES[digest]
         # digest, salt and two octets must fit (RFC 8017, 9.1.1)
         if (public_key.key_size + 6) // 8 < DIGESTS[pss.digest]().digest_size + pss.salt_length + 2:
             raise LocalCmpError(
@@ -637,16 +645,6 @@ def signature_identifier(key: Signer, digest: str, scheme: RsaScheme = RsaPaddin
             )
         return pss.identifier()
     return next(_PURE[name] for _, kind, name in _PURE_KEYS if isinstance(public_key, kind))
-
-
-def _with_digest(identifiers: dict[str, bytes], kind: str, digest: str) -> bytes:
-    try:
-        return identifiers[digest]
-    except KeyError:
-        raise LocalCmpError(
-            f"digest {digest!r} does not go with {kind}",
-            hint=f"choose one of {', '.join(identifiers)}",
-        ) from None
 
 
 def _own_pss(digest: str, scheme: RsaScheme) -> Pss | None:
@@ -730,14 +728,11 @@ def cms_signature(identifier: bytes, digest_identifier: bytes) -> bytes:
         digest_identifier: its digestAlgorithm (RFC 3370, 3.2).
 
     Raises:
-        AlgorithmError: rsaEncryption with a digest that does not go with RSA.
+        AlgorithmError: rsaEncryption with an unknown digest.
     """
     if identifier not in (_identifier(_RSA_ENCRYPTION, _NULL), _identifier(_RSA_ENCRYPTION)):
         return identifier
-    oid = _RSA_OIDS.get(_digest_name(digest_identifier))
-    if oid is None:
-        raise AlgorithmError("rsaEncryption with a digest that does not go with it")
-    return _identifier(oid, _NULL)
+    return _identifier(_RSA_OIDS[_digest_name(digest_identifier)], _NULL)
 
 
 def is_signature(identifier: bytes) -> bool:

@@ -194,10 +194,7 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
         package: DER.
         key: of the key generation authority.
         chain: its DER certificates, its own first.
-        digest: one of `algorithms.DIGESTS` that goes with the key.
-
-    Raises:
-        LocalCmpError: the digest does not go with the key's type.
+        digest: one of `algorithms.DIGESTS`.
     """
     digest_identifier = algorithms.DIGEST_IDENTIFIERS[digest]
     attributes = set_of(

@@ -223,7 +223,7 @@ class _Signer(OpaqueKey):
     def sign(self, data: bytes, digest: str, pss: Pss | None) -> bytes:
         match self._public_key:
             case ec.EllipticCurvePublicKey():
-                hashed = hashlib.new(digest, data).digest()
+                hashed = hashlib.new(digest.replace("-", "_"), data).digest()
                 return _ecdsa_der(self._tokens.sign(self._key, hashed, Mechanism.ECDSA, None))
             case rsa.RSAPublicKey():
                 mechanism, parameters = _rsa_mechanism(digest, pss)
@@ -251,7 +251,7 @@ _HASHES: Final = {
 
 def _rsa_mechanism(digest: str, pss: Pss | None) -> tuple[Mechanism, tuple[object, ...] | None]:
     if pss is None:
-        return Mechanism[f"{digest.upper()}_RSA_PKCS"], None
+        return Mechanism[f"{digest.upper().replace('-', '_')}_RSA_PKCS"], None
     if not {pss.digest, pss.mask_digest} <= _HASHES.keys():
         raise TokenError(f"tokens have no RSASSA-PSS with {pss.digest} and {pss.mask_digest}")
     parameters = (_HASHES[pss.digest][0], _HASHES[pss.mask_digest][1], pss.salt_length)

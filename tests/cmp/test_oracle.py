@@ -206,7 +206,7 @@ SPECS = st.sampled_from(["rsa:2048", "ec:P-384", "ed25519", "ml-dsa-65"]).map(Ke
 PROFILES = st.builds(
     Profile,
     recipient=st.none() | NAMES,
-    digest=st.sampled_from(["sha1", "sha224", "sha256", "sha384", "sha512"]),
+    digest=st.sampled_from(sorted(algorithms.DIGESTS)),
     rsa_padding=st.sampled_from(RsaPadding),
     send_root=st.booleans(),
     implicit_confirm=st.booleans(),

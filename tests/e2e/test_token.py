@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def token(softhsm: "SoftHsm", shared_ca: "Ca") -> "SoftToken":
     token = softhsm.token("enrolls")
     key = load_pem_private_key((shared_ca.folder / "ra.key").read_bytes(), None)

@@ -33,12 +33,12 @@ def certify(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def certificates() -> dict[str, x509.Certificate]:
     return {}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def token(softhsm: "SoftHsm", certificates: dict[str, x509.Certificate]) -> "SoftToken":
     token = softhsm.token("inputs")
     for number, name in enumerate(("dev1", "dev2")):

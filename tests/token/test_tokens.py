@@ -38,12 +38,12 @@ def certify(key: SigningKey) -> x509.Certificate:
     return builder.sign(key, hashes.SHA256())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keys() -> dict[str, SigningKey]:
     return {name: make() for name, make in KEYS.items()}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def token(softhsm: "SoftHsm", keys: dict[str, SigningKey]) -> "SoftToken":
     token = softhsm.token("ra")
     for number, (name, key) in enumerate(keys.items()):
