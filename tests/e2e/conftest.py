@@ -373,7 +373,7 @@ def kill_all(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30, step: float = 0.01) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120, step: float = 0.01) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
