@@ -30,7 +30,6 @@ from bulkcmp.model import ReportFormat
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
-from bulkcmp.outputs.text import visible
 from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Run
@@ -231,8 +230,7 @@ def load(
         except BulkcmpError as error:
             faults.append(error)
     for fault in faults[1:]:
-        told = visible(f"error: {fault}")
-        errors.survive(partial(errors.print, told, markup=False, soft_wrap=True))
+        errors.say(f"error: {fault}")
     if faults:
         raise faults[0]
     code = report.exit_code

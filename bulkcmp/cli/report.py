@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import put_out, put_out_octets
 from bulkcmp.model import ReportFormat
 from bulkcmp.outputs.records import record_files
@@ -47,6 +48,14 @@ def report(
             show_default=False,
         ),
     ] = None,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Of records that are damaged, report on what stands before the damage, and say so"
+            " in the report and on standard error. Without it such records are refused.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Write to this file.", show_default=False),
@@ -57,7 +66,12 @@ def report(
     Example: bulkcmp report runs/load-1 runs/load-2 --format md -o summary.md
     """
     check_latency(latency)
-    put_report(Export(record_files(runs), latency=latency, window=window), format_, out)
+    files = record_files(runs, partial=partial)
+    put_report(Export(files, latency=latency, window=window), format_, out)
+    errors = Errors()
+    for file in files:
+        if file.damage is not None:
+            errors.say(f"only a part is reported on: {file.damage}")
 
 
 def put_report(export: Export, format_: ReportFormat, file: Path | None) -> None:

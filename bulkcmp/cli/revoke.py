@@ -14,7 +14,6 @@ from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, Interrupted
 from bulkcmp.io.loop import run as run_loop
 from bulkcmp.load.folder import CERTIFICATES
-from bulkcmp.outputs.text import visible
 from bulkcmp.ui.progress import show_progress
 
 _MOST_FAILURES: Final = 10
@@ -66,12 +65,9 @@ def clean_up_and_show(how: Cleanup, folder: Path, *, quiet: bool) -> int:
     """
     errors = Errors()
 
-    def say(line: str) -> None:
-        errors.survive(lambda: errors.print(visible(line), markup=False, soft_wrap=True))
-
     def notice(what: str) -> None:
         if not quiet:
-            say(what)
+            errors.say(what)
 
     left = remnants(folder)
     if not left:
@@ -92,13 +88,15 @@ def clean_up_and_show(how: Cleanup, folder: Path, *, quiet: bool) -> int:
         raise Interrupted(hint=f"bulkcmp revoke {folder} goes on") from None
     for one, ending in cleaned.failures[:_MOST_FAILURES]:
         why = ": ".join(part for part in (ending.reason, ending.detail) if part)
-        say(f"not revoked: {one.serial:X} of {one.id}: {ending.outcome.value}: {why}")
+        errors.say(f"not revoked: {one.serial:X} of {one.id}: {ending.outcome.value}: {why}")
     if len(cleaned.failures) > _MOST_FAILURES:
         more = len(cleaned.failures) - _MOST_FAILURES
-        say(f"and {more:,} more, see {folder / CERTIFICATES}")
+        errors.say(f"and {more:,} more, see {folder / CERTIFICATES}")
     notice(f"{cleaned.revoked:,} of {cleaned.count:,} certificates were revoked")
     if cleaned.revoked < cleaned.count:
-        say(f"{cleaned.count - cleaned.revoked:,} are not: bulkcmp revoke {folder} tries again")
+        errors.say(
+            f"{cleaned.count - cleaned.revoked:,} are not: bulkcmp revoke {folder} tries again"
+        )
     if cleaned.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_OK if cleaned.revoked == cleaned.count else EXIT_SOME_FAILED

@@ -73,6 +73,10 @@ class Errors(PipedConsole):
         except OSError:
             self._lost = True
 
+    def say(self, line: str) -> None:
+        """Print a line, whatever is in it, if that is possible."""
+        self.survive(lambda: self.print(visible(line), markup=False, soft_wrap=True))
+
 
 def _print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:
     with printing("the summary", f"it stands in {summary.run_folder}/summary.json"):

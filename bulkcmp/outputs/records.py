@@ -8,6 +8,7 @@ line may be cut off, but is read all the same.
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from bulkcmp.outputs.files import GrowingFile
 from bulkcmp.stats.capacity import Course
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, End, Level, Record, Run, TransactionRecord, Window
+from bulkcmp.stats.record import Drop, End, Fault, Level, Record, Run, TransactionRecord, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 
@@ -132,16 +133,23 @@ class RecordFile:
 
     Args:
         path: of the run folder, or of the file itself.
+        partial: where it is damaged, what stands before the damage is read, and an `End` that says
+            so; by default nothing.
 
     Attributes:
         run: what stands at its beginning.
+        line: of the record that was given last.
+        damage: what was found when the records were read last; None where they are sound.
 
     Raises:
         InputError: there is no such file, or it is none of ours.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, partial: bool = False) -> None:
         self.path = path / RECORDS if path.is_dir() else path
+        self.damage: InputError | None = None
+        self._partial = partial
+        self.line = 1
         _, text = next(self._texts(), (0, b"{}"))
         schema = self._decoded(1, text, _SCHEMA).schema
         if schema is None:
@@ -165,32 +173,52 @@ class RecordFile:
         Raises:
             InputError: what stands there is no record.
         """
-        for number, text in islice(self._texts(), 1, None):
-            record = self._decoded(number, text, _LINE).record
-            if record is None:
-                raise InputError("there is no record", where=Where(str(self.path), number))
-            if isinstance(record, TransactionRecord) and not record.endings:
-                raise InputError("it has no outcome", where=Where(str(self.path), number))
-            yield record
+        self.damage = None
+        try:
+            for number, text in islice(self._texts(), 1, None):
+                record = self._decoded(number, text, _LINE).record
+                if record is None:
+                    raise self._damaged(number, "there is no record")
+                if isinstance(record, TransactionRecord) and not record.endings:
+                    raise self._damaged(number, "it has no outcome")
+                self.line = number
+                yield record
+        except InputError as error:
+            if not self._partial:
+                raise
+            self.damage = error
+            yield End(0.0, failed=Fault(f"{error}; nothing more is counted"))
+
+    def _damaged(self, number: int, why: str) -> InputError:
+        return InputError(
+            why,
+            where=Where(str(self.path), number),
+            hint="bulkcmp report --partial reports on what stands before it",
+        )
 
     def _decoded(self, number: int, text: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         try:
             return decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            where = Where(str(self.path), number)
-            raise InputError(f"it is no record: {error}", where=where) from error
+            raise self._damaged(number, f"it is no record: {error}") from error
 
     def _texts(self) -> Iterator[tuple[int, bytes]]:
         """The whole lines, with their numbers."""
         number = 0
         rest = b""
-        for octets in self._unpacked():
-            *lines, rest = (rest + octets).split(b"\n")
-            if len(rest) > _LONGEST:
-                raise self._not_ours("a line of it has no end")
-            for text in lines:
-                number += 1
-                yield number, text
+        try:
+            for octets in self._unpacked():
+                *lines, rest = (rest + octets).split(b"\n")
+                if len(rest) > _LONGEST:
+                    raise self._damaged(number + 1, "the line has no end")
+                for text in lines:
+                    number += 1
+                    yield number, text
+        except zlib.error as error:
+            why = f"its compression is damaged ({error})"
+            if "data check" in str(error) or "length check" in str(error):
+                why = "its checksum is another: something that stands before was changed"
+            raise self._damaged(number + 1, why) if number else self._not_ours(why) from error
 
     def _unpacked(self) -> Iterator[bytes]:
         decompressor = zlib.decompressobj(_GZIP)
@@ -200,15 +228,19 @@ class RecordFile:
                     packed = decompressor.unconsumed_tail or file.read(_CHUNK)
                     if not packed:
                         return
-                    yield decompressor.decompress(packed, _CHUNK)
+                    before = decompressor.copy()
+                    try:
+                        octets = decompressor.decompress(packed, _CHUNK)
+                    except zlib.error:
+                        yield from _sound(before, packed)
+                        raise
+                    yield octets
         except OSError as error:
             raise InputError(
                 f"can't be read: {error.strerror or error}",
                 where=Where(str(self.path)),
                 hint="name the run folder of a load test, which --out gave",
             ) from error
-        except zlib.error as error:
-            raise self._not_ours(f"its compression is damaged ({error})") from error
 
     def _not_ours(self, why: str) -> InputError:
         return InputError(
@@ -218,15 +250,25 @@ class RecordFile:
         )
 
 
-def record_files(paths: Iterable[Path]) -> list[RecordFile]:
+def _sound(decompressor: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
+    """What precedes the damage in octets that can't be unpacked as a whole."""
+    with suppress(zlib.error):
+        for octet in packed:
+            yield decompressor.decompress(bytes((octet,)))
+
+
+def record_files(paths: Iterable[Path], *, partial: bool = False) -> list[RecordFile]:
     """The files of runs that are to be reported on together.
+
+    Args:
+        partial: as of `RecordFile`.
 
     Raises:
         InputError: there is no such file, or it is none of ours; or two are of one run.
     """
     files: list[RecordFile] = []
     for path in paths:
-        file = RecordFile(path)
+        file = RecordFile(path, partial=partial)
         for other in files:
             if other.run == file.run:
                 raise InputError(
@@ -299,5 +341,5 @@ def _feed(figures: Figures | Course, file: RecordFile) -> None:
         figures.feed(file.records())
     except (ValueError, ArithmeticError) as error:
         raise InputError(
-            f"a figure in it can't be: {error}", where=Where(str(file.path))
+            f"a figure in it can't be: {error}", where=Where(str(file.path), file.line)
         ) from error

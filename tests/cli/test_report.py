@@ -426,3 +426,31 @@ def test_what_can_not_be_reported_of_a_search(
     done = CliRunner().invoke(app, [one.format(search=search, run=run) for one in arguments])
     assert isinstance(done.exception, InputError)
     assert what in done.exception.what
+
+
+def test_of_damaged_records_what_precedes_the_damage_is_reported_if_asked_for(run: Path) -> None:
+    path = run / RECORDS
+    whole = path.read_bytes()
+    place = len(whole) * 3 // 4
+    path.write_bytes(whole[:place] + b"\xff" * 64 + whole[place + 64 :])
+    refused = CliRunner().invoke(app, [str(run)])
+    assert isinstance(refused.exception, InputError)
+    assert refused.exception.hint == "bulkcmp report --partial reports on what stands before it"
+    finished: dict[str, int] = {}
+    for format_ in ("text", "md", "html", "json", "junit", "csv"):
+        done = CliRunner(env={"COLUMNS": "300"}).invoke(
+            app, [str(run), "--partial", "--format", format_]
+        )
+        assert done.exit_code == 0
+        assert done.stderr.startswith(f"only a part is reported on: {path}:")
+        if format_ == "csv":
+            finished["csv"] = len(done.stdout.splitlines()) - 1
+            continue
+        assert "nothing more is counted" in done.stdout
+        if format_ == "json":
+            told = json.loads(done.stdout)
+            assert told["exit_code"] == 1
+            parts = told["transactions"]["all"], told["warm_up"]
+            finished["json"] = sum(part["finished"] for part in parts)
+    assert finished["csv"] == finished["json"]
+    assert 0 < finished["json"] < sum(isinstance(one, TransactionRecord) for one in trouble())

@@ -170,8 +170,8 @@ EMPTY = {
         (compressed(FIRST, {"other": 1}), "unknown field"),
         (compressed(FIRST, {"drop": {"arrival": "one"}}), "it is no record"),
         (gzip.compress(b"\xff\xfe\n", mtime=0), "it is no record"),
-        (compressed(FIRST)[:-8] + b"12345678", "its compression is damaged"),
-        (gzip.compress(bytes(1 << 25), mtime=0), "a line of it has no end"),
+        (compressed(FIRST)[:-8] + b"12345678", "its checksum is another"),
+        (gzip.compress(bytes(1 << 25), mtime=0), "the line has no end"),
     ],
     ids=range(17),
 )
@@ -183,6 +183,77 @@ def test_what_is_no_file_of_records_is_told(tmp_path: Path, octets: bytes, told:
     assert told in str(caught.value)
     assert caught.value.where is not None
     assert caught.value.where.file == str(path)
+
+
+MANY: list[Record] = [transaction(at, at, at + at / 7) for at in range(2000)]
+
+
+def damaged(path: Path, octets: bytes) -> RecordFile:
+    """Records that are not read as a whole, and may be in part."""
+    path.write_bytes(octets)
+    with pytest.raises(InputError) as caught:
+        list(RecordFile(path).records())
+    assert caught.value.hint == "bulkcmp report --partial reports on what stands before it"
+    return RecordFile(path, partial=True)
+
+
+def test_what_precedes_damaged_compression_can_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "records", [*MANY, End(9.0)])
+    whole = path.read_bytes()
+    place = len(whole) // 2
+    # a block of a kind that there is not, after a flush
+    file = damaged(path, whole[:place] + b"\xff" * 64 + whole[place + 64 :])
+    *found, end = file.records()
+    assert 100 < len(found) < len(MANY)
+    assert found == MANY[: len(found)]
+    assert isinstance(end, End)
+    assert end.failed is not None
+    assert f"{path}:{len(found) + 2}: " in end.failed.what
+    assert end.failed.what.endswith("nothing more is counted")
+    assert file.damage is not None
+    report, figures = report_of([file])
+    assert figures.measured.finished + figures.warm_up.finished == len(found)
+    assert report.faults == (end.failed,)
+    assert report.exit_code == 1
+
+
+def test_what_precedes_a_line_that_is_no_record_can_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "records", MANY)
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    lines[1000] = lines[1000].replace(b'"arrival"', b'"arrived"')
+    file = damaged(path, gzip.compress(b"".join(lines)))
+    *found, end = file.records()
+    assert found == MANY[:999]
+    assert isinstance(end, End)
+    assert end.failed is not None
+    assert end.failed.what.startswith(f"{path}:1001: it is no record: Object missing required")
+
+
+def test_a_figure_that_can_not_be_is_told_with_its_line(tmp_path: Path) -> None:
+    nothing = Pulse("worker 1", 1.0, 0.0, 0.5, 0.001)
+    path = write(tmp_path / "records", [*MANY[:10], nothing, *MANY[10:]])
+    with pytest.raises(InputError, match=f"{path}:12: a figure in it can't be"):
+        report_of([RecordFile(path)])
+    # which no damage to the file makes
+    with pytest.raises(InputError, match=f"{path}:12: "):
+        report_of([RecordFile(path, partial=True)])
+
+
+def test_a_changed_figure_is_known_by_the_checksum(tmp_path: Path) -> None:
+    path = write(tmp_path / "records", MANY)
+    whole = path.read_bytes()
+    file = damaged(path, whole[:-8] + bytes((whole[-8] ^ 1, *whole[-7:])))
+    *found, end = file.records()
+    assert found == MANY
+    assert isinstance(end, End)
+    assert end.failed is not None
+    assert "something that stands before was changed" in end.failed.what
+
+
+def test_sound_records_are_the_same_in_part(tmp_path: Path) -> None:
+    file = RecordFile(write(tmp_path / "records"), partial=True)
+    assert list(file.records()) == RECORDED
+    assert file.damage is None
 
 
 def test_what_another_version_made_is_told_with_what_to_do(tmp_path: Path) -> None:
