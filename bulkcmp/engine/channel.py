@@ -24,7 +24,6 @@ from bulkcmp.engine.frame import (
     Record,
     Recorded,
     Report,
-    Started,
     Supply,
     Task,
 )
@@ -95,11 +94,10 @@ class SocketChannel:
         try:
             while rest:
                 self._check_open()
-                await anyio.wait_writable(self._socket)
                 try:
                     rest = rest[self._socket.send(rest) :]
                 except BlockingIOError:
-                    continue
+                    await anyio.wait_writable(self._socket)
         except OSError as error:
             raise anyio.BrokenResourceError from error
 
@@ -143,7 +141,6 @@ _REDUCERS: Final[dict[type, Callable[[Any], tuple[type, tuple[object, ...]]]]] =
         Record,
         Recorded,
         Report,
-        Started,
         Supply,
         Task,
         Timings,
@@ -204,23 +201,40 @@ def memory_channels() -> tuple[MemoryChannel, MemoryChannel]:
     return MemoryChannel(up_receive, down_send), MemoryChannel(down_receive, up_send)
 
 
+_SHARE: Final = 16
+_GATHERING: Final = 0.05
+"""Seconds."""
+
+
 class Outbox:
-    """Collects frames and sends what has gathered while the last batch was under way."""
+    """Collects frames, and sends what has gathered.
+
+    What a batch costs at both ends, a commit of the journal above all, is shared by its frames.
+    So a batch waits until it has a sixteenth as many frames as there are tasks under way, which
+    takes two hundredths of the time that such a task takes: a task with three frames is at most
+    6 % longer under way for it, on any server.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._waiting: list[Frame] = []
         self._wake = anyio.Event()
+        self._full = anyio.Event()
         self._closed = False
+        self.under_way = 0
+        """Tasks whose frames these are; without any, nothing is waited for."""
 
     def put(self, frame: Frame) -> None:
         self._waiting.append(frame)
         self._wake.set()
+        if len(self._waiting) >= self.under_way // _SHARE:
+            self._full.set()
 
     def close(self) -> None:
         """Let `run` end once all is sent."""
         self._closed = True
         self._wake.set()
+        self._full.set()
 
     async def run_beside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Send what a worker tells while it works, and why it can't, and end with it."""
@@ -242,7 +256,9 @@ class Outbox:
         try:
             while True:
                 await self._wake.wait()
-                self._wake = anyio.Event()
+                with anyio.move_on_after(_GATHERING):
+                    await self._full.wait()
+                self._wake, self._full = anyio.Event(), anyio.Event()
                 frames, self._waiting = self._waiting, []
                 if frames:
                     await self._channel.send(frames)
@@ -250,5 +266,6 @@ class Outbox:
                     return
                 if self._closed:
                     self._wake.set()
+                    self._full.set()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return

@@ -117,23 +117,16 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A task was begun."""
+class Record:
+    """Make `entry` durable, then answer with `Recorded` of the same task, which waits for it."""
 
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Make `entry` durable, then answer with `Recorded` of the same ticket."""
-
-    ticket: int
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    ticket: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +315,6 @@ class Finished:
 Frame = (
     Setup
     | Task
-    | Started
     | Record
     | Recorded
     | Pinned

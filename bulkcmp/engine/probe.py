@@ -356,9 +356,9 @@ class _Probing:
 
     async def _take_in(self, channel: MemoryChannel, frame: Frame) -> Ended | None:
         match frame:
-            case Record(ticket, entry):
+            case Record(number, entry):
                 await anyio.to_thread.run_sync(self._keep, entry)
-                await channel.send([Recorded(ticket)])
+                await channel.send([Recorded(number)])
             case Done(_, (ended,)):
                 return ended
             case Failed(what, hint, exit_code):

@@ -37,7 +37,6 @@ from bulkcmp.engine.frame import (
     Recorded,
     Returned,
     Setup,
-    Started,
     Task,
     Unreachable,
     Unsaved,
@@ -130,7 +129,7 @@ class Run:
         self._deaths = 0
         self._entries: list[tuple[Entry | None, Callable[[], None]]] = []
         self._written = anyio.Event()
-        self._room = anyio.Semaphore(sum(map(_in_hand, self._shares)))
+        self._most = sum(map(_in_hand, self._shares))
         self._open = 0
         self._news = anyio.Event()
         self._reached = False
@@ -306,15 +305,17 @@ class Run:
         return replace(member, repeats=state.may_be_done)
 
     async def _hand_out(self, task: Task) -> None:
-        while self._open and not (self._reached and self._setup.anchors) and not self._stopping:
-            # until the server was heard of, and who it is, one row is enough to find out
+        while self._open >= self._admitted and not self._stopping:
             await self._something_happens()
-        await self._room.acquire()
-        if self._stopping:
-            self._room.release()
-            return
-        self._open += 1
-        self._give(task)
+        if not self._stopping:
+            self._open += 1
+            self._give(task)
+
+    @property
+    def _admitted(self) -> int:
+        """Tasks that may be under way: until the server was heard of, and who it is, one is enough
+        to find out."""
+        return self._most if self._reached and self._setup.anchors else 1
 
     def _give(self, task: Task) -> None:
         """Give a task to the worker that is the farthest from having its hands full."""
@@ -328,7 +329,6 @@ class Run:
         del colleague.tasks[number]
         colleague.started.discard(number)
         self._open -= 1
-        self._room.release()
         self._news.set()
 
     async def _something_happens(self) -> None:
@@ -364,14 +364,13 @@ class Run:
 
     def _take_in(self, colleague: Colleague, frame: Frame) -> None:
         match frame:
-            case Record(ticket, entry):
+            case Record(number, entry):
+                self._start(colleague, number)
                 if isinstance(entry, Advanced):
                     self._reach()
-                self._record(entry, lambda: self._recorded(colleague, ticket, entry))
-            case Started(number):
-                colleague.started.add(number)
-                self._progress.started(self._clock.now())
+                self._record(entry, lambda: self._recorded(colleague, number, entry))
             case Done(number, ended):
+                self._start(colleague, number)
                 if any(one.outcome.outcome not in _NOT_HEARD for one in ended):
                     self._reach()
                 *others, last = ended
@@ -381,6 +380,7 @@ class Run:
             case Returned(number):
                 self._release(colleague, number)
             case Unreachable(number, loss, detail):
+                self._start(colleague, number)
                 self._progress.abandoned()
                 self._release(colleague, number)
                 self.unreachable = TransportError(loss, detail)
@@ -394,7 +394,13 @@ class Run:
             case _:
                 raise WorkerError(f"a worker said {type(frame).__name__}")
 
-    def _recorded(self, colleague: Colleague, ticket: int, entry: Entry) -> None:
+    def _start(self, colleague: Colleague, number: int) -> None:
+        """A worker is at work on a task: whatever it says of it the first time tells that."""
+        if number not in colleague.started:
+            colleague.started.add(number)
+            self._progress.started(self._clock.now())
+
+    def _recorded(self, colleague: Colleague, number: int, entry: Entry) -> None:
         """What a worker wanted durable is so."""
         if isinstance(entry, Advanced) and entry.checkpoint.anchor and not self._setup.anchors:
             # before anything else is sent: all that follows is held to it
@@ -402,7 +408,7 @@ class Run:
             for one in self._colleagues:
                 one.outbox.put(Pinned(entry.checkpoint.anchor))
             self._news.set()
-        colleague.outbox.put(Recorded(ticket))
+        colleague.outbox.put(Recorded(number))
 
     def _reach(self) -> None:
         if not self._reached:
@@ -452,10 +458,8 @@ class Run:
                 self._release(dead, number)
                 continue
             # the first takes the place of what it was
-            self._give(again[0])
-            for one in again[1:]:
-                await self._room.acquire()
-                self._open += 1
+            self._open += len(again) - 1
+            for one in again:
                 self._give(one)
 
     async def _taken_over(self, task: Task, states: Mapping[int, RowState]) -> list[Task]:

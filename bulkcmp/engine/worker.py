@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,6 @@ from bulkcmp.engine.frame import (
     Recorded,
     Returned,
     Setup,
-    Started,
     Task,
     Unreachable,
     Unsaved,
@@ -42,6 +42,8 @@ from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.pacer import Pacer
 from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended, Entry, Resumed
 from bulkcmp.model import Outcome, OutcomeClass, Timings
+
+_Record = Callable[[Entry], Awaitable[None]]
 
 
 class Worker:
@@ -70,8 +72,7 @@ class Worker:
         self._make_pacer = make_pacer
         self._observe = observe
         self._outbox = Outbox(channel)
-        self._tickets: dict[int, anyio.Event] = {}
-        self._ticket = itertools.count()
+        self._commits: dict[int, anyio.Event] = {}
         self._stopping = anyio.Event()
         self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
         self._setup: Setup
@@ -126,8 +127,8 @@ class Worker:
                 self._put.send_nowait(frame)
             case Pinned(anchor):
                 self._server.believe(anchor)
-            case Recorded(ticket):
-                self._tickets.pop(ticket).set()
+            case Recorded(number):
+                self._commits.pop(number).set()
             case Drain():
                 self._stopping.set()
                 self._put.close()
@@ -142,13 +143,15 @@ class Worker:
                 await self._work(task)
 
     async def _work(self, task: Task) -> None:
-        self._outbox.put(Started(task.number))
+        self._outbox.under_way += 1
         try:
             ended = await self._enroll(task)
         except UnreachableError as error:
             self._outbox.put(Unreachable(task.number, error.loss, error.detail))
         else:
             self._outbox.put(Done(task.number, tuple(ended)))
+        finally:
+            self._outbox.under_way -= 1
 
     async def _enroll(self, task: Task) -> list[Ended]:
         """One transaction for the rows of a task, and others while the profile wants some of them
@@ -158,8 +161,9 @@ class Worker:
             UnreachableError: the task is the first, and no connection could be made.
         """
         over: list[Ended] = []
+        record = partial(self._record, task.number)
         for attempt in itertools.count():
-            ended = await self._attempt(task)
+            ended = await self._attempt(task, record)
             again = {
                 one.number
                 for one in ended
@@ -171,7 +175,7 @@ class Worker:
             # their sends are counted with that
             repeated = [one for one in ended if one.number in again]
             for one in repeated:
-                await self._record(one)
+                await record(one)
             await self._pause(attempt)
             if self._stopping.is_set():
                 over += (replace(one, sends=0) for one in repeated)
@@ -190,8 +194,11 @@ class Worker:
             and not profile.retry_fail_info.isdisjoint(outcome.fail_info)
         )
 
-    async def _attempt(self, task: Task) -> list[Ended]:
+    async def _attempt(self, task: Task, record: _Record) -> list[Ended]:
         """One transaction for the rows of a task.
+
+        Args:
+            record: returns when an entry is durable.
 
         Raises:
             UnreachableError: the task is the first, and no connection could be made; the journal
@@ -210,13 +217,13 @@ class Worker:
             deadline = self._clock.now() + limit if limit else 0.0
             checkpoint = replace(checkpoint, deadline=deadline)
             numbers = tuple(part.number for part in checkpoint.parts)
-            await self._record(Resumed(checkpoint.transaction_id, numbers))
+            await record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         observer = None if self._observe is None else self._observe(task, transaction_id)
 
         async def store(checkpoint: Checkpoint) -> None:
             advanced = Advanced(checkpoint)
-            await self._record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
+            await record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
 
         try:
             finish = await self._server.transact(
@@ -234,7 +241,7 @@ class Worker:
         except UnreachableError as error:
             to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
             for ended in self._ended(task, transaction_id, _not_begun(task, to_do)):
-                await self._record(ended)
+                await record(ended)
             raise
         results = list(finish.outcomes)
         if task.interrupted and not _was_answered(checkpoint, finish):
@@ -265,11 +272,10 @@ class Worker:
             for member, outcome in zip(task.members, outcomes, strict=True)
         ]
 
-    async def _record(self, entry: Entry) -> None:
-        """Return when `entry` is durable."""
-        ticket = next(self._ticket)
-        committed = self._tickets[ticket] = anyio.Event()
-        self._outbox.put(Record(ticket, entry))
+    async def _record(self, number: int, entry: Entry) -> None:
+        """Return when an entry of a task is durable."""
+        committed = self._commits[number] = anyio.Event()
+        self._outbox.put(Record(number, entry))
         await committed.wait()
 
     async def _pause(self, attempt: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import anyio
 import pytest
+import trio.testing
 
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.engine import channel as channel_module
@@ -30,7 +31,6 @@ from bulkcmp.engine.frame import (
     Report,
     Returned,
     Setup,
-    Started,
     Supply,
     Task,
     TlsFiles,
@@ -140,8 +140,7 @@ FRAMES: list[Frame] = [
     SETUP,
     Task((Member(ENTITY, b"key", 4, True),), CHECKPOINT, True, True),
     Task((Member(ENTITY), Member(ENTITY))),
-    Started(7),
-    *(Record(ticket, entry) for ticket, entry in enumerate(ENTRIES)),
+    *(Record(number, entry) for number, entry in enumerate(ENTRIES)),
     Recorded(3),
     Pinned(b"root"),
     Done(7, (ENDED,)),
@@ -300,9 +299,9 @@ def test_what_comes_for_a_reader_that_is_being_cancelled_is_kept() -> None:
 async def test_within_one_process() -> None:
     parent, worker = memory_channels()
     await parent.send([Drain()])
-    await worker.send([Started(1)])
+    await worker.send([Returned(1)])
     assert await worker.receive() == [Drain()]
-    assert await parent.receive() == [Started(1)]
+    assert await parent.receive() == [Returned(1)]
     worker.close()
     with pytest.raises(anyio.EndOfStream):
         await parent.receive()
@@ -336,23 +335,55 @@ async def test_what_gathers_while_a_batch_is_sent_goes_with_the_next() -> None:
     outbox = Outbox(channel)
     async with anyio.create_task_group() as group:
         group.start_soon(outbox.run)
-        outbox.put(Started(1))
+        outbox.put(Returned(1))
         await anyio.sleep(0.005)
-        outbox.put(Started(2))
-        outbox.put(Started(3))
+        outbox.put(Returned(2))
+        outbox.put(Returned(3))
         outbox.close()
         # the closing is no end for what was put before it
-    assert channel.batches == [[Started(1)], [Started(2), Started(3)]]
+    assert channel.batches == [[Returned(1)], [Returned(2), Returned(3)]]
+
+
+def test_a_batch_waits_for_a_sixteenth_of_what_is_under_way_or_a_while() -> None:
+    clock = trio.testing.MockClock()  # stands until it is moved
+
+    async def main() -> None:
+        channel = SlowChannel()
+        outbox = Outbox(channel)
+        outbox.under_way = 64
+        async with anyio.create_task_group() as group:
+            group.start_soon(outbox.run)
+            for number in range(4):
+                await anyio.wait_all_tasks_blocked()
+                assert channel.batches == []
+                outbox.put(Returned(number))
+            await anyio.wait_all_tasks_blocked()
+            assert channel.batches == [[Returned(number) for number in range(4)]]
+            clock.jump(1)
+            outbox.put(Returned(4))
+            await anyio.wait_all_tasks_blocked()
+            assert len(channel.batches) == 1
+            clock.jump(0.05)
+            await anyio.wait_all_tasks_blocked()
+            assert channel.batches[1:] == [[Returned(4)]]
+            clock.jump(1)
+            outbox.put(Returned(5))
+            outbox.close()
+            await anyio.wait_all_tasks_blocked()
+            assert channel.batches[2:] == [[Returned(5)]]
+            clock.jump(1)
+
+    anyio.run(main, backend="trio", backend_options={"clock": clock})
 
 
 async def test_an_outbox_that_is_closed_before_it_runs_sends_what_it_has() -> None:
     channel = SlowChannel()
     outbox = Outbox(channel)
-    outbox.put(Started(1))
+    outbox.put(Returned(1))
     outbox.close()
     with anyio.fail_after(1):
         await outbox.run()
-    assert channel.batches == [[Started(1)]]
+    assert channel.batches == [[Returned(1)]]
     empty = Outbox(channel)
     empty.close()
     with anyio.fail_after(1):
@@ -362,10 +393,10 @@ async def test_an_outbox_that_is_closed_before_it_runs_sends_what_it_has() -> No
 @pytest.mark.parametrize("error", [anyio.BrokenResourceError(), anyio.ClosedResourceError()])
 async def test_an_outbox_ends_when_the_other_end_is_gone(error: Exception) -> None:
     outbox = Outbox(SlowChannel(error))
-    outbox.put(Started(1))
+    outbox.put(Returned(1))
     with anyio.fail_after(1):
         await outbox.run()
-    outbox.put(Started(2))
+    outbox.put(Returned(2))
 
 
 def test_secrets_are_in_no_repr() -> None:

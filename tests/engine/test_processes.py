@@ -326,9 +326,9 @@ async def main():
                 await colleague.channel.send(frames)
             print(colleague.process.pid, flush=True)
         # the last one's request is recorded, and sent
-        (_, record) = await receive(colleague, 2)
+        (record,) = await receive(colleague, 1)
         from bulkcmp.engine.frame import Recorded
-        await colleague.channel.send([Recorded(record.ticket)])
+        await colleague.channel.send([Recorded(record.number)])
         await anyio.sleep_forever()
 
 async def receive(colleague, count):

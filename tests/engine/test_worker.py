@@ -21,7 +21,6 @@ from bulkcmp.engine.frame import (
     Record,
     Recorded,
     Returned,
-    Started,
     Task,
 )
 from bulkcmp.engine.worker import Worker
@@ -65,7 +64,7 @@ class Parent:
                     for frame in await self.channel.receive():
                         self.heard.append(frame)
                         if isinstance(frame, Record):
-                            await self.channel.send([Recorded(frame.ticket)])
+                            await self.channel.send([Recorded(frame.number)])
                         if isinstance(frame, Done) and drain:
                             await self.channel.send([Drain()])
             except anyio.EndOfStream:
@@ -103,7 +102,7 @@ def kinds(values: Sequence[object]) -> list[type]:
 def test_a_row_is_recorded_step_by_step(scene: "Scene") -> None:
     parent = Parent(scene)
     parent.work(parent.setup, Task((Member(scene.row(1), KEY, 7, key_is_new=True),)))
-    assert kinds(parent.heard) == [Started, Record, Record, Done]
+    assert kinds(parent.heard) == [Record, Record, Done]
     begun, advanced, ended = parent.entries
     assert isinstance(begun, Begun)
     (row,) = begun.rows
@@ -130,8 +129,8 @@ def test_nothing_is_sent_before_it_is_recorded(scene: "Scene") -> None:
 
     scene.peer.before = look
     parent.work(parent.setup, Task((Member(scene.row(1), KEY),)))
-    # Started and Begun; then Advanced
-    assert records == [2, 3]
+    # Begun; then Advanced
+    assert records == [1, 2]
 
 
 def test_what_is_not_begun_at_a_drain_is_returned(scene: "Scene") -> None:
@@ -142,7 +141,7 @@ def test_what_is_not_begun_at_a_drain_is_returned(scene: "Scene") -> None:
     assert [frame for frame in parent.heard if isinstance(frame, Returned)] == [
         Returned(number) for number in range(1, 6)
     ]
-    assert Started not in kinds(parent.heard)
+    assert set(kinds(parent.heard)) == {Returned}
 
 
 @pytest.mark.parametrize("frames", [[], ["setup"], ["setup", "task"]])
@@ -173,8 +172,8 @@ def test_a_server_that_clings_to_its_connections_holds_no_worker_up(scene: "Scen
 
 def test_a_frame_that_no_worker_understands(scene: "Scene") -> None:
     parent = Parent(scene)
-    parent.work(parent.setup, Started(1))
-    assert parent.heard == [Failed("a worker was sent Started", None, 1)]
+    parent.work(parent.setup, Returned(1))
+    assert parent.heard == [Failed("a worker was sent Returned", None, 1)]
 
 
 def test_a_setup_that_cannot_be_used(scene: "Scene") -> None:
