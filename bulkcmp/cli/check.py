@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.engine.load.servers import server_options
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.rehearsal import rehearse
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
@@ -102,8 +103,9 @@ def _check_scenario(path: Path, configs: Iterable[str], given: dict[str, Any]) -
         _list(error.problems)
         typer.echo(error.what, err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from None
-    options = _without_credential(Options.read(configs, given, scenario.settings))
-    _judge(str(path), rehearse(scenario, options, os.environ))
+    servers = server_options(scenario, Options.read(configs, given, scenario.settings))
+    lenient = {name: _without_credential(options) for name, options in servers.items()}
+    _judge(str(path), rehearse(scenario, lenient, os.environ))
 
 
 def _without_credential(options: Options) -> Options:

@@ -16,9 +16,10 @@ from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.load.capacity import search_plan
-from bulkcmp.engine.load.cleanup import cleanup
+from bulkcmp.engine.load.cleanup import Cleanup, cleanup, cleanups, remnants
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
+from bulkcmp.engine.load.servers import server_options
 from bulkcmp.engine.load.session import session
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_INTERRUPTED, BulkcmpError, InputError, Interrupted, Where
@@ -26,7 +27,8 @@ from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
 from bulkcmp.load.folder import CERTIFICATES, KEPT, SUMMARY
-from bulkcmp.model import ReportFormat
+from bulkcmp.load.scenario import Scenario
+from bulkcmp.model import Operation, ReportFormat
 from bulkcmp.outputs.files import make_private_folder, replacing
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json
@@ -92,10 +94,10 @@ def load(
         ),
     ] = None,
     yes_load: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="The server's host, said once more: it is not this machine, and may be put under"
-            " load.",
+            " load. May be repeated.",
             metavar="HOST",
             rich_help_panel=_PANEL,
             show_default=False,
@@ -171,9 +173,11 @@ def load(
     # a request that is sent again hides what became of the first
     options = Options.read(config or (), given, {"retries": 0, **meant.settings})
     make_plan = search_plan if find_capacity else plan
-    planned = make_plan(meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load)
+    planned = make_plan(
+        meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load or ()
+    )
     wanted = meant.revoke_after if revoke_after is None else revoke_after
-    cleaning = cleanup(options, os.environ) if wanted else None
+    cleaning = _cleaning(meant, options) if wanted else None
     folder = out or Path("runs") / meant.name
     if any((folder / name).exists() for name in KEPT):
         raise InputError(
@@ -236,7 +240,7 @@ def load(
     code = report.exit_code
     if cleaning is not None and not report.interrupted:
         uncleaned.pop_all()
-        cleaned = clean_up_and_show(cleaning, folder, quiet=quiet)
+        cleaned = clean_up_and_show(cleaning, folder, remnants(folder), quiet=quiet)
         # who stops the clean-up is told so; else the verdict on the test goes before
         code = cleaned if cleaned == EXIT_INTERRUPTED else code or cleaned
     raise typer.Exit(code)
@@ -261,6 +265,13 @@ def _export(
     path = folder / name
     make_private_folder(path.parent)
     put_report(Export([RecordFile(folder)], known=(report, figures)), format_, path)
+
+
+def _cleaning(scenario: Scenario, options: Options) -> dict[str, Cleanup]:
+    """How what a scenario's servers issue is revoked."""
+    issuing = [server for cmd, server in scenario.works if cmd is not Operation.RR]
+    servers = server_options(scenario, options)
+    return cleanups(servers, issuing, scenario.revoke_at, lambda one: cleanup(one, os.environ))
 
 
 def _tell_uncleaned(folder: Path, notice: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 """`bulkcmp revoke`: revoke what a load test had issued."""
 
 import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -9,10 +10,18 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.show import Errors
-from bulkcmp.engine.load.cleanup import Cleanup, clean_up, cleanup, kept_settings, remnants
+from bulkcmp.engine.load.cleanup import (
+    Cleanup,
+    clean_up,
+    cleanup,
+    cleanups,
+    kept_settings,
+    remnants,
+)
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, Interrupted
 from bulkcmp.io.loop import run as run_loop
+from bulkcmp.load.certified import Certified
 from bulkcmp.load.folder import CERTIFICATES
 from bulkcmp.ui.progress import show_progress
 
@@ -44,20 +53,31 @@ def revoke(
 ) -> None:
     """Revoke the certificates that a load test had issued and that are not revoked yet.
 
-    Options are those of the test, but for those given here; of a secret the run folder knows only
-    where it came from: what was given as pass: or by stdin is to be given again. --rate is 50 where
-    it is not given. What became of each certificate is added to the run's certificates.csv: the
-    same command again tries what is left.
+    Options are those of the test, but for those given here, which are for each of its servers. Of a
+    secret the run folder knows only where it came from: what was given as pass: or by stdin is to
+    be given again. --rate is 50 where it is not given. What became of each certificate is added to
+    the run's certificates.csv: the same command again tries what is left.
 
     Exit codes: 0 all are revoked, 1 some are not, 2 bad input or usage, 130 interrupted.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
-    options = Options.resumed(kept_settings(run), given)
-    raise typer.Exit(clean_up_and_show(cleanup(options, os.environ), run, quiet=quiet))
+    kept, left = kept_settings(run), remnants(run)
+    how = cleanups(
+        kept.servers,
+        {one.server for one in left},
+        kept.revoke_at,
+        lambda facts: cleanup(Options.resumed(facts, given), os.environ),
+    )
+    raise typer.Exit(clean_up_and_show(how, run, left, quiet=quiet))
 
 
-def clean_up_and_show(how: Cleanup, folder: Path, *, quiet: bool) -> int:
+def clean_up_and_show(
+    how: Mapping[str, Cleanup], folder: Path, left: Sequence[Certified], *, quiet: bool
+) -> int:
     """Revoke what a load test left, say what came of it, and return the exit code.
+
+    Args:
+        how, folder, left: as of `clean_up`, but that nothing may be left.
 
     Raises:
         Interrupted: by a signal that came too early or too late to be heeded in good order.
@@ -69,7 +89,6 @@ def clean_up_and_show(how: Cleanup, folder: Path, *, quiet: bool) -> int:
         if not quiet:
             errors.say(what)
 
-    left = remnants(folder)
     if not left:
         notice("nothing is left to revoke")
         return EXIT_OK

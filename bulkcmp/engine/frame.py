@@ -6,6 +6,7 @@ gets its `Assignment`, then `Supply`s; from `Begin` on it goes by the clock, and
 travel in batches.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bulkcmp.cmp.events import Checkpoint
@@ -223,18 +224,19 @@ class Assignment:
     """A worker's part of a load test; the first that it is told.
 
     Attributes:
+        setups: of each server, by its name in the scenario; of the only one under an empty name.
         place: among the workers, from 0; workers: how many there are.
         lifecycles, seed, warm_up, drain: of the scenario.
         shape: this worker's share of it.
         duration: seconds after which nothing begins, None where time does not tell.
         count: lifecycles that all workers may begin, None where there are as many as are wanted.
         first: number of the first arrival of all.
-        is_heard: the server answered before, so what does not reach it is a figure, no mistake.
+        is_heard: the servers answered before, so what does not reach them is a figure, no mistake.
         host: where the worker is; None for the parent's own machine.
         legacy: of the worker in whose place this one is.
     """
 
-    setup: Setup
+    setups: Mapping[str, Setup]
     place: int
     workers: int
     lifecycles: tuple[Lifecycle, ...]
@@ -274,6 +276,7 @@ class Supply:
     Attributes:
         number: of the lifecycle, from 0 over all workers.
         members: one, or those whose requests go in one message, as its first step asks for them.
+        elsewhere: the same end entities, as other servers of the lifecycle want them, by server.
         keys: PKCS#8 DER of the keys to certify in the further steps, by step and member; None where
             there is none.
     """
@@ -281,6 +284,7 @@ class Supply:
     number: int
     members: tuple[Member, ...]
     keys: tuple[tuple[bytes | TokenKey | None, ...], ...] = field(default=(), repr=False)
+    elsewhere: Mapping[str, tuple[EndEntity, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

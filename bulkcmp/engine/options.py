@@ -194,6 +194,8 @@ class Options:
     save_messages: str | None = None
     stated: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the command line says: a file's settings are for runs of any kind."""
+    foremost: frozenset[str] = field(default=frozenset(), compare=False)
+    """Names of what is said of one of several servers alone: it goes before the cells of rows."""
 
     @classmethod
     def known(cls) -> dict[str, Kind]:
@@ -209,7 +211,7 @@ class Options:
         return {
             one.name: kinds.get(one.name) or _KINDS[type(one.default)]
             for one in fields(cls)
-            if one.name not in ("out", "save_messages", "skip_bad_rows", "stated")
+            if one.name not in ("out", "save_messages", "skip_bad_rows", "stated", "foremost")
         }
 
     @classmethod
@@ -256,6 +258,10 @@ class Options:
                 )
         return cls(**merged)
 
+    def behind(self, settings: Mapping[str, Any]) -> Self:
+        """These options, behind what is said of one of several servers alone."""
+        return replace(self.merge(asdict(self), settings), foremost=frozenset(settings))
+
     def run_folder(self, population: str) -> str:
         """Where the run's outputs go: --out, or a folder named like the population."""
         return self.out or str(Path("runs") / Path(population).stem)
@@ -265,7 +271,7 @@ class Options:
     def facts(self) -> dict[str, Any]:
         """JSON-able, with absolute paths, and with sources in place of secrets."""
         facts = asdict(self)
-        del facts["stated"]
+        del facts["stated"], facts["foremost"]
         here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
@@ -351,6 +357,7 @@ class Options:
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
             unprotected=self.unprotected_requests,
+            foremost=self.foremost,
         )
 
     def _default_newkey(self) -> str:

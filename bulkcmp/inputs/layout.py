@@ -3,6 +3,7 @@
 The docstrings of keys are what the JSON Schema says of them.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import pairwise
@@ -161,6 +162,17 @@ def _check_name(text: str) -> None:
         )
 
 
+SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def _check_server_name(text: str) -> None:
+    if not SERVER_NAME.fullmatch(text):
+        raise InputError(
+            "it can't be the name of a server, which thresholds write as in ir@NAME",
+            hint="take letters, digits, - and _, 40 at most",
+        )
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
@@ -288,6 +300,8 @@ class StepTable(_Table):
     """How often it happens, each time with its pause."""
     revreason: Annotated[str, _readable(read_reason)] | None = None
     """Of rr: a CRLReason of RFC 5280, 5.3.1, such as keyCompromise."""
+    server: str | None = None
+    """The one of [servers] that is asked; by default the lifecycle's."""
 
     @classmethod
     def contradictions(cls, table: Mapping[str, Any]) -> Iterator[Contradiction]:
@@ -304,12 +318,16 @@ class StepTable(_Table):
     def meant(cls, value: Any) -> str | None:
         return f'write {{ cmd = "{value}" }}' if value in get_args(_Cmd) else None
 
-    def steps(self) -> list[Step]:
+    def steps(self, server: str) -> list[Step]:
+        """
+        Args:
+            server: the lifecycle's.
+        """
         reason = RevocationReason.UNSPECIFIED
         if self.revreason is not None:
             reason = read_reason(self.revreason)
         think = Constant() if self.think is None else self.think.think()
-        return [Step(Operation(self.cmd), think, reason)] * self.times
+        return [Step(Operation(self.cmd), think, reason, self.server or server)] * self.times
 
 
 class LifecycleTable(_Table):
@@ -319,6 +337,8 @@ class LifecycleTable(_Table):
     """What reports call it."""
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """Its share of all lifecycles is its share of all weights."""
+    server: str | None = None
+    """The one of [servers] that is asked in steps that name none."""
     steps: Annotated[list[StepTable], Field(min_length=1)]
     """Its transactions, one after the other; one that fails ends it."""
 
@@ -349,7 +369,7 @@ class LifecycleTable(_Table):
                     )
 
     def lifecycle(self) -> Lifecycle:
-        steps = tuple(step for table in self.steps for step in table.steps())
+        steps = tuple(step for table in self.steps for step in table.steps(self.server or ""))
         return Lifecycle(self.name, self.weight, steps)
 
 
@@ -640,8 +660,12 @@ class ScenarioTable(_Table):
     """What must hold, such as p95(ir.response) < 500ms."""
     revoke_after: bool = False
     """Whether what was issued, and not revoked by a step, is revoked in the end."""
+    revoke_at: str | None = None
+    """The one of [servers] that revokes it; by default each what it issued."""
     server: dict[str, Any] = {}
-    """How to talk to the server."""
+    """How to talk to the server; to all of them, where there are several."""
+    servers: dict[Annotated[str, _readable(_check_server_name)], dict[str, Any]] = {}
+    """Where there are several: what is otherwise at each, by its name."""
     population: PopulationTable
     """The end entities."""
     keys: KeysTable = Field(default_factory=KeysTable)
@@ -682,6 +706,7 @@ class ScenarioTable(_Table):
                         ("warm_up",),
                     )
         yield from _same_names(table.get("lifecycles"))
+        yield from _misplaced(table)
         yield from _pointless(table.get("thresholds"), table.get("lifecycles"))
 
     def shape(self) -> Shape:
@@ -710,21 +735,59 @@ def _same_names(lifecycles: Any) -> Iterator[Contradiction]:
             seen.add(name)
 
 
+def _steps(lifecycles: Any) -> Iterator[tuple[int, int, Any, Any]]:
+    """The places of each step and of its lifecycle, its cmd, and what it says of its server."""
+    for place, one in enumerate(lifecycles if isinstance(lifecycles, list) else ()):
+        steps = _within(one, "steps")
+        for number, step in enumerate(steps if isinstance(steps, list) else ()):
+            server = _within(step, "server") or _within(one, "server")
+            yield place, number, _within(step, "cmd"), server
+
+
+def _misplaced(table: Mapping[str, Any]) -> Iterator[Contradiction]:
+    """Steps whose server is not known, and servers that nobody asks for anything."""
+    servers = table.get("servers", {})
+    if not isinstance(servers, dict):
+        return
+    named: dict[KeyPath, Any] = {("revoke_at",): table.get("revoke_at")}
+    homeless: dict[KeyPath, None] = {}
+    for place, number, _, server in _steps(table.get("lifecycles")):
+        lifecycle: KeyPath = ("lifecycles", place)
+        for key in (lifecycle, (*lifecycle, "steps", number)):
+            named[(*key, "server")] = _within(table, *key, "server")
+        if servers and server is None:
+            homeless[lifecycle] = None
+    known = ", ".join(servers)
+    for key in homeless:
+        yield Contradiction(
+            "which of the servers is asked?", f"give server, one of {known}; or to each step", key
+        )
+    for key, name in named.items():
+        if isinstance(name, str) and name not in servers:
+            yield Contradiction(
+                f"there is no [servers.{name}]",
+                f"there are {known}" if servers else f"leave {key[-1]} away, or write that table",
+                key,
+            )
+    for name in servers.keys() - {one for one in named.values() if isinstance(one, str)}:
+        yield Contradiction(
+            "nobody asks this server for anything",
+            f'name it in a lifecycle or a step, server = "{name}", or leave it away',
+            ("servers", name),
+        )
+
+
 def _pointless(thresholds: Any, lifecycles: Any) -> Iterator[Contradiction]:
     """Thresholds that could not be judged, however the test goes."""
-    commands = []
-    for one in lifecycles if isinstance(lifecycles, list) else ():
-        steps = _within(one, "steps")
-        for step in steps if isinstance(steps, list) else ():
-            commands.append(_within(step, "cmd"))
-    if not commands or not all(one in _COMMANDS for one in commands):
+    steps = [(cmd, server or "") for _, _, cmd, server in _steps(lifecycles)]
+    if not steps or not all(cmd in _COMMANDS and isinstance(at, str) for cmd, at in steps):
         # which ones there will be is not known
         return
     for place, text in enumerate(thresholds if isinstance(thresholds, list) else ()):
         threshold = _threshold(text)
         if threshold is not None:
             try:
-                threshold.check_against({Operation(one) for one in commands})
+                threshold.check_against({(Operation(cmd), server) for cmd, server in steps})
             except InputError as error:
                 yield Contradiction(error.what, error.hint, ("thresholds", place))
 

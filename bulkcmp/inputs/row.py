@@ -118,6 +118,8 @@ class Defaults:
         pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
         single: there is one row only, so that the certificate is its own.
+        foremost: names of what goes before the cells too, which count for nothing then but for
+            placeholders.
     """
 
     cmd: str | None = None
@@ -160,6 +162,7 @@ class Defaults:
     unprotected: bool = False
     keys_supplied: bool = False
     single: bool = False
+    foremost: frozenset[str] = frozenset()
 
 
 class RowReader:
@@ -186,6 +189,7 @@ class RowReader:
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
         self._single = defaults.single
+        self._foremost = defaults.foremost
         self._san_nodefault = defaults.san_nodefault
         self._tokens = TokenReader(defaults.pkcs11_module, environ)
         self._files = _Files(self._tokens)
@@ -358,18 +362,19 @@ class RowReader:
                 hint="put a cell that contains the delimiter in double quotes",
             )
             return row.bad(self.id_of(number, cells))
-        row.cells = {
+        given = {
             name: text
             for name, cell in zip(self._columns, cells, strict=True)
             if (text := cell.strip())
         }
+        row.cells = {name: text for name, text in given.items() if name not in self._foremost}
         for name, at in self._secret_at:  # white space at its end is part of a secret
             if name in row.cells:
                 row.cells[name] = cells[at].lstrip()
 
         identity = str(number) if self._id_at is None else _read_id(row, seen)
         if self._templated:
-            row.values = {**row.cells, "number": str(number)}
+            row.values = {**given, "number": str(number)}
             if identity:
                 row.values["id"] = identity
 

@@ -1,6 +1,6 @@
 """Scenarios: the TOML files that load tests are written in, and those that come with bulkcmp."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 import bulkcmp
 from bulkcmp.errors import InputError, InputErrors
-from bulkcmp.inputs.layout import PopulationTable, ScenarioTable, SchemaGenerator
+from bulkcmp.inputs.layout import SERVER_NAME, PopulationTable, ScenarioTable, SchemaGenerator
 from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
-from bulkcmp.inputs.toml import TomlFile, read_toml, written
+from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml, written
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario
 
@@ -36,6 +36,11 @@ _ELSEWHERE: Final = {
     ),
 }
 """Settings of an enrollment that a scenario has not, and why."""
+
+_COMMON: Final = dict.fromkeys(
+    ("certs_per_message", "workers"), "it is the same for all servers: write it in [server]"
+)
+"""Settings that one of several servers has not, and why."""
 
 
 def shipped(name: str) -> Path:
@@ -87,7 +92,12 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         table = ScenarioTable.model_validate(file.table)
     except ValidationError as error:
         problems.extend(problems_of(error, file, ScenarioTable))
-    settings = _settings(file, known, problems)
+    settings = _settings(file, ("server",), known, problems)
+    named = file.table.get("servers")
+    servers = {
+        name: _settings(file, ("servers", name), known, problems)
+        for name in (named if isinstance(named, dict) else ())
+    }
     if problems or table is None:
         problems.sort(key=lambda one: (one.where is not None and one.where.line) or 0)
         raise InputErrors(f"{path}: {_counted(len(problems))}", tuple(problems))
@@ -100,6 +110,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         population=_population(file, table.population),
         lifecycles=tuple(one.lifecycle() for one in table.lifecycles),
         shape=table.shape(),
+        servers=servers,
         keys=KeyMode(table.keys.mode),
         count=table.count,
         duration=table.duration,
@@ -110,6 +121,7 @@ def read_scenario(path: Path, known: Mapping[str, Kind], changes: Iterable[str] 
         seed=table.seed,
         outputs=table.outputs.files(),
         revoke_after=table.revoke_after,
+        revoke_at=table.revoke_at or "",
         changed=tuple(sorted(map(written, file.changed))),
     )
 
@@ -121,14 +133,18 @@ def scenario_schema(known: Mapping[str, Kind]) -> dict[str, Any]:
         known: what each option may be.
     """
     schema = ScenarioTable.model_json_schema(schema_generator=SchemaGenerator)
-    schema["properties"]["server"] |= {
-        "additionalProperties": False,
-        "properties": {
-            _CONFIG: {"type": "string", "description": "A settings file, as of --config."}
-        }
-        | {name: kind.schema() for name, kind in known.items() if name not in _ELSEWHERE},
+    schema["properties"]["server"] |= _settings_schema(known, _ELSEWHERE)
+    schema["properties"]["servers"] |= {
+        "propertyNames": {"pattern": f"^{SERVER_NAME.pattern}$"},
+        "additionalProperties": {"type": "object", **_settings_schema(known, _ELSEWHERE | _COMMON)},
     }
     return {"$schema": SchemaGenerator.schema_dialect, **schema}
+
+
+def _settings_schema(known: Mapping[str, Kind], unknown: Collection[str]) -> dict[str, Any]:
+    config = {"type": "string", "description": "A settings file, as of --config."}
+    kept = {name: kind.schema() for name, kind in known.items() if name not in unknown}
+    return {"additionalProperties": False, "properties": {_CONFIG: config} | kept}
 
 
 def _counted(problems: int) -> str:
@@ -146,26 +162,28 @@ def _population(file: TomlFile, table: PopulationTable) -> PopulationFile | Gene
 
 
 def _settings(
-    file: TomlFile, known: Mapping[str, Kind], problems: list[InputError]
+    file: TomlFile, at: KeyPath, known: Mapping[str, Kind], problems: list[InputError]
 ) -> dict[str, object]:
-    """The settings of [server], over those of the file that it names."""
-    table = file.table.get("server")
+    """The settings of [server], or of one of [servers], over those of the file that it names."""
+    table: Any = file.table
+    for name in at:
+        table = table.get(name)
     if not isinstance(table, dict):
         return {}
-    kept = {name: kind for name, kind in known.items() if name not in _ELSEWHERE}
+    is_common = at == ("server",)
+    elsewhere = _ELSEWHERE if is_common else _ELSEWHERE | _COMMON
+    kept = {name: kind for name, kind in known.items() if name not in elsewhere}
     problems.extend(
-        InputError(
-            f"{name} is no setting here", where=file.where("server", name), hint=_ELSEWHERE[name]
-        )
+        InputError(f"{name} is no setting here", where=file.where(*at, name), hint=elsewhere[name])
         for name in table
-        if name in _ELSEWHERE
+        if name in elsewhere
     )
     own = check_settings(
         file,
-        {name: value for name, value in table.items() if name not in _ELSEWHERE},
+        {name: value for name, value in table.items() if name not in elsewhere},
         {_CONFIG: Kind.TEXT, **kept},
         problems,
-        at=("server",),
+        at=at,
     )
     config = own.pop(_CONFIG, None)
     if config is None:
@@ -177,9 +195,12 @@ def _settings(
         problems.extend(error.problems)
         return own
     except InputError as error:
-        where = file.where("server", _CONFIG)
+        where = file.where(*at, _CONFIG)
         problems.append(InputError(str(error), where=where, hint=error.hint))
         return own
     # one file may serve enrollments and load tests
-    shared = {name: value for name, value in named.items() if name in kept or name == "newkey"}
+    shared = {name: value for name, value in named.items() if name in kept}
+    if is_common and "newkey" in named:
+        # that of all keys
+        shared["newkey"] = named["newkey"]
     return shared | own

@@ -16,6 +16,7 @@ class Certified:
         outcome: of the transaction.
         issuer: DER of its issuer's Name, of which OCSP takes the hash (RFC 6960, 4.1.1).
         subject: DER of its own Name; empty where only its number is known.
+        server: that was asked, by its name; empty where there is one.
     """
 
     arrival: int
@@ -25,6 +26,7 @@ class Certified:
     outcome: OutcomeClass
     issuer: bytes
     subject: bytes = b""
+    server: str = ""
 
 
 def left_over(lines: Iterable[Certified]) -> list[Certified]:

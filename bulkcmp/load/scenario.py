@@ -65,6 +65,7 @@ class Step:
     Attributes:
         cmd: kur and rr that follow an enrollment are about the certificate which that brought; the
             first of a lifecycle are about the one that the population names.
+        server: its name; empty where there is one server.
         think: the pause before it; that of the first step counts for nothing.
         reason: of an rr.
     """
@@ -72,6 +73,7 @@ class Step:
     cmd: Operation
     think: Think = Constant()
     reason: RevocationReason = RevocationReason.UNSPECIFIED
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ class Scenario:
         description: what it is for, in a sentence; may be empty.
         settings: how to talk to the server: values of the options of `bulkcmp.engine.options`,
             paths relative to the working directory. Never shown: a secret may be among them.
+        servers: where there are several, by name: the settings of each that go before `settings`,
+            and before all else that is said of servers and rows.
         lifecycles: at least one.
         keys: where they come from; their type and their file are among the settings.
         count: lifecycles to begin at most.
@@ -203,6 +207,7 @@ class Scenario:
         seed: of all chance; None: another one each time.
         outputs: reports to write at the end, and the file of each, relative to the run folder.
         revoke_after: what it issued, and did not revoke itself, is revoked in the end.
+        revoke_at: the server that it is revoked at; empty for the one that issued it.
         changed: key paths whose values are otherwise than in the file.
     """
 
@@ -211,6 +216,7 @@ class Scenario:
     population: PopulationFile | GeneratedPopulation
     lifecycles: tuple[Lifecycle, ...]
     shape: Shape
+    servers: Mapping[str, Mapping[str, object]] = field(default_factory=dict, repr=False)
     description: str = ""
     keys: KeyMode = KeyMode.UNIQUE
     count: int | None = None
@@ -222,4 +228,10 @@ class Scenario:
     seed: int | None = None
     outputs: Mapping[ReportFormat, str] = field(default_factory=dict)
     revoke_after: bool = False
+    revoke_at: str = ""
     changed: tuple[str, ...] = ()
+
+    @property
+    def works(self) -> frozenset[tuple[Operation, str]]:
+        """The operations of its steps, each with the name of its server."""
+        return frozenset((step.cmd, step.server) for one in self.lifecycles for step in one.steps)

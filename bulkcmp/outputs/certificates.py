@@ -14,7 +14,7 @@ from bulkcmp.load.certified import Certified
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.files import GrowingFile, refused
 
-COLUMNS: Final = ("arrival", "id", "cmd", "serial", "outcome", "issuer", "subject")
+COLUMNS: Final = ("arrival", "id", "cmd", "serial", "outcome", "issuer", "subject", "server")
 """Names are DER in hex."""
 
 
@@ -55,7 +55,7 @@ class CertificateTable:
     def add(self, one: Certified) -> None:
         """Add a line, for the next `flush`."""
         serial = f"{one.serial:X}"
-        names = one.issuer.hex(), one.subject.hex()
+        names = one.issuer.hex(), one.subject.hex(), one.server
         self._write((one.arrival, one.id, one.cmd.value, serial, one.outcome.value, *names))
 
     def flush(self) -> None:
@@ -108,7 +108,7 @@ def read_certificates(path: Path) -> Iterator[Certified]:
 
 def _certified(row: Sequence[str], where: Where) -> Certified:
     try:
-        arrival, id_, cmd, serial, outcome, issuer, subject = row
+        arrival, id_, cmd, serial, outcome, issuer, subject, server = row
         return Certified(
             int(arrival),
             id_,
@@ -117,6 +117,7 @@ def _certified(row: Sequence[str], where: Where) -> Certified:
             OutcomeClass(outcome),
             bytes.fromhex(issuer),
             bytes.fromhex(subject),
+            server,
         )
     except ValueError:
         raise _not_ours(where) from None

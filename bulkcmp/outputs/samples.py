@@ -65,6 +65,7 @@ COLUMNS: Final = (
     Column("lifecycle", Kind.TEXT, "name in the mix", lambda _, one: one.lifecycle),
     Column("step", Kind.WHOLE, "place in the lifecycle, from 0", lambda _, one: one.step),
     Column("operation", Kind.TEXT, "ir, cr, p10cr, kur or rr", lambda _, one: one.operation.value),
+    Column("server", Kind.TEXT, "its name, where there are several", lambda _, one: one.server),
     Column("warm_up", Kind.TRUTH, "planned for the warm-up", lambda _, one: one.warm_up),
     Column("planned_s", Kind.SECONDS, "it was to begin, since the run's or the window's beginning",
            lambda _, one: one.planned),

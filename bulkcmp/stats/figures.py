@@ -5,7 +5,7 @@ length of a run beyond what `Series` and `Histogram` are bounded to.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, TypeAlias
 
@@ -34,14 +34,30 @@ EXCHANGE_METRICS: Final = ("total", "connect", "tls", "first_byte")
 """Phases of an exchange: `connect` until the connection is made, `tls` until it is secured,
 `first_byte` from the last byte sent to the first one of the answer, `total` all of it."""
 
-Pair: TypeAlias = tuple[str, str, Loss | None]
-"""Names of a request and of its answer; or why none came."""
+Work: TypeAlias = tuple[Operation, str]
+"""An operation, and the name of the server that it is asked of; empty where there is one server."""
+
+Pair: TypeAlias = tuple[str, str, Loss | None, str]
+"""Names of a request and of its answer; or why none came; and the server's, as of `Work`."""
+
+
+def work_name(work: Work) -> str:
+    """`ir`, or `ir@ra` where there are several servers."""
+    operation, server = work
+    return at_server(operation.value, server)
 
 
 def pair_name(pair: Pair) -> str:
-    """`ir/ip`, or `ir: no answer in time`."""
-    request, answer, loss = pair
-    return f"{request}/{answer or '?'}" if loss is None else f"{request}: {loss.value}"
+    """`ir/ip`, or `ir: no answer in time`; or `ir/ip@ra`, `ir@ra: no answer in time`."""
+    request, answer, loss, server = pair
+    if loss is None:
+        return at_server(f"{request}/{answer or '?'}", server)
+    return f"{at_server(request, server)}: {loss.value}"
+
+
+def at_server(what: str, server: str) -> str:
+    """What is done, and where, as reports and thresholds write it."""
+    return f"{what}@{server}" if server else what
 
 
 def rate(count: int, seconds: float) -> float | None:
@@ -156,28 +172,29 @@ class Part:
     """What was measured, or the warm-up.
 
     Attributes:
-        operations, pairs: each with what it had of transactions and exchanges.
+        operations, pairs: each with what it had of transactions and exchanges, of each server.
         lifecycles: those that were begun, by name.
         dropped: transactions that were due and never begun.
         series: what happened when.
     """
 
     def __init__(self) -> None:
-        self.operations: dict[Operation, OperationFigures] = {}
+        self.operations: dict[Work, OperationFigures] = {}
         self.pairs: dict[Pair, PairFigures] = {}
         self.lifecycles: Counter[str] = Counter()
         self.dropped = 0
         self.series = Series()
 
     def add(self, record: TransactionRecord, offset: float) -> None:
-        figures = self.operations.get(record.operation)
+        work = record.operation, record.server
+        figures = self.operations.get(work)
         if figures is None:
-            figures = self.operations[record.operation] = OperationFigures()
+            figures = self.operations[work] = OperationFigures()
         figures.add(record)
         if record.step == 0:
             self.lifecycles[record.lifecycle] += 1
         for exchange in record.exchanges:
-            pair = exchange.request, exchange.answer, exchange.loss
+            pair = exchange.request, exchange.answer, exchange.loss, record.server
             kind = self.pairs.get(pair)
             if kind is None:
                 kind = self.pairs[pair] = PairFigures()
@@ -192,11 +209,12 @@ class Part:
     def finished(self) -> int:
         return sum(operation.finished for operation in self.operations.values())
 
-    def all_operations(self) -> OperationFigures:
-        """The operations together; merging histograms loses nothing."""
+    def all_operations(self, of: Callable[[Work], bool] = lambda _: True) -> OperationFigures:
+        """The operations together, or some of them; merging histograms loses nothing."""
         together = OperationFigures()
-        for operation in self.operations.values():
-            together.merge(operation)
+        for work, figures in self.operations.items():
+            if of(work):
+                together.merge(figures)
         return together
 
 

@@ -15,6 +15,7 @@ from bulkcmp.stats.figures import (
     Figures,
     OperationFigures,
     Part,
+    work_name,
 )
 from bulkcmp.stats.health import bottlenecks
 from bulkcmp.stats.histogram import Histogram, LatencySummary
@@ -390,8 +391,8 @@ def _add_phase(found: _Collection, phase: str, part: Part, seconds: float) -> No
     found.add("dropped", part.dropped, phase)
     for lifecycle, count in part.lifecycles.items():
         found.add("lifecycles", count, lifecycle, phase)
-    for operation, figures in part.operations.items():
-        _add_operation(found, phase, operation.value, figures, seconds)
+    for work, figures in part.operations.items():
+        _add_operation(found, phase, work_name(work), figures, seconds)
     _add_means(found, phase, TransactionReport.of(ALL, part.all_operations(), seconds))
     for pair, exchanges in part.pairs.items():
         report = ExchangeReport.of(pair, exchanges, seconds)

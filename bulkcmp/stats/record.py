@@ -38,7 +38,7 @@ class Run:
         tool_version: bulkcmp's.
         began_at: wall clock at the run's beginning, from which its records count, UTC.
         scenario: its name; description: what it is for, may be empty.
-        server: URL, without a user and a password.
+        server: URL, without a user and a password; of several, each after its name.
         shape: the load in one line for a human.
         keys: where the keys come from, in words.
         warm_up: seconds from the beginning whose figures stand apart.
@@ -142,6 +142,7 @@ class TransactionRecord:
         arrival: number of the arrival that it belongs to, from 0.
         lifecycle: name of the lifecycle in the mix.
         step: place in the lifecycle, from 0.
+        server: its name in the scenario; empty where there is one server.
         planned: when it was to begin: by the arrival plan; or, of a later step and of a client in
             a closed loop, when the one before had finished and the think time was over.
         started: it began; finished: it had its outcome.
@@ -166,6 +167,7 @@ class TransactionRecord:
     exchanges: tuple[Exchange, ...] = ()
     crypto: float = 0.0
     attempts: int = 1
+    server: str = ""
 
     @property
     def is_ok(self) -> bool:

@@ -20,8 +20,10 @@ from bulkcmp.stats.figures import (
     OperationFigures,
     Pair,
     PairFigures,
+    Work,
     pair_name,
     rate,
+    work_name,
 )
 from bulkcmp.stats.health import ProcessHealth, bottlenecks
 from bulkcmp.stats.histogram import LatencySummary
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
     from bulkcmp.stats.capacity import Capacity
 
 _ORDER: Final = {operation: place for place, operation in enumerate(Operation)}
+
+
+def _place(work: Work) -> tuple[int, str]:
+    """Where it stands among others."""
+    operation, server = work
+    return _ORDER[operation], server
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,7 @@ class TransactionReport:
     """The transactions of one operation, or of all.
 
     Attributes:
-        name: of the operation, or `all`.
+        name: of the operation, at a server where there are several (`work_name`); or `all`.
         ok, failed: how many reached what the user asked for, and how many did not.
         ok_rate, finished_rate, certificate_rate: per second; None where no time was measured.
         failed_share: of those that finished; None where none did.
@@ -114,7 +122,7 @@ class ExchangeReport:
     """The exchanges of one kind of message with one kind of answer, or with one kind of loss.
 
     Attributes:
-        name: `ir/ip`, or `ir: no answer in time`.
+        name: as of `pair_name`.
         answered: there was a CMP answer.
         rate: per second; None where no time was measured.
         octets_sent, octets_received: of all messages, HTTP not counted.
@@ -159,7 +167,7 @@ class Report:
         bottlenecks: what the generator was short of, each in one line.
         processes: the generator's.
         verdicts: on the thresholds, in their order.
-        total: all operations; operations: each, in the order of `Operation`.
+        total: all operations; operations: each, in the order of `Operation`, and of each server.
         exchanges: commonest first.
         lifecycles: that were begun, by name; begun: all of them.
         dropped: transactions that were due and never begun.
@@ -227,8 +235,8 @@ class Report:
             verdicts=tuple(one.verdict(figures) for one in thresholds),
             total=TransactionReport.of("all", measured.all_operations(), seconds),
             operations=tuple(
-                TransactionReport.of(operation.value, measured.operations[operation], seconds)
-                for operation in sorted(measured.operations, key=_ORDER.__getitem__)
+                TransactionReport.of(work_name(work), measured.operations[work], seconds)
+                for work in sorted(measured.operations, key=_place)
             ),
             exchanges=tuple(
                 sorted(

@@ -4,6 +4,7 @@
     p50(service) < 80ms
     max(kur.failed.response) < 30s
     p99(certConf/pkiconf.total) < 100ms
+    p95(kur@client.response) < 1s
     rate(ok) > 200
     rate(ir.ok) >= 150
     share(failed) < 0.1%
@@ -22,7 +23,8 @@ The grammar:
     LATENCY is [OPERATION.][failed.] response, service, lag, crypto or network;
       or MESSAGE/ANSWER. total, connect, tls or first_byte, such as ir/ip.first_byte
     COUNT is [OPERATION.] ok, failed, finished or certificates; or dropped or abandoned
-    OPERATION is ir, cr, p10cr, kur or rr
+    OPERATION is ir, cr, p10cr, kur or rr; of one of several servers alone it is ir@NAME, and
+      MESSAGE/ANSWER is ir/ip@NAME
 
 Latencies are those of transactions that reached what the user asked for, unless `failed` says
 otherwise; rates are per second that was measured; the warm-up counts for nothing.
@@ -42,8 +44,11 @@ from bulkcmp.stats.figures import (
     TRANSACTION_METRICS,
     Figures,
     OperationFigures,
+    Work,
+    at_server,
     pair_name,
     rate,
+    work_name,
 )
 from bulkcmp.stats.histogram import Histogram
 
@@ -62,6 +67,7 @@ _EXPRESSION: Final = re.compile(
     r"(?P<function>[a-z]+)(?P<q>\d+(?:\.\d+)?)?\s*\(\s*(?P<what>[^()\s]+)\s*\)\s*"
     rf"(?P<comparison><=|>=|<|>)\s*(?P<value>{_NUMBER})\s*(?P<unit>\S*)"
 )
+_AT_SERVER: Final = re.compile(r"([^.@]+)(?:@([A-Za-z0-9_-]+))?(?=\.)")
 _TOTALS: Final = ("ok", "failed", "finished", "certificates")
 _OTHERS: Final = ("dropped", "abandoned")
 _OPERATIONS: Final = tuple(operation.value for operation in Operation)
@@ -137,17 +143,26 @@ class Threshold:
             after,
         )
 
-    def check_against(self, operations: Collection[Operation]) -> None:
-        """Check that a load test with these operations will have something to judge.
+    def check_against(self, works: Collection[Work]) -> None:
+        """Check that a load test of these operations, at these servers, will have something to
+        judge.
 
         Raises:
             InputError: it will not, however it goes.
         """
-        first = self.what.split(".")[0].split("/")[0]
-        if first in _OPERATIONS and Operation(first) not in operations:
+        name, server = _named(self.what)
+        operation = name.split("/")[0]
+        there = {of for of, at in works if server in ("", at)}
+        if server and not there:
+            servers = sorted({at for _, at in works if at})
             raise InputError(
-                f"{self.text!r} can't be judged: no lifecycle has {first}",
-                hint=f"they have {', '.join(sorted(operations))}",
+                f"{self.text!r} can't be judged: nothing is asked of a server {server}",
+                hint=f"servers are {', '.join(servers)}" if servers else f"leave @{server} away",
+            )
+        if operation in _OPERATIONS and Operation(operation) not in there:
+            raise InputError(
+                f"{self.text!r} can't be judged: no lifecycle has {at_server(operation, server)}",
+                hint=f"they have {', '.join(sorted(map(work_name, works)))}",
             )
 
     @property
@@ -222,50 +237,60 @@ def check_latency(text: str) -> None:
 
 def _check_what(text: str, function: str, what: str) -> None:
     *before, last = what.split(".")
+    name, _ = _named(what)
     if function in _LATENCY_FUNCTIONS:
-        if before and "/" in before[0]:
-            pair = before[0].split("/")
+        if "/" in name:
+            pair = name.split("/")
             known = len(before) == 1 and len(pair) == 2 and last in EXCHANGE_METRICS
-            known = known and all(name in _MESSAGES for name in pair)
+            known = known and all(one in _MESSAGES for one in pair)
         else:
-            if before and before[0] in _OPERATIONS:
+            if name in _OPERATIONS:
                 del before[0]
             known = before in ([], ["failed"]) and last in TRANSACTION_METRICS
         names = "latencies are response, service, lag, crypto, network, and of an exchange such as"
         names += " certConf/pkiconf total, connect, tls, first_byte"
     else:
         of_all = not before and last in (*_TOTALS, *_OTHERS)
-        known = of_all or (before[:1] in ([one] for one in _OPERATIONS) and last in _TOTALS)
-        known = known and len(before) <= 1
+        known = of_all or (len(before) == 1 and name in _OPERATIONS and last in _TOTALS)
         names = f"counts are {', '.join((*_TOTALS, *_OTHERS))}"
     if not known:
         raise InputError(f"{text!r}: {function} has no {what!r}", hint=f"{names}; {_HINT}")
 
 
-def _operation(what: list[str], figures: Figures) -> OperationFigures:
-    if what and what[0] in _OPERATIONS:
-        return figures.measured.operations.get(Operation(what[0])) or OperationFigures()
-    return figures.measured.all_operations()
+def _named(what: str) -> tuple[str, str]:
+    """The name of an operation or of messages that a figure is of, and of the server or nothing."""
+    match = _AT_SERVER.match(what)
+    return (match[1], match[2] or "") if match else (what, "")
+
+
+def _operation(what: str, figures: Figures) -> OperationFigures:
+    name, server = _named(what)
+    if name not in _OPERATIONS:
+        return figures.measured.all_operations()
+    return figures.measured.all_operations(
+        lambda work: work[0] is Operation(name) and server in ("", work[1])
+    )
 
 
 def latencies(what: str, figures: Figures) -> Histogram:
     """The histogram of a LATENCY of the grammar; an empty one where there were none."""
     *before, metric = what.split(".")
-    if before and "/" in before[0]:
+    name, server = _named(what)
+    if "/" in name:
+        together = Histogram()
         for pair, exchanges in figures.measured.pairs.items():
-            if pair_name(pair) == before[0]:
-                histogram: Histogram = getattr(exchanges, metric)
-                return histogram
-        return Histogram()
-    operation = _operation(before, figures)
+            if pair_name(pair) == at_server(name, server or pair[3]):
+                together.merge(getattr(exchanges, metric))
+        return together
+    operation = _operation(what, figures)
     of_kind: Histogram = getattr(operation.failed if "failed" in before else operation.ok, metric)
     return of_kind
 
 
 def _counts(what: str, figures: Figures) -> tuple[int, int]:
     """A count, and what it is a share of."""
-    *before, name = what.split(".")
-    operation = _operation(before, figures)
+    name = what.split(".")[-1]
+    operation = _operation(what, figures)
     ok, finished = operation.ok.service.count, operation.finished
     match name:
         case "ok":

@@ -150,7 +150,7 @@ FRAMES: list[Frame] = [
     Failed("no", "hint", 2),
     Drain(),
     Assignment(
-        SETUP,
+        {"ra": SETUP, "client": SETUP},
         0,
         2,
         (Lifecycle("a", 1.0, (Step(Operation.IR, Uniform(1.0, 2.0)),)),),
@@ -166,7 +166,7 @@ FRAMES: list[Frame] = [
     Ready(),
     Beat(),
     Begin(1.5),
-    Supply(3, (Member(ENTITY, b"key"),), ((b"key 2",), (None,))),
+    Supply(3, (Member(ENTITY, b"key"),), ((b"key 2",), (None,)), {"ra": (ENTITY,)}),
     Exhausted(),
     Report(
         7,

@@ -25,7 +25,7 @@ def _rehearse(
 ) -> list[list[str]]:
     scenario = Scenario("s", settings, population, lifecycles or (IR,), Closed(1))
     options = Options.merge({"secret": "pass:x"}, scenario.settings)
-    return [[str(one) for one in row] for row in rehearse(scenario, options, {})]
+    return [[str(one) for one in row] for row in rehearse(scenario, {"": options}, {})]
 
 
 def test_a_hundred_rows_of_a_generated_population_are_looked_at() -> None:

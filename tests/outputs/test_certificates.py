@@ -16,7 +16,7 @@ from tests.disk import full
 CA = bytes.fromhex("300d310b3009060355040313024341")
 DEVICE = bytes.fromhex("3000")
 ISSUED = Certified(0, "dev,1", Operation.IR, 1 << 127, OutcomeClass.ISSUED, CA, DEVICE)
-REVOKED = replace(ISSUED, cmd=Operation.RR, outcome=OutcomeClass.REVOKED, subject=b"")
+REVOKED = replace(ISSUED, cmd=Operation.RR, outcome=OutcomeClass.REVOKED, subject=b"", server="ra")
 
 
 def test_each_certificate_has_a_line_and_its_revocation_another(tmp_path: Path) -> None:
@@ -31,8 +31,8 @@ def test_each_certificate_has_a_line_and_its_revocation_another(tmp_path: Path) 
     serial = "8" + 31 * "0"
     assert rows == [
         list(COLUMNS),
-        ["0", "dev,1", "ir", serial, "issued", CA.hex(), "3000"],
-        ["0", "dev,1", "rr", serial, "revoked", CA.hex(), ""],
+        ["0", "dev,1", "ir", serial, "issued", CA.hex(), "3000", ""],
+        ["0", "dev,1", "rr", serial, "revoked", CA.hex(), "", "ra"],
     ]
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(read_certificates(path)) == [ISSUED, REVOKED]
@@ -74,9 +74,9 @@ def test_nobody_else_adds_to_a_table_that_is_being_written(tmp_path: Path) -> No
     [
         (b"", 1, "the columns are not arrival, "),
         (b"arrival,id,cmd,serial,outcome\r\n", 1, "the columns are not arrival, "),
-        (b"@\r\nx,dev,ir,1,issued,3000,\r\n", 2, "not a line that bulkcmp wrote"),
-        (b"@\r\n0,dev,ir,1,issued,3000,\r\n0,dev,ir\r\n", 3, "not a line that bulkcmp wrote"),
-        (b"@\r\n0,dev,ir,1,pleased,3000,\r\n", 2, "not a line that bulkcmp wrote"),
+        (b"@\r\nx,dev,ir,1,issued,3000,,\r\n", 2, "not a line that bulkcmp wrote"),
+        (b"@\r\n0,dev,ir,1,issued,3000,,\r\n0,dev,ir\r\n", 3, "not a line that bulkcmp wrote"),
+        (b"@\r\n0,dev,ir,1,pleased,3000,,\r\n", 2, "not a line that bulkcmp wrote"),
         (b"\xff\n", 1, "not valid UTF-8"),
         (b"@\r\n\xff\r\n", 2, "not valid UTF-8"),
         (b"@\r\n" + b"0" * 200_000 + b"\r\n", 2, "not a line that bulkcmp wrote"),

@@ -7,7 +7,7 @@ from bulkcmp.stats.record import End, Record
 from tests.stats.records import OK, REJECTED, exchange, transaction
 
 RUNS: list[list[Record]] = [
-    [transaction(1, 1.5, 2, exchanges=(exchange("ir", "ip", 1.5, 1.75),)), End(3)],
+    [transaction(1, 1.5, 2, exchanges=(exchange("ir", "ip", 1.5, 1.75),), server="ra"), End(3)],
     [transaction(0, 0, 1, OK, replace(REJECTED, reason="=cmd()"), warm_up=True)],
 ]
 
@@ -26,6 +26,7 @@ def test_csv_has_a_line_for_each_transaction() -> None:
         "2", "false", "rejected", "badPOP",
     )  # fmt: skip
     assert (second["requests"], second["warm_up"]) == ("2", "true")
+    assert (first["server"], second["server"]) == ("ra", "")
 
 
 def test_no_cell_is_a_formula() -> None:

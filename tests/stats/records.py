@@ -42,6 +42,7 @@ def transaction(
     warm_up: bool = False,
     exchanges: tuple[Exchange, ...] = (),
     certificates: int = 1,
+    server: str = "",
 ) -> TransactionRecord:
     return TransactionRecord(
         arrival,
@@ -56,6 +57,7 @@ def transaction(
         certificates,
         exchanges,
         0.002,
+        server=server,
     )
 
 

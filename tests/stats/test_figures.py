@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bulkcmp.errors import Loss
 from bulkcmp.model import Operation, OutcomeClass
-from bulkcmp.stats.figures import Figures, pair_name
+from bulkcmp.stats.figures import Figures, pair_name, work_name
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.histogram import RELATIVE_ERROR
 from bulkcmp.stats.record import Drop, End, Ending, Level, Record
@@ -30,13 +30,27 @@ def test_operations_stand_apart_and_together() -> None:
         transaction(1, 1, 2, REJECTED, certificates=0),
     )
     measured = figures.measured
-    assert set(measured.operations) == {Operation.IR, Operation.KUR}
-    assert measured.operations[Operation.IR].finished == 2
+    assert set(measured.operations) == {(Operation.IR, ""), (Operation.KUR, "")}
+    assert measured.operations[Operation.IR, ""].finished == 2
     together = measured.all_operations()
     assert (together.ok.service.count, together.failed.service.count) == (2, 1)
     assert (together.certificates, together.requests, together.attempts) == (2, 3, 3)
     # a second step is no further lifecycle
     assert measured.lifecycles == {"life": 2}
+
+
+def test_servers_stand_apart_and_together() -> None:
+    figures = figures_of(
+        transaction(0, 0, 1, server="ra", exchanges=(exchange("ir", "ip", 0, 1),)),
+        transaction(0, 0, 9, server="client", exchanges=(exchange("ir", "ip", 0, 9),)),
+        transaction(0, 0, 9, server="client", exchanges=(lost("ir", 0, 9),)),
+    )
+    measured = figures.measured
+    names = {work_name(work): one.ok.response.max for work, one in measured.operations.items()}
+    assert names == {"ir@ra": 1, "ir@client": 9}
+    pairs = {pair_name(pair): kind.total.max for pair, kind in measured.pairs.items()}
+    assert pairs == {"ir/ip@ra": 1, "ir/ip@client": 9, f"ir@client: {Loss.TIMEOUT.value}": 9}
+    assert measured.all_operations().finished == 3
 
 
 def test_successes_are_apart_from_failures() -> None:

@@ -141,6 +141,11 @@ def test_abort(text: str, aborts: bool) -> None:
         ("rate(response) > 5", "rate has no 'response'"),
         ("rate(ir.dropped) > 5", "rate has no 'ir.dropped'"),
         ("rate(ir.kur.ok) > 5", "rate has no 'ir.kur.ok'"),
+        ("rate(ok@ra) > 5", "rate has no 'ok@ra'"),
+        ("p95(@ra.response) < 5s", "p has no '@ra.response'"),
+        ("p95(ir@.response) < 5s", "p has no 'ir@.response'"),
+        ("p95(ir@r/a.response) < 5s", "p has no 'ir@r/a.response'"),
+        ("p95(ir@ra@ra.response) < 5s", "p has no 'ir@ra@ra.response'"),
     ],
 )
 def test_what_is_no_threshold_is_told(text: str, told: str) -> None:
@@ -166,9 +171,62 @@ def test_all_messages_may_be_named() -> None:
 )
 def test_what_will_not_happen_can_not_be_judged(text: str) -> None:
     threshold = Threshold.parse(text)
-    threshold.check_against({Operation.IR, Operation.KUR})
+    threshold.check_against({(Operation.IR, ""), (Operation.KUR, "")})
     with pytest.raises(InputError, match="no lifecycle has kur") as caught:
-        threshold.check_against({Operation.RR, Operation.IR})
+        threshold.check_against({(Operation.RR, ""), (Operation.IR, "")})
     assert caught.value.hint == "they have ir, rr"
-    Threshold.parse("p95(certConf/pkiconf.total) < 1s").check_against({Operation.IR})
-    Threshold.parse("share(failed) < 1%").check_against({Operation.IR})
+    Threshold.parse("p95(certConf/pkiconf.total) < 1s").check_against({(Operation.IR, "")})
+    Threshold.parse("share(failed) < 1%").check_against({(Operation.IR, "")})
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "hint"),
+    [
+        ("p95(kur@ra.response) < 1s", "no lifecycle has kur@ra", "they have ir@ra, kur@client"),
+        ("count(kur@ra.ok) > 1", "no lifecycle has kur@ra", "they have ir@ra, kur@client"),
+        ("p95(kur/kup@ra.total) < 1s", "no lifecycle has kur@ra", "they have ir@ra, kur@client"),
+        ("p95(ir@raa.response) < 1s", "asked of a server raa", "servers are client, ra"),
+    ],
+)
+def test_what_no_server_is_asked_can_not_be_judged(text: str, told: str, hint: str) -> None:
+    works = {(Operation.IR, "ra"), (Operation.KUR, "client")}
+    with pytest.raises(InputError, match=told) as caught:
+        Threshold.parse(text).check_against(works)
+    assert caught.value.hint == hint
+    for good in (
+        "p95(ir.response) < 1s",
+        "p95(kur@client.response) < 1s",
+        "p95(certConf/pkiconf@client.total) < 1s",
+    ):
+        Threshold.parse(good).check_against(works)
+    with pytest.raises(InputError, match="a server ra") as caught:
+        Threshold.parse("p95(ir@ra.response) < 1s").check_against({(Operation.IR, "")})
+    assert caught.value.hint == "leave @ra away"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("max(ir.response) < 10s", 9),
+        ("max(ir@ra.response) < 10s", 1),
+        ("max(ir@client.response) < 10s", 9),
+        ("max(response) < 10s", 9),
+        ("count(ir.ok) > 0", 2),
+        ("count(ir@ra.ok) > 0", 1),
+        ("share(ir@client.failed) < 90%", 0.5),
+        ("max(ir/ip.total) < 10s", 9),
+        ("max(ir/ip@ra.total) < 10s", 1),
+        ("max(kur@ra.response) < 1s", None),
+    ],
+)
+def test_a_server_is_judged_alone_or_with_the_others(text: str, value: float | None) -> None:
+    figures = Figures()
+    figures.begin(0)
+    figures.feed(
+        [
+            transaction(0, 0, 1, server="ra", exchanges=(exchange("ir", "ip", 0, 1),)),
+            transaction(0, 0, 9, server="client", exchanges=(exchange("ir", "ip", 0, 9),)),
+            transaction(0, 0, 9, REJECTED, server="client"),
+        ]
+    )
+    assert Threshold.parse(text).value(figures) == value

@@ -4,7 +4,7 @@ Each window has workers of its own, which end with it: what a rate left behind i
 the next one. End entities and keys go on from window to window.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -33,7 +33,7 @@ def search_plan(
     environ: Mapping[str, str],
     *,
     thresholds: Iterable[str] = (),
-    yes_load: str | None = None,
+    yes_load: Collection[str] = (),
 ) -> LoadPlan:
     """A search for the capacity, ready to begin: arguments and errors are those of `plan`.
 

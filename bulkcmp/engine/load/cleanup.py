@@ -6,10 +6,11 @@ the same can be asked for again until nothing is left.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -17,6 +18,7 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Assignment, Member, Report, Setup, Supply
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.engine.load.servers import of_each
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.server import connect, pace_file
 from bulkcmp.errors import InputError, Where
@@ -50,17 +52,34 @@ _OF_KEYS: Final = frozenset(
 """Options that a revocation has no use for: a secret among them would be asked for in vain."""
 
 
+S = TypeVar("S")
+
+
 @dataclass(frozen=True, slots=True)
 class Cleanup:
     """How certificates are revoked.
 
     Attributes:
-        setup: of the server.
+        server: its name, empty where there is one; setup: of it.
         revoker: whose credential protects the requests.
     """
 
+    server: str
     setup: Setup
     revoker: EndEntity
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What of a load test's settings a clean-up goes by.
+
+    Attributes:
+        servers: facts of each server's options, by its name.
+        revoke_at: as of a scenario.
+    """
+
+    servers: Mapping[str, Mapping[str, Any]]
+    revoke_at: str
 
 
 @dataclass(slots=True)
@@ -79,8 +98,34 @@ class Cleaned:
     interrupted: bool = False
 
 
+def cleanups(
+    servers: Mapping[str, S],
+    issuing: Iterable[str],
+    revoke_at: str,
+    make: Callable[[S], Cleanup],
+) -> dict[str, Cleanup]:
+    """How what each of some servers issued is revoked, by its name.
+
+    Args:
+        servers: what is said of each, by its name.
+        issuing: the names of those that issue.
+        revoke_at: the server that revokes it all; empty: each what it issued.
+        make: how a server revokes, by what is said of it.
+
+    Raises:
+        InputError: what is said of a server that revokes can't be used.
+    """
+    revoking = {server: revoke_at or server for server in issuing}
+    wanted = dict.fromkeys(revoking.values())
+    unknown = wanted.keys() - servers.keys()
+    if unknown:
+        raise InputError(f"nothing is known of a server {min(unknown)!r}")
+    made = of_each({server: servers[server] for server in wanted}, make)
+    return {server: replace(made[at], server=at) for server, at in revoking.items()}
+
+
 def cleanup(options: Options, environ: Mapping[str, str]) -> Cleanup:
-    """Read and check all that the options say of it; nothing is written or sent.
+    """Read and check all that a server's options say of it; nothing is written or sent.
 
     Raises:
         InputError: something can't be used, or there is no credential but those of rows.
@@ -108,21 +153,21 @@ def cleanup(options: Options, environ: Mapping[str, str]) -> Cleanup:
         profile=replace(setup.profile, retries=_RETRIES),
     )
     connect(setup)
-    return Cleanup(setup, replace(revoker, revocation_reason=reason))
+    return Cleanup("", setup, replace(revoker, revocation_reason=reason))
 
 
-def keep_settings(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write down how the server of a load test is talked to; no secret is among it.
-
-    Args:
-        facts: of the options.
-    """
+def keep_settings(folder: Path, kept: Kept) -> None:
+    """Write down how the servers of a load test are talked to; no secret is among it."""
+    servers = {
+        server: {name: value for name, value in facts.items() if name not in _OF_KEYS}
+        for server, facts in kept.servers.items()
+    }
     with replacing(folder / SETTINGS, 0o600, durable=False) as file:
-        kept = {name: value for name, value in facts.items() if name not in _OF_KEYS}
-        file.write(json.dumps(kept, indent=2).encode())
+        said = {"servers": servers, "revoke_at": kept.revoke_at}
+        file.write(json.dumps(said, indent=2).encode())
 
 
-def kept_settings(folder: Path) -> dict[str, Any]:
+def kept_settings(folder: Path) -> Kept:
     """What `keep_settings` wrote.
 
     Raises:
@@ -130,7 +175,7 @@ def kept_settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
-        facts = json.loads(path.read_bytes())
+        said = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(
             error.strerror or str(error),
@@ -139,9 +184,13 @@ def kept_settings(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise InputError(f"not JSON: {error}", where=Where(str(path))) from None
-    if not isinstance(facts, dict) or not facts.keys() <= Options().facts().keys():
-        raise InputError("not the settings of a load test", where=Where(str(path)))
-    return facts
+    known = Options().facts().keys()
+    match said:
+        case {"servers": dict() as servers, "revoke_at": str() as revoke_at} if all(
+            isinstance(facts, dict) and facts.keys() <= known for facts in servers.values()
+        ):
+            return Kept(servers, revoke_at)
+    raise InputError("not the settings of a load test", where=Where(str(path)))
 
 
 def remnants(folder: Path) -> list[Certified]:
@@ -157,7 +206,7 @@ def remnants(folder: Path) -> list[Certified]:
 
 
 async def clean_up(
-    how: Cleanup,
+    how: Mapping[str, Cleanup],
     folder: Path,
     left: Sequence[Certified],
     *,
@@ -169,6 +218,7 @@ async def clean_up(
     The first SIGINT or SIGTERM begins nothing more; the second leaves at once.
 
     Args:
+        how: what each server issued is revoked, by its name.
         folder: of the run; left: its remnants, one at least.
         on_progress: told how many certificates are done with, revoked or not.
         on_notice: told, in plain English, what a signal led to.
@@ -178,11 +228,12 @@ async def clean_up(
     """
     cleaned = Cleaned(len(left))
 
-    def take(report: Report) -> None:
+    def take(those: Sequence[Certified], server: str, report: Report) -> None:
         for record in report.records:
             if isinstance(record, TransactionRecord):
-                one, ending = left[record.arrival], record.endings[0]
-                table.add(replace(one, cmd=Operation.RR, outcome=ending.outcome))
+                one, ending = those[record.arrival], record.endings[0]
+                done = replace(one, cmd=Operation.RR, outcome=ending.outcome, server=server)
+                table.add(done)
                 if ending.outcome is OutcomeClass.REVOKED:
                     cleaned.revoked += 1
                 else:
@@ -195,18 +246,21 @@ async def clean_up(
             interruption = Interruption(on_notice, "what was revoked until now is written down")
             await group.start(interruption.watch)
             with CertificateTable(folder / CERTIFICATES, again=True) as table:
-                async with pace_file(how.setup) as setup:
-                    source = _Requests(how.revoker, left)
-                    run = LoadRun(
-                        [_assignment(setup)],
-                        source,
-                        SystemClock(),
-                        lambda _: None,
-                        take,
-                        on_notice,
-                    )
-                    interruption.attend(run)
-                    await run.execute()
+                for issuer, one in how.items():
+                    those = [certified for certified in left if certified.server == issuer]
+                    if not those or interruption.asked:
+                        continue
+                    async with pace_file(one.setup) as setup:
+                        run = LoadRun(
+                            [_assignment(setup)],
+                            _Requests(one.revoker, those),
+                            SystemClock(),
+                            lambda _: None,
+                            partial(take, those, one.server),
+                            on_notice,
+                        )
+                        interruption.attend(run)
+                        await run.execute()
             cleaned.interrupted = interruption.asked
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
@@ -216,7 +270,7 @@ async def clean_up(
 
 def _assignment(setup: Setup) -> Assignment:
     return Assignment(
-        setup,
+        {"": setup},
         place=0,
         workers=1,
         lifecycles=(Lifecycle("clean-up", 1.0, (Step(Operation.RR),)),),

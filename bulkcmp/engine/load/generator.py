@@ -11,7 +11,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from itertools import chain, islice, takewhile
 from math import inf
@@ -100,7 +100,7 @@ class Generator:
         self._beginning = anyio.Event()
         self._epoch = 0.0
         self._stopped_at = inf
-        self._is_heard = False
+        self._heard: set[str] = set()
         self._supplies: deque[Supply] = deque()
         self._news = anyio.Event()
         self._no_more = False
@@ -114,7 +114,7 @@ class Generator:
         self._waits: set[anyio.CancelScope] = set()
         self._under_way = anyio.CancelScope()
         self._assignment: Assignment
-        self._server: Server
+        self._servers: dict[str, Server]
         self._chance: Chance
         self._gate: anyio.Semaphore
         self._watch: Watch
@@ -127,22 +127,26 @@ class Generator:
         assignment, *frames = await self._channel.receive()
         assert isinstance(assignment, Assignment)
         self._assignment = assignment
-        self._is_heard = assignment.is_heard
+        if assignment.is_heard:
+            self._heard.update(assignment.setups)
         self._chance = Chance(assignment.seed)
         shape = assignment.shape
         # a client has one transaction at a time
         room = shape.clients if isinstance(shape, Closed) else shape.in_flight
         self._gate = anyio.Semaphore(room, fast_acquire=True)
         self._watch = _watch(assignment, self._clock, self._read_vitals)
-        async with opened(self._make_client(assignment.setup)) as client:
-            self._server = Server(
-                assignment.setup,
-                client,
-                self._clock,
-                self._stopping,
-                # there is one where no schedule sets the pace
-                pacer(assignment.setup),
-            )
+        async with AsyncExitStack() as clients:
+            self._servers = {
+                name: Server(
+                    setup,
+                    await clients.enter_async_context(opened(self._make_client(setup))),
+                    self._clock,
+                    self._stopping,
+                    # there is one where no schedule sets the pace
+                    pacer(setup),
+                )
+                for name, setup in assignment.setups.items()
+            }
             async with anyio.create_task_group() as group:
                 group.start_soon(self._listen, group.cancel_scope, frames)
                 self._outbox.put(Ready())
@@ -285,6 +289,7 @@ class Generator:
                 finished=to_microsecond(at),
                 warm_up=arrived < self._assignment.warm_up,
                 endings=(replace(_LOST, requests=requests),),
+                server=lifecycle.steps[step].server,
             )
         )
 
@@ -387,7 +392,10 @@ class Generator:
     async def _live(self, supply: Supply, arrived: float) -> None:
         """Go through a lifecycle, which has its place for the first step."""
         due = arrived
-        holders = [Holder(place, member) for place, member in enumerate(supply.members)]
+        holders = [
+            Holder(place, member, {at: those[place] for at, those in supply.elsewhere.items()})
+            for place, member in enumerate(supply.members)
+        ]
         for place, step in enumerate(self._lifecycle(supply.number).steps):
             if place:
                 uniform = self._chance.uniform("think", supply.number, place)
@@ -418,6 +426,8 @@ class Generator:
         Returns:
             Those who may go on.
         """
+        lifecycle = self._lifecycle(number)
+        server = lifecycle.steps[place].server
         observation = Observation(self._clock, self._epoch)
         latest: Checkpoint | None = None
 
@@ -426,13 +436,13 @@ class Generator:
             latest = checkpoint
 
         def note(ended: Sequence[Outcome]) -> None:
-            certified = list(_certified(number, holders, latest, ended))
+            certified = list(_certified(number, server, holders, latest, ended))
             self._certificates += certified
             exchanges = observation.exchanges
             self._records.append(
                 TransactionRecord(
                     arrival=number,
-                    lifecycle=self._lifecycle(number).name,
+                    lifecycle=lifecycle.name,
                     step=place,
                     operation=holders[0].member.entity.cmd,
                     planned=to_microsecond(due),
@@ -443,13 +453,14 @@ class Generator:
                     certificates=sum(one.outcome.is_issued for one in certified),
                     exchanges=tuple(exchanges),
                     crypto=to_microsecond(observation.crypto),
+                    server=server,
                 )
             )
 
         began = self._now()
         self._in_flight += 1
         try:
-            ended, latest = await self._transact(holders, store, observation)
+            ended, latest = await self._transact(server, holders, store, observation)
         except StoppedError:
             self._drop(number, due, arrived)
             return []
@@ -469,6 +480,7 @@ class Generator:
 
     async def _transact(
         self,
+        at: str,
         holders: Sequence[Holder],
         store: Callable[[Checkpoint], Awaitable[None]],
         observation: Observation,
@@ -477,30 +489,32 @@ class Generator:
 
         Raises:
             StoppedError: the run stopped before anything was sent.
-            TransportError: no connection can be made, and none ever was.
+            TransportError: no connection can be made to the server, and none ever was.
         """
         members = [holder.member for holder in holders]
+        server = self._servers[at]
         try:
-            finish = await self._server.transact(
-                self._server.applicants(members),
-                self._server.credential([member.entity for member in members]),
+            finish = await server.transact(
+                server.applicants(members),
+                server.credential([member.entity for member in members]),
                 store,
                 transaction_id=os.urandom(16),
-                first=not self._is_heard,
+                first=at not in self._heard,
                 observer=observation,
             )
         except LocalCmpError as error:
             return [Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)] * len(members), None
         except UnreachableError as error:
-            if not self._is_heard:
+            if at not in self._heard:
+                what = f"{error.loss.value}: {error.detail}; nothing was sent"
                 raise TransportError(
                     error.loss,
-                    f"{error.loss.value}: {error.detail}; nothing was sent",
+                    f"servers.{at}: {what}" if at else what,
                     hint="check --server, the network and the proxy",
                 ) from error
             lost = outcomes.lost(members[0].entity.cmd, error.loss, error.loss.value, error.detail)
             return [lost] * len(members), None
-        self._is_heard = True
+        self._heard.add(at)
         return finish.outcomes, finish.checkpoint
 
     def _drop(self, number: int, planned: float, arrived: float) -> None:
@@ -544,6 +558,7 @@ def _cut_off_at(part: Part, cut: Outcome) -> Outcome:
 
 def _certified(
     number: int,
+    server: str,
     holders: Sequence[Holder],
     checkpoint: Checkpoint | None,
     ended: Sequence[Outcome],
@@ -560,7 +575,9 @@ def _certified(
             named = None if part is None else _named(part.certificate)
         if named is not None:
             serial, issuer, subject = named
-            yield Certified(number, entity.id, entity.cmd, serial, outcome.outcome, issuer, subject)
+            yield Certified(
+                number, entity.id, entity.cmd, serial, outcome.outcome, issuer, subject, server
+            )
 
 
 def _named(certificate: bytes | None) -> tuple[int, bytes, bytes] | None:

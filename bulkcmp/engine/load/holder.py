@@ -1,5 +1,6 @@
 """Who goes through a lifecycle, and what it holds by now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bulkcmp.cmp.events import Part
@@ -16,12 +17,14 @@ class Holder:
     Attributes:
         place: among those who enroll in one message.
         first: as its first transaction has it; member: as its next one does, or its last.
+        elsewhere: the end entity as other servers than the first step's want it, by server.
         certificate: DER of what it holds, if anything; chain: of its issuers; key: its own,
             PKCS#8 DER or on a token.
     """
 
     place: int
     first: Member
+    elsewhere: Mapping[str, EndEntity] = field(default_factory=dict)
     member: Member = field(init=False)
     certificate: bytes | None = None
     chain: tuple[bytes, ...] = ()
@@ -46,11 +49,13 @@ class Holder:
         self.member = Member(self._asking(step), key)
 
     def _asking(self, step: Step) -> EndEntity:
-        entity = self.first.entity
+        first = self.first.entity
+        entity = self.elsewhere.get(step.server, first)
         if self.certificate is None or step.cmd not in _ABOUT_IT:
             return replace(entity, cmd=step.cmd)
         # of a PKCS#10 request the key is not known
-        if self.key is not None and Operation.KUR in (step.cmd, entity.cmd):
+        began_with_update = first.cmd is Operation.KUR and entity.cert == first.cert
+        if self.key is not None and (step.cmd is Operation.KUR or began_with_update):
             # who began with an update has no other credential than what it holds
             entity = updating(entity, self.certificate, self.chain, self.key)
         if step.cmd is Operation.RR:

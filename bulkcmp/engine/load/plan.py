@@ -5,7 +5,7 @@ import ipaddress
 import os
 import platform
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bulkcmp.engine.frame import Assignment
+from bulkcmp.engine.frame import Assignment, Setup
 from bulkcmp.engine.load.provision import MAKES_NO_KEY
+from bulkcmp.engine.load.servers import of_each, server_options
 from bulkcmp.engine.options import DEFAULT_NEWKEY, Options
 from bulkcmp.engine.rehearsal import rehearse
 from bulkcmp.engine.server import connect
@@ -53,19 +54,24 @@ class LoadPlan:
 
     Attributes:
         assignments: one for each worker.
-        rows: of the population; can be streamed several times.
+        rows: of the population, as each server wants them, by its name; can be streamed several
+            times.
         count: lifecycles at most, for which there are rows; None for as many as are wanted.
+        certs_per_message: rows of one lifecycle.
         keys: where they come from.
-        facts: of the options.
+        facts: of each server's options, by its name.
+        revoke_at: as of the scenario.
         run: what stands before the records.
     """
 
     assignments: tuple[Assignment, ...]
-    rows: Iterable[EndEntity | BadRow]
+    rows: Mapping[str, Iterable[EndEntity | BadRow]]
     count: int | None
+    certs_per_message: int
     keys: "KeyPlan"
     thresholds: tuple[Threshold, ...]
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Mapping[str, Any]]
+    revoke_at: str
     run: Run
 
 
@@ -75,44 +81,33 @@ def plan(
     environ: Mapping[str, str],
     *,
     thresholds: Iterable[str] = (),
-    yes_load: str | None = None,
+    yes_load: Collection[str] = (),
 ) -> LoadPlan:
     """Read and check all that a scenario and the options name; nothing is written or sent.
 
     Args:
-        options: of the server; the scenario's settings are among them.
+        options: of all servers; the scenario's common settings are among them.
         thresholds: besides those of the scenario.
-        yes_load: the host that may be put under load, where that is not this machine.
+        yes_load: the hosts that may be put under load, where that is not this machine.
 
     Raises:
         InputError: something can't be used.
     """
-    options.refuse_two_readers()
-    setup = options.setup(environ)
-    if not setup.anchors:
-        raise InputError(
-            "--trust-first-ca-cert is not for load tests",
-            hint="give the CA's certificate with --trusted FILE",
-        )
-    _check_host(setup.url, yes_load)
-    _check_together(scenario, setup.certs_per_message)
+    servers = server_options(scenario, options)
+    setups = of_each(servers, lambda one: _setup(one, environ))
+    _check_hosts((setup.url for setup in setups.values()), yes_load)
+    _check_together(scenario, options.certs_per_message)
     judged = tuple(Threshold.parse(text) for text in (*scenario.thresholds, *thresholds))
     for one in judged:
-        one.check_against({step.cmd for life in scenario.lifecycles for step in life.steps})
+        one.check_against(scenario.works)
     seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
-    rows = _Rows(scenario, options, environ, seed, setup.certs_per_message)
-    count = _count(scenario, options, environ)
+    rows = of_each(servers, lambda one: _Rows(scenario, one, environ, seed))
+    count = _count(scenario, options, servers, environ)
     shapes = share_out(scenario.shape, options.processes())
-    _check_files(max(map(room, shapes)))
+    _check_files(max(map(room, shapes)) * len(setups))
     assignments = tuple(
         Assignment(
-            replace(
-                setup,
-                concurrency=room(shape),
-                limits=replace(setup.limits, connections=room(shape)),
-                # the schedule sets the pace
-                rate=0.0,
-            ),
+            {name: _with_room(setup, room(shape)) for name, setup in setups.items()},
             place,
             len(shapes),
             scenario.lifecycles,
@@ -125,34 +120,65 @@ def plan(
         )
         for place, shape in enumerate(shapes)
     )
-    # what only fails when it is used is used once
-    connect(assignments[0].setup)
     return LoadPlan(
         assignments=assignments,
         rows=rows,
         count=count,
+        certs_per_message=options.certs_per_message,
         keys=_keys(scenario, options, environ, count),
         thresholds=judged,
-        facts=options.facts(),
+        facts={name: one.facts() for name, one in servers.items()},
+        revoke_at=scenario.revoke_at,
         run=Run(
             tool_version=version("bulkcmp"),
             began_at=dt.datetime.now(dt.UTC),
             scenario=scenario.name,
             description=scenario.description,
-            server=public_url(setup.url),
+            server=", ".join(
+                f"{name} {public_url(setup.url)}".lstrip() for name, setup in setups.items()
+            ),
             shape=describe(scenario.shape, scenario.count, scenario.duration),
             keys=_KEYS[scenario.keys],
             warm_up=scenario.warm_up,
             thresholds=tuple(one.text for one in judged),
             seed=seed,
             workers=len(assignments),
-            settings=(*_settings(options), *_changed(scenario)),
+            settings=(*_settings(options, servers), *_changed(scenario)),
             environment=_environment(),
         ),
     )
 
 
-def _count(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> int | None:
+def _setup(options: Options, environ: Mapping[str, str]) -> Setup:
+    options.refuse_two_readers()
+    setup = options.setup(environ)
+    if not setup.anchors:
+        raise InputError(
+            "--trust-first-ca-cert is not for load tests",
+            hint="give the CA's certificate with --trusted FILE",
+        )
+    # what only fails when it is used is used once
+    connect(setup)
+    return setup
+
+
+def _with_room(setup: Setup, room: int) -> Setup:
+    """A setup for as many transactions as a worker may have in flight."""
+    return replace(
+        setup,
+        concurrency=room,
+        limits=replace(setup.limits, connections=room),
+        # the schedule sets the pace
+        rate=0.0,
+    )
+
+
+def _count(
+    scenario: Scenario,
+    common: Options,
+    servers: Mapping[str, Options],
+    environ: Mapping[str, str],
+) -> int | None:
     """How many lifecycles a scenario may begin, and has rows for; None where nothing says.
 
     Raises:
@@ -160,7 +186,7 @@ def _count(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> 
     """
     rows = 0
     problems: list[InputError] = []
-    for found in rehearse(scenario, options, environ):
+    for found in rehearse(scenario, servers, environ):
         rows += 1
         problems += found
         if len(problems) >= _SHOWN:
@@ -170,26 +196,21 @@ def _count(scenario: Scenario, options: Options, environ: Mapping[str, str]) -> 
     # of a generated one only the first rows are looked at
     population = scenario.population
     size = population.size if isinstance(population, GeneratedPopulation) else rows
-    enough = None if size is None else -(-size // options.certs_per_message)
+    enough = None if size is None else -(-size // common.certs_per_message)
     return min((one for one in (scenario.count, enough) if one is not None), default=None)
 
 
 class _Rows:
-    """The population of a scenario; can be streamed several times."""
+    """The population of a scenario, as a server wants it; can be streamed several times."""
 
     def __init__(
-        self,
-        scenario: Scenario,
-        options: Options,
-        environ: Mapping[str, str],
-        seed: int,
-        together: int,
+        self, scenario: Scenario, options: Options, environ: Mapping[str, str], seed: int
     ) -> None:
         self._scenario = scenario
         self._chance = Chance(seed)
-        self._together = together
+        self._together = options.certs_per_message
         self._population = options.population(scenario.population, environ, seed)
-        options.refuse_without_credential(self._population.columns)
+        options.refuse_without_credential(set(self._population.columns) - options.foremost)
 
     def __iter__(self) -> Iterator[EndEntity | BadRow]:
         return self._population.rows(self._begins)
@@ -236,31 +257,36 @@ def _keys(
     return KeyPlan(scenario.keys, expected=expected)
 
 
-def _check_host(url: str, allowed: str | None) -> None:
-    """Make sure that whoever puts a server under load means it.
+def _check_hosts(urls: Iterable[str], allowed: Collection[str]) -> None:
+    """Make sure that whoever puts servers under load means it.
 
     Raises:
-        InputError: the server is on another machine, and its name was not said again; or there
-            is no name.
+        InputError: a server is on another machine, and its name was not said again.
     """
-    host = urlsplit(url).hostname
-    if not host:
+    named = {host.lower() for host in allowed}
+    others: dict[str, None] = {}
+    for url in urls:
+        host = urlsplit(url).hostname
+        assert host, "there is an HTTP client for it"
+        if host.lower() not in named and not _is_this_machine(host):
+            others[host] = None
+    if others:
+        said = " ".join(f"--yes-load {host}" for host in others)
+        verb, it = ("is another machine", "it") if len(others) == 1 else ("are others", "they")
         raise InputError(
-            f"{url} names no host", hint="give --server [http[s]://]HOST[:PORT][/PATH]"
+            f"{' and '.join(others)} {verb}: shall {it} be put under load?",
+            hint=f"say so with {said}. It fills the CA's database with certificates; an"
+            " EJBCA with unique public keys refuses a key that it knows, and one with one-shot end"
+            " entities the second enrollment of each",
         )
-    if allowed is not None and allowed.lower() == host.lower():
-        return
+
+
+def _is_this_machine(host: str) -> bool:
     if host == "localhost":
-        return
+        return True
     with suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    raise InputError(
-        f"{host} is another machine: shall it be put under load?",
-        hint=f"say so with --yes-load {host}. It fills the CA's database with certificates; an"
-        " EJBCA with unique public keys refuses a key that it knows, and one with one-shot end"
-        " entities the second enrollment of each",
-    )
+        return ipaddress.ip_address(host).is_loopback
+    return False
 
 
 def _check_files(connections: int) -> None:
@@ -272,8 +298,9 @@ def _check_files(connections: int) -> None:
     most = most_open_files()
     if connections + _OTHER_FILES > most:
         raise InputError(
-            f"a worker may have {connections:,} transactions in flight, and {most:,} open files",
-            hint="raise the limit (ulimit -Hn), give more --workers, or lower in_flight or clients",
+            f"a worker may have {connections:,} connections, and {most:,} open files",
+            hint="raise the limit (ulimit -Hn), give more --workers, or lower in_flight or clients:"
+            " each transaction in flight may have a connection to each server",
         )
 
 
@@ -328,12 +355,17 @@ def _ramp(ramp: Ramp) -> str:
     return rate if ramp.duration == inf else f"{rate} for {ramp.duration:g} s"
 
 
-def _settings(options: Options) -> tuple[tuple[str, str], ...]:
+def _settings(common: Options, servers: Mapping[str, Options]) -> Iterator[tuple[str, str]]:
     """What was set of the options; what is secret stands as its source."""
-    unset = Options().facts()
-    return tuple(
-        (name, str(value)) for name, value in options.facts().items() if value != unset[name]
-    )
+    facts, unset = common.facts(), Options().facts()
+    yield from _set(facts, unset)
+    for server, options in servers.items():
+        for name, value in _set(options.facts(), facts):
+            yield f"servers.{server}.{name}", value
+
+
+def _set(facts: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    return ((name, str(value)) for name, value in facts.items() if value != other[name])
 
 
 def _changed(scenario: Scenario) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,10 @@
 """End entities and keys for the lifecycles of a load test."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -20,6 +20,9 @@ from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, TokenKey
 _CHUNK: Final = 64
 """Rows read by one visit to the reading thread."""
 
+_Row: TypeAlias = Mapping[str, EndEntity | BadRow]
+"""A row of the population, as each server wants it."""
+
 MAKES_NO_KEY: Final = frozenset({Operation.P10CR, Operation.RR, Operation.GENM})
 """Operations that certify no key of ours."""
 
@@ -28,7 +31,8 @@ class Provision:
     """Takes rows in their order, and gives them keys for each step that certifies one.
 
     Args:
-        rows: as the first step of their lifecycle asks for them.
+        rows: of the population, as the first step of their lifecycle asks for them: as each server
+            wants them, by its name.
         keys: gives each request its key.
         count: lifecycles at most; None for as many as there are rows for.
         certs_per_message: rows of one lifecycle.
@@ -36,7 +40,7 @@ class Provision:
 
     def __init__(
         self,
-        rows: Iterable[EndEntity | BadRow],
+        rows: Mapping[str, Iterable[EndEntity | BadRow]],
         lifecycles: tuple[Lifecycle, ...],
         chance: Chance,
         keys: KeySource,
@@ -44,13 +48,13 @@ class Provision:
         count: int | None = None,
         certs_per_message: int = 1,
     ) -> None:
-        self._rows = iter(rows)
+        self._rows = {server: iter(those) for server, those in rows.items()}
         self._lifecycles = lifecycles
         self._chance = chance
         self._keys = keys
         self._count = count
         self._together = certs_per_message
-        self._read: deque[EndEntity] = deque()
+        self._read: deque[_Row] = deque()
         self._unused: deque[Supply] = deque()
         self._number = 0
 
@@ -84,27 +88,40 @@ class Provision:
                 chunk = await anyio.to_thread.run_sync(_take, self._rows)
             if not chunk:
                 break
-            self._read.extend(map(_good, chunk))
-        rows = list(islice(self._read, self._together))
-        if not rows:
+            self._read.extend(chunk)
+        taken = list(islice(self._read, self._together))
+        if not taken:
             return None
         first, *further = self._lifecycles[choose(self._lifecycles, self._chance, number)].steps
+        elsewhere = {
+            server: tuple(_good(row[server]) for row in taken)
+            for server in dict.fromkeys(step.server for step in further)
+            if server != first.server
+        }
+        rows = [_good(row[first.server]) for row in taken]
         assert all(row.cmd is first.cmd for row in rows), "rows are read for their lifecycle"
         if first.cmd is Operation.RR:
             rows = [_with_reason(row, first) for row in rows]
         members = [await with_key(row, None, self._keys) for row in rows]
         keys = []
         for step in further:
-            keys.append(tuple([await self._further(step.cmd, one) for one in members]))
+            entities = elsewhere.get(step.server, rows)
+            asked = zip(entities, members, strict=True)
+            keys.append(tuple([await self._further(step.cmd, *one) for one in asked]))
         # who was cancelled before this has taken nothing
         for _ in rows:
             self._read.popleft()
         self._number += 1
-        return Supply(number, tuple(members), tuple(keys))
+        return Supply(number, tuple(members), tuple(keys), elsewhere)
 
-    async def _further(self, cmd: Operation, member: Member) -> bytes | TokenKey | None:
-        """The key to certify in a further step."""
-        entity = member.entity
+    async def _further(
+        self, cmd: Operation, entity: EndEntity, member: Member
+    ) -> bytes | TokenKey | None:
+        """The key to certify in a further step.
+
+        Args:
+            entity: as the server of that step wants it; member: as the first step has it.
+        """
         if cmd in MAKES_NO_KEY or entity.central_keygen:
             return None
         if entity.new_key_spec is None:
@@ -141,8 +158,9 @@ def _with_reason(row: EndEntity, step: Step) -> EndEntity:
     return replace(row, revocation_reason=step.reason if given is None else given)
 
 
-def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:
-    return list(islice(rows, _CHUNK))
+def _take(rows: Mapping[str, Iterator[EndEntity | BadRow]]) -> list[_Row]:
+    chunks = zip(*(islice(those, _CHUNK) for those in rows.values()), strict=True)
+    return [dict(zip(rows, row, strict=True)) for row in chunks]
 
 
 def _good(row: EndEntity | BadRow) -> EndEntity:

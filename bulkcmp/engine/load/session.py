@@ -15,7 +15,7 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.load.capacity import CapacityRun
-from bulkcmp.engine.load.cleanup import keep_settings
+from bulkcmp.engine.load.cleanup import Kept, keep_settings
 from bulkcmp.engine.load.keeper import Keeper, SearchKeeper
 from bulkcmp.engine.load.plan import KeyPlan, LoadPlan
 from bulkcmp.engine.load.provision import OneKey, Provision
@@ -88,7 +88,7 @@ async def session(
             kind = Keeper if plan.run.search is None else SearchKeeper
             keeper = kind(plan, folder, on_figures, on_notice)
             try:
-                keep_settings(folder, plan.facts)
+                keep_settings(folder, Kept(plan.facts, plan.revoke_at))
                 async with _keys(plan.keys) as keys, join() as crew:
                     source = _source(plan, keys)
                     if isinstance(keeper, SearchKeeper):
@@ -182,7 +182,7 @@ def _source(plan: LoadPlan, keys: KeySource) -> Provision:
         Chance(assignment.seed),
         keys,
         count=plan.count,
-        certs_per_message=assignment.setup.certs_per_message,
+        certs_per_message=plan.certs_per_message,
     )
 
 

@@ -1,23 +1,26 @@
 """Whole load tests in virtual time: real parent, workers and CA, with a network to be spoilt."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 import trio.testing
 
+from bulkcmp.cmp.messages import BodyType, decode_message
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import Crew, Hire, hire_task
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Assignment, Report
+from bulkcmp.engine.frame import Assignment, Report, Setup
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.load.generator import Generator
 from bulkcmp.engine.load.provision import Provision
 from bulkcmp.engine.load.run import LoadRun
+from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.vitals import Vitals
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.certified import Certified
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from tests.engine.conftest import Scene
 
 SEED = 5
+URL = "http://ca.test"
 CALM = Vitals(cpu=0.0, open_files=10, most_files=1024)
 
 LATEST = 0.0021
@@ -56,6 +60,7 @@ class Load:
     certificates: list[Certified] = field(default_factory=list)
     begun: list[float] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    asked: Counter[tuple[str, BodyType]] = field(default_factory=Counter)
     run: LoadRun = field(init=False)
     ended: float = field(init=False)
 
@@ -82,12 +87,22 @@ class Load:
                     self.levels.append(one)
         self.certificates += report.certificates
 
+    def make_client(self, setup: Setup) -> CmpHttpClient:
+        """Notes which server is asked for what."""
+
+        async def handle(request: httpx.Request) -> httpx.Response:
+            server = str(request.url).removeprefix(f"{URL}/")
+            self.asked[server, decode_message(request.content).body_type] += 1
+            return await self.scene.peer.handle(request)
+
+        return CmpHttpClient(setup.url, httpx.MockTransport(handle))
+
     def hire(self) -> Hire:
         async def work(channel: MemoryChannel) -> None:
             await Generator(
                 channel,
                 self.scene.clock,
-                make_client=lambda _: self.scene.peer.client(),
+                make_client=self.make_client,
                 read_vitals=lambda: CALM,
             ).run()
 
@@ -104,6 +119,7 @@ class Load:
         workers: int = 1,
         certs_per_message: int = 1,
         rows: Iterable[EndEntity] | None = None,
+        servers: Mapping[str, dict[str, Any]] | None = None,
         keys: KeySource | None = None,
         conduct: Conduct | None = None,
         hire: Hire | None = None,
@@ -113,22 +129,27 @@ class Load:
 
         Args:
             rows: of the population; by default as many as are wanted.
+            servers: what rows have otherwise at each, by its name; by default there is one.
             conduct: runs beside it.
             limit: virtual seconds after which it is taken to hang.
         """
         lifecycles = lifecycles or (self.lifecycle(Operation.IR),)
         chance = Chance(SEED)
 
-        def population() -> Iterable[EndEntity]:
+        def population(fields: dict[str, Any]) -> Iterable[EndEntity]:
             for number in range(1, 1_000_000):
                 place = choose(lifecycles, chance, (number - 1) // certs_per_message)
-                yield self.scene.row(number, cmd=lifecycles[place].steps[0].cmd)
+                yield self.scene.row(number, cmd=lifecycles[place].steps[0].cmd, **fields)
 
-        setup = self.scene.setup(certs_per_message=certs_per_message)
+        servers = servers or {"": {}}
+        setups = {
+            name: self.scene.setup(certs_per_message=certs_per_message, url=f"{URL}/{name}")
+            for name in servers
+        }
         shapes = share_out(shape, workers)
         assignments = [
             Assignment(
-                setup,
+                setups,
                 place,
                 len(shapes),
                 lifecycles,
@@ -142,7 +163,10 @@ class Load:
             for place, one in enumerate(shapes)
         ]
         source = Provision(
-            population() if rows is None else rows,
+            {
+                name: population(fields) if rows is None else rows
+                for name, fields in servers.items()
+            },
             lifecycles,
             chance,
             keys or self.scene.fresh_keys,

@@ -117,12 +117,21 @@ class Hunt:
         count = None if rows is None else len(rows)
         assignments = [
             Assignment(
-                scene.setup(), place, len(shapes), lifecycles, one, SEED, None, 0.0, drain, count
+                {"": scene.setup()},
+                place,
+                len(shapes),
+                lifecycles,
+                one,
+                SEED,
+                None,
+                0.0,
+                drain,
+                count,
             )
             for place, one in enumerate(shapes)
         ]
         self.source = Provision(
-            (scene.row(number) for number in range(1, 1_000_000)) if rows is None else rows,
+            {"": (scene.row(number) for number in range(1, 1_000_000)) if rows is None else rows},
             lifecycles,
             Chance(SEED),
             scene.fresh_keys,

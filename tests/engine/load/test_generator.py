@@ -11,9 +11,17 @@ from bulkcmp.cmp.messages import BodyType
 from bulkcmp.engine.load.run import LoadRun
 from bulkcmp.errors import BulkcmpError, Loss, TransportError
 from bulkcmp.load.chance import Chance
-from bulkcmp.load.scenario import ArrivalProcess, Closed, Constant, Exponential, LatePolicy
+from bulkcmp.load.scenario import (
+    ArrivalProcess,
+    Closed,
+    Constant,
+    Exponential,
+    LatePolicy,
+    Lifecycle,
+    Step,
+)
 from bulkcmp.load.schedule import arrivals
-from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.model import Operation, OutcomeClass, Secret
 from tests.engine.load.conftest import LATEST, SEED, is_punctual
 
 if TYPE_CHECKING:
@@ -455,3 +463,74 @@ def test_the_generator_tells_its_pulse(load: "Load") -> None:
         assert pulse.late == pytest.approx(0.0, abs=1e-6)
         assert pulse.starved == 0.0
     assert len(load.pulses) >= 3 * 4
+
+
+# --- several servers ------------------------------------------------------------------------------
+
+
+def at(server: str, *steps: Step) -> Lifecycle:
+    """A lifecycle that begins at a server."""
+    first = Step(IR, server=server)
+    return Lifecycle(f"from {server}", 1.0, (first, *steps))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_step_is_asked_of_its_server(load: "Load", workers: int) -> None:
+    load.play(
+        load.steady(10.0),
+        at("ra", Step(KUR, server="client"), Step(RR, server="ra")),
+        count=20,
+        workers=workers,
+        # nobody enrolls there: an update is signed with the certificate that the RA brought
+        servers={"ra": {}, "client": {"secret": Secret(b"wrong")}},
+    )
+    assert load.outcomes() == {ISSUED: 40, OutcomeClass.REVOKED: 20}
+    places = Counter((one.operation, one.server) for one in load.records)
+    assert places == {(IR, "ra"): 20, (KUR, "client"): 20, (RR, "ra"): 20}
+    assert load.asked == {
+        ("ra", BodyType.IR): 20,
+        ("ra", BodyType.CERT_CONF): 20,
+        ("client", BodyType.KUR): 20,
+        ("client", BodyType.CERT_CONF): 20,
+        ("ra", BodyType.RR): 20,
+    }
+    lines = Counter((one.cmd, one.server) for one in load.certificates)
+    assert lines == places, "with which they can be revoked where they were issued"
+
+
+def test_lifecycles_begin_as_their_server_wants_it(load: "Load") -> None:
+    servers = {"ra": {}, "client": {"secret": Secret(b"wrong")}}
+    load.play(load.steady(10.0), at("ra"), at("client"), count=40, servers=servers)
+    done = Counter((one.server, one.is_ok) for one in load.records)
+    assert done.keys() == {("ra", True), ("client", False)}
+    assert done.total() == 40
+
+
+def test_end_entities_of_one_message_go_on_together_elsewhere(load: "Load") -> None:
+    load.play(
+        load.steady(10.0),
+        at("ra", Step(RR, server="client")),
+        count=3,
+        certs_per_message=2,
+        servers={"ra": {}, "client": {}},
+    )
+    assert load.outcomes() == {ISSUED: 6, OutcomeClass.REVOKED: 6}
+    assert load.asked["client", BodyType.RR] == 3
+
+
+def test_one_of_several_servers_that_was_never_reached_ends_the_test(load: "Load") -> None:
+    load.scene.tune(retries=0)
+
+    async def refuse_updates(seen: "Seen") -> None:
+        if seen.body_type is BodyType.KUR:
+            raise TransportError(Loss.CONNECT, "refused")
+
+    load.scene.peer.before = refuse_updates
+    with pytest.raises(BulkcmpError, match=r"servers\.client: cannot connect: refused"):
+        load.play(
+            load.steady(10.0),
+            at("ra", Step(KUR, Constant(1.0), server="client")),
+            duration=600.0,
+            servers={"ra": {}, "client": {}},
+        )
+    assert load.records, "what was measured is kept"

@@ -1,4 +1,5 @@
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,3 +48,44 @@ def test_who_began_with_an_update_revokes_by_what_it_holds(scene: "Scene") -> No
     one.turn_to(REVOKE, None)
     entity = one.member.entity
     assert (entity.cert, entity.key, entity.old_cert) == ((b"cert", b"root"), b"key", b"cert")
+
+
+def elsewhere(scene: "Scene", cmd: Operation, **fields: Any) -> Holder:
+    """Who goes on to the server `ra`."""
+    first = Member(scene.row(1, cmd=cmd, cert=(b"old",), key=b"old key"), b"key")
+    there = scene.row(1, **{"cmd": cmd, "cert": (b"old",), "key": b"old key", **fields})
+    one = Holder(0, first, {"ra": there})
+    one.keep(Part(1, Phase.GRANTED, 0, certificate=b"cert", chain=(b"root",)))
+    return one
+
+
+def test_another_server_is_asked_as_it_wants_it(scene: "Scene") -> None:
+    one = elsewhere(scene, Operation.IR, ref="other", secret=None)
+    one.turn_to(Step(Operation.CR, server="ra"), b"new key")
+    assert one.member.entity == scene.row(
+        1, cmd=Operation.CR, cert=(b"old",), key=b"old key", ref="other", secret=None
+    )
+    one.turn_to(Step(Operation.CR), b"new key")
+    assert (one.member.entity.ref, one.member.entity.secret) == ("ra1", scene.peer.secret)
+
+
+def test_what_one_server_issued_is_updated_at_another(scene: "Scene") -> None:
+    one = elsewhere(scene, Operation.IR, ref="other")
+    one.turn_to(Step(Operation.KUR, server="ra"), b"new key")
+    entity = one.member.entity
+    assert (entity.ref, entity.key) == ("other", b"key")
+    assert (entity.cert, entity.old_cert) == ((b"cert", b"root"), b"cert")
+
+
+@pytest.mark.parametrize(
+    ("fields", "signer"),
+    [({}, (b"cert", b"root")), ({"cert": (b"ra",), "key": b"ra's key"}, (b"ra",))],
+    ids=["by what it holds", "by the RA's"],
+)
+def test_who_began_with_an_update_revokes_elsewhere_by_what_is_said_there(
+    scene: "Scene", fields: dict[str, Any], signer: tuple[bytes, ...]
+) -> None:
+    one = elsewhere(scene, Operation.KUR, **fields)
+    one.turn_to(replace(REVOKE, server="ra"), None)
+    entity = one.member.entity
+    assert (entity.cmd, entity.cert, entity.old_cert) == (Operation.RR, signer, b"cert")

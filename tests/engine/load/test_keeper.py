@@ -49,7 +49,7 @@ class Desk:
     def keeper(self, kind: type[_K]) -> _K:
         run = run_of(SEARCH, LIMIT)
         thresholds = (Threshold.parse(LIMIT),)
-        plan = LoadPlan((), (), None, KeyPlan(KeyMode.UNIQUE), thresholds, {}, run)
+        plan = LoadPlan((), {}, None, 1, KeyPlan(KeyMode.UNIQUE), thresholds, {}, "", run)
         return kind(plan, self.folder, lambda *_: None, self.notices.append)
 
     def look(self, keeper: Keeper) -> None:

@@ -33,7 +33,7 @@ def all_of(source: Provision) -> list[Supply]:
 
 
 def test_each_step_that_certifies_a_key_has_one_of_its_own(scene: "Scene") -> None:
-    source = Provision(scene.rows(3), (LIFE,), Chance(1), scene.fresh_keys)
+    source = Provision({"": scene.rows(3)}, (LIFE,), Chance(1), scene.fresh_keys)
     supplies = all_of(source)
     assert [one.number for one in supplies] == [0, 1, 2]
     keys = []
@@ -46,14 +46,14 @@ def test_each_step_that_certifies_a_key_has_one_of_its_own(scene: "Scene") -> No
 
 def test_rows_that_bring_their_key_keep_it(scene: "Scene") -> None:
     rows = [scene.row(1, new_key=KEY, new_key_spec=None)]
-    (supply,) = all_of(Provision(rows, (LIFE,), Chance(1), scene.fresh_keys))
+    (supply,) = all_of(Provision({"": rows}, (LIFE,), Chance(1), scene.fresh_keys))
     assert supply.members[0].key == KEY
     assert supply.keys == ((KEY,), (None,), (KEY,))
 
 
 def test_one_key_for_all(scene: "Scene") -> None:
     keys = OneKey(scene.fresh_keys)
-    supplies = all_of(Provision(scene.rows(3), (LIFE,), Chance(1), keys))
+    supplies = all_of(Provision({"": scene.rows(3)}, (LIFE,), Chance(1), keys))
     assert len({member.key for one in supplies for member in one.members}) == 1
     assert {key for one in supplies for step in one.keys for key in step} == {
         supplies[0].members[0].key,
@@ -62,7 +62,9 @@ def test_one_key_for_all(scene: "Scene") -> None:
 
 
 def test_several_rows_go_in_one_message(scene: "Scene") -> None:
-    source = Provision(scene.rows(8), (LIFE,), Chance(1), scene.fresh_keys, certs_per_message=3)
+    source = Provision(
+        {"": scene.rows(8)}, (LIFE,), Chance(1), scene.fresh_keys, certs_per_message=3
+    )
     supplies = all_of(source)
     numbers = [[member.entity.number for member in one.members] for one in supplies]
     # the last ones go though they are fewer
@@ -71,19 +73,19 @@ def test_several_rows_go_in_one_message(scene: "Scene") -> None:
 
 
 def test_a_count_ends_it(scene: "Scene") -> None:
-    source = Provision(scene.rows(8), (LIFE,), Chance(1), scene.fresh_keys, count=5)
+    source = Provision({"": scene.rows(8)}, (LIFE,), Chance(1), scene.fresh_keys, count=5)
     assert len(all_of(source)) == 5
 
 
 def test_a_row_that_cant_be_used_ends_it_with_its_problems(scene: "Scene") -> None:
     bad = BadRow(2, 3, "dev2", (InputError("no secret"),))
-    source = Provision([scene.row(1), bad], (LIFE,), Chance(1), scene.fresh_keys)
+    source = Provision({"": [scene.row(1), bad]}, (LIFE,), Chance(1), scene.fresh_keys)
     with pytest.raises(InputErrors, match="no secret"):
         all_of(source)
 
 
 def test_what_nobody_used_is_given_again(scene: "Scene") -> None:
-    source = Provision(scene.rows(6), (LIFE,), Chance(1), scene.fresh_keys)
+    source = Provision({"": scene.rows(6)}, (LIFE,), Chance(1), scene.fresh_keys)
 
     async def take(count: int) -> list[Supply]:
         found = [await source.next() for _ in range(count)]
@@ -112,7 +114,7 @@ def test_whoever_does_not_wait_for_a_key_takes_no_row(scene: "Scene") -> None:
             return KEY, None
 
     keys = Slow()
-    source = Provision(scene.rows(2), (LIFE,), Chance(1), keys)
+    source = Provision({"": scene.rows(2)}, (LIFE,), Chance(1), keys)
 
     async def give_up() -> None:
         with anyio.move_on_after(1.0):
@@ -129,6 +131,6 @@ def test_the_first_step_says_the_reason_unless_the_row_does(scene: "Scene") -> N
     storm = Lifecycle("storm", 1.0, (Step(Operation.RR, reason=compromised),))
     row = scene.row(1, cmd=Operation.RR)
     own = scene.row(2, cmd=Operation.RR, revocation_reason=RevocationReason.SUPERSEDED)
-    supplies = all_of(Provision([row, own], (storm,), Chance(1), scene.fresh_keys))
+    supplies = all_of(Provision({"": [row, own]}, (storm,), Chance(1), scene.fresh_keys))
     reasons = [one.members[0].entity.revocation_reason for one in supplies]
     assert reasons == [compromised, RevocationReason.SUPERSEDED]
