@@ -54,11 +54,12 @@ the names below of them again, and `service.instance.id` becomes `instance`.
 ## What there is
 
 `phase` is `warmup` or `measured`: add both for all of a run. `operation` is as in the scenario
-(`ir`, `kur`, `rr` …), and `all` where figures of several can't be added: percentiles, means and
-shares. `outcome` is `ok` where all requests of a transaction reached what was asked for, else
-`failed`; `class` is the outcome class of a request ([outcomes](outcomes.md)). `exchange` is what
-was sent and what came (`ir/ip`, `ir: no answer in time`). `percentile` is `min`, `p50`, `p90`,
-`p95`, `p99`, `p99.9` or `max`, as the reports have it: over the whole phase, off by 0.4 % at most.
+(`ir`, `kur`, `rr` …; where it has several servers, `ir@NAME`), and `all` where figures of several
+can't be added: percentiles, means and shares. `outcome` is `ok` where all requests of a transaction
+reached what was asked for, else `failed`; `class` is the outcome class of a request
+([outcomes](outcomes.md)). `exchange` is what was sent and what came (`ir/ip`, `ir/ip@NAME`,
+`ir: no answer in time`). `percentile` is `min`, `p50`, `p90`, `p95`, `p99`, `p99.9` or `max`, as
+the reports have it: over the whole phase, off by 0.4 % at most.
 
 For percentiles over the last minutes use the histograms:
 

@@ -62,6 +62,9 @@ _SEARCH: Final = Search()
 """What a search is unless it is said otherwise."""
 
 
+SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+"""Of one of several servers, as reports and thresholds write it."""
+
 NO_TABLE: Final = "it must be a table"
 
 
@@ -159,17 +162,6 @@ def _check_name(text: str) -> None:
         raise InputError(
             "it can't be the name of a folder, which the run's is",
             hint=f"leave / away, and have {_LONGEST_NAME} characters at most",
-        )
-
-
-SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
-
-
-def _check_server_name(text: str) -> None:
-    if not SERVER_NAME.fullmatch(text):
-        raise InputError(
-            "it can't be the name of a server, which thresholds write as in ir@NAME",
-            hint="take letters, digits, - and _, 40 at most",
         )
 
 
@@ -664,7 +656,7 @@ class ScenarioTable(_Table):
     """The one of [servers] that revokes it; by default each what it issued."""
     server: dict[str, Any] = {}
     """How to talk to the server; to all of them, where there are several."""
-    servers: dict[Annotated[str, _readable(_check_server_name)], dict[str, Any]] = {}
+    servers: dict[str, dict[str, Any]] = {}
     """Where there are several: what is otherwise at each, by its name."""
     population: PopulationTable
     """The end entities."""
@@ -768,6 +760,13 @@ def _misplaced(table: Mapping[str, Any]) -> Iterator[Contradiction]:
                 f"there is no [servers.{name}]",
                 f"there are {known}" if servers else f"leave {key[-1]} away, or write that table",
                 key,
+            )
+    for name in servers:
+        if not SERVER_NAME.fullmatch(name):
+            yield Contradiction(
+                "it can't be the name of a server, which thresholds write as in ir@NAME",
+                "take letters, digits, - and _, 40 at most",
+                ("servers", name),
             )
     for name in servers.keys() - {one for one in named.values() if isinstance(one, str)}:
         yield Contradiction(

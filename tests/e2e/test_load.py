@@ -270,6 +270,130 @@ def test_another_machine_is_not_put_under_load_by_mistake(cli: "Cli", ca: "Ca") 
     assert not (cli.folder / "runs").exists()
 
 
+SERVERS = """
+name = "two servers"
+count = 20
+revoke_after = true
+thresholds = ["share(ir@a.failed) <= 0%", "count(kur@b.ok) >= 1"]
+
+[server]
+ref = "ra1"
+
+[servers.a]
+server = "{a.base}/ejbca/publicweb/cmp/ra-hmac"
+secret = "env:SECRET_A"
+trusted = ["{a.anchor}"]
+
+[servers.b]
+server = "{b.base}/ejbca/publicweb/cmp/ra-hmac"
+secret = "env:SECRET_B"
+trusted = ["{b.anchor}"]
+
+[population.columns]
+id = "two-{{number:06}}"
+subject = "/CN={{id}}/O=Acme/C=NO"
+
+[[lifecycles]]
+name = "a then b"
+server = "a"
+steps = [{{ cmd = "ir" }}, {{ cmd = "cr", server = "b" }}, {{ cmd = "kur", server = "b" }}]
+
+[[lifecycles]]
+name = "b alone"
+server = "b"
+steps = [{{ cmd = "ir" }}, {{ cmd = "rr" }}]
+
+[closed]
+clients = 4
+"""
+
+
+def test_a_load_test_of_two_cas(cli: "Cli", ca: "Ca", make_ca: "MakeCa", run: "RunFolder") -> None:
+    other = make_ca(Behaviour())
+    cli.environ |= {"SECRET_A": ca.secret, "SECRET_B": other.secret}
+    scenario = cli.folder / "two.toml"
+    scenario.write_text(SERVERS.format(a=ca, b=other))
+    assert "100 rows, 0 bad" in cli("check", scenario).err
+    known = {f"{one.serial:X}" for one in ca.issued()}
+    before = revoked(ca)
+    options = ("--workers", "2", "--set", "seed=7")
+    load(cli, scenario, *options, "--out", run.path)
+
+    found = run.summary()
+    lives = found["lifecycles"]["by_name"]
+    counts = {name: one["ok"] for name, one in found["transactions"].items()}
+    assert counts == {
+        "all": 3 * lives["a then b"] + 2 * lives["b alone"],
+        "ir@a": lives["a then b"],
+        "cr@b": lives["a then b"],
+        "kur@b": lives["a then b"],
+        "ir@b": lives["b alone"],
+        "rr@b": lives["b alone"],
+    }
+    assert lives["a then b"] + lives["b alone"] == 20
+    assert {"ir/ip@a", "ir/ip@b", "kur/kup@b"} <= {one["name"] for one in found["exchanges"]}
+    # what is made again from the records is the same
+    assert json.loads(cli("report", run.path, "--format", "json").out) == found
+    # each revoked what it had issued
+    issued = {row["serial"]: row["server"] for row in certificates(run) if row["cmd"] != "rr"}
+    of_a = {serial for serial, server in issued.items() if server == "a"}
+    assert of_a == {f"{one.serial:X}" for one in ca.issued()} - known
+    assert revoked(ca) - before == of_a
+    assert revoked(other) == issued.keys() - of_a
+    assert "nothing is left to revoke" in cli("revoke", run.path).err
+
+
+def test_options_are_of_all_servers_or_refused(
+    cli: "Cli", ca: "Ca", make_ca: "MakeCa", run: "RunFolder"
+) -> None:
+    other = make_ca(Behaviour())
+    cli.environ |= {"SECRET_A": ca.secret, "SECRET_B": other.secret}
+    scenario = cli.folder / "two.toml"
+    scenario.write_text(SERVERS.format(a=ca, b=other))
+    ended = cli("load", scenario, "--secret", "env:RA_SECRET", "--out", run.path, code=2)
+    assert "--secret: each of the servers has its own secret" in ended.err
+    hosts = ("--set", 'servers.a.server="http://ca.invalid/a"')
+    ended = cli("load", scenario, *hosts, "--out", run.path, code=2)
+    assert "ca.invalid is another machine" in ended.err.replace("\n", " ")
+    wrong = ("--set", 'servers.a.mac="crc32"', "--set", 'servers.b.trusted=["none.pem"]')
+    ended = cli("load", scenario, *wrong, "--out", run.path, code=2)
+    told = " ".join(ended.err.split())
+    assert "servers.a: --mac: 'crc32' is not known" in told
+    assert "servers.b: --trusted:" in told
+    assert not run.path.exists()
+
+
+def test_one_server_revokes_what_another_issued(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
+    scenario = write(cli, 'count = 6\nrevoke_at = "ra"', SAME_CA).read_text()
+    path = cli.folder / "scenario.toml"
+    path.write_text(scenario.replace('name = "enroll"', 'name = "enroll"\nserver = "other"'))
+    before = revoked(ca)
+    load(cli, path, *options(ca), "--out", run.path)
+    # the certificates' own server does not take this credential any more
+    settings = run.path / "settings.json"
+    kept = json.loads(settings.read_text())
+    assert kept["revoke_at"] == "ra"
+    kept["servers"]["other"]["secret"] = "env:NOT_THERE"
+    settings.write_text(json.dumps(kept))
+    cli("revoke", run.path)
+    rows = certificates(run)
+    assert Counter((row["cmd"], row["server"]) for row in rows) == {
+        ("ir", "other"): 6,
+        ("rr", "ra"): 6,
+    }
+    assert revoked(ca) - before == {row["serial"] for row in rows}
+
+
+SAME_CA = """
+[servers.ra]
+path = "ejbca/publicweb/cmp/ra-hmac"
+[servers.other]
+path = ".well-known/cmp/p/ra-hmac"
+[closed]
+clients = 2
+"""
+
+
 def revoked(ca: "Ca") -> set[str]:
     return {f"{one.serial:X}" for one in ca.issued() if one.status == "revoked"}
 

@@ -131,6 +131,24 @@ def test_cmpkeyupdate_does_so_where_an_ejbca_has_clients(
     carry_out(name, cli, ejbca, run, "client-hmac", *credential)
 
 
+def test_an_ra_and_its_devices_have_an_alias_each_at_an_ejbca(
+    cli: Cli, ejbca: Ca, run: RunFolder
+) -> None:
+    cli.environ["RA_SECRET"] = ejbca.secret
+    name = "ejbca-ra-and-client"
+    carry_out(name, cli, ejbca, run, "ra-hmac", "--ref", "ra1", "--secret", "env:RA_SECRET")
+    # where nobody but the RA may ask, the updates fail, and are told apart
+    run = RunFolder(cli.folder / "again")
+    one_alias = ("--set", 'servers.client.path="ejbca/publicweb/cmp/ra-hmac"')
+    server = ("--server", ejbca.base, "--ref", "ra1", "--secret", "env:RA_SECRET")
+    options = (*server, "--trusted", ejbca.anchor, *one_alias, "--workers", "1", "--out", run.path)
+    cli.finish(cli.start("load", write(name, cli), "--set", "seed=4", *options), 3, 4)
+    found = run.summary()["transactions"]
+    assert found["ir@ra"]["failed"] == found["kur@client"]["ok"] == 0
+    assert found["ir@ra"]["ok"] == LIFECYCLES
+    assert found["kur@client"]["failed"]
+
+
 def test_a_shipped_scenario_is_taken_by_its_name(cli: Cli, ca: Ca, run: RunFolder) -> None:
     server = ("--server", ca.url(), "--ref", "ra1", "--secret", "env:RA_SECRET")
     # which never holds

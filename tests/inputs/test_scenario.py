@@ -195,6 +195,69 @@ def test_all_that_a_scenario_may_have(tmp_path: Path) -> None:
     )
 
 
+SERVERS = """
+count = 100
+revoke_after = true
+revoke_at = "ra"
+thresholds = ["p95(kur@client.response) < 1s", "p95(ir.response) < 1s"]
+
+[server]
+server = "ca.example"
+trusted = ["ca.pem"]
+
+[servers.ra]
+config = "ra.toml"
+ref = "ra1"
+
+[servers.client-1]
+secret = "file:client.txt"
+
+[servers.client]
+
+[population]
+columns = { id = "dev-{number:06}", subject = "/CN={id}/C=NO" }
+
+[[lifecycles]]
+name = "life"
+server = "ra"
+steps = [{ cmd = "ir" }, { cmd = "kur", server = "client" }, { cmd = "rr" }]
+
+[[lifecycles]]
+name = "other"
+steps = [{ cmd = "cr", server = "client-1" }]
+
+[closed]
+clients = 5
+"""
+
+
+def test_there_may_be_several_servers(tmp_path: Path) -> None:
+    _write(tmp_path, 'trusted = ["ra-ca.pem"]\nref = "ra0"\nnewkey = "rsa:2048"\n', "ra.toml")
+    found = _read(tmp_path, SERVERS)
+    assert found.settings == {"server": "ca.example", "trusted": [f"{tmp_path}/ca.pem"]}
+    assert found.servers == {
+        "ra": {"trusted": [f"{tmp_path}/ra-ca.pem"], "ref": "ra1"},
+        "client-1": {"secret": f"file:{tmp_path}/client.txt"},
+        "client": {},
+    }
+    assert found.revoke_at == "ra"
+    assert [[step.server for step in life.steps] for life in found.lifecycles] == [
+        ["ra", "client", "ra"],
+        ["client-1"],
+    ]
+    assert found.works == {
+        (Operation.IR, "ra"),
+        (Operation.KUR, "client"),
+        (Operation.RR, "ra"),
+        (Operation.CR, "client-1"),
+    }
+    assert "client.txt" not in repr(found)
+    changed = read_scenario(
+        tmp_path / "scenario.toml", KNOWN, ['servers.client.ref="dev"', 'servers.ra.ref="ra2"']
+    )
+    assert (changed.servers["client"], changed.servers["ra"]["ref"]) == ({"ref": "dev"}, "ra2")
+
+
 def test_values_may_be_given_otherwise_than_in_the_file(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD)
     changes = ("count=3", "closed.clients=2", 'server.ref="ra2"', 'name="again"')
@@ -393,7 +456,7 @@ def test_the_schema_takes_what_is_good() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     texts = [path.read_text() for path in shipped_scenarios().values()]
-    for text in (*texts, GOOD, ALL):
+    for text in (*texts, GOOD, ALL, SERVERS):
         validator.validate(tomllib.loads(text))
 
 
@@ -413,6 +476,10 @@ def test_the_schema_says_of_every_key_what_it_is() -> None:
     assert settings["retries"] == {"type": "integer"}
     assert settings["server"] == {"type": "string"}
     assert {"rate", "newkey", "cmd", "lint"}.isdisjoint(settings)
+    # what is the same for all servers is no setting of one
+    one = schema["properties"]["servers"]["additionalProperties"]["properties"]
+    assert settings.keys() - one.keys() == {"certs_per_message", "workers"}
+    assert one.items() <= settings.items()
 
 
 BEYOND_THE_SCHEMA = {
@@ -432,6 +499,10 @@ BEYOND_THE_SCHEMA = {
     "a key file for nothing",
     "a share of a file",
     "thresholds that are none",
+    "servers that nobody asks, and others that there are not",
+    "servers, and none that is asked",
+    "a server where there is none",
+    "a threshold of a server that is asked for something else",
 }
 
 
@@ -745,6 +816,83 @@ MALFORMED: dict[str, tuple[list[Change], list[Problem]]] = {
             (13, "server.rate", "rate is no setting here", "the table open or closed says it"),
             (14, "server.newkey", "newkey is no setting here", "the table keys says it"),
             (15, "server.cmd", "cmd is no setting here", "the steps of the lifecycles say it"),
+        ],
+    ),
+    "settings of servers that are none": (
+        [
+            (
+                "[closed]",
+                '[servers.ra]\nsever = "x"\ncerts_per_message = 2\ncmd = "ir"\n'
+                'config = "nope.toml"\n[servers."a b"]\nref = 1\n[closed]',
+            ),
+            ('name = "life"', 'name = "life"\nserver = "ra"'),
+            ('{ cmd = "kur"', '{ server = "a b", cmd = "kur"'),
+        ],
+        [
+            (14, "servers.ra.sever", "unknown setting 'sever'", "did you mean 'server'?"),
+            (
+                15,
+                "servers.ra.certs_per_message",
+                "certs_per_message is no setting here",
+                "it is the same for all servers: write it in [server]",
+            ),
+            (16, "servers.ra.cmd", "cmd is no setting here", "the steps of the lifecycles say it"),
+            (17, "servers.ra.config", "no such file", ""),
+            (18, 'servers."a b"', "it can't be the name of a server", "letters, digits, - and _"),
+            (19, 'servers."a b".ref', "it must be a text in quotes", ""),
+        ],
+    ),
+    "servers that are no tables": (
+        [("[closed]", '[servers]\nra = "http://ca.example"\n[closed]')],
+        [
+            (8, "lifecycles[1]", "which of the servers is asked?", "one of ra"),
+            (13, "servers.ra", "it must be a table", ""),
+            (13, "servers.ra", "nobody asks this server", 'server = "ra"'),
+        ],
+    ),
+    "servers that nobody asks, and others that there are not": (
+        [
+            ("[closed]", '[servers.ra]\n[servers.client]\n[closed]'),
+            ('name = "life"', 'name = "life"\nserver = "raa"'),
+            ("count = 100", 'count = 100\nrevoke_at = "rb"'),
+            ('{ cmd = "kur"', '{ server = "client", cmd = "kur"'),
+        ],
+        [
+            (4, "revoke_at", "there is no [servers.rb]", "there are ra, client"),
+            (11, "lifecycles[1].server", "there is no [servers.raa]", "there are ra, client"),
+            (14, "servers.ra", "nobody asks this server for anything", 'server = "ra"'),
+        ],
+    ),
+    "servers, and none that is asked": (
+        [
+            ("[closed]", "[servers.ra]\n[closed]"),
+            ('{ cmd = "kur"', '{ server = "ra", cmd = "kur"'),
+        ],
+        [(8, "lifecycles[1]", "which of the servers is asked?", "one of ra; or to each step")],
+    ),
+    "a server where there is none": (
+        [
+            ('name = "life"', 'name = "life"\nserver = "ra"'),
+            ("count = 100", 'count = 100\nrevoke_at = "ra"'),
+        ],
+        [
+            (4, "revoke_at", "there is no [servers.ra]", "leave revoke_at away, or write"),
+            (11, "lifecycles[1].server", "there is no [servers.ra]", "leave server away, or"),
+        ],
+    ),
+    "a threshold of a server that is asked for something else": (
+        [
+            ("[closed]", "[servers.ra]\n[servers.client]\n[closed]"),
+            ('name = "life"', 'name = "life"\nserver = "ra"'),
+            ('{ cmd = "kur"', '{ server = "client", cmd = "kur"'),
+            (
+                "count = 100",
+                'count = 100\nthresholds = ["p95(kur@ra.response) < 1s", "rate(ir@x.ok) > 1"]',
+            ),
+        ],
+        [
+            (4, "thresholds[1]", "no lifecycle has kur@ra", "they have ir@ra, kur@client"),
+            (4, "thresholds[2]", "asked of a server x", "servers are client, ra"),
         ],
     ),
     "settings that are none": (
