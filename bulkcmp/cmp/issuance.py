@@ -111,15 +111,18 @@ class Issuance:
     def underived(self) -> Derivation | None:
         """How the next key is derived, from our secret, that a received private key takes; None
         where none is left to derive."""
+        sealed = [
+            response
+            for place, response in self.responses.items()
+            if self._asked[place].central_keygen
+        ]
+        if not sealed:
+            return None
         holder = requests.password_recipient(self._credential, self._profile, protection.derive)
         if holder is None:
             return None
-        for place, response in self.responses.items():
-            if self._asked[place].central_keygen:
-                derivation = _derivation(holder, response)
-                if derivation is not None and derivation not in self._keys:
-                    return derivation
-        return None
+        derivations = (_derivation(holder, response) for response in sealed)
+        return next((one for one in derivations if one is not None and one not in self._keys), None)
 
     def derived(self, key: bytes) -> None:
         """Take the key for `underived`."""
@@ -135,10 +138,10 @@ class Issuance:
             at: now, aware.
         """
         response, asked = self.responses[place], self._asked[place]
-        status = response.status
-        part = replace(part, cert_req_id=response.certReqId)
+        cert_req_id, status = response.certReqId, response.status
         if status.status == PKIStatus.REJECTION:
-            return replace(part, outcome=outcomes.refused(status, authenticated=True, details=[]))
+            refused = outcomes.refused(status, authenticated=True, details=[])
+            return replace(part, cert_req_id=cert_req_id, outcome=refused)
         try:
             if status.status not in outcomes.GRANTED:
                 raise CheckError(Reason.STATUS, f"a response with PKIStatus {status.status}")
@@ -146,9 +149,8 @@ class Issuance:
             certificate = self._certificate_in(response, asked)
         except CheckError as error:
             self._verdicts.failed(error)
-            return replace(
-                part, outcome=Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
-            )
+            bad = Outcome(OutcomeClass.BAD_RESPONSE, error.reason.value, error.what)
+            return replace(part, cert_req_id=cert_req_id, outcome=bad)
         issuers: tuple[bytes, ...] = ()
         public_key, pkcs8 = asked.public_key, None
         try:
@@ -179,6 +181,7 @@ class Issuance:
                 pkcs8 = None
         return replace(
             part,
+            cert_req_id=cert_req_id,
             phase=Phase.GRANTED,
             certificate=certificate,
             chain=issuers,

@@ -91,12 +91,12 @@ class BodyType(IntEnum):
     @property
     def label(self) -> str:
         """The name of the ASN.1 alternative: `ir`, `certConf`, `pollReq` …"""
-        return _LABELS.get(self, self.name.lower())
+        return _LABELS[self]
 
 
 _LAST_BODY: Final = max(BodyType)
 
-_LABELS = {
+_LABELS: Final = {kind: kind.name.lower() for kind in BodyType} | {
     BodyType.CERT_CONF: "certConf",
     BodyType.POLL_REQ: "pollReq",
     BodyType.POLL_REP: "pollRep",
@@ -153,8 +153,9 @@ def short(*numbers: int) -> None:
     Python can neither spell a very long one nor make it a float, and SQLite can't keep it. The
     codec turns the ValueError into a decoding error.
     """
-    if any(number.bit_length() > 63 for number in numbers):
-        raise ValueError("an INTEGER of more than 64 bits")
+    for number in numbers:
+        if number.bit_length() > 63:
+            raise ValueError("an INTEGER of more than 64 bits")
 
 
 # PKIHeader ::= SEQUENCE {

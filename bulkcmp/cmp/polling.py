@@ -90,10 +90,8 @@ def postponed(
     return tuple(map(later, checkpoint.parts))
 
 
-def whole(checkpoint: Checkpoint, at: float) -> Checkpoint:
+def whole(parts: Sequence[Part], at: float) -> tuple[Part, ...]:
     """Nothing of the answer is there yet: all that is open waits until `at`."""
-    parts = (
-        replace(part, phase=Phase.WAITING, check_at=at) if part.is_open else part
-        for part in checkpoint.parts
+    return tuple(
+        replace(part, phase=Phase.WAITING, check_at=at) if part.is_open else part for part in parts
     )
-    return replace(checkpoint, parts=tuple(parts), whole_waits=True)

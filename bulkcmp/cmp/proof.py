@@ -84,11 +84,12 @@ class Proof:
         Raises:
             LocalCmpError: none could: what is done at the CA would never be known.
         """
-        why = [
-            excuse
-            for wanted, excuse in ((True, self._no_mac), (False, self._no_signature))
-            if self._expects_mac in (None, wanted)
-        ]
+        expects_mac = self._expects_mac
+        why = []
+        if expects_mac is not False:
+            why.append(self._no_mac)
+        if expects_mac is not True:
+            why.append(self._no_signature)
         if all(why):
             only = f" (--accept-protection {self._profile.accept_protection})"
             raise LocalCmpError(

@@ -61,6 +61,7 @@ BODY_TYPES: Final = {
 }
 """The request's and the response's body of each operation (RFC 9810, 5.3)."""
 
+_PVNOS: Final = {pvno: encode(pvno) for pvno in (PVNO_CMP2000, PVNO_CMP2021)}
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
 _NO_BITS: Final = b"\x03\x01\x00"
 """An empty BIT STRING: the public key of who leaves the making of it to the CA."""
@@ -282,43 +283,52 @@ class Protector:
     def __init__(
         self, credential: Credential, profile: Profile, mac_key: bytes | None = None
     ) -> None:
-        self._recipient = explicit(DIRECTORY_NAME, profile.recipient or NULL_DN)
         self._protect: Callable[[bytes], bytes] | None = None
-        self._algorithm: bytes | None = None
         self._extra_certs = profile.extra_certs
-        self._kid: bytes | None
-        self._recipient_kid: bytes | None = None
+        algorithm: bytes | None = None
+        kid: bytes | None
+        recipient_kid: bytes | None = None
         match credential:
             case MacCredential(ref, _, parameters):
                 if mac_key is None:
                     raise LocalCmpError("a MAC credential without its derived key")
                 self._protect = functools.partial(protection.mac, mac_key, parameters)
-                self._algorithm = parameters.identifier
-                self._sender, self._kid = _reference_name(ref), ref.encode()
+                algorithm = parameters.identifier
+                sender, kid = _reference_name(ref), ref.encode()
             case SignatureCredential(key, chain):
                 signer = _signing_key(key) if isinstance(key, bytes) else key
-                self._sender, self._kid, scheme = _signer_names(chain[0])
-                self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
+                sender, kid, scheme = _signer_names(chain[0])
+                algorithm = self._sign_with(signer, profile.digest, scheme or profile.rsa_padding)
                 self._extra_certs = _extra_certs(chain, profile)
             case KemCredential() | DhCredential():
                 if mac_key is None:
                     raise LocalCmpError("a credential for a MAC without its derived key")
                 if isinstance(credential, DhCredential):
                     # it says which key was agreed with (RFC 9810, 5.1.1)
-                    self._recipient_kid = credential.recipient_kid
+                    recipient_kid = credential.recipient_kid
                 self._protect = functools.partial(protection.mac, mac_key, credential.parameters)
-                self._algorithm = credential.parameters.identifier
-                self._sender, self._kid, _ = _signer_names(credential.chain[0])
+                algorithm = credential.parameters.identifier
+                sender, kid, _ = _signer_names(credential.chain[0])
                 self._extra_certs = _extra_certs(credential.chain, profile)
             case _:
-                self._sender = explicit(DIRECTORY_NAME, credential.sender)
+                sender = explicit(DIRECTORY_NAME, credential.sender)
                 if credential.certificate is not None:
-                    self._sender, _, _ = _signer_names(credential.certificate)
-                self._kid = None if credential.ref is None else credential.ref.encode()
+                    sender, _, _ = _signer_names(credential.certificate)
+                kid = None if credential.ref is None else credential.ref.encode()
+        # the fields of all headers on both sides of messageTime, in the order of the ASN.1
+        self._names = sender + explicit(DIRECTORY_NAME, profile.recipient or NULL_DN)
+        self._protection = b"".join(
+            (
+                b"" if algorithm is None else explicit(1, algorithm),
+                b"" if kid is None else explicit(2, wrap(0x04, kid)),
+                b"" if recipient_kid is None else explicit(3, wrap(0x04, recipient_kid)),
+            )
+        )
 
-    def _sign_with(self, key: Signer, digest: str, scheme: RsaScheme) -> None:
-        self._algorithm = algorithms.signature_identifier(key, digest, scheme)
+    def _sign_with(self, key: Signer, digest: str, scheme: RsaScheme) -> bytes:
+        """Sign from now on; returns the DER AlgorithmIdentifier of the signatures."""
         self._protect = lambda part: algorithms.sign(key, digest, part, scheme)
+        return algorithms.signature_identifier(key, digest, scheme)
 
     def message(
         self,
@@ -339,16 +349,12 @@ class Protector:
             now: Unix time, seconds, for messageTime.
             general_info: concatenated DER InfoTypeAndValues.
         """
-        time = dt.datetime.fromtimestamp(int(now), dt.UTC).strftime("%Y%m%d%H%M%SZ").encode()
         header = wrap(
             0x30,
-            encode(pvno),
-            self._sender,
-            self._recipient,
-            explicit(0, wrap(0x18, time)),
-            b"" if self._algorithm is None else explicit(1, self._algorithm),
-            b"" if self._kid is None else explicit(2, wrap(0x04, self._kid)),
-            b"" if self._recipient_kid is None else explicit(3, wrap(0x04, self._recipient_kid)),
+            _PVNOS[pvno],
+            self._names,
+            _message_time(int(now)),
+            self._protection,
             explicit(4, wrap(0x04, transaction_id)),
             explicit(5, wrap(0x04, sender_nonce)),
             b"" if recip_nonce is None else explicit(6, wrap(0x04, recip_nonce)),
@@ -359,6 +365,13 @@ class Protector:
         if self._protect is not None:
             value = self._protect(protected_part(header, tagged))
         return encode_message(header, tagged, value, self._extra_certs)
+
+
+@functools.lru_cache(maxsize=16)
+def _message_time(now: int) -> bytes:
+    """DER messageTime under its tag; all messages of one second have the same."""
+    time = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y%m%d%H%M%SZ")
+    return explicit(0, wrap(0x18, time.encode()))
 
 
 @functools.lru_cache(maxsize=16)

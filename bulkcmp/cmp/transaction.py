@@ -141,6 +141,7 @@ class Transaction:
             ca_secret=ca_secret,
         )
         self._protector: Protector | None = None
+        self._own_derivation: Derivation | None = None
         self._mac_key: bytes | None = None
         self._kem = (
             KemExchange(credential, profile, transaction_id)
@@ -198,7 +199,8 @@ class Transaction:
             if checkpoint is not None:
                 credential = self._credential = credential.resumed(checkpoint.protection)
             self.state = State.KEYING
-            return [DeriveKey(credential.derivation)]
+            self._own_derivation = credential.derivation
+            return [DeriveKey(self._own_derivation)]
         if self._kem is not None:
             if checkpoint is None:
                 return self._ask_ciphertext(event.now)
@@ -338,11 +340,6 @@ class Transaction:
             return self._finish_badly(event.now, event.outcome)
         return self._refused(event.now, event.outcome, proven=event.proven)
 
-    @property
-    def _own_derivation(self) -> Derivation | None:
-        own = self._credential
-        return own.derivation if isinstance(own, MacCredential) else None
-
     def _check(self, event: KeyDerived) -> list[Instruction]:
         assert self._pending is not None
         message, parameters = self._pending
@@ -455,20 +452,32 @@ class Transaction:
 
     def _whole_waits(self, now: float, message: PKIMessage) -> list[Instruction]:
         """Nothing of the answer is there yet."""
-        self._checkpoint = polling.whole(self._last, self._check_at(now))
-        return self._store(now, message, self._checkpoint.parts)
+        parts = polling.whole(self._last.parts, self._check_at(now))
+        return self._store(now, message, parts, whole_waits=True)
 
     def _check_at(self, now: float) -> float:
         """When to poll for what waits, where the server named no time."""
         return polling.check_at(now, polled=self._awaiting is State.POLLED)
 
-    def _store(self, now: float, message: PKIMessage, parts: tuple[Part, ...]) -> list[Instruction]:
-        """Make durable what a message led to; `_kept` finds what follows."""
+    def _store(
+        self,
+        now: float,
+        message: PKIMessage,
+        parts: tuple[Part, ...],
+        *,
+        whole_waits: bool | None = None,
+    ) -> list[Instruction]:
+        """Make durable what a message led to; `_kept` finds what follows.
+
+        Args:
+            whole_waits: as of the checkpoint; None where that stays as it is.
+        """
         self._times.polling(now, waits=any(part.waits for part in parts))
         self._checkpoint = replace(
             self._last,
             received_nonce=message.header.senderNonce,
             parts=parts,
+            whole_waits=self._last.whole_waits if whole_waits is None else whole_waits,
             anchor=self._last.anchor or self._new_anchor(parts),
         )
         self.state = State.KEEPING
@@ -603,8 +612,7 @@ class Transaction:
                 parts[place] = issued.taken(place, part, _utc(now))
         if all(part.outcome is not None for part in parts):
             return self._finish(now, parts=parts)
-        self._checkpoint = replace(self._last, whole_waits=False)
-        return self._store(now, message, tuple(parts))
+        return self._store(now, message, tuple(parts), whole_waits=False)
 
     # --- polling and confirmation ---------------------------------------------------------------
 
