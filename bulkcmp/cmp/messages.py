@@ -7,7 +7,11 @@ message type (`BodyType`).
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Annotated, Final, Literal, TypeAlias
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
     TLV,
@@ -327,6 +331,15 @@ class SubjectPublicKeyInfo:
     algorithm: AlgorithmIdentifier
     subjectPublicKey: BitString
 
+    @cached_property
+    def key(self) -> PublicKeyTypes:
+        """The key, loaded when it is first asked for.
+
+        Raises:
+            ValueError: it can't be read; or another exception of `cryptography`.
+        """
+        return serialization.load_der_public_key(encode(self))
+
 
 # Extension ::= SEQUENCE {
 #     extnID      OBJECT IDENTIFIER,
@@ -431,6 +444,15 @@ class CertReqMsg:
     certReq: TLV
     popo: ProofOfPossession | None = None
     regInfo: list[AttributeTypeAndValue] | None = None
+
+    @cached_property
+    def request(self) -> CertRequest:
+        """certReq, decoded when it is first asked for.
+
+        Raises:
+            RemoteCmpError: it is no CertRequest.
+        """
+        return decode(CertRequest, self.certReq)
 
 
 # The values of controls (RFC 4211, 6) and of regInfo (RFC 4211, 7), by their type:

@@ -7,15 +7,14 @@ encrypted to the key that it is for, and who can tell its hash in the certConf h
 
 from typing import Final
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bulkcmp.cmp import algorithms, encryptedvalue, envelope
 from bulkcmp.cmp.algorithms import KemKey, KemPublicKey, OpaqueKey, PrivateKey, RsaScheme
-from bulkcmp.cmp.asn1 import SEQUENCE, TLV, decode, encode, encode_sequence_of, tag, wrap
+from bulkcmp.cmp.asn1 import SEQUENCE, TLV, encode, encode_sequence_of, tag, wrap
 from bulkcmp.cmp.encapsulation import KemRecipient
 from bulkcmp.cmp.envelope import Recipient
-from bulkcmp.cmp.messages import CertReqMsg, CertRequest, POPOSigningKey, SubjectPublicKeyInfo
+from bulkcmp.cmp.messages import CertReqMsg, POPOSigningKey, SubjectPublicKeyInfo
 from bulkcmp.cmp.recipient import KeyRecipient
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import Popo, RsaPadding
@@ -95,11 +94,11 @@ def check(request: CertReqMsg, sender: bytes | None) -> Popo:
     if request.popo.tag == "raVerified":
         return Popo.RA_VERIFIED
     proof = request.popo.value
-    template = decode(CertRequest, request.certReq).certTemplate
+    template = request.request.certTemplate
     if template.publicKey is None:
         raise RemoteCmpError("proof of possession without a public key")
     try:
-        public_key = serialization.load_der_public_key(encode(template.publicKey))
+        public_key = template.publicKey.key
     except Exception as error:
         raise RemoteCmpError(f"the public key can't be read: {error}") from error
     if not isinstance(proof, POPOSigningKey):

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bulkcmp.cmp.asn1 import ObjectIdentifier, content, decode, tag
+from bulkcmp.cmp.asn1 import ObjectIdentifier, content, tag
 from bulkcmp.cmp.messages import (
     CONTROL_AUTHENTICATOR,
     CONTROL_REG_TOKEN,
     REG_INFO_UTF8_PAIRS,
     AttributeTypeAndValue,
     CertReqMsg,
-    CertRequest,
 )
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.reginfo import parse_reg_info
@@ -44,7 +43,7 @@ def read(request: CertReqMsg) -> Attributes:
         RefusedError: one stands twice, or is not what its type says.
         RemoteCmpError: the request can't be decoded.
     """
-    controls = decode(CertRequest, request.certReq).controls or []
+    controls = request.request.controls or []
     infos = request.regInfo or []
     pairs = _text(infos, REG_INFO_UTF8_PAIRS, "utf8Pairs")
     if pairs is not None:

@@ -12,13 +12,12 @@ from cryptography import x509
 
 from bulkcmp.cmp import algorithms, dhmac, kemmac, protection
 from bulkcmp.cmp.algorithms import AlgorithmError
-from bulkcmp.cmp.asn1 import decode, decode_sequence_of
+from bulkcmp.cmp.asn1 import decode_sequence_of
 from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.kemmac import KemMacParameters, asks_ciphertext
 from bulkcmp.cmp.messages import (
     BodyType,
     CertReqMsg,
-    CertRequest,
     PKIMessage,
     decode_cert_req_messages,
 )
@@ -184,7 +183,7 @@ class Authenticator:
         return Requester(known.requester, known.requester.removeprefix(_BY_TOKEN).decode())
 
     def _user_of_token(self, request: CertReqMsg) -> str:
-        template = decode(CertRequest, request.certReq).certTemplate
+        template = request.request.certTemplate
         token = attributes.read(request).reg_token
         if token is None:
             raise rejected("notAuthorized", "no regToken")

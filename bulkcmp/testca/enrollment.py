@@ -6,7 +6,6 @@ from typing import Final, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
@@ -133,7 +132,7 @@ def requests_in(message: PKIMessage, p10cr_id: int) -> list[Request]:
     if message.body_type is BodyType.P10CR:
         return [Request(p10cr_id, message.body)]
     requests: list[CertReqMsg] = decode_cert_req_messages(message.body)
-    return [Request(decode(CertRequest, one.certReq).certReqId, one) for one in requests]
+    return [Request(one.request.certReqId, one) for one in requests]
 
 
 def read(request: Request, sender: TLV) -> Enrollment:
@@ -152,7 +151,7 @@ def read(request: Request, sender: TLV) -> Enrollment:
 
 
 def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
-    cert_request = decode(CertRequest, request.certReq)
+    cert_request = request.request
     template = cert_request.certTemplate
     if cert_request.certReqId < 0:
         # -1 stands for a PKCS#10 request (RFC 9483, 4.1.4)
@@ -165,7 +164,7 @@ def _read_crmf(request: CertReqMsg, sender: TLV) -> Enrollment:
             raise rejected("badPOP", "a proof of possession of a key that is to be made here")
         key_spec = DEFAULT_KEY if info is None else _key_spec(info)
     else:
-        public_key = _public_key(encode(info))
+        public_key = _public_key(info)
         try:
             method = popo.check(request, encode(sender))
         except RemoteCmpError as error:
@@ -235,7 +234,7 @@ def _read_pkcs10(der: bytes, cert_req_id: int) -> Enrollment:
         cert_req_id=cert_req_id,
         subject=subject,
         common_name=name,
-        public_key=_public_key(encode(info[2])),
+        public_key=_public_key(decode(SubjectPublicKeyInfo, info[2])),
         popo=Popo.SIGNATURE,
         extensions=extensions,
     )
@@ -273,9 +272,9 @@ def _subject(der: bytes | None) -> tuple[bytes | None, str | None]:
         raise rejected("badCertTemplate", f"the subject is no Name: {error}") from error
 
 
-def _public_key(info: bytes) -> PublicKeyTypes:
+def _public_key(info: SubjectPublicKeyInfo) -> PublicKeyTypes:
     try:
-        return serialization.load_der_public_key(info)
+        return info.key
     except (ValueError, UnsupportedAlgorithm) as error:
         raise rejected("badCertTemplate", f"the public key can't be read: {error}") from error
 

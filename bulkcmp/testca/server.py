@@ -1,4 +1,4 @@
-"""The embedded CA behind a real HTTP server: uvicorn with uvloop."""
+"""The embedded CA behind a real HTTP server: uvicorn."""
 
 import contextlib
 import multiprocessing
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from bulkcmp.errors import BulkcmpError, InputError, Where
+from bulkcmp.io import loop
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.app import CRL_PATH
 from bulkcmp.testca.personality import Personality, make_app
@@ -89,7 +90,6 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
         stack.callback(listener.close)
         config = uvicorn.Config(
             app,
-            loop="uvloop",
             http=HttpProtocol,
             ws="none",
             lifespan="off",
@@ -111,7 +111,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             take_signals()
             announce(_url(settings, listener))
 
-        _Server(config, on_started).run(sockets=[listener])
+        loop.run(_Server(config, on_started).serve, [listener])
 
 
 class _Server(uvicorn.Server):

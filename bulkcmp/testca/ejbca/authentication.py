@@ -11,12 +11,11 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import protection
-from bulkcmp.cmp.asn1 import content, decode, decode_sequence_of, tag
+from bulkcmp.cmp.asn1 import content, decode_sequence_of, tag
 from bulkcmp.cmp.messages import (
     CONTROL_REG_TOKEN,
     BodyType,
     CertReqMsg,
-    CertRequest,
     PKIMessage,
     decode_cert_req_messages,
 )
@@ -223,7 +222,7 @@ def _reg_token(message: PKIMessage) -> bytes | None:
         return None
     request: CertReqMsg = decode_cert_req_messages(message.body)[0]
     controls = [
-        *(decode(CertRequest, request.certReq).controls or ()),
+        *(request.request.controls or ()),
         *(request.regInfo or ()),
     ]
     for control in controls:
