@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
-from typing import Final, NoReturn, cast
+from typing import Final, NamedTuple, NoReturn, cast
 
 import httptools
 
@@ -20,8 +19,7 @@ _CLIENT_CERTIFICATE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A complete HTTP answer and when it came (seconds of `time.monotonic`)."""
 
     status: int

@@ -1,7 +1,6 @@
 """The instants of one HTTP exchange."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 TIMES_EXTENSION: Final = "bulkcmp.times"
 """Key of the `ExchangeTimes` in `httpx.Response.extensions`."""
@@ -10,8 +9,7 @@ REPEATED_EXTENSION: Final = "bulkcmp.repeated"
 """Key of the flag in `httpx.Response.extensions` that the request was sent twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeTimes:
+class ExchangeTimes(NamedTuple):
     """When what happened, in seconds of one monotonic clock.
 
     Attributes:
