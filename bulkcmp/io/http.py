@@ -22,6 +22,7 @@ from bulkcmp.io.times import REPEATED_EXTENSION, TIMES_EXTENSION, ExchangeTimes
 
 CONTENT_TYPE: Final = "application/pkixcmp"
 """RFC 9811, 3.4."""
+_CMP_TYPE: Final = CONTENT_TYPE.encode("ascii")
 
 _SHOWN: Final = 80
 """Characters of a foreign text that an error shows."""
@@ -92,20 +93,17 @@ class CmpHttpClient:
         self._url = _server_url(url)
         self._clock = clock
         self._now = now
-        self._headers = httpx.Headers(
-            {
-                "Content-Type": CONTENT_TYPE,
-                "User-Agent": "bulkcmp",
-                # the default of HTTP/1.1, said for servers and proxies that speak 1.0
-                "Connection": "keep-alive",
-            }
+        # Each request is given what httpx would otherwise work out for it again.
+        self._fields = (
+            (b"Host", self._url.netloc),
+            (b"Content-Type", _CMP_TYPE),
+            (b"User-Agent", b"bulkcmp"),
+            # the default of HTTP/1.1, said for servers and proxies that speak 1.0
+            (b"Connection", b"keep-alive"),
         )
         # the time limits are the transport's
-        self._client = _Client(
-            transport=transport,
-            trust_env=False,
-            timeout=None,
-        )
+        self._extensions = {"timeout": httpx.Timeout(None).as_dict()}
+        self._client = _Client(transport=transport, trust_env=False)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -129,12 +127,20 @@ class CmpHttpClient:
         Raises:
             TransportError: no CMP answer came; `loss` says why.
         """
-        request = httpx.Request("POST", self._url, headers=self._headers, content=message)
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=(*self._fields, (b"Content-Length", b"%d" % len(message))),
+            stream=httpx.ByteStream(message),
+            extensions=self._extensions,
+        )
         started = self._clock()
         try:
             response = await self._client.send(request)
         except httpx.HTTPError as error:
             raise _foreign_failure(error) from error
+        # it leads back to the response, and each would be left to the search for cyclic garbage
+        del response.stream
         times = response.extensions.get(TIMES_EXTENSION)
         if times is None:
             finished = self._clock()
@@ -228,9 +234,15 @@ def _server_url(text: str) -> httpx.URL:
 
 
 def _is_cmp(response: httpx.Response) -> bool:
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = b", ".join(
+        [value for name, value in response.headers.raw if name.lower() == b"content-type"]
+    )
     redirected = 300 <= response.status_code < 400
-    return kind == CONTENT_TYPE and bool(response.content) and not redirected
+    return (
+        kind.partition(b";")[0].strip().lower() == _CMP_TYPE
+        and bool(response.content)
+        and not redirected
+    )
 
 
 def _said(response: httpx.Response) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
 from bulkcmp.errors import InputError, Loss, TransportError
-from bulkcmp.io.connection import Answer, Connection
+from bulkcmp.io.connection import Answer, Connection, Headers
 from bulkcmp.io.connector import Connector, Route
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.proxy import proxy_for
@@ -260,6 +260,29 @@ class _Origin:
         self.idle: dict[Connection, None] = {}
 
 
+class _ReadResponse(httpx.Response):
+    """One whose body is here already; httpx would read it through a decoder and three generators,
+    and look through the header fields for its length."""
+
+    def __init__(
+        self, status: int, *, headers: Headers, body: bytes, extensions: dict[str, Any]
+    ) -> None:
+        super().__init__(
+            status, headers=headers, stream=httpx.ByteStream(body), extensions=extensions
+        )
+        self._body = body
+
+    @property
+    def content(self) -> bytes:
+        return self._body
+
+    def read(self) -> bytes:
+        return self._body
+
+    async def aread(self) -> bytes:
+        return self._body
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
     """A request that waits for a slot."""
@@ -277,7 +300,7 @@ async def _serialise(request: httpx.Request, route: Route) -> bytes:
         raise ValueError(f"{request.method} is not supported")
     fields = request.headers.raw
     if isinstance(request.stream, httpx.ByteStream):
-        body = request.content
+        body = b"".join(request.stream)
     else:
         body = await request.aread()
         # servers exist that refuse chunked requests, and the length is known now
@@ -305,12 +328,12 @@ def _response(
         reused=connected is None,
         reached=reached,
     )
-    return httpx.Response(
+    return _ReadResponse(
         answer.status,
         headers=answer.headers,
-        content=answer.body,
+        body=answer.body,
         extensions={
-            "http_version": f"HTTP/{answer.version}".encode("ascii"),
+            "http_version": b"HTTP/%s" % answer.version.encode("ascii"),
             TIMES_EXTENSION: times,
             REPEATED_EXTENSION: repeated,
         },

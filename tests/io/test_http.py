@@ -1,4 +1,6 @@
 import datetime as dt
+import gc
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.cookiejar import CookieJar
@@ -85,6 +87,37 @@ async def test_cookies_are_neither_looked_for_nor_sent(monkeypatch: pytest.Monke
         for _ in range(2):
             assert (await client.post(b"ir")).body == b"ip"
     assert "cookie" not in seen[1].headers
+
+
+async def test_a_response_is_freed_without_a_search_for_cycles() -> None:
+    made: list[weakref.ref[httpx.Response]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        response = httpx.Response(200, headers=CMP, content=b"ip")
+        made.append(weakref.ref(response))
+        return response
+
+    async with CmpHttpClient(URL, httpx.MockTransport(handle)) as client:
+        gc.disable()
+        try:
+            await client.post(b"ir")
+            assert made[0]() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[b"Content-Type"], [b"CONTENT-TYPE"], [b"content-type", b"content-type"]],
+    ids=["as-usual", "capitals", "twice"],
+)
+async def test_the_content_type_is_found_however_it_is_written(names: list[bytes]) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        fields = [(name, b"application/pkixcmp; x=1") for name in names]
+        return httpx.Response(200, headers=fields, content=b"ip")
+
+    async with CmpHttpClient(URL, httpx.MockTransport(handle)) as client:
+        assert (await client.post(b"ir")).body == b"ip"
 
 
 async def test_the_loops_own_clock_is_the_default() -> None:

@@ -65,6 +65,24 @@ async def test_round_trip(http: httpx.AsyncClient, server: "Server") -> None:
     assert first.extensions[REPEATED_EXTENSION] is False
 
 
+async def test_the_body_is_there_however_it_is_asked_for(
+    http: httpx.AsyncClient, server: "Server"
+) -> None:
+    response = await http.post(server.url, content=b"request")
+    assert response.content == response.read() == await response.aread() == b"answer"
+    assert response.text == "answer"
+    assert [part async for part in response.aiter_bytes()] == [b"answer"]
+
+
+async def test_a_request_whose_stream_is_given_is_sent_as_it_is(
+    http: httpx.AsyncClient, server: "Server"
+) -> None:
+    fields = {"Host": "ca.example.com", "Content-Length": "3"}
+    stream = httpx.ByteStream(b"one")
+    await http.send(httpx.Request("POST", server.url, headers=fields, stream=stream))
+    assert (server.calls[0].body, server.calls[0].headers["host"]) == (b"one", "ca.example.com")
+
+
 async def test_times_are_those_of_the_wire(http: httpx.AsyncClient, server: "Server") -> None:
     async def slow(call: "Call") -> None:
         await asyncio.sleep(0.05)
