@@ -17,6 +17,7 @@ from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
 from bulkcmp.load.certified import Certified
 from bulkcmp.load.scenario import Lifecycle, Shape
+from bulkcmp.load.schedule import ALL, Numbers
 from bulkcmp.model import EndEntity, Profile, Secret, TokenKey
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
@@ -230,7 +231,7 @@ class Assignment:
         shape: this worker's share of it.
         duration: seconds after which nothing begins, None where time does not tell.
         count: lifecycles that all workers may begin, None where there are as many as are wanted.
-        first: number of the first arrival of all.
+        numbers: of the arrivals of all.
         is_heard: the servers answered before, so what does not reach them is a figure, no mistake.
         host: where the worker is; None for the parent's own machine.
         legacy: of the worker in whose place this one is.
@@ -246,7 +247,7 @@ class Assignment:
     warm_up: float
     drain: float
     count: int | None = None
-    first: int = 0
+    numbers: Numbers = ALL
     is_heard: bool = False
     host: Host | None = None
     legacy: Legacy | None = None

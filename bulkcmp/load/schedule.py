@@ -3,9 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, chain, islice, takewhile
 from itertools import count as naturals
 from math import inf
+from typing import Final
 
 from bulkcmp.load.arrivals import at_random, evenly, offsets
 from bulkcmp.load.chance import Chance
@@ -18,12 +19,33 @@ class Arrival:
     """The planned beginning of a lifecycle.
 
     Attributes:
-        number: counted over all workers, from 0 or what the plan begins with.
+        number: of the lifecycle, counted over all workers, from 0 or what the plan begins with.
         offset: seconds since the run's beginning.
     """
 
     number: int
     offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Those of the lifecycles that are still to begin, in their order and without an end.
+
+    Attributes:
+        left: by a plan that was ended before its time; its workers had come further or less far, so
+            there may be gaps.
+        first: of all others.
+    """
+
+    left: tuple[int, ...] = ()
+    first: int = 0
+
+    def __iter__(self) -> Iterator[int]:
+        return chain(self.left, naturals(self.first))
+
+
+ALL: Final = Numbers()
+"""Those of a plan that is the first."""
 
 
 def arrivals(
@@ -32,7 +54,7 @@ def arrivals(
     *,
     duration: float | None = None,
     count: int | None = None,
-    first: int = 0,
+    numbers: Numbers = ALL,
     place: int = 0,
     workers: int = 1,
 ) -> Iterator[Arrival]:
@@ -41,13 +63,13 @@ def arrivals(
     Args:
         duration: seconds in which all arrivals are; count: how many all workers have; None where
             that is not the end.
-        first: the number of the plan's first arrival.
+        numbers: of the plan's arrivals.
     """
     if shape.process is ArrivalProcess.POISSON:
-        areas = at_random(chance.uniform("arrival", number) for number in naturals(first))
+        areas = at_random(chance.uniform("arrival", number) for number in numbers)
     else:
         areas = evenly()
-    plan = (Arrival(*one) for one in islice(enumerate(offsets(shape.ramps, areas), first), count))
+    plan = map(Arrival, islice(numbers, count), offsets(shape.ramps, areas))
     limit = inf if duration is None else duration
     return islice(takewhile(lambda one: one.offset < limit, plan), place, None, workers)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import ArrivalProcess, Closed, Lifecycle, Open, Step
-from bulkcmp.load.schedule import Arrival, Backlog, arrivals, choose, end, share_out
+from bulkcmp.load.schedule import Arrival, Backlog, Numbers, arrivals, choose, end, share_out
 from bulkcmp.model import Operation
 
 STEPS = (Step(Operation.IR),)
@@ -91,15 +91,15 @@ def test_shapes_are_shared_out() -> None:
 def test_a_plan_may_begin_with_another_number() -> None:
     shape = Open((Ramp(10.0, 5.0, 5.0),))
     plan = list(arrivals(shape, Chance(1)))
-    later = list(arrivals(shape, Chance(1), first=7))
+    later = list(arrivals(shape, Chance(1), numbers=Numbers(first=7)))
     assert [one.number for one in later] == [one.number + 7 for one in plan]
     assert [one.offset for one in later] == [one.offset for one in plan]
-    assert [one.number for one in arrivals(shape, Chance(1), first=7, place=1, workers=2)][:3] == [
-        8, 10, 12,
-    ]  # fmt: skip
+    share = arrivals(shape, Chance(1), numbers=Numbers((2, 5), 7), count=6, place=1, workers=2)
+    assert [one.number for one in share] == [5, 8, 10]
     # what comes at random comes otherwise
     shape = replace(shape, process=ArrivalProcess.POISSON)
     offsets = [
-        [one.offset for one in arrivals(shape, Chance(1), first=first)] for first in (0, 1000)
+        [one.offset for one in arrivals(shape, Chance(1), numbers=Numbers(first=first))]
+        for first in (0, 1000)
     ]
     assert offsets[0] != offsets[1]

@@ -203,14 +203,14 @@ class CapacityRun:
         """A worker's part of a window."""
         assert isinstance(one.shape, Open), "a rate"
         ramp = self._search.ramp(rate)
-        first = self._source.number
+        numbers = self._source.numbers
         return replace(
             one,
             shape=replace(one.shape, ramps=(ramp,)),
             duration=ramp.duration,
             warm_up=self._search.settle,
-            count=None if one.count is None else one.count - first,
-            first=first,
+            count=None if one.count is None else one.count - numbers.first + len(numbers.left),
+            numbers=numbers,
             is_heard=self._is_heard,
         )
 
@@ -218,7 +218,7 @@ class CapacityRun:
 def _due(one: Assignment) -> int:
     """The arrivals of a window, over all workers."""
     assert isinstance(one.shape, Open), "a rate"
-    plan = arrivals(one.shape, Chance(one.seed), duration=one.duration, first=one.first)
+    plan = arrivals(one.shape, Chance(one.seed), duration=one.duration, numbers=one.numbers)
     return sum(1 for _ in plan)
 
 

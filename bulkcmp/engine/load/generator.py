@@ -252,7 +252,7 @@ class Generator:
             self._chance,
             duration=one.duration,
             count=one.count,
-            first=one.first,
+            numbers=one.numbers,
             place=one.place,
             workers=one.workers,
         )

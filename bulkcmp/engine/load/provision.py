@@ -14,7 +14,7 @@ from bulkcmp.engine.keys import KeySource, with_key
 from bulkcmp.errors import InputErrors
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle, Step
-from bulkcmp.load.schedule import choose
+from bulkcmp.load.schedule import Numbers, choose
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, TokenKey
 
 _CHUNK: Final = 64
@@ -59,9 +59,9 @@ class Provision:
         self._number = 0
 
     @property
-    def number(self) -> int:
-        """Of the next lifecycle."""
-        return self._unused[0].number if self._unused else self._number
+    def numbers(self) -> Numbers:
+        """Of the lifecycles that are still to be given."""
+        return Numbers(tuple(one.number for one in self._unused), self._number)
 
     def take_back(self, unused: Sequence[Supply]) -> None:
         """Give these again before all others.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,7 +19,7 @@ from bulkcmp.io.vitals import Vitals
 from bulkcmp.load.capacity import Search
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import ArrivalProcess, LatePolicy, Open
-from bulkcmp.load.schedule import share_out
+from bulkcmp.load.schedule import Numbers, share_out
 from bulkcmp.model import EndEntity, Operation
 from bulkcmp.stats.capacity import Capacity, Conclusion, Course, Judgement
 from bulkcmp.stats.record import Drop, End, Record, TransactionRecord, Window
@@ -211,7 +212,7 @@ def test_the_capacity_that_is_found_is_the_true_one(hunt: Hunt, workers: int) ->
     # no end entity is used twice, and none is left out
     numbers = hunt.numbers()
     assert sorted(numbers) == list(range(len(numbers)))
-    assert hunt.source.number == len(numbers)
+    assert hunt.source.numbers == Numbers(first=len(numbers))
 
 
 def test_what_an_ended_window_did_not_use_is_for_the_next(hunt: Hunt) -> None:
@@ -229,6 +230,38 @@ def test_what_an_ended_window_did_not_use_is_for_the_next(hunt: Hunt) -> None:
     assert min(one.arrival for one in third) == len(first) + len(second)
     numbers = hunt.numbers()
     assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("process", ArrivalProcess)
+def test_what_is_dropped_after_an_ended_window_has_no_number_of_another(
+    hunt: Hunt, process: ArrivalProcess
+) -> None:
+    """One worker has come further than the other when a window ends: what is left has gaps."""
+    hunt.serve(0.9, 3)
+    hunt.threshold = "share(dropped) < 1%"
+
+    async def conduct(run: CapacityRun) -> None:
+        # in the third window, and in the one after it
+        for seconds in (2 * 19 + 12, 14):
+            await anyio.sleep(seconds)
+            run.end_window()
+
+    shape = hunt.load.steady(1.0, in_flight=3, process=process)
+    rows = hunt.load.scene.rows(500)
+    hunt.seek(replace(SEARCH, up_to=4), shape, rows=rows, workers=2, conduct=conduct)
+    ended = 0
+    begun: set[int] = set()
+    records = hunt.kept.records
+    places = [place for place, one in enumerate(records) if isinstance(one, Window)]
+    for place, end in pairwise([*places, len(records)]):
+        window = records[place:end]
+        dropped = [one.arrival for one in window if isinstance(one, Drop)]
+        here = [one.arrival for one in window if isinstance(one, TransactionRecord)]
+        assert len({*dropped, *here}) == len(dropped) + len(here)
+        assert not begun & {*dropped, *here}
+        begun.update(here)
+        ended += any(dropped)
+    assert ended == 2
 
 
 def test_random_arrivals_are_others_in_each_window(hunt: Hunt) -> None:
@@ -354,4 +387,4 @@ def test_what_is_dropped_has_the_number_of_its_end_entity(hunt: Hunt) -> None:
     assert capacity.held.rate == pytest.approx(TRUTH, rel=0.1)
     dropped = [one.arrival for one in hunt.kept.records if isinstance(one, Drop)]
     assert dropped
-    assert sorted(dropped + hunt.numbers()) == list(range(hunt.source.number))
+    assert sorted(dropped + hunt.numbers()) == list(range(hunt.source.numbers.first))

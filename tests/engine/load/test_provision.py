@@ -11,6 +11,7 @@ from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.load.chance import Chance
 from bulkcmp.load.scenario import Lifecycle, Step
+from bulkcmp.load.schedule import Numbers
 from bulkcmp.model import BadRow, KeySpec, Operation, RevocationReason
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ def test_what_nobody_used_is_given_again(scene: "Scene") -> None:
         return [one for one in found if one is not None]
 
     first, second, third, fourth = anyio.run(take, 4, backend="trio")
-    assert source.number == 4
+    assert source.numbers == Numbers(first=4)
     source.take_back([second, fourth])
-    assert source.number == 1
+    assert source.numbers == Numbers((1, 3), 4)
     # with the keys that they have, and before what was taken back earlier
     source.take_back([first])
-    assert source.number == 0
+    assert source.numbers == Numbers((0, 1, 3), 4)
     assert anyio.run(take, 3, backend="trio") == [first, second, fourth]
     assert [one.number for one in all_of(source)] == [4, 5]
     assert third.number == 2
@@ -121,7 +122,7 @@ def test_whoever_does_not_wait_for_a_key_takes_no_row(scene: "Scene") -> None:
             await source.next()
 
     anyio.run(give_up, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
-    assert source.number == 0
+    assert source.numbers == Numbers()
     keys.waits = False
     assert [one.members[0].entity.id for one in all_of(source)] == ["dev1", "dev2"]
 
