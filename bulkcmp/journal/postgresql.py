@@ -445,7 +445,6 @@ def _dialect(number: int) -> Dialect:
         parameter="%s",
         blob="BYTEA",
         serial="INTEGER NOT NULL GENERATED ALWAYS AS IDENTITY",
-        clustered="",
     )
 
 

@@ -11,7 +11,7 @@ from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.general import decode_infos
 from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.journal.entry import INTERRUPTED
-from bulkcmp.journal.statement import outcome_statements
+from bulkcmp.journal.statement import settlement
 from bulkcmp.journal.store import Row, Statement
 from bulkcmp.model import Itav, Operation, Outcome, OutcomeClass, RowResult, Timings
 
@@ -67,7 +67,7 @@ def settlements(open_rows: Sequence[Row]) -> Iterator[Statement]:
             if ended is None
             else _outcome_from_json(ended)
         )
-        yield from outcome_statements(transaction_id, number, outcome)
+        yield from settlement(transaction_id, number, outcome)
 
 
 def _settled(operation: Operation, phase: Phase, granted: str | None, *, confirm: bool) -> Outcome:

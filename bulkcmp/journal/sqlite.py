@@ -34,7 +34,6 @@ _DIALECT: Final = Dialect(
     parameter="?",
     blob="BLOB",
     serial="INTEGER NOT NULL",
-    clustered=" WITHOUT ROWID",
 )
 _SCHEMA: Final = (TABLES, "CREATE UNIQUE INDEX issuer_der ON issuer (der);")
 

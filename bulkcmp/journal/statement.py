@@ -68,14 +68,14 @@ _TAKE_UP_ROW: Final = (
     "INSERT INTO row ({columns}number, line, id, cmd) VALUES ({values}?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
-_END_ROW: Final = (
-    "UPDATE row SET service = ?, request = ?, polling = ?, confirm = ?, sends = sends + ?,"
-    " finished_at = ? WHERE {where}number = ?"
-)
-_SKIP_ROW: Final = "UPDATE row SET finished_at = ? WHERE {where}number = ?"
 _ROW_OUTCOME: Final = (
     "UPDATE row SET outcome = ?, reason = ?, detail = ?, pki_status = ?, fail_info = ?,"
     " status_text = ? WHERE {where}number = ?"
+)
+_END_ROW: Final = (
+    "UPDATE row SET outcome = ?, reason = ?, detail = ?, pki_status = ?, fail_info = ?,"
+    " status_text = ?, service = ?, request = ?, polling = ?, confirm = ?, sends = sends + ?,"
+    " finished_at = ? WHERE {where}number = ?"
 )
 _PART_OUTCOME: Final = (
     "UPDATE part SET outcome = ?, reason = ? WHERE {where}transaction_id = ? AND number = ?"
@@ -99,24 +99,10 @@ def statements_of(entry: Entry, sealed: Sealed, issuer: IssuerNumber) -> Iterato
             yield from _skip(entry)
 
 
-def outcome_statements(
-    transaction_id: bytes | None, number: int, outcome: Outcome
-) -> Iterator[Statement]:
-    """What gives a row an outcome, and its transaction, if any began."""
-    if transaction_id is not None:
-        yield _PART_OUTCOME, (outcome.outcome.value, outcome.reason, transaction_id, number)
-    yield (
-        _ROW_OUTCOME,
-        (
-            outcome.outcome.value,
-            outcome.reason,
-            outcome.detail,
-            outcome.pki_status,
-            "|".join(outcome.fail_info),
-            outcome.status_text,
-            number,
-        ),
-    )
+def settlement(transaction_id: bytes, number: int, outcome: Outcome) -> Iterator[Statement]:
+    """What gives a row that was under way an outcome, and its transaction."""
+    yield _part_outcome(transaction_id, number, outcome)
+    yield _ROW_OUTCOME, (*_outcome_columns(outcome), number)
 
 
 def issuer_statement(der: bytes) -> Statement:
@@ -215,11 +201,15 @@ def _advance(checkpoint: Checkpoint, sealed: Sealed, issuer: IssuerNumber) -> It
 
 def _end(entry: Ended) -> Iterator[Statement]:
     timings = entry.timings
-    yield _TAKE_UP_ROW, (entry.number, entry.line, entry.id, entry.cmd.value)
-    yield from outcome_statements(entry.transaction_id, entry.number, entry.outcome)
+    if entry.transaction_id is None:
+        # else it was taken up as that began
+        yield _TAKE_UP_ROW, (entry.number, entry.line, entry.id, entry.cmd.value)
+    else:
+        yield _part_outcome(entry.transaction_id, entry.number, entry.outcome)
     yield (
         _END_ROW,
         (
+            *_outcome_columns(entry.outcome),
             timings.service,
             timings.request,
             timings.polling,
@@ -234,8 +224,26 @@ def _end(entry: Ended) -> Iterator[Statement]:
 def _skip(entry: Skipped) -> Iterator[Statement]:
     row = entry.row
     yield _TAKE_UP_ROW, (row.number, row.line, row.id, None)
-    yield from outcome_statements(None, row.number, entry.outcome)
-    yield _SKIP_ROW, (entry.finished_at.isoformat(), row.number)
+    finished = entry.finished_at.isoformat()
+    yield (
+        _END_ROW,
+        (*_outcome_columns(entry.outcome), None, None, None, None, 0, finished, row.number),
+    )
+
+
+def _part_outcome(transaction_id: bytes, number: int, outcome: Outcome) -> Statement:
+    return _PART_OUTCOME, (outcome.outcome.value, outcome.reason, transaction_id, number)
+
+
+def _outcome_columns(outcome: Outcome) -> tuple[object, ...]:
+    return (
+        outcome.outcome.value,
+        outcome.reason,
+        outcome.detail,
+        outcome.pki_status,
+        "|".join(outcome.fail_info),
+        outcome.status_text,
+    )
 
 
 def _outcome_to_json(outcome: Outcome) -> str:

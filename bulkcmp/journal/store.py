@@ -73,7 +73,6 @@ class Dialect:
             values: in lists of values; where: in conditions. All empty where there is one run.
         parameter: what stands for a parameter.
         blob: the type of octets; serial: of a number that the database gives.
-        clustered: ends a table whose rows stand in the order of its key.
     """
 
     run: str
@@ -83,7 +82,6 @@ class Dialect:
     parameter: str
     blob: str
     serial: str
-    clustered: str
 
     def render(self, text: str) -> str:
         """SQL with the marks filled in."""
@@ -94,7 +92,6 @@ class Dialect:
             where=self.where,
             blob=self.blob,
             serial=self.serial,
-            clustered=self.clustered,
         )
         return filled.replace("?", self.parameter)
 
