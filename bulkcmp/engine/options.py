@@ -561,18 +561,18 @@ class Options:
         """
         return _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
 
+    @property
+    def read_from_stdin(self) -> list[str]:
+        """Names of the secrets that stand in standard input."""
+        return [name for name in _SECRETS if getattr(self, name) == "stdin"]
+
     def refuse_two_readers(self) -> None:
         """Make sure that one secret at most is read from standard input.
 
         Raises:
             InputError: several are.
         """
-        readers = [option_name(name) for name in _SECRETS if getattr(self, name) == "stdin"]
-        if len(readers) > 1:
-            raise InputError(
-                f"{' and '.join(readers)} can't both read stdin",
-                hint="give one of them as env:NAME or file:PATH",
-            )
+        refuse_two_readers(self.read_from_stdin)
 
     def refuse_without_credential(self, columns: Iterable[str]) -> None:
         """Make sure that messages can be protected, as far as it can be told without the rows.
@@ -859,6 +859,19 @@ def _may_keep_keys(options: Options, population: Population) -> bool:
     if "cmd" not in population.columns and options.cmd in ("p10cr", "rr", "genm"):
         return False
     return "csr" not in population.columns and options.csr is None
+
+
+def refuse_two_readers(secrets: Collection[str]) -> None:
+    """Make sure that of the secrets with these names, which stand in standard input, there is one.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(secrets) > 1:
+        raise InputError(
+            f"{' and '.join(map(option_name, secrets))} can't both read stdin",
+            hint="give one of them as env:NAME or file:PATH",
+        )
 
 
 def _has_path(server: str) -> bool:

@@ -7,8 +7,9 @@ secret itself.
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.file import unreadable
@@ -29,7 +30,7 @@ def read_secret(
 
     Args:
         source: `pass:TEXT`, `env:NAME`, `file:PATH` (the first line, without its line end), or
-            `stdin` (the next line of it).
+            `stdin` (its first line, however often it is asked for).
         environ: the environment that `env:` looks in.
         folder: what a relative `file:` path is relative to; by default the working directory.
         stdin: whether `stdin` is a source here; it is none in a cell of a population.
@@ -40,8 +41,7 @@ def read_secret(
     """
     kind, colon, rest = source.partition(":")
     if source == "stdin" and stdin:
-        line = sys.stdin.buffer.readline(_LINE_LIMIT)
-        return _secret(line, "stdin")
+        return _secret(_first_line(sys.stdin.buffer), "stdin")
     if colon and kind == "pass":
         return _secret(rest.encode("utf-8", "surrogateescape"), "pass:", whole=True)
     if colon and kind == "env":
@@ -58,6 +58,12 @@ def read_secret(
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
     raise InputError("not a source of a secret (its text is not shown here)", hint=_HINT)
+
+
+@cache
+def _first_line(stdin: BinaryIO) -> bytes:
+    """Read once, since a load test reads its options for each server, and to clean up."""
+    return stdin.readline(_LINE_LIMIT)
 
 
 def _secret(value: bytes, source: str, *, whole: bool = False) -> Secret:

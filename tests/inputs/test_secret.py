@@ -30,11 +30,12 @@ def test_file_gives_its_first_line(tmp_path: Path, content: bytes, secret: bytes
     assert read_secret("file:pw", {}, tmp_path).reveal() == secret
 
 
-def test_stdin_gives_its_next_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_gives_one_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = SimpleNamespace(buffer=io.BytesIO(b"one\ntwo\r\n"))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert read_secret("stdin", {}).reveal() == b"one"
-    assert read_secret("stdin", {}).reveal() == b"two"
+    assert read_secret("stdin", {}).reveal() == b"one"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\ntwo\n")))
     with pytest.raises(InputError, match="stdin gives an empty secret"):
         read_secret("stdin", {})
     with pytest.raises(InputError, match="not a source of a secret"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from bulkcmp.engine.options import Options
+from bulkcmp.engine.options import Options, refuse_two_readers
 from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.inputs.field import option_name
 from bulkcmp.load.scenario import Scenario
@@ -20,11 +20,13 @@ def server_options(scenario: Scenario, options: Options) -> dict[str, Options]:
         options: of all, the scenario's common settings among them.
 
     Raises:
-        InputErrors: an option, or a setting, would do nothing.
+        InputError: an option, or a setting, would do nothing; or standard input is to have two
+            secrets.
     """
     if not scenario.servers:
         return {"": options}
     made = {name: options.behind(settings) for name, settings in scenario.servers.items()}
+    refuse_two_readers({secret: None for one in made.values() for secret in one.read_from_stdin})
     problems = tuple(_pointless(scenario, options, made))
     if problems:
         raise InputErrors("something that is said of the servers would do nothing", problems)

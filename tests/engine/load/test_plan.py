@@ -1,4 +1,5 @@
 import datetime as dt
+import io
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from math import inf
@@ -243,6 +244,17 @@ def test_an_option_that_would_do_nothing_is_refused() -> None:
     )
     # what a file says may be of use elsewhere
     assert server_options(replace(TWO, servers=servers), Options.merge(given))["ra"].path is None
+
+
+def test_a_secret_of_stdin_is_that_of_all(anchor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"first\nsecond\n")))
+    made = planned(anchor, TWO, secret="stdin")
+    found = {name: two(rows)[0].secret for name, rows in made.rows.items()}
+    assert found == dict.fromkeys(SERVERS, Secret(b"first"))
+    # one of each server, which are not the same
+    servers: Servers = {"ra": {"secret": "stdin"}, "client": {"tls_keypass": "stdin"}}
+    with pytest.raises(InputError, match="--secret and --tls-keypass can't both read stdin"):
+        planned(anchor, replace(TWO, servers=servers), secret="env:S")
 
 
 def test_all_that_is_wrong_with_servers_is_told_and_of_which(anchor: Path) -> None:
