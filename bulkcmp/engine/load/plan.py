@@ -272,10 +272,11 @@ def _check_hosts(urls: Iterable[str], allowed: Collection[str]) -> None:
             others[host] = None
     if others:
         said = " ".join(f"--yes-load {host}" for host in others)
-        verb, it = ("is another machine", "it") if len(others) == 1 else ("are others", "they")
+        alone = len(others) == 1
+        what = "is another machine: shall it" if alone else "are other machines: shall they"
         raise InputError(
-            f"{' and '.join(others)} {verb}: shall {it} be put under load?",
-            hint=f"say so with {said}. It fills the CA's database with certificates; an"
+            f"{' and '.join(others)} {what} be put under load?",
+            hint=f"say so with {said}. A test fills a CA's database with certificates; an"
             " EJBCA with unique public keys refuses a key that it knows, and one with one-shot end"
             " entities the second enrollment of each",
         )

@@ -282,7 +282,7 @@ def test_a_row_is_wrong_for_a_server_that_its_lifecycle_comes_to(anchor: Path) -
 def test_each_host_is_said_once_more(anchor: Path) -> None:
     hosts = {"ra": {"server": "http://a.example"}, "client": {"server": "http://b.example"}}
     scenario = replace(TWO, servers=hosts)
-    with pytest.raises(InputError, match=r"a\.example and b\.example are others") as caught:
+    with pytest.raises(InputError, match=r"a\.example and b\.example are other machines") as caught:
         planned(anchor, scenario)
     assert "--yes-load a.example --yes-load b.example" in (caught.value.hint or "")
     with pytest.raises(InputError, match=r"b\.example is another machine"):

@@ -17,7 +17,7 @@ from bulkcmp.engine.frame import Assignment, Beat, Failed, Host, Ready, Recorded
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.load.run import LoadRun
 from bulkcmp.errors import BulkcmpError, InputError
-from bulkcmp.load.scenario import Closed, Constant
+from bulkcmp.load.scenario import Closed, Constant, Lifecycle, Step
 from bulkcmp.model import KeySpec, Operation, OutcomeClass
 from bulkcmp.stats.record import TransactionRecord
 from tests.engine.conftest import EPOCH
@@ -139,14 +139,23 @@ def test_a_lost_workers_share_goes_on_at_its_planned_instants(
 
 
 def test_clients_of_a_lost_worker_go_on(load: "Load") -> None:
-    lifecycle = load.lifecycle(Operation.IR, (Operation.KUR, Constant(2.0)))
+    steps = Step(Operation.IR, server="ra"), Step(Operation.KUR, Constant(2.0), server="client")
+    lifecycle = Lifecycle("life", 1.0, steps)
     load.play(
-        Closed(6), lifecycle, count=2000, duration=60.0, workers=3, hire=losing(load, {1: 5.0})
+        Closed(6),
+        lifecycle,
+        count=2000,
+        duration=60.0,
+        workers=3,
+        servers={"ra": {}, "client": {}},
+        hire=losing(load, {1: 5.0}),
     )
     lost = [one for one in load.records if is_lost(one)]
     # lifecycles whose second step was not over are named by it
     assert {one.step for one in lost} == {0, 1}
-    assert all(one.operation is lifecycle.steps[one.step].cmd for one in lost)
+    for one in lost:
+        step = lifecycle.steps[one.step]
+        assert (one.operation, one.server) == (step.cmd, step.server)
     begun = Counter(one.arrival for one in load.records if one.step == 0)
     assert set(begun.values()) == {1}
     assert len(load.records) == 2 * len(begun) - sum(one.step == 0 for one in lost)
