@@ -88,6 +88,8 @@ def enroll(
     plain_keys: option.PlainKeys = None,
     keys: option.Keys = None,
     keys_pass: option.KeysPass = None,
+    journal: option.Journal = None,
+    journal_lease: option.JournalLease = None,
     out: option.Out = None,
     out_format: option.OutFormat_ = None,
     save_messages: option.SaveMessages = None,
@@ -124,7 +126,7 @@ def enroll(
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given |= {"out": out, "save_messages": save_messages, "skip_bad_rows": skip_bad_rows}
     options = Options.read(config or (), given)
-    plan, journal = begin(population, options, Path(options.run_folder(population)), os.environ)
-    with journal:
-        code = run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)
+    plan, record = begin(population, options, Path(options.run_folder(population)), os.environ)
+    with record:
+        code = run_and_show("enroll", plan, record, resumed=False, quiet=quiet, json=json)
     raise typer.Exit(code)

@@ -41,7 +41,8 @@ from bulkcmp.ui.load import INTERVALS, make_view
 from bulkcmp.ui.report import render_report
 
 _OF_ENROLLMENTS: Final = (
-    "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "out_format",
+    "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "journal",
+    "journal_lease", "out_format",
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "retry_fail_info", "save_messages", "trust_first_ca_cert",
 )  # fmt: skip

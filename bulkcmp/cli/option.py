@@ -85,6 +85,26 @@ RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)
 ]
 
+RunId = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "With --journal: go on with the run of this id in RUN, which need not be there yet. The id"
+        " stands in journal.json of the folder that the run began in.",
+        "--run",
+        metavar="ID",
+    ),
+]
+MovedPopulation = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Where the CSV file of the run stands now, if it is not where it was.",
+        "--population",
+        metavar="FILE",
+    ),
+]
+
 Config = Annotated[
     list[str] | None,
     _option(
@@ -525,6 +545,25 @@ Keys = Annotated[
 KeysPass = Annotated[
     str | None,
     _option(_KEYS, "Passphrase of --keys, if it is not --key-pass.", metavar="SOURCE"),
+]
+Journal = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Keep the run's journal in this PostgreSQL database, not in the run folder (the extra"
+        " `postgresql`): postgresql://USER@HOST/DATABASE?sslmode=verify-full. The password comes"
+        " from PGPASSWORD or ~/.pgpass.",
+        metavar="URL",
+    ),
+]
+JournalLease = Annotated[
+    float | None,
+    _option(
+        _KEYS,
+        "Seconds without a sign of life after which another bulkcmp may go on with a run whose"
+        " journal is in a database. Default: 30.",
+        metavar="SECONDS",
+    ),
 ]
 Out = Annotated[
     str | None,

@@ -20,9 +20,9 @@ from bulkcmp.outputs.text import visible
 from bulkcmp.ui.probe import json_of_probe, lines_of_probe
 
 _OF_RUNS = (
-    "population", "out", "out_format", "keys", "keys_pass", "skip_bad_rows", "lint",
-    "lint_profile", "lint_every", "lint_fail", "concurrency", "rate", "workers",
-    "certs_per_message", "batch", "batch_wait", "quiet", "json",
+    "population", "journal", "journal_lease", "out", "out_format", "keys", "keys_pass",
+    "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
+    "workers", "certs_per_message", "batch", "batch_wait", "quiet", "json",
 )  # fmt: skip
 
 

@@ -7,11 +7,15 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.cli.show import run_and_show
 from bulkcmp.engine.options import Options
-from bulkcmp.engine.start import go_on
+from bulkcmp.engine.start import go_on, open_run
 
 
 def resume(
     run: option.RunFolder,
+    journal: option.Journal = None,
+    run_id: option.RunId = None,
+    population: option.MovedPopulation = None,
+    journal_lease: option.JournalLease = None,
     server: option.Server = None,
     secret: option.SecretSource = None,
     key: option.Key = None,
@@ -42,13 +46,27 @@ def resume(
     Options are those that the run began with, but for those given here. The journal keeps of a
     secret only where it came from: what was given as pass: or by stdin is to be given again.
 
+    A run whose journal is in a database can go on on any machine that has the same files under the
+    same paths: bulkcmp resume RUN --journal URL --run ID makes the folder RUN for its outputs.
+
     Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given["save_messages"] = save_messages
-    plan, journal = go_on(
-        run, given, os.environ, retry_unknown=retry_unknown, retry_failed=retry_failed
+
+    def tell(what: str) -> None:
+        if not quiet:
+            typer.echo(what, err=True)
+
+    plan, record = go_on(
+        open_run(run, journal, run_id),
+        given,
+        os.environ,
+        population=population,
+        retry_unknown=retry_unknown,
+        retry_failed=retry_failed,
+        on_notice=tell,
     )
-    with journal:
-        code = run_and_show("resume", plan, journal, resumed=True, quiet=quiet, json=json)
+    with record:
+        code = run_and_show("resume", plan, record, resumed=True, quiet=quiet, json=json)
     raise typer.Exit(code)

@@ -42,6 +42,7 @@ from bulkcmp.inputs.settings import Kind, key_in, newkey_in, read_settings, sour
 from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.keyfile import take_inventory
+from bulkcmp.journal.lease import TERM
 from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
 from bulkcmp.load.scenario import GeneratedPopulation, PopulationFile
 from bulkcmp.model import (
@@ -62,6 +63,8 @@ from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
+_LEAST_LEASE: Final = 1.0
+
 _SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
@@ -75,7 +78,7 @@ _PATH_LISTS: Final = (
 _ROW_PATHS: Final = (
     "csr", "cert", "oldcert", "extensions_from", "oldwithold", "crlcert", "oldcrl",
 )  # fmt: skip
-_URLS: Final = ("server", "proxy")
+_URLS: Final = ("server", "proxy", "journal")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 _KINDS: Final = {
     str: Kind.TEXT,
@@ -189,6 +192,8 @@ class Options:
     lint_every: int = 1
     lint_fail: bool = False
     skip_bad_rows: bool = False
+    journal: str | None = None
+    journal_lease: float = TERM
     out: str | None = None
     out_format: str = OutFormat.PEM.value
     save_messages: str | None = None
@@ -265,6 +270,19 @@ class Options:
     def run_folder(self, population: str) -> str:
         """Where the run's outputs go: --out, or a folder named like the population."""
         return self.out or str(Path("runs") / Path(population).stem)
+
+    def lease(self) -> float:
+        """Seconds for which rows are ours after a sign of life.
+
+        Raises:
+            InputError: they are too few for a network to be slow.
+        """
+        if not _LEAST_LEASE <= self.journal_lease < math.inf:
+            raise InputError(
+                f"--journal-lease is {self.journal_lease:g}; it must be at least {_LEAST_LEASE:g}"
+                " seconds"
+            )
+        return self.journal_lease
 
     # --- what the journal keeps -------------------------------------------------------------------
 

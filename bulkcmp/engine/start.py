@@ -1,6 +1,6 @@
 """How a run begins, and how it is taken up again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bulkcmp.engine.server import connect
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.population import digest_of
 from bulkcmp.io.proxy import proxy_for
-from bulkcmp.journal.folder import FILE_NAME
+from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
 from bulkcmp.outputs.messages import make_message_folder
@@ -27,6 +27,7 @@ def begin(
         InputError: something can't be used; then there is no run folder.
     """
     refuse_used(folder)
+    lease = options.lease()
     plan = options.plan(population, environ)
     if plan.census is not None and not plan.skip_bad_rows:
         plan.census.refuse_bad_rows(plan.population_file)
@@ -39,7 +40,13 @@ def begin(
         "sha256": plan.population.digest(),
         "options": options.facts(),
     }
-    return plan, Journal.create(folder, facts, plan.key_pass)
+    journal = Journal.create(folder, facts, plan.key_pass, url=options.journal)
+    try:
+        journal.hold(term=lease)
+    except BaseException:
+        journal.close()
+        raise
+    return plan, journal
 
 
 def refuse_used(folder: Path) -> None:
@@ -49,7 +56,7 @@ def refuse_used(folder: Path) -> None:
         InputError: it holds a run already, or is a file.
     """
     where = Where(str(folder))
-    if (folder / FILE_NAME).exists():
+    if holds_run(folder):
         raise InputError(
             "holds a run already",
             where=where,
@@ -59,30 +66,51 @@ def refuse_used(folder: Path) -> None:
         raise InputError("is a file, not a folder", where=where, hint="choose another --out")
 
 
+def open_run(folder: Path, url: str | None, run: str | None) -> Journal:
+    """Open the journal of a run.
+
+    Args:
+        url: of the database that has it, if the folder does not know, or it has moved.
+        run: its id there; None for that which the folder knows.
+
+    Raises:
+        InputError: there is none, or it can't be used.
+    """
+    if url is not None:
+        return Journal.attach(folder, url, run)
+    if run is not None:
+        raise InputError("--run without --journal", hint="give --journal with the database's URL")
+    return Journal.open(folder)
+
+
 def go_on(
-    folder: Path,
+    journal: Journal,
     given: Mapping[str, Any],
     environ: Mapping[str, str],
     *,
+    population: str | None = None,
     retry_unknown: bool,
     retry_failed: bool,
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> tuple[Plan, Journal]:
-    """Open the journal of a run, and plan what is left to do.
+    """Plan what is left to do in a run, and take it for this process.
 
     Args:
+        journal: closed again where an error is raised.
         given: options that take the place of those which the run began with.
+        population: where the file stands now; None for where it stood.
+        on_notice: told, in plain English, what takes its time.
 
     Raises:
-        InputError: the population is another, a secret is missing or wrong, or something else
-            can't be used.
+        InputError: the population is another, a secret is missing or wrong, another process is at
+            work on the run, or something else can't be used.
     """
-    journal = Journal.open(folder)
     try:
         facts = journal.facts
         if journal.is_plain:
             # a run that made no keys, or --plain-keys: no passphrase is needed, none is checked
             given = {**given, "key_pass": None}
-        population = facts["population"]
+        population = population or str(facts["population"])
         if digest_of(Path(population)) != facts["sha256"]:
             raise InputError(
                 "the population has changed since the run began",
@@ -100,6 +128,12 @@ def go_on(
         if plan.census is not None and not plan.skip_bad_rows:
             plan.census.refuse_bad_rows(plan.population_file)
         _try(plan, environ)
+        journal.hold(
+            term=options.lease(),
+            on_wait=lambda holder, left: on_notice(
+                f"waiting for {holder}, whose lease of the run ends in {left:.0f} s if it is gone"
+            ),
+        )
     except BaseException:
         journal.close()
         raise

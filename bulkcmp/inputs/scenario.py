@@ -34,6 +34,7 @@ _ELSEWHERE: Final = {
         ("key_pass", "plain_keys", "out_format", "lint", "lint_profile", "lint_every", "lint_fail"),
         "a load test keeps no keys and no certificates",
     ),
+    **dict.fromkeys(("journal", "journal_lease"), "a load test keeps no journal"),
 }
 """Settings of an enrollment that a scenario has not, and why."""
 

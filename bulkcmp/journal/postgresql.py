@@ -21,7 +21,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from bulkcmp.errors import InputError, Where
 from bulkcmp.journal.failure import JournalError, JournalUnreachable, LeaseHeld, LeaseLost
-from bulkcmp.journal.lease import TERM, Lease, Shard, holder_name
+from bulkcmp.journal.lease import Lease, Shard, holder_name
 from bulkcmp.journal.schema import FORMAT, TABLES
 from bulkcmp.journal.store import Dialect, Row, Statement, Texts, Waiting
 
@@ -52,15 +52,15 @@ _DEFAULTS: Final = {
 _SETUP: Final = """
 SELECT set_config('search_path', 'bulkcmp', false),
   set_config('default_transaction_isolation', 'read committed', false),
-  -- who is stopped within a transaction must not hold its lease for ever
-  set_config('idle_in_transaction_session_timeout', %s, false),
+  -- a client that a silent network cut off is found out as soon as the server is by it
+  set_config('tcp_keepalives_idle', '10', false),
+  set_config('tcp_keepalives_interval', '5', false),
+  set_config('tcp_keepalives_count', '3', false),
   set_config('synchronous_commit',
     CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
       ELSE current_setting('synchronous_commit') END, false),
   current_setting('fsync'), current_setting('server_encoding')
 """
-
-_ALLOW_IDLE: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
 
 _LOCK: Final = 0x62636D70  # "bcmp"
 
@@ -83,6 +83,13 @@ _NEXT_LEASE: Final = "SELECT FROM run WHERE number = %s FOR NO KEY UPDATE"
 _OVERLAPPING: Final = (
     "SELECT fence, holder, expires, extract(epoch FROM expires - clock_timestamp())::float8"
     " FROM lease WHERE run = %s AND first < %s AND beyond > %s ORDER BY expires DESC FOR UPDATE"
+)
+_IMPATIENCE: Final = "SET LOCAL lock_timeout = '2s'"
+# the transaction that holds the row's lock is the row's xmax
+_EVICT: Final = (
+    "SELECT pg_terminate_backend(pid) FROM lease JOIN pg_locks"
+    " ON locktype = 'transactionid' AND transactionid = lease.xmax AND granted"
+    " WHERE run = %s AND first < %s AND beyond > %s AND expires < clock_timestamp()"
 )
 _TAKE_AWAY: Final = "DELETE FROM lease WHERE run = %s AND fence = ANY (%s)"
 _FENCE: Final = "UPDATE run SET fence = fence + 1 WHERE number = %s RETURNING fence"
@@ -171,11 +178,14 @@ class PostgresqlStore:
     def hold(self, shard: Shard, term: float, on_wait: Waiting) -> None:
         """See `Store`."""
         assert self._lease is None, "one lease at a time"
-        self._link.allow_idle(term / 2)
         seen: _Held | None = None
         while True:
             with _translated(self.where):
-                found = self._link.use(lambda one: _acquire(one, self._number, shard, term))
+                try:
+                    found = self._link.use(lambda one: _acquire(one, self._number, shard, term))
+                except errors.LockNotAvailable:
+                    self._link.use(lambda one: _evict(one, self._number, shard))
+                    continue
             if isinstance(found, Lease):
                 break
             if seen is None:
@@ -282,7 +292,6 @@ class _Link:
         """
         self.where = Where(url)
         self._conninfo = _conninfo(url, self.where)
-        self._idle = TERM / 2
         self._closed = False
         self._connection: _Connection | None = None
         try:
@@ -293,11 +302,6 @@ class _Link:
                 where=self.where,
                 hint="check --journal, and PGPASSWORD or ~/.pgpass for the password",
             ) from None
-
-    def allow_idle(self, seconds: float) -> None:
-        """Have the server end transactions that are idle for so long."""
-        self._idle = seconds
-        self.use(lambda one: one.execute(_ALLOW_IDLE, (_milliseconds(seconds),)))
 
     def use(self, work: Callable[[_Connection], _T]) -> _T:
         """Do something with the connection; all of it again, where it was lost.
@@ -336,7 +340,7 @@ class _Link:
             self._connection = None
 
     def _connect(self) -> _Connection:
-        return _connect(self._conninfo, self._idle, self.where)
+        return _connect(self._conninfo, self.where)
 
 
 class _Renewal(threading.Thread):
@@ -364,7 +368,7 @@ class _Renewal(threading.Thread):
     def _serve(self) -> bool:
         """Give signs of life until it is over (True) or the lease is lost."""
         lease = self._lease
-        with closing(_connect(self._conninfo, lease.term / 2, self._where)) as connection:
+        with closing(_connect(self._conninfo, self._where)) as connection:
             while True:
                 done = connection.execute(_RENEW, (lease.term, self._run, lease.fence))
                 if done.rowcount == 0:
@@ -406,12 +410,12 @@ def _conninfo(url: str, where: Where) -> str:
     return str(conninfo.make_conninfo("", **{**_DEFAULTS, **parts}))
 
 
-def _connect(parameters: str, idle: float, where: Where) -> _Connection:
+def _connect(parameters: str, where: Where) -> _Connection:
     """Connect, and see to it that the database is as durable as a journal must be."""
     connection = psycopg.connect(parameters, autocommit=True)
     try:
         connection.adapters.register_dumper(str, _Text)
-        found = connection.execute(_SETUP, (_milliseconds(idle),)).fetchone()
+        found = connection.execute(_SETUP).fetchone()
         assert found is not None
         *_, fsync, encoding = found
         if fsync != "on":
@@ -430,10 +434,6 @@ def _connect(parameters: str, idle: float, where: Where) -> _Connection:
         connection.close()
         raise
     return connection
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(max(1, round(1000 * seconds)))
 
 
 def _dialect(number: int) -> Dialect:
@@ -496,9 +496,14 @@ def _begin_run(connection: _Connection, run: str, meta: Sequence[Statement]) -> 
 
 
 def _acquire(connection: _Connection, run: int, shard: Shard, term: float) -> "Lease | _Held":
-    """Take a lease, or tell who has one that is in the way."""
+    """Take a lease, or tell who has one that is in the way.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: a holder is within a write, or another takes a lease.
+    """
     with _committed(connection):
         connection.execute("BEGIN")
+        connection.execute(_IMPATIENCE)
         connection.execute(_NEXT_LEASE, (run,))
         found = connection.execute(_OVERLAPPING, (run, shard.beyond, shard.first)).fetchall()
         for fence, holder, expires, left in found:
@@ -509,6 +514,11 @@ def _acquire(connection: _Connection, run: int, shard: Shard, term: float) -> "L
         values = (run, fence, shard.first, shard.beyond, holder_name(), term)
         connection.execute(_LEASE, values)
     return Lease(shard, fence, term)
+
+
+def _evict(connection: _Connection, run: int, shard: Shard) -> None:
+    """End sessions that were stopped within a write, past their lease, and keep it locked."""
+    connection.execute(_EVICT, (run, shard.beyond, shard.first))
 
 
 @contextmanager

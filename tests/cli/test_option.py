@@ -29,7 +29,7 @@ def test_enroll_has_every_option() -> None:
 
 
 def test_resume_and_check_have_no_other_options() -> None:
-    own = {"run", "retry_unknown", "retry_failed", "quiet", "json"}
+    own = {"run", "run_id", "population", "retry_unknown", "retry_failed", "quiet", "json"}
     assert helps(resume).keys() - KNOWN == own
     assert helps(check).keys() - KNOWN == {"file", "config"}
 

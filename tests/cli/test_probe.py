@@ -11,6 +11,8 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
     own, theirs = signature(probe).parameters, signature(enroll).parameters
     left_out = {name for name in theirs if name not in own}
     assert left_out == {
+        "journal",
+        "journal_lease",
         "out",
         "out_format",
         "keys",

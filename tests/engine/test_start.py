@@ -7,13 +7,14 @@ import pytest
 
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
-from bulkcmp.engine.start import begin, go_on, refuse_used
+from bulkcmp.engine.start import begin, go_on, open_run, refuse_used
 from bulkcmp.errors import InputError
 from bulkcmp.io.keyworker import make_keys
+from bulkcmp.journal.entry import Skipped
 from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile
-from bulkcmp.model import KeySpec, Secret
+from bulkcmp.model import BadRow, KeySpec, Secret
 from bulkcmp.testca import state
 
 ENVIRON = {"S": "a secret", "K": "a passphrase", "WRONG": "another"}
@@ -39,7 +40,7 @@ def options(**changes: Any) -> Options:
 
 
 def resume(environ: dict[str, str] = ENVIRON, **given: Any) -> tuple[Plan, Journal]:
-    return go_on(RUN, given, environ, retry_unknown=False, retry_failed=False)
+    return go_on(Journal.open(RUN), given, environ, retry_unknown=False, retry_failed=False)
 
 
 def refused(*, environ: dict[str, str] = ENVIRON, **given: Any) -> str:
@@ -61,9 +62,8 @@ def test_begin_then_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     # from anywhere else
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    again, journal = go_on(
-        tmp_path / RUN, {"workers": 3}, ENVIRON, retry_unknown=True, retry_failed=False
-    )
+    journal = open_run(tmp_path / RUN, None, None)
+    again, journal = go_on(journal, {"workers": 3}, ENVIRON, retry_unknown=True, retry_failed=False)
     with journal:
         assert (again.setup.rate, again.workers) == (5.0, 3)
         assert again.key_pass == Secret(b"a passphrase")
@@ -174,3 +174,54 @@ def test_rows_that_have_gone_bad_since() -> None:
     begin("a.csv", options(), RUN, ENVIRON)[1].close()
     Path("own.pem").unlink()
     assert "1 of 1 rows can't be used" in refused()
+
+
+def test_a_run_is_named_by_its_database_too() -> None:
+    with pytest.raises(InputError, match="--run without --journal"):
+        open_run(RUN, None, "4711")
+
+
+@pytest.mark.parametrize("term", [0.0, 0.5, -1.0, float("nan"), float("inf")])
+def test_a_lease_has_a_sensible_term(term: float) -> None:
+    with pytest.raises(InputError, match=r"--journal-lease is .*at least 1 seconds"):
+        begin("a.csv", options(journal_lease=term), RUN, ENVIRON)
+    assert not RUN.exists()
+
+
+def test_the_population_may_have_moved() -> None:
+    begin("a.csv", options(), RUN, ENVIRON)[1].close()
+    Path("a.csv").rename("b.csv")
+    with pytest.raises(InputError):
+        resume()
+    Journal.open(RUN).close()
+    plan, journal = go_on(
+        Journal.open(RUN), {}, ENVIRON, population="b.csv", retry_unknown=False, retry_failed=False
+    )
+    journal.close()
+    assert plan.population_file == "b.csv"
+
+
+@pytest.mark.peer
+def test_a_run_with_its_journal_in_a_database(database: str) -> None:
+    plan, journal = begin("a.csv", options(journal=database), RUN, ENVIRON)
+    with journal:
+        run = journal.run_id
+        assert journal.facts["options"]["journal"] == database
+        # nobody else goes on with it, from wherever
+        waited: list[str] = []
+
+        def live(what: str) -> None:
+            waited.append(what)
+            journal.write([Skipped(BadRow(1, 2, "a", ()), dt.datetime.now(dt.UTC))])
+
+        with pytest.raises(InputError, match="another bulkcmp is at work on this run"):
+            go_on(
+                open_run(Path("elsewhere"), database, run), {}, ENVIRON,
+                retry_unknown=False, retry_failed=False, on_notice=live,
+            )  # fmt: skip
+        assert "waiting for process" in waited[0]
+    with pytest.raises(InputError, match="holds a run already"):
+        begin("a.csv", options(), RUN, ENVIRON)
+    again, journal = resume()
+    journal.close()
+    assert again.setup.anchors == plan.setup.anchors

@@ -57,6 +57,11 @@ class Site:
         columns = "first, beyond, fence, expires"
         return self.change(f"SELECT {columns} FROM bulkcmp.lease", "ORDER BY fence")
 
+    def locked_by(self, pid: int) -> bool:
+        """Whether a session has a transaction that wrote something."""
+        locks = "SELECT pid FROM pg_locks WHERE locktype = 'transactionid' AND granted AND pid"
+        return bool(self._postgres.run(self.url, f"{locks} = {pid}"))
+
     def change(self, statement: str, order: str = "") -> list[Any]:
         run = f"run = (SELECT number FROM bulkcmp.run WHERE id = '{self.run}')"
         return self._postgres.run(self.url, f"{statement} WHERE {run} {order}")
@@ -144,19 +149,32 @@ def test_a_lease_that_ran_out_and_that_nobody_wanted_holds(site: Site) -> None:
     assert lease[3] > now, "a write is a sign of life"
 
 
-def test_who_is_stopped_within_a_transaction_holds_nobody_up(site: Site) -> None:
+@pytest.mark.parametrize("way", ["after a statement", "between two messages"])
+def test_who_is_stopped_within_a_transaction_holds_nobody_up(site: Site, way: str) -> None:
     stopped, other = site.join(), site.join()
-    # the server ends transactions that are idle for half of it
     stopped.hold(term=1.0)
     stopped.write([begun(1)])
     store: Any = stopped._store
     # its other thread is stopped as well
     store._renewal.end()
     connection = store._link._connection
-    connection.execute("BEGIN")
-    connection.execute("UPDATE lease SET writes = 2 WHERE run = %s", (store._number,))
+    update = f"UPDATE lease SET writes = 2 WHERE run = {store._number}".encode()
+    if way == "after a statement":
+        connection.execute("BEGIN")
+        connection.execute(update)
+    else:
+        # the server waits for what comes next, and does not take the session for idle
+        wire = connection.pgconn
+        wire.enter_pipeline_mode()
+        wire.send_query_params(b"BEGIN", [])
+        wire.send_query_params(update, [])
+        wire.send_flush_request()
+        wire.flush()
+        while not site.locked_by(connection.info.backend_pid):
+            pass
     # its term of a second is over by itself
     other.hold()
+    connection.close()
     other.write([begun(2)])
     with pytest.raises(LeaseLost):
         stopped.write([begun(3)])
