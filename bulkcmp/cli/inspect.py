@@ -6,16 +6,18 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inspect.armour import MAX_OCTETS, parts_of
-from bulkcmp.inspect.inspection import Inspection, inspect_part
 from bulkcmp.inspect.text import lines_of
 from bulkcmp.outputs.text import visible
+
+if TYPE_CHECKING:
+    from bulkcmp.inspect.inspection import Inspection
 
 _STDIN: Final = "-"
 _SUFFIXES: Final = frozenset((
@@ -70,7 +72,7 @@ def inspect(
         raise InputErrors(f"{len(problems)} values can't be shown", tuple(problems))
 
 
-def _inspections(files: list[str]) -> Iterator[Inspection | InputError]:
+def _inspections(files: list[str]) -> Iterator["Inspection | InputError"]:
     for name in files:
         try:
             for file in _expanded(name):
@@ -79,7 +81,10 @@ def _inspections(files: list[str]) -> Iterator[Inspection | InputError]:
             yield error
 
 
-def _inspections_of(file: str) -> Iterator[Inspection | InputError]:
+def _inspections_of(file: str) -> Iterator["Inspection | InputError"]:
+    # loaded where it is used, since the other commands start without pyasn1's modules
+    from bulkcmp.inspect.inspection import inspect_part
+
     try:
         parts = parts_of(_read(file), file)
     except InputError as error:
@@ -132,7 +137,7 @@ def _read(file: str) -> bytes:
         raise unreadable(path, error) from None
 
 
-def _print(inspection: Inspection) -> None:
+def _print(inspection: "Inspection") -> None:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
     lines = lines_of(inspection, width, visible)

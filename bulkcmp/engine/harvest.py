@@ -13,7 +13,6 @@ import anyio.to_thread
 from bulkcmp.cmp.general import encode_infos
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import InputError
-from bulkcmp.inspect.inspection import inspect_octets
 from bulkcmp.inspect.text import lines_of
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import BadRow, Itav, Outcome, OutcomeClass, RowResult
@@ -138,6 +137,9 @@ def _files(out_format: OutFormat, result: RowResult) -> RowFiles:
 @lru_cache(maxsize=64)
 def _shown(infos: tuple[Itav, ...]) -> str:
     """What the CA told, as text; it tells many rows the same."""
+    # loaded where it is used: pyasn1's modules were a third of every start, and few runs ask
+    from bulkcmp.inspect.inspection import inspect_octets
+
     try:
         answer = inspect_octets(encode_infos(infos), "genp", kind="GenMsgContent")
         lines = list(lines_of(answer, None, visible))

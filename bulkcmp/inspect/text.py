@@ -2,10 +2,11 @@
 
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bulkcmp.inspect.inspection import Inspection
-from bulkcmp.inspect.tree import Node
+if TYPE_CHECKING:
+    from bulkcmp.inspect.inspection import Inspection
+    from bulkcmp.inspect.tree import Node
 
 _INDENT: Final = "  "
 _MIN_WIDTH: Final = 32
@@ -30,7 +31,7 @@ _TYPED: Final = {
 
 
 def lines_of(
-    inspection: Inspection, width: int | None, clean: Callable[[str], str]
+    inspection: "Inspection", width: int | None, clean: Callable[[str], str]
 ) -> Iterator[str]:
     """The inspection in lines, the heading first, its findings next.
 
@@ -58,7 +59,7 @@ class _Layout:
     def __init__(self, clean: Callable[[str], str]) -> None:
         self._clean = clean
 
-    def block(self, node: Node) -> Iterator[str]:
+    def block(self, node: "Node") -> Iterator[str]:
         """The lines of a value that stands for itself."""
         node = _folded(node)
         line = self._line(node)
@@ -74,7 +75,7 @@ class _Layout:
                     yield mark + line
                     mark = _INDENT
 
-    def _entry(self, label: str, node: Node) -> Iterator[str]:
+    def _entry(self, label: str, node: "Node") -> Iterator[str]:
         """The lines of a value that has a name."""
         node = _folded(node)
         line = self._line(node)
@@ -88,7 +89,7 @@ class _Layout:
             for line in self.block(node):
                 yield _INDENT + line
 
-    def _line(self, node: Node) -> str | None:
+    def _line(self, node: "Node") -> str | None:
         """A value that fits on a line; None if it does not."""
         match node:
             case None:
@@ -115,7 +116,7 @@ class _Layout:
         return self._clean(text[:_SHOWN_CHARACTERS]) + (f" … ({rest:,} more)" if rest > 0 else "")
 
 
-def _folded(node: Node) -> Node:
+def _folded(node: "Node") -> "Node":
     """What names its own type by that name: `sha256` for `{"algorithm": "sha256"}`."""
     if not isinstance(node, dict) or not node:
         return node

@@ -1,7 +1,7 @@
 """What a probe found, as text and as JSON."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 
@@ -10,13 +10,15 @@ from bulkcmp.cmp.explanation import CHECKS, TITLES, explain
 from bulkcmp.cmp.general import name_of
 from bulkcmp.engine.probe import Probed, Step
 from bulkcmp.errors import InputError
-from bulkcmp.inspect.inspection import Inspection, inspect_octets
 from bulkcmp.inspect.text import lines_of
 from bulkcmp.io.times import ExchangeTimes
 from bulkcmp.outputs.credentials import pem_certificates
 from bulkcmp.outputs.summary import public_url
 from bulkcmp.outputs.text import utc
 from bulkcmp.ui.figures import duration
+
+if TYPE_CHECKING:
+    from bulkcmp.inspect.inspection import Inspection
 
 _MARKS: Final = {
     Judgement.PASSED: "ok  ",
@@ -65,10 +67,10 @@ def _message(
     heading: str, der: bytes, width: int | None, clean: Callable[[str], str]
 ) -> Iterator[str]:
     shown = _inspected(heading, der)
-    if isinstance(shown, Inspection):
-        yield from lines_of(shown, width, clean)
-    else:
+    if isinstance(shown, InputError):
         yield f"{heading}: {len(der):,} octets that can't be shown: {clean(shown.what)}"
+    else:
+        yield from lines_of(shown, width, clean)
 
 
 def _verdict(verdict: Verdict, clean: Callable[[str], str]) -> Iterator[str]:
@@ -201,12 +203,15 @@ def _step_json(step: Step) -> dict[str, Any]:
 
 def _message_json(label: str, der: bytes) -> dict[str, Any]:
     shown = _inspected(label, der)
-    if isinstance(shown, Inspection):
-        return {"type": label, "der": der.hex(), "inspection": shown.json()}
-    return {"type": label, "der": der.hex(), "error": shown.what}
+    if isinstance(shown, InputError):
+        return {"type": label, "der": der.hex(), "error": shown.what}
+    return {"type": label, "der": der.hex(), "inspection": shown.json()}
 
 
-def _inspected(name: str, der: bytes) -> Inspection | InputError:
+def _inspected(name: str, der: bytes) -> "Inspection | InputError":
+    # loaded where it is used: pyasn1's modules take long
+    from bulkcmp.inspect.inspection import inspect_octets
+
     try:
         return inspect_octets(der, name)
     except InputError as error:
