@@ -8,8 +8,9 @@ import datetime as dt
 import email.utils
 import html
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,6 +24,10 @@ from bulkcmp.io.times import REPEATED_EXTENSION, TIMES_EXTENSION, ExchangeTimes
 CONTENT_TYPE: Final = "application/pkixcmp"
 """RFC 9811, 3.4."""
 _CMP_TYPE: Final = CONTENT_TYPE.encode("ascii")
+
+_LENGTHS: Final = 1024
+"""Of messages whose header fields are kept: those of a run have a few, by the size of a name or a
+signature."""
 
 _SHOWN: Final = 80
 """Characters of a foreign text that an error shows."""
@@ -60,6 +65,15 @@ class _NoCookies(httpx.Cookies):
         """Leave them where they are."""
 
 
+class _Unauthenticated(httpx.Auth):
+    """Sends a request as it is, without the generator that `httpx.Auth` makes for each."""
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        yield request
+
+
 class _Client(httpx.AsyncClient):
     cookies: Any = _NoCookies()
 
@@ -94,16 +108,10 @@ class CmpHttpClient:
         self._clock = clock
         self._now = now
         # Each request is given what httpx would otherwise work out for it again.
-        self._fields = (
-            (b"Host", self._url.netloc),
-            (b"Content-Type", _CMP_TYPE),
-            (b"User-Agent", b"bulkcmp"),
-            # the default of HTTP/1.1, said for servers and proxies that speak 1.0
-            (b"Connection", b"keep-alive"),
-        )
+        self._headers = lru_cache(_LENGTHS)(self._headers_of)
         # the time limits are the transport's
         self._extensions = {"timeout": httpx.Timeout(None).as_dict()}
-        self._client = _Client(transport=transport, trust_env=False)
+        self._client = _Client(transport=transport, trust_env=False, auth=_auth(self._url))
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -130,7 +138,7 @@ class CmpHttpClient:
         request = httpx.Request(
             "POST",
             self._url,
-            headers=(*self._fields, (b"Content-Length", b"%d" % len(message))),
+            headers=self._headers(len(message)),
             stream=httpx.ByteStream(message),
             extensions=self._extensions,
         )
@@ -149,6 +157,18 @@ class CmpHttpClient:
             raise self._failure(response)
         return Reply(
             response.content, times, repeated=response.extensions.get(REPEATED_EXTENSION, False)
+        )
+
+    def _headers_of(self, length: int) -> httpx.Headers:
+        return httpx.Headers(
+            [
+                (b"Host", self._url.netloc),
+                (b"Content-Type", _CMP_TYPE),
+                (b"User-Agent", b"bulkcmp"),
+                # the default of HTTP/1.1, said for servers and proxies that speak 1.0
+                (b"Connection", b"keep-alive"),
+                (b"Content-Length", b"%d" % length),
+            ]
         )
 
     def _failure(self, response: httpx.Response) -> TransportError:
@@ -231,6 +251,13 @@ def _server_url(text: str) -> httpx.URL:
             hint="for example http://ca.example.com:8080/ejbca/publicweb/cmp/alias",
         )
     return url
+
+
+def _auth(url: httpx.URL) -> httpx.Auth:
+    """By the user and password in the URL, if it has them (RFC 7617)."""
+    if url.username or url.password:
+        return httpx.BasicAuth(url.username, url.password)
+    return _Unauthenticated()
 
 
 def _is_cmp(response: httpx.Response) -> bool:

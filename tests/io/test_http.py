@@ -72,6 +72,43 @@ async def test_post_under_any_event_loop() -> None:
     assert seen[0].headers["content-length"] == "2"
 
 
+async def test_each_request_has_the_length_of_its_message() -> None:
+    seen: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["content-length"])
+        return httpx.Response(200, headers=CMP, content=b"ip")
+
+    async with CmpHttpClient(URL, httpx.MockTransport(handle)) as client:
+        for message in (b"ir", b"certConf", b"p1"):
+            await client.post(message)
+    assert seen == ["2", "8", "2"]
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "authorization"),
+    [
+        ("", None),
+        ("Aladdin:open%20sesame@", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ("ra@", "Basic cmE6"),
+    ],
+)
+async def test_credentials_in_the_url_are_sent(userinfo: str, authorization: str | None) -> None:
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, headers=CMP, content=b"ip")
+
+    url = f"http://{userinfo}ca.example.com/pkix/"
+    async with CmpHttpClient(url, httpx.MockTransport(handle)) as client:
+        for _ in range(2):
+            await client.post(b"ir")
+    for request in seen:
+        assert request.headers.get_list("authorization") == ([authorization] * bool(authorization))
+        assert request.headers["host"] == "ca.example.com"
+
+
 async def test_cookies_are_neither_looked_for_nor_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(*_: object) -> None:
         pytest.fail("nobody needs them, and it takes a quarter of httpx's time")
