@@ -1,5 +1,6 @@
 """python -m benchmarks: measures, and writes the results."""
 
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -33,10 +34,20 @@ def main(
         for benchmark in SUITE:
             typer.echo(f"{benchmark.name:16} {benchmark.title}")
         return
+    failed = []
     if not report_only:
         for benchmark in _chosen(names or []):
-            _run(benchmark, Scale(scale), out)
+            try:
+                _run(benchmark, Scale(scale), out)
+            except Exception:
+                # the others are as good as before
+                traceback.print_exc()
+                failed.append(benchmark.name)
     write_report(out, read_results(out / RESULTS), SUITE)
+    if failed:
+        names_of = ", ".join(failed)
+        typer.echo(f"failed: {names_of}; the report has what an earlier run found", err=True)
+        raise typer.Exit(1)
 
 
 def _run(benchmark: Benchmark, scale: Scale, out: Path) -> None:

@@ -4,21 +4,27 @@ Parent and workers are the real ones, in processes of their own, with a real jou
 of a run are left out of the figures: the first and the last tenth of its transactions.
 """
 
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.ca import Ca
+from benchmarks.benchmark import Scale
+from benchmarks.ca import Ca, serving_ca
+from benchmarks.figure import Profile, Series
 from benchmarks.meter import ClientMeter, cpu_of
-from bulkcmp.engine.colleague import Hire
+from benchmarks.profile import profiled
+from bulkcmp.engine.colleague import Hire, hire_task
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.run import Run, hire_process
+from bulkcmp.engine.worker import Worker
 from bulkcmp.io import loop
 from bulkcmp.io.clock import SystemClock
+from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import KeySpec, OutcomeClass
 from bulkcmp.stats.progress import Snapshot
@@ -56,6 +62,21 @@ class Steady:
     def client_cpu(self) -> float:
         """Microseconds for each transaction."""
         return 1e6 * self.client / self.transactions
+
+    @property
+    def server_cpu(self) -> float:
+        """The same of the server."""
+        return 1e6 * self.server / self.transactions
+
+
+def rates(label: str, runs: Sequence[Steady]) -> Series:
+    """What each run did in a second."""
+    return Series.of(label, "transactions/s", [run.rate for run in runs])
+
+
+def client_cpu(label: str, runs: Sequence[Steady]) -> Series:
+    """What each run's client took for a transaction."""
+    return Series.of(label, "us CPU", [run.client_cpu for run in runs])
 
 
 class ReadyKeys(KeySource):
@@ -158,6 +179,44 @@ def enroll(
     if issued != rows:
         raise RuntimeError(f"{issued} of {rows} rows were issued: {snapshot.newest_error}")
     return steady_part(watch.readings, rows)
+
+
+def in_turn(
+    scale: Scale, full: int, ways: Mapping[str, Callable[[Ca, Path, Sequence[bytes], str], Steady]]
+) -> tuple[dict[str, list[Steady]], Profile]:
+    """Enroll as many devices in each of several ways, again and again.
+
+    Args:
+        full: devices of a full run.
+        ways: by their names; each is given a CA, an empty folder, keys, and a stem of names.
+
+    Returns:
+        What each way found, one for each repetition; and where the time of the client goes.
+    """
+    keys = make_keys(P256, scale.count(full, 3))
+    found: dict[str, list[Steady]] = {name: [] for name in ways}
+    with serving_ca() as ca:
+        for turn in range(scale.repetitions):
+            for name, way in ways.items():
+                with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
+                    found[name].append(way(ca, Path(folder), keys, f"{name}{turn}-"))
+        profile = profile_devices(ca, keys[: scale.count(1000, 2)])
+    return found, profile
+
+
+def profile_devices(ca: Ca, keys: Sequence[bytes]) -> Profile:
+    """Where the time goes as devices are enrolled, all at a time, by the RA's secret: parent and
+    worker in one process, but for the threads that write the journal."""
+
+    def work(_profiler: object) -> None:
+        with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
+            enroll_devices(
+                ca, ca.options(), Path(folder), keys,
+                concurrency=len(keys), stem="profile-",
+                hire=hire_task(lambda channel: Worker(channel, SystemClock()).run()),
+            )  # fmt: skip
+
+    return profiled("parent and worker, MACs, over HTTP", work, len(keys))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ def pbm_key(secret: bytes, salt: bytes, iterations: int) -> bytes:
 
 def client_pbm(keys: Sequence[bytes], certificate: bytes, anchor: bytes, iterations: int) -> float:
     """CPU seconds of the client's cryptography, one transaction for each key, MACs both ways."""
-    own = os.urandom(32)
     secret = os.urandom(16)
+    own = pbm_key(secret, os.urandom(16), iterations)
 
     def protection() -> None:
         for _ in range(2):
@@ -89,8 +89,8 @@ def ca_pbm(keys: Sequence[bytes], iterations: int) -> float:
     derived once, each answer has a fresh salt."""
     requests = [_spki(_private(pkcs8).public_key()) for pkcs8 in keys]
     proofs = [_private(pkcs8).sign(_MESSAGE, _SCHEME) for pkcs8 in keys]
-    own = os.urandom(32)
     secret = os.urandom(16)
+    own = pbm_key(secret, os.urandom(16), iterations)
     root = ec.generate_private_key(ec.SECP256R1())
     began = time.process_time()
     for spki, proof in zip(requests, proofs, strict=True):

@@ -5,18 +5,17 @@ Without it, what would be written is thrown away.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 from benchmarks.benchmark import Benchmark, Scale
-from benchmarks.ca import serving_ca
-from benchmarks.enrollment import P256, Steady, enroll_devices
-from benchmarks.figure import Fact, Figure, Findings, Series, at_least
-from bulkcmp.io.keyworker import make_keys
+from benchmarks.ca import Ca
+from benchmarks.enrollment import Steady, client_cpu, enroll_devices, in_turn, rates
+from benchmarks.figure import Fact, Figure, Findings, at_least
 from bulkcmp.journal.entry import Entry
 from bulkcmp.journal.journal import Journal
 
@@ -46,37 +45,33 @@ def fsync_time(folder: Path, times: int) -> float:
 
 def run(scale: Scale) -> Findings:
     """Measure both, in turn."""
-    count = scale.count(_FULL, 3)
     in_flight = scale.count(_IN_FLIGHT, 2)
-    keys = make_keys(P256, count)
-    found: dict[type[Journal], list[Steady]] = {Journal: [], NoJournal: []}
     fsync: list[float] = []
-    with serving_ca() as ca:
-        for turn in range(scale.repetitions):
-            for kind, runs in found.items():
-                with tempfile.TemporaryDirectory(prefix="bulkcmp-") as name:
-                    folder = Path(name)
-                    fsync.append(fsync_time(folder, scale.count(200, 2)))
-                    steady = enroll_devices(
-                        ca, ca.options(), folder, keys,
-                        concurrency=in_flight, workers=2, journal_kind=kind,
-                        stem=f"{kind.__name__}{turn}-",
-                    )  # fmt: skip
-                runs.append(steady)
-    on, off = found[Journal], found[NoJournal]
+
+    def enroll(
+        kind: type[Journal], ca: Ca, folder: Path, keys: Sequence[bytes], stem: str
+    ) -> Steady:
+        fsync.append(fsync_time(folder, scale.count(200, 2)))
+        return enroll_devices(
+            ca, ca.options(), folder, keys,
+            concurrency=in_flight, workers=2, journal_kind=kind, stem=stem,
+        )  # fmt: skip
+
+    ways = {"on": partial(enroll, Journal), "off": partial(enroll, NoJournal)}
+    found, profile = in_turn(scale, _FULL, ways)
+    on, off = found["on"], found["off"]
     figures = (
         Figure(
             "journal", "transactions/s, journal on (synchronous=FULL, keys sealed) / off",
-            Series.of("journal on", "transactions/s", [run.rate for run in on]),
-            Series.of("journal off", "transactions/s", [run.rate for run in off]), at_least(0.9),
+            rates("journal on", on), rates("journal off", off), at_least(0.9),
         ),
         Figure(
             "journal-cpu", "client CPU per transaction, journal on / off",
-            Series.of("journal on", "us CPU", [run.client_cpu for run in on]),
-            Series.of("journal off", "us CPU", [run.client_cpu for run in off]),
+            client_cpu("journal on", on), client_cpu("journal off", off),
         ),
     )  # fmt: skip
-    return Findings(figures, (Fact("fsync of a page", f"{1e6 * median(fsync):.0f} us"),))
+    facts = (Fact("fsync of a page", f"{1e6 * median(fsync):.0f} us"),)
+    return Findings(figures, facts, (profile,))
 
 
 BENCHMARK: Final = Benchmark("journal", "what durability costs", run)

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from benchmarks.benchmark import Benchmark, Scale
 from benchmarks.ca import ITERATIONS, REFERENCE, Ca, serving_ca
-from benchmarks.enrollment import write_population
+from benchmarks.enrollment import P256, profile_devices, write_population
 from benchmarks.figure import Figure, Findings, Series, at_least
+from bulkcmp.io.keyworker import make_keys
 from tests.openssl import missing
 
 _DEVICES: Final = 160
@@ -130,6 +131,7 @@ def run(scale: Scale) -> Findings:
             two.append(_per_device(ca, devices, 2, f"two{turn}-"))
             four.append(_per_device(ca, devices, 4, f"four{turn}-"))
             repeated.append(_repeated(ca, repeats, f"repeated{turn}"))
+        profile = profile_devices(ca, make_keys(P256, scale.count(_IN_FLIGHT, 2)))
 
     def rates(label: str, runs: Sequence[_Command]) -> Series:
         return Series.of(label, "certificates/s", [run.rate for run in runs])
@@ -160,7 +162,7 @@ def run(scale: Scale) -> Findings:
             cpu("openssl -repeat", repeated), our_cpu,
         ),
     )  # fmt: skip
-    return Findings(figures)
+    return Findings(figures, profiles=(profile,))
 
 
 BENCHMARK: Final = Benchmark(

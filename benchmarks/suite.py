@@ -4,6 +4,7 @@ from typing import Final
 
 from benchmarks import (
     client,
+    derivation,
     journal,
     keys,
     load,
@@ -19,6 +20,7 @@ from benchmarks.benchmark import Benchmark
 SUITE: Final[tuple[Benchmark, ...]] = (
     client.BENCHMARK,
     transaction.BENCHMARK,
+    derivation.BENCHMARK,
     transport.BENCHMARK,
     openssl.BENCHMARK,
     saturation.BENCHMARK,

@@ -129,25 +129,25 @@ def run(scale: Scale) -> Findings:
                 bare[connections].append(loop.run(_bare, port, connections, requests))
         profile = _profile(port, many, requests)
 
-    def series(label: str, found: dict[int, list[float]], connections: int) -> Series:
-        return Series.of(f"{label}, {connections:,} connections", "us CPU", found[connections])
+    def ours_of(connections: int) -> Series:
+        return Series.of(f"bulkcmp, {connections:,} connections", "us CPU", ours[connections])
 
+    def bare_of(connections: int) -> Series:
+        return Series.of(f"bare protocol, {connections:,} connections", "us CPU", bare[connections])
+
+    title = "HTTP through our client / a bare protocol"
+    growth = f"{most:,} connections / {few:,}"
     figures = (
         Figure(
-            "http-many", f"HTTP through our client / a bare protocol, {many:,} connections",
-            series("bulkcmp", ours, many), series("bare protocol", bare, many), at_most(6),
+            "http-many", f"{title}, {many:,} connections", ours_of(many), bare_of(many), at_most(6)
+        ),
+        Figure("http-few", f"{title}, {few:,} connections", ours_of(few), bare_of(few)),
+        Figure(
+            "http-growth", f"HTTP through our client, {growth}", ours_of(most), ours_of(few),
+            at_most(1.3),
         ),
         Figure(
-            "http-few", f"the same, {few:,} connections",
-            series("bulkcmp", ours, few), series("bare protocol", bare, few),
-        ),
-        Figure(
-            "http-growth", f"HTTP through our client, {most:,} connections / {few:,}",
-            series("bulkcmp", ours, most), series("bulkcmp", ours, few), at_most(1.3),
-        ),
-        Figure(
-            "http-growth-bare", f"a bare protocol, {most:,} connections / {few:,}",
-            series("bare protocol", bare, most), series("bare protocol", bare, few),
+            "http-growth-bare", f"a bare protocol, {growth}", bare_of(most), bare_of(few)
         ),
     )  # fmt: skip
     return Findings(figures, profiles=(profile,))

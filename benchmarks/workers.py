@@ -1,14 +1,14 @@
 """What a second worker process costs: CPU of the client per transaction, with two and with one."""
 
-import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.benchmark import Benchmark, Scale
-from benchmarks.ca import serving_ca
-from benchmarks.enrollment import P256, Steady, enroll_devices
-from benchmarks.figure import Figure, Findings, Series, at_most
-from bulkcmp.io.keyworker import make_keys
+from benchmarks.ca import Ca
+from benchmarks.enrollment import Steady, client_cpu, enroll_devices, in_turn, rates
+from benchmarks.figure import Figure, Findings, at_most
 
 _FULL: Final = 4000
 _IN_FLIGHT: Final = 1000
@@ -16,33 +16,27 @@ _IN_FLIGHT: Final = 1000
 
 def run(scale: Scale) -> Findings:
     """Measure one worker and two, in turn."""
-    count = scale.count(_FULL, 3)
     in_flight = scale.count(_IN_FLIGHT, 2)
-    keys = make_keys(P256, count)
-    found: dict[int, list[Steady]] = {1: [], 2: []}
-    with serving_ca() as ca:
-        for turn in range(scale.repetitions):
-            for workers, runs in found.items():
-                with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
-                    steady = enroll_devices(
-                        ca, ca.options(), Path(folder), keys,
-                        concurrency=in_flight, workers=workers, stem=f"dev{workers}-{turn}-",
-                    )  # fmt: skip
-                runs.append(steady)
-    one, two = found[1], found[2]
+
+    def enroll(workers: int, ca: Ca, folder: Path, keys: Sequence[bytes], stem: str) -> Steady:
+        return enroll_devices(
+            ca, ca.options(), folder, keys, concurrency=in_flight, workers=workers, stem=stem
+        )
+
+    ways = {"one": partial(enroll, 1), "two": partial(enroll, 2)}
+    found, profile = in_turn(scale, _FULL, ways)
+    one, two = found["one"], found["two"]
     figures = (
         Figure(
             "second-worker", "client CPU per transaction, two workers / one",
-            Series.of("two workers", "us CPU", [run.client_cpu for run in two]),
-            Series.of("one worker", "us CPU", [run.client_cpu for run in one]), at_most(1.1),
+            client_cpu("two workers", two), client_cpu("one worker", one), at_most(1.1),
         ),
         Figure(
             "second-worker-rate", "transactions/s, two workers / one, CA on the same cores",
-            Series.of("two workers", "transactions/s", [run.rate for run in two]),
-            Series.of("one worker", "transactions/s", [run.rate for run in one]),
+            rates("two workers", two), rates("one worker", one),
         ),
     )  # fmt: skip
-    return Findings(figures)
+    return Findings(figures, profiles=(profile,))
 
 
 BENCHMARK: Final = Benchmark("workers", "what a second worker process costs", run)

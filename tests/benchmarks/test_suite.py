@@ -9,10 +9,11 @@ import typer.testing
 
 import benchmarks.__main__
 from benchmarks.benchmark import Benchmark, Scale
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, Findings
 from benchmarks.report import write_report
 from benchmarks.result import measure, read_results, write_result
 from benchmarks.suite import SUITE
+from tests.benchmarks.conftest import make_figure
 
 TOY = Scale(0.001)
 
@@ -64,6 +65,24 @@ def test_the_command_measures_what_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "RESULTS.md").unlink()
     assert invoke("--report-only", "--out", str(tmp_path)).exit_code == 0
     assert (tmp_path / "RESULTS.md").read_bytes() == report
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_scale: Scale) -> Findings:
+        raise RuntimeError("a row was not issued")
+
+    def succeed(_scale: Scale) -> Findings:
+        return Findings((make_figure(None),))
+
+    suite = (Benchmark("bad", "that fails", fail), Benchmark("good", "that does not", succeed))
+    monkeypatch.setattr(benchmarks.__main__, "SUITE", suite)
+    done = invoke("--out", str(tmp_path))
+    assert done.exit_code == 1
+    assert "failed: bad;" in done.output
+    assert [path.name for path in (tmp_path / "results").glob("*.json")] == ["good.json"]
+    assert "## good: that does not" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_the_command_lists_what_there_is() -> None:
