@@ -37,6 +37,9 @@ _APART: Final = 1.0
 _FEWEST: Final = 10
 """Transactions of a steady part; fewer may all have ended between two readings, or none."""
 
+IN_PROCESS: Final = hire_task(lambda channel: Worker(channel, SystemClock()).run())
+"""Starts a worker in the parent's process, where a profiler sees it."""
+
 _PASSPHRASE: Final = "pass:a passphrase"  # of keys that nobody uses
 
 
@@ -212,8 +215,7 @@ def profile_devices(ca: Ca, keys: Sequence[bytes]) -> Profile:
         with tempfile.TemporaryDirectory(prefix="bulkcmp-") as folder:
             enroll_devices(
                 ca, ca.options(), Path(folder), keys,
-                concurrency=len(keys), stem="profile-",
-                hire=hire_task(lambda channel: Worker(channel, SystemClock()).run()),
+                concurrency=len(keys), stem="profile-", hire=IN_PROCESS,
             )  # fmt: skip
 
     return profiled("parent and worker, MACs, over HTTP", work, len(keys))

@@ -12,9 +12,12 @@ from typing import Final
 import psutil
 
 from benchmarks.benchmark import Benchmark, Scale
-from benchmarks.enrollment import Steady, enroll
+from benchmarks.enrollment import IN_PROCESS, Steady, enroll
 from benchmarks.figure import Figure, Findings, Series, at_least
+from benchmarks.profile import profiled
+from bulkcmp.engine.colleague import Hire
 from bulkcmp.engine.options import Options
+from bulkcmp.engine.run import hire_process
 from tests.openssl import missing, mock_server
 
 _FULL: Final = 2500
@@ -47,7 +50,7 @@ def _server_process() -> int:
     return int(found.pid)
 
 
-def _saturate(rows: int) -> Steady:
+def _saturate(rows: int, hire: Hire = hire_process) -> Steady:
     with tempfile.TemporaryDirectory(prefix="bulkcmp-") as name:
         folder = Path(name)
         _make_pki(folder)
@@ -61,8 +64,9 @@ def _saturate(rows: int) -> Steady:
                 retry_reused=True, pbm_iterations=500,
             )  # fmt: skip
             return enroll(
-                options, population, rows, folder, _server_process(), concurrency=_IN_FLIGHT
-            )
+                options, population, rows, folder, _server_process(),
+                concurrency=_IN_FLIGHT, hire=hire,
+            )  # fmt: skip
 
 
 def run(scale: Scale) -> Findings:
@@ -80,7 +84,10 @@ def run(scale: Scale) -> Findings:
         Series.of("CPU of bulkcmp", "s", [one.client for one in runs]),
         Series.of("CPU of the server", "s", [one.server for one in runs]),
     )  # fmt: skip
-    return Findings((figure, rates))
+    profile = profiled(
+        "parent and worker, implicit confirmation", lambda _: _saturate(rows, IN_PROCESS), rows
+    )
+    return Findings((figure, rates), profiles=(profile,))
 
 
 BENCHMARK: Final = Benchmark(

@@ -18,7 +18,7 @@ from tests.benchmarks.conftest import make_figure
 TOY = Scale(0.001)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "benchmark",
     [pytest.param(one, id=one.name, marks=[pytest.mark.peer] if one.peer else []) for one in SUITE],
