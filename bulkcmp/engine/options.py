@@ -201,6 +201,8 @@ class Options:
     """Names of what the command line says: a file's settings are for runs of any kind."""
     foremost: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what is said of one of several servers alone: it goes before the cells of rows."""
+    updates_only: bool = field(default=False, compare=False)
+    """What the server is asked is signed with certificates that were issued before."""
 
     @classmethod
     def known(cls) -> dict[str, Kind]:
@@ -216,7 +218,8 @@ class Options:
         return {
             one.name: kinds.get(one.name) or _KINDS[type(one.default)]
             for one in fields(cls)
-            if one.name not in ("out", "save_messages", "skip_bad_rows", "stated", "foremost")
+            if one.name
+            not in ("out", "save_messages", "skip_bad_rows", "stated", "foremost", "updates_only")
         }
 
     @classmethod
@@ -289,7 +292,7 @@ class Options:
     def facts(self) -> dict[str, Any]:
         """JSON-able, with absolute paths, and with sources in place of secrets."""
         facts = asdict(self)
-        del facts["stated"], facts["foremost"]
+        del facts["stated"], facts["foremost"], facts["updates_only"]
         here = Path.cwd()
         for name in _SECRETS:
             if facts[name] is not None:
@@ -374,7 +377,7 @@ class Options:
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
-            unprotected=self.unprotected_requests,
+            unprotected=self.unprotected_requests or self.updates_only,
             foremost=self.foremost,
         )
 
@@ -604,7 +607,7 @@ class Options:
         on_token = self.key is not None and is_uri(self.key)
         own = {"secret", "cert", "key"}.intersection(columns)
         given = self.secret or self.cert or on_token or own
-        if given or self.unprotected_requests:
+        if given or self.unprotected_requests or self.updates_only:
             return
         raise InputError(
             "no credential: how shall requests be protected?",

@@ -768,12 +768,12 @@ def _misplaced(table: Mapping[str, Any]) -> Iterator[Contradiction]:
                 "take letters, digits, - and _, 40 at most",
                 ("servers", name),
             )
-    for name in servers.keys() - {one for one in named.values() if isinstance(one, str)}:
-        yield Contradiction(
-            "nobody asks this server for anything",
-            f'name it in a lifecycle or a step, server = "{name}", or leave it away',
-            ("servers", name),
-        )
+        if name not in named.values():
+            yield Contradiction(
+                "nobody asks this server for anything",
+                f'name it in a lifecycle or a step, server = "{name}", or leave it away',
+                ("servers", name),
+            )
 
 
 def _pointless(thresholds: Any, lifecycles: Any) -> Iterator[Contradiction]:

@@ -111,7 +111,8 @@ class Defaults:
         secret, keypass, regtoken, authenticator: sources (`pass:`, `env:`, `file:`, `stdin`), or
             the secret itself where the caller has it already.
         san_nodefault: no subjectAltName is taken from oldcert or cert.
-        unprotected: requests are sent without protection, so that rows need no credential.
+        unprotected: rows need no credential: requests are sent without protection, or something
+            else that comes later protects them.
         newkeypass: the same, for the key files that `newkey` names; there is no such column.
         newkey_assumed: nobody said `newkey`: where the CA makes the key, it chooses the type.
         key: a path, or a PKCS#11 URI (RFC 7512).

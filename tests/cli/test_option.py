@@ -12,7 +12,7 @@ from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.resume import resume
 from bulkcmp.engine.options import Options
 
-KNOWN = {one.name for one in fields(Options)} - {"stated", "foremost"}
+KNOWN = {one.name for one in fields(Options)} - {"stated", "foremost", "updates_only"}
 
 
 def helps(command: Any) -> dict[str, str]:

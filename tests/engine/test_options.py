@@ -200,7 +200,7 @@ def test_settings_of_a_file_are_for_runs_of_any_kind(folder: Path) -> None:
     (row, *_) = options.plan("a.csv", ENVIRON).rows
     assert isinstance(row, EndEntity)
     assert row.popo is Popo.NONE
-    assert not {"stated", "foremost"} & options.facts().keys()
+    assert not {"stated", "foremost", "updates_only"} & options.facts().keys()
 
 
 # --- nested messages ------------------------------------------------------------------------------

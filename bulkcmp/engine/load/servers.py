@@ -1,6 +1,7 @@
 """The servers of a load test, and the options of each."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from bulkcmp.engine.options import Options, refuse_two_readers
@@ -25,12 +26,26 @@ def server_options(scenario: Scenario, options: Options) -> dict[str, Options]:
     """
     if not scenario.servers:
         return {"": options}
-    made = {name: options.behind(settings) for name, settings in scenario.servers.items()}
+    made = {
+        name: replace(options.behind(settings), updates_only=_only_updates(scenario, name))
+        for name, settings in scenario.servers.items()
+    }
     refuse_two_readers({secret: None for one in made.values() for secret in one.read_from_stdin})
     problems = tuple(_pointless(scenario, options, made))
     if problems:
         raise InputErrors("something that is said of the servers would do nothing", problems)
     return made
+
+
+def _only_updates(scenario: Scenario, server: str) -> bool:
+    """Whether a server is asked for nothing but updates of what was issued in the same lifecycle,
+    which are signed with that."""
+    return all(
+        place > 0 and step.cmd is Operation.KUR
+        for life in scenario.lifecycles
+        for place, step in enumerate(life.steps)
+        if step.server == server
+    )
 
 
 def _pointless(
@@ -47,11 +62,9 @@ def _pointless(
                 hint=f"leave it away, or say it of one: --set 'servers.NAME.{option}=…'",
             )
     for name, one in made.items():
-        operations = {cmd for cmd, server in scenario.works if server == name}
         wants_secret = one.secret is not None and not one.sign_requests
         is_hidden = "cert" in one.foremost and "secret" not in one.foremost
-        # which a kur does not sign with
-        if is_hidden and wants_secret and operations != {Operation.KUR}:
+        if is_hidden and wants_secret and not one.updates_only:
             yield _of(
                 name,
                 InputError(

@@ -77,7 +77,8 @@ def planned(
         "trusted": (str(anchor),),
         "workers": 4,
     }
-    options = Options.merge(settings, changes)
+    said = {name: value for name, value in {**settings, **changes}.items() if value is not None}
+    options = Options.merge(said)
     return make(scenario, options, ENVIRON, thresholds=[threshold], yes_load=yes_load)
 
 
@@ -213,11 +214,19 @@ def test_a_server_signs_as_is_said_of_it(anchor: Path) -> None:
         servers: Servers = {"ra": {**hidden, **more}, "client": client}
         common = Options.merge({"secret": "env:S"})
         assert set(server_options(replace(TWO, servers=servers), common)) == {"ra", "client"}
-    # which only updates, by the certificate
-    server_options(
-        replace(TWO, servers={"ra": {}, "client": hidden}, lifecycles=TWO.lifecycles[:1]),
-        Options.merge({"secret": "env:S"}),
-    )
+
+
+def test_where_certificates_are_only_updated_no_credential_is_wanted(anchor: Path) -> None:
+    servers = {"ra": {"path": "cmp/ra", "secret": "env:S"}, "client": {"path": "cmp/client"}}
+    scenario = replace(TWO, servers=servers, lifecycles=TWO.lifecycles[:1])
+    made = planned(anchor, scenario, secret=None)
+    assert [row.secret for row in two(made.rows["client"])] == [None, None]
+    assert two(made.rows["ra"])[0].secret == Secret(ENVIRON["S"].encode())
+    # but it is where somebody enrolls too, or brings a certificate to begin with
+    for life in (TWO.lifecycles[1], Lifecycle("k", 1.0, (Step(KUR, server="client"),))):
+        wrong = replace(scenario, lifecycles=(*scenario.lifecycles, life))
+        with pytest.raises(InputErrors, match=r"servers\.client: no credential"):
+            planned(anchor, wrong, secret=None)
 
 
 def test_an_option_that_would_do_nothing_is_refused() -> None:
