@@ -94,7 +94,6 @@ class Pusher:
     ) -> None:
         self._interval = interval
         self._read = read
-        self._began_at = int(run.began_at.timestamp() * 1e9)
         self._session = _Session()
         self._exporter = OTLPMetricExporter(endpoint=url, session=self._session)
         own = Resource({"service.name": "bulkcmp", "service.instance.id": instance})
@@ -128,7 +127,12 @@ class Pusher:
         self._push()
 
     def _push(self) -> None:
-        metrics = _rendered(self._read(), self._began_at, time.time_ns())
+        try:
+            metrics = _rendered(self._read(), time.time_ns())
+        except Exception as error:
+            # the next one may do
+            self._count(failure=f"a bug in bulkcmp: {type(error).__name__}")
+            return
         scope = ScopeMetrics(self._scope, metrics, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
         try:
@@ -203,8 +207,9 @@ def _cause(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _rendered(reading: Reading, began_at: int, now: int) -> list[Metric]:
+def _rendered(reading: Reading, now: int) -> list[Metric]:
     """The metrics that have values as the SDK has them; instants are Unix times in nanoseconds."""
+    began_at = int(reading.began_at * 1e9)
     return [
         Metric(
             "bulkcmp." + family.metric.name.replace("_", "."),
@@ -212,7 +217,7 @@ def _rendered(reading: Reading, began_at: int, now: int) -> list[Metric]:
             _UNITS[family.metric.unit],
             _data(family, began_at, now),
         )
-        for family in reading
+        for family in reading.families
         if family.samples
     ]
 

@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from bulkcmp.errors import InputError
-from bulkcmp.outputs.readings import Reading
+from bulkcmp.outputs.readings import Families
 from bulkcmp.stats.metrics import BOUNDS, METRICS, Family, Kind, Spread
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -60,7 +60,7 @@ class Address:
 
 
 @contextmanager
-def serving(address: Address, read: Callable[[], Reading]) -> Iterator[str]:
+def serving(address: Address, read: Callable[[], Families]) -> Iterator[str]:
     """Serve the page while the block runs, in threads of its own.
 
     Args:
@@ -129,7 +129,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Collector(Collector):
-    def __init__(self, read: Callable[[], Reading]) -> None:
+    def __init__(self, read: Callable[[], Families]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -140,7 +140,7 @@ class _Collector(Collector):
         return rendered(self._read())
 
 
-def rendered(reading: Reading) -> Iterator[Metric]:
+def rendered(reading: Families) -> Iterator[Metric]:
     """The metrics as prometheus_client has them; those without a value are left out."""
     return (_rendered(family) for family in reading if family.samples)
 

@@ -22,6 +22,7 @@ from bulkcmp.stats.threshold import Threshold
 from tests.outputs.collector import Collector, Push, collecting
 from tests.stats.records import RUN, transaction, trouble
 
+BEGAN_AT = 1_800_000_000.5
 NEVER = 3600.0
 """Seconds between two pushes where only the last one is wanted."""
 
@@ -33,7 +34,8 @@ def reading() -> Reading:
     figures.feed(trouble())
     # longer than the highest bound
     figures.add(transaction(6.0, 6.0, 106.0))
-    return metrics(RUN, figures, [Threshold.parse(text) for text in RUN.thresholds])
+    thresholds = [Threshold.parse(text) for text in RUN.thresholds]
+    return Reading(metrics(RUN, figures, thresholds), BEGAN_AT)
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +59,7 @@ def test_a_push_has_all_values(reading: Reading) -> None:
     assert (pusher.pushes, pusher.failures) == (1, 0)
     assert push.path == "/v1/metrics"
     pushed = push.metrics()
-    began_at = RUN.began_at.timestamp() * 1e9
-    for family in reading:
+    for family in reading.families:
         name = "bulkcmp." + family.metric.name.replace("_", ".")
         points = push.points(name)
         assert len(points) == len(family.samples)
@@ -76,7 +77,7 @@ def test_a_push_has_all_values(reading: Reading) -> None:
             else:
                 assert getattr(point, point.WhichOneof("value")) == value
             if family.metric.kind is not Kind.GAUGE:
-                assert point.start_time_unix_nano == began_at
+                assert point.start_time_unix_nano == BEGAN_AT * 1e9
 
 
 def test_metrics_say_what_they_are(reading: Reading) -> None:
@@ -86,7 +87,7 @@ def test_metrics_say_what_they_are(reading: Reading) -> None:
         Unit.NONE: "", Unit.SECONDS: "s", Unit.BYTES: "By", Unit.RATIO: "1", Unit.PER_SECOND: "1/s",
     }  # fmt: skip
     pushed = push.metrics()
-    for family in reading:
+    for family in reading.families:
         metric = pushed.get("bulkcmp." + family.metric.name.replace("_", "."))
         if metric is None:
             continue
@@ -133,7 +134,7 @@ def test_there_is_a_push_at_each_interval_and_a_last_one(reading: Reading) -> No
     readings = iter(range(10_000))
 
     def read() -> Reading:
-        return reading if next(readings) % 2 else ()
+        return reading if next(readings) % 2 else Reading((), BEGAN_AT)
 
     with collecting() as collector:
         with pushing(endpoint(collector.url), 0.01, read, RUN, "x") as pusher:
@@ -171,6 +172,24 @@ def test_a_collector_that_never_answers_is_told_and_not_waited_for(
         if thread.name == "otlp":
             thread.join(60)
             assert not thread.is_alive()
+
+
+def test_figures_that_can_not_be_read_are_told_and_the_next_are_pushed(reading: Reading) -> None:
+    calls = iter(range(10_000))
+
+    def read() -> Reading:
+        if next(calls) == 0:
+            raise ZeroDivisionError
+        return reading
+
+    with (
+        collecting() as collector,
+        pushing(endpoint(collector.url), 0.01, read, RUN, "x") as pusher,
+    ):
+        collector.wait()
+    assert pusher.failures == 1
+    assert pusher.pushes == 1 + len(collector.pushes)
+    assert pusher.trouble == "a bug in bulkcmp: ZeroDivisionError"
 
 
 def test_a_collector_that_refuses_is_told(reading: Reading) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pla
 
 from bulkcmp.errors import InputError
 from bulkcmp.outputs.prometheus import Address, serving
-from bulkcmp.outputs.readings import Reading
+from bulkcmp.outputs.readings import Families
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.metrics import BOUNDS, Kind, Spread, metrics
 from bulkcmp.stats.threshold import Threshold
@@ -30,7 +30,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture(scope="module")
-def reading() -> Reading:
+def reading() -> Families:
     figures = Figures()
     figures.begin(RUN.warm_up)
     figures.feed(trouble())
@@ -39,7 +39,7 @@ def reading() -> Reading:
     return metrics(RUN, figures, [Threshold.parse(text) for text in RUN.thresholds])
 
 
-def expected(reading: Reading) -> Samples:
+def expected(reading: Families) -> Samples:
     """What must be on the page, by the rules of the text format."""
     found: Samples = {}
     for family in reading:
@@ -67,7 +67,7 @@ def get(url: str, **headers: str) -> tuple[str, bytes]:
 
 @pytest.mark.parametrize(("accept", "parse"), [("", parse_plain), (OPEN, parse_open)])
 def test_a_scrape_has_all_values(
-    reading: Reading, accept: str, parse: Callable[[str], object]
+    reading: Families, accept: str, parse: Callable[[str], object]
 ) -> None:
     with serving(ANY, lambda: reading) as url:
         content_type, body = get(url, Accept=accept)
@@ -86,14 +86,14 @@ def test_a_scrape_has_all_values(
         assert kinds[name] == Kind(family.type)
 
 
-def test_a_page_is_read_anew_at_each_scrape(reading: Reading) -> None:
+def test_a_page_is_read_anew_at_each_scrape(reading: Families) -> None:
     readings = iter([(), reading])
     with serving(ANY, lambda: next(readings)) as url:
         assert get(url)[1] == b""
         assert b"bulkcmp_transactions_total{" in get(url)[1]
 
 
-def test_a_page_may_be_compressed_and_be_a_part(reading: Reading) -> None:
+def test_a_page_may_be_compressed_and_be_a_part(reading: Families) -> None:
     with serving(ANY, lambda: reading) as url:
         _, body = get(url + "?name[]=bulkcmp_abandoned_total", **{"Accept-Encoding": "gzip"})
     lines = gzip.decompress(body).decode().splitlines()

@@ -1,6 +1,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from bulkcmp.outputs.readings import Readings
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.metrics import metrics
@@ -29,7 +31,7 @@ def test_who_asks_gets_a_reading_of_the_next_update() -> None:
         while not all(one.done() for one in asked):
             readings.update(figures)
     for one in asked:
-        (transactions,) = (f for f in one.result() if f.metric.name == "transactions")
+        (transactions,) = (f for f in one.result().families if f.metric.name == "transactions")
         assert transactions.samples["ir", "ok", "measured"] == 1
 
 
@@ -61,7 +63,49 @@ def test_the_last_reading_is_for_all_who_ask_from_then_on() -> None:
         figures.feed([transaction(1, 1, 2), End(3.0)])
         readings.close()
         for reading in (readings.get(), readings.get()):
-            ended = {family.metric.name: family.samples for family in reading}["run_ended"]
+            ended = {family.metric.name: family.samples for family in reading.families}["run_ended"]
             assert ended == {(): 1}
         # who asked before has one too: of the update, or of the end
         assert early.result()
+
+
+def test_what_can_not_be_read_is_told_to_who_asked_and_to_nobody_else() -> None:
+    def read(figures: Figures) -> tuple[()]:
+        if figures.aborted:
+            raise ZeroDivisionError
+        return ()
+
+    bad = Figures()
+    bad.aborted = True
+    readings = Readings(read, Figures())
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(readings.get)
+        while not asked.done():
+            readings.update(bad)
+        with pytest.raises(ZeroDivisionError):
+            asked.result()
+        asked = pool.submit(readings.get)
+        while not asked.done():
+            readings.update(Figures())
+        assert asked.result().families == ()
+    readings.update(bad)
+    readings.close()
+    with pytest.raises(ZeroDivisionError):
+        readings.get()
+
+
+def test_other_figures_begin_anew() -> None:
+    clock = iter([100.0, 110.0, 150.5])
+    readings = Readings(lambda _: (), Figures(), lambda: next(clock))
+    first, second = Figures(), Figures()
+    found = []
+    with ThreadPoolExecutor(1) as pool:
+        for figures in (first, first, second):
+            figures.begin(0.0)
+            figures.add(transaction(1, 1, 2))
+            asked = pool.submit(readings.get)
+            while not asked.done():
+                readings.update(figures)
+            found.append(asked.result().began_at)
+    # a window of a search began 2 s before it was looked at
+    assert found == [108.0, 108.0, 148.5]

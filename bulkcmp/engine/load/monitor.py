@@ -116,7 +116,8 @@ def _serve(stack: ExitStack, address: str, readings: Readings) -> str:
         from bulkcmp.outputs import prometheus
     except ModuleNotFoundError as error:
         raise _missing("--prometheus", error) from None
-    return stack.enter_context(prometheus.serving(prometheus.Address.parse(address), readings.get))
+    at = prometheus.Address.parse(address)
+    return stack.enter_context(prometheus.serving(at, lambda: readings.get().families))
 
 
 def _push(stack: ExitStack, url: str, interval: float, readings: Readings, run: Run) -> "Pusher":
