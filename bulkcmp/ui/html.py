@@ -61,6 +61,9 @@ for (const [name, plot] of Object.entries(PLOTS)) {
 }
 """
 
+_FEW: Final = 8
+"""Of things that are counted; from there on Plotly sets its ticks at whole numbers."""
+
 _FONT: Final = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2430"}
 _BLUE, _GREEN, _RED, _ORANGE, _GREY = "#2f6fb7", "#1a7f37", "#b42318", "#d97706", "#8a94a3"
 
@@ -401,16 +404,16 @@ def _rates(report: Report) -> dict[str, Any]:
     ]
     if any(one.dropped for one in report.intervals):
         lines.append(per_second("dropped", "#7c3aed"))
-    in_flight = _line(
-        "in flight", at, [one.in_flight for one in report.intervals], _BLUE, dash="dash"
-    )
-    lines.append(in_flight | {"yaxis": "y2"})
+    in_flight = [one.in_flight for one in report.intervals]
+    lines.append(_line("in flight", at, in_flight, _BLUE, dash="dash") | {"yaxis": "y2"})
+    # Plotly's own ticks of so few would be fractions
+    whole = {"dtick": 1} if max(in_flight) <= _FEW else {}
     return _plot(
         "Rates and transactions in flight",
         lines,
         _TIME,
         {"title": {"text": "per second"}, "rangemode": "tozero"},
-        yaxis2=_right_axis("in flight"),
+        yaxis2=_right_axis("in flight") | whole,
         **_over_time(report),
     )
 

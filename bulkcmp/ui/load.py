@@ -30,7 +30,9 @@ _LABEL: Final = 14
 
 def current(report: Report) -> TransactionReport:
     """What the views show: what was measured, or the warm-up as long as there is nothing else."""
-    return report.total if report.total.finished or report.ended else report.warm_up
+    has_warm_up = any(run.warm_up for run in report.runs)
+    is_over = report.total.finished or report.ended or not has_warm_up
+    return report.total if is_over else report.warm_up
 
 
 def over(report: Report) -> list[Interval]:

@@ -99,6 +99,21 @@ def test_a_browser_draws_it_without_an_error_or_a_network(tmp_path: Path, browse
 
 
 @pytest.mark.peer
+@pytest.mark.parametrize("most", [1, 9])
+def test_what_is_counted_has_ticks_at_whole_numbers(
+    tmp_path: Path, browser: str, most: int
+) -> None:
+    file = tmp_path / "report.html"
+    records = [transaction(at, at, at + 2.5) for at in range(most) for _ in range(most)]
+    file.write_text(page([*records, End(most + 3.0)], replace(RUN, warm_up=0.0)))
+    assert max(plots(file.read_text())["rates"]["data"][-1]["y"]) >= most
+    document = run_browser(browser, tmp_path, "--dump-dom", file.as_uri())
+    ticks = re.findall(r'class="y2tick"><text[^>]*>([^<]*)<', document)
+    assert len(ticks) > 1
+    assert all(one.isdecimal() for one in ticks)
+
+
+@pytest.mark.peer
 def test_a_picture_of_it_can_be_kept(tmp_path: Path, browser: str) -> None:
     file = tmp_path / "report.html"
     file.write_text(page(trouble()))

@@ -9,7 +9,7 @@ from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.capacity import Course
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import End, Ending, Level, Record, Window
+from bulkcmp.stats.record import End, Ending, Level, Record, Run, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from bulkcmp.ui.figures import duration
@@ -21,12 +21,12 @@ from tests.stats.searches import RUN_OF_THREE, records_of_three
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 
 
-def report_of(records: list[Record]) -> Report:
+def report_of(records: list[Record], run: Run = RUN) -> Report:
     figures = Figures()
-    figures.begin(RUN.warm_up)
+    figures.begin(run.warm_up)
     figures.feed(records)
-    thresholds = [Threshold.parse(text) for text in RUN.thresholds]
-    return Report.of([RUN], figures, thresholds, newest=INTERVALS)
+    thresholds = [Threshold.parse(text) for text in run.thresholds]
+    return Report.of([run], figures, thresholds, newest=INTERVALS)
 
 
 def going_on() -> Report:
@@ -110,6 +110,12 @@ def test_what_the_generator_is_short_of_stands_at_the_top(make_console: MakeCons
 def test_nothing_yet_is_a_picture_too(make_console: MakeConsole) -> None:
     assert draw(make_console, report_of([]))[1].startswith("0:00:00 warm-up   0 ok")
     assert plain_lines(report_of([]), None) == ["0:00:00 warm-up ok 0 failed 0 in flight 0"]
+
+
+def test_without_a_warm_up_none_is_told_of(make_console: MakeConsole) -> None:
+    report = report_of([], replace(RUN, warm_up=0.0))
+    assert draw(make_console, report)[1].startswith("0:00:00 measuring   0 ok")
+    assert plain_lines(report, None) == ["0:00:00 ok 0 failed 0 in flight 0"]
 
 
 def test_texts_of_the_server_are_harmless(make_console: MakeConsole, hostile: str) -> None:
