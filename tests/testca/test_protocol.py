@@ -60,6 +60,25 @@ def test_an_offer_may_come_later(address: tuple[str, int]) -> None:
             answered(connection)
 
 
+@pytest.mark.parametrize("before", [1, 2])
+def test_an_offer_waits_for_the_answers_before_it(address: tuple[str, int], before: int) -> None:
+    """Answers come in the order of their requests (RFC 9112, 9.3.2)."""
+    plain = OFFER.replace(b"Upgrade: h2c\r\n", b"") + BODY
+    offer = b"GET / HTTP/1.1\r\nHost: ca\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(plain * before + offer + plain)
+        stream = connection.makefile("rb")
+        found = []
+        for _ in range(before + 2):
+            found.append(int(stream.readline().split()[1]))
+            length = 0
+            while line := stream.readline().strip().lower():
+                if line.startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            stream.read(length)
+    assert found == [200] * before + [404, 200]
+
+
 def test_an_offer_without_a_body_is_no_request_of_cmp(address: tuple[str, int]) -> None:
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(
