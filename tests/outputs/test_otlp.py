@@ -164,9 +164,12 @@ def test_a_collector_that_never_answers_is_told_and_not_waited_for(
     monkeypatch.setattr(otlp, "_PATIENCE", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pushing(url, NEVER, lambda: reading, RUN, "x") as pusher:
-            pass
-        assert (pusher.pushes, pusher.failures, pusher.trouble) == (1, 1, "no answer in time")
+        with pushing(url, 0.01, lambda: reading, RUN, "x") as pusher:
+            # a push is under way when the end comes
+            connection, _ = silent.accept()
+        with connection:
+            found = pusher.pushes, pusher.failures, pusher.trouble
+    assert found == (1, 1, "no answer in time")
     # the end of its connection ends the thread, too
     for thread in threading.enumerate():
         if thread.name == "otlp":
