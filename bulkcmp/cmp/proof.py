@@ -17,7 +17,7 @@ from bulkcmp.cmp.request import (
     DhCredential,
     KemCredential,
     MacCredential,
-    is_for_macs,
+    may_sign,
 )
 from bulkcmp.cmp.trust import Trust
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
@@ -106,7 +106,8 @@ class Proof:
     def _no_signature(self) -> str:
         """Why no signature of an answer can be good; empty where one can."""
         srvcert = None if self._trust is None else self._trust.srvcert
-        if srvcert is None or self._profile.ignore_keyusage or not is_for_macs(srvcert):
+        ignores = self._profile.ignore_keyusage
+        if srvcert is None or may_sign(srvcert, ignore_keyusage=ignores):
             return ""
         return "the key of --srvcert can't sign"
 

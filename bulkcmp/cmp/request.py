@@ -443,6 +443,44 @@ def is_for_macs(der: bytes) -> bool:
     return is_kem_certificate(der) or is_agreement_certificate(der)
 
 
+def may_sign(der: bytes, *, ignore_keyusage: bool) -> bool:
+    """Whether a message can be signed by the key of a certificate.
+
+    Args:
+        ignore_keyusage: the type of the key alone decides.
+
+    Raises:
+        LocalCmpError: it can't be used.
+    """
+    by_usage = ignore_keyusage and isinstance(_public_key(der), ec.EllipticCurvePublicKey)
+    return by_usage or not is_for_macs(der)
+
+
+def may_certify(der: bytes) -> bool:
+    """Whether certificates can be signed by the key of a certificate for MACs.
+
+    Raises:
+        LocalCmpError: it can't be used.
+    """
+    usage = _key_usage(der)
+    signs = isinstance(_public_key(der), ec.EllipticCurvePublicKey)
+    return signs and usage is not None and usage.key_cert_sign
+
+
+def check_kem_usage(der: bytes) -> None:
+    """Make sure that a certificate for a KEM key may be encapsulated for (RFC 9935, 5).
+
+    Raises:
+        LocalCmpError: it may not, or can't be used.
+    """
+    usage = _key_usage(der) if is_kem_certificate(der) else None
+    if not (usage is None or usage.key_encipherment):
+        raise LocalCmpError(
+            "the CA's certificate has a keyUsage without keyEncipherment",
+            hint="--ignore-keyusage accepts it",
+        )
+
+
 def _public_key(der: bytes) -> object:
     try:
         return protection.public_key_of(load_certificate(der))

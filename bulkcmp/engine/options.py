@@ -22,7 +22,9 @@ from bulkcmp.cmp.request import (
     MacCredential,
     Protector,
     SignatureCredential,
+    check_kem_usage,
     is_for_macs,
+    may_certify,
 )
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
@@ -631,8 +633,8 @@ class Options:
                 "no trust anchor: whose answers and certificates shall be believed?",
                 hint="give the CA's certificate with --trusted FILE",
             )
-        for_macs = bool(srvcert) and _is_for_macs(srvcert[0])
-        if for_macs and not anchors:
+        for_macs = bool(srvcert) and self._is_for_macs(srvcert[0])
+        if for_macs and not anchors and not may_certify(srvcert[0]):
             raise InputError(
                 "--srvcert is for a key that signs no certificates: which are to be believed?",
                 hint="give the CA's certificate with --trusted FILE too",
@@ -791,6 +793,18 @@ class Options:
                 hint="a trust anchor that was given before is the better choice",
             )
 
+    def _is_for_macs(self, srvcert: bytes) -> bool:
+        """
+        Raises:
+            InputError: it can't be used.
+        """
+        try:
+            if not self.ignore_keyusage:
+                check_kem_usage(srvcert)
+            return is_for_macs(srvcert)
+        except LocalCmpError as error:
+            raise InputError(f"--srvcert: {error.what}", hint=error.hint) from error
+
     def _profile(self, srvcert: tuple[bytes, ...], anchors: tuple[bytes, ...]) -> Profile:
         recipient = _name("--recipient", self.recipient)
         if recipient is None and self.issuer is not None and "{" not in self.issuer:
@@ -934,13 +948,6 @@ def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret
         return read_secret(source, environ)
     except InputError as error:
         raise InputError(f"{option_name(name)}: {error}", hint=error.hint) from None
-
-
-def _is_for_macs(srvcert: bytes) -> bool:
-    try:
-        return is_for_macs(srvcert)
-    except LocalCmpError as error:
-        raise InputError(f"--srvcert: {error.what}") from error
 
 
 def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:

@@ -320,8 +320,11 @@ class RowReader:
                 with blaming("key"):
                     self._files.token_credential(key, cert, self._keypass.constant)
         elif cert is not None:
-            with blaming("cert"):
+            try:
                 self._files.credential(cert, key, self._keypass.constant)
+            except InputError as error:
+                with blaming(_at_fault(error, key)):
+                    raise
 
     @property
     def operation(self) -> Operation | None:
@@ -463,7 +466,11 @@ class RowReader:
         path, password = self._cert.get(row), self._keypass.get(row)
         if path is None or row.failed("key", "keypass"):
             return None
-        return row.attempt("cert", self._files.credential, path, key, password)
+        try:
+            return self._files.credential(path, key, password)
+        except InputError as error:
+            row.add(_at_fault(error, key), str(error), hint=error.hint)
+            return None
 
     def _check_recipient(
         self, row: Row, secret: Secret | None, credential: Credential | TokenCredential | None
@@ -734,3 +741,9 @@ def _read_id(row: Row, seen: dict[str, int]) -> str:
 
 def _printable(identity: str) -> str:
     return (identity if identity.isprintable() else ascii(identity)[1:-1])[:ID_LIMIT]
+
+
+def _at_fault(error: InputError, key: Path | None) -> str:
+    """Whether a credential's key or its certificate can't be used."""
+    is_of_key = key is not None and error.where is not None and error.where.file == str(key)
+    return "key" if is_of_key else "cert"

@@ -22,7 +22,7 @@ from bulkcmp.cmp.messages import (
     decode_cert_req_messages,
 )
 from bulkcmp.cmp.protection import Derivation, MacParameters
-from bulkcmp.cmp.trust import EXTENSION_ERRORS, TrustStore
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Secret
 from bulkcmp.testca import attributes
@@ -411,13 +411,6 @@ def _mac_key(derivation: Derivation) -> bytes:
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def _certificate(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise RemoteCmpError(f"not a certificate: {error}") from error
-
-
 def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
     """A certificate, and whether its keyUsage allows digital signatures."""
     certificate, usage = _certificate_with_usage(der)
@@ -426,7 +419,7 @@ def _signing_certificate(der: bytes) -> tuple[x509.Certificate, bool]:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _certificate_with_usage(der: bytes) -> tuple[x509.Certificate, x509.KeyUsage | None]:
-    certificate = _certificate(der)
+    certificate = load_certificate(der)
     try:
         return certificate, certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:

@@ -26,8 +26,10 @@ from bulkcmp.cmp.request import (
     Protector,
     SignatureCredential,
     can_receive,
+    check_kem_usage,
     is_agreement_certificate,
     is_for_macs,
+    may_certify,
 )
 from bulkcmp.errors import LocalCmpError, RemoteCmpError
 from bulkcmp.model import AcceptProtection, Operation, OutcomeClass, Profile
@@ -245,6 +247,32 @@ def test_which_certificates_sign_nothing(pki: "Pki") -> None:
     for der in (kem, dh_certificate(pki, KEYS["x448"]), dh_certificate(pki, KEYS["P-256"])):
         assert is_for_macs(der)
     assert not is_for_macs(pki.signer.certificate)
+
+
+def test_which_certificates_for_macs_may_certify(pki: "Pki") -> None:
+    both = dh_certificate(pki, KEYS["P-256"], bits=["key_agreement", "key_cert_sign"])
+    assert is_for_macs(both)
+    assert may_certify(both)
+    assert not may_certify(dh_certificate(pki, KEYS["P-256"]))
+    assert not may_certify(dh_certificate(pki, KEYS["x25519"], bits=["key_cert_sign"]))
+    assert not may_certify(pki.certificate("x", KEYS["x25519"], pki.root))
+
+
+def test_a_certificate_for_a_kem_key_allows_encipherment(pki: "Pki") -> None:
+    key = pki.kem_keys["ml-kem-768"]
+    agrees, enciphers = (
+        pki.certificate("x", key, pki.root, sign=None, extensions=[usage])
+        for usage in (
+            x509.KeyUsage(False, False, False, False, True, False, False, False, False),
+            x509.KeyUsage(False, False, True, False, False, False, False, False, False),
+        )
+    )
+    with pytest.raises(LocalCmpError, match="without keyEncipherment") as caught:
+        check_kem_usage(agrees)
+    assert caught.value.hint == "--ignore-keyusage accepts it"
+    check_kem_usage(enciphers)
+    check_kem_usage(pki.certificate("x", key, pki.root, sign=None))
+    check_kem_usage(dh_certificate(pki, KEYS["P-256"]))
 
 
 def test_which_certificates_are_not(pki: "Pki") -> None:

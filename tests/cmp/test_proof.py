@@ -146,6 +146,20 @@ def test_a_key_usage_that_is_ignored_keeps_nobody_from_signing(
         assert isinstance(run.start(), expected)
 
 
+def test_no_ignored_key_usage_lets_a_key_sign_that_can_not(make_run: "MakeRun", pki: "Pki") -> None:
+    store = TrustStore([pki.root.certificate])
+    for key in (x25519.X25519PrivateKey.generate(), pki.kem_keys["ml-kem-768"]):
+        srvcert = pki.certificate("ca", key, pki.root)
+        run = make_run(
+            credential="signature",
+            trust=Trust(store, store, srvcert),
+            profile=Profile(ignore_keyusage=True),
+        )
+        begun = run.start()
+        assert isinstance(begun, Finish)
+        assert "the key of --srvcert can't sign" in begun.outcome.detail
+
+
 def test_a_refusal_by_another_kind_of_protection_is_not_believed(
     make_run: "MakeRun", pki: "Pki", peer: "Peer"
 ) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import load_certificate
@@ -442,6 +443,44 @@ def test_srvcert_may_be_for_a_key_that_signs_nothing(folder: Path, kind: str) ->
     plan(srvcert=srvcert, ra_ref="ra", ra_secret="pass:pw")
     told = refused(srvcert=srvcert, ra_cert=("ca/ra.pem",), ra_key=("ca/ra.key",))
     assert "the key of --srvcert can't sign" in told
+
+
+def certificate(folder: Path, key: Any, *bits: str) -> str:
+    """Its keyUsage is what `bits` say."""
+    names = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+        "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    usage = x509.KeyUsage(**{name: name in bits for name in names})
+    now = dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - dt.timedelta(days=1), now + dt.timedelta(days=1)
+    )
+    signed = made.add_extension(usage, critical=True).sign(
+        ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()
+    )
+    (folder / "made.der").write_bytes(signed.public_bytes(Encoding.DER))
+    return "made.der"
+
+
+def test_a_srvcert_for_agreement_that_signs_certificates_is_an_anchor(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    srvcert = certificate(folder, key, "key_agreement", "key_cert_sign")
+    made = Options(**(GOOD | {"trusted": (), "srvcert": srvcert})).plan("a.csv", ENVIRON)
+    assert made.setup.anchors == (made.setup.srvcert,)
+    only = certificate(folder, key, "key_agreement")
+    assert "which are to be believed?" in refused(trusted=(), srvcert=only)
+
+
+def test_the_key_usage_of_a_srvcert_for_a_kem_key_is_checked(folder: Path) -> None:
+    kem = mlkem.MLKEM768PrivateKey.generate()
+    srvcert = certificate(folder, kem, "key_agreement")
+    told = refused(srvcert=srvcert)
+    assert "--srvcert: the CA's certificate has a keyUsage without keyEncipherment" in told
+    assert "--ignore-keyusage accepts it" in told
+    assert plan(srvcert=srvcert, ignore_keyusage=True).setup.srvcert is not None
+    assert plan(srvcert=certificate(folder, kem, "key_encipherment")).setup.srvcert is not None
 
 
 def test_a_srvcert_that_can_not_be_used(folder: Path) -> None:

@@ -359,11 +359,27 @@ def test_a_wrong_credential(read: Read) -> None:
         "id,cert,key\na,cert.pem,other-key.pem\n", Defaults(subject="/CN=a", newkey="ed25519")
     )
     ((column, what),) = problems(rows)
-    assert column == "cert"
+    assert column == "key"
     assert problems(
         read("id,cert,key\na,cert.pem,other-key.pem\n", Defaults(newkey="ed25519"))
     ) == [(column, what)]
     assert "the private key is not that of the certificate in" in what
+
+
+@pytest.mark.parametrize(("cert", "key", "blamed"), [
+    ("cert.pem", "gone.pem", "key"), ("cert.pem", "cert.pem", "key"),
+    ("gone.pem", "other-key.pem", "cert"),
+])  # fmt: skip
+def test_the_file_of_a_credential_that_is_at_fault_is_blamed(
+    read: Read, tmp_path: Path, cert: str, key: str, blamed: str
+) -> None:
+    text = f"id,cert,key\na,{cert},{key}\n"
+    ((column, _),) = problems(read(text, Defaults(subject="/CN=a", newkey="ed25519")))
+    assert column == blamed
+    defaults = Defaults(subject="/CN=a", newkey="ed25519", cert=str(tmp_path / cert),
+                        key=str(tmp_path / key))  # fmt: skip
+    with pytest.raises(InputError, match=f"^--{blamed}: "):
+        read("id\na\n", defaults)
 
 
 def test_paths_of_cells_and_of_defaults(
