@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from bulkcmp.cli.stdout import put_out
-from bulkcmp.errors import EXIT_OK, EXIT_THRESHOLD, InputError
+from bulkcmp.errors import InputError
 from bulkcmp.outputs.records import RecordFile, report_of
 from bulkcmp.stats import comparison as statistics
 from bulkcmp.stats.comparison import FEWEST_BLOCKS, Gate
@@ -61,7 +61,8 @@ def compare(
 ) -> None:
     """Compare two load tests, figure by figure, and tell changes from chance.
 
-    Exit codes: 0 no unwanted change, 2 bad input or usage, 3 an unwanted change.
+    Exit codes: 0 no unwanted change, 2 bad input or usage, 3 an unwanted change, 4 unwanted changes
+    were looked for, and the load generator was the bottleneck of a run.
 
     Example: bulkcmp compare runs/main runs/branch --fail-if 'p95 +10%' --fail-if 'rate(ok) -5%'
     """
@@ -72,7 +73,7 @@ def compare(
     figures = earlier, later
     comparison = _comparison((first, second), figures, gates)
     put_out(lambda console: [_text(comparison, figures, format_, console)], "the comparison", out)
-    raise typer.Exit(EXIT_THRESHOLD if comparison.has_failed else EXIT_OK)
+    raise typer.Exit(comparison.exit_code)
 
 
 def _text(

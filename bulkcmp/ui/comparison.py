@@ -7,6 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from bulkcmp.errors import EXIT_BOTTLENECK, EXIT_OK, EXIT_THRESHOLD
 from bulkcmp.stats.comparison import CONFIDENCE, Change, Estimate, Gate
 from bulkcmp.stats.record import Run
 from bulkcmp.stats.report import Report
@@ -18,6 +19,12 @@ _SET_UP: Final = tuple(
     for one in fields(Run)
     if one.name not in ("began_at", "description", "seed", "thresholds", "tool_version")
 )
+
+_VERDICTS: Final = {
+    EXIT_OK: "no unwanted change",
+    EXIT_THRESHOLD: "an unwanted change",
+    EXIT_BOTTLENECK: "no verdict: the load generator was the bottleneck of a run",
+}
 
 NOTE: Final = (
     f"with {CONFIDENCE:.0%} confidence the change lies within its bounds; where these hold no"
@@ -41,8 +48,23 @@ class Comparison:
     gates: tuple[tuple[Gate, Change], ...] = ()
 
     @property
-    def has_failed(self) -> bool:
-        return any(gate.fails(change) for gate, change in self.gates)
+    def exit_code(self) -> int:
+        """What a command ends with that was asked for unwanted changes.
+
+        As in a load test, what the generator itself held down proves nothing: neither a change nor
+        that there is none.
+        """
+        if not self.gates:
+            return EXIT_OK
+        if self.before.limits or self.after.limits:
+            return EXIT_BOTTLENECK
+        has_failed = any(gate.fails(change) for gate, change in self.gates)
+        return EXIT_THRESHOLD if has_failed else EXIT_OK
+
+    @property
+    def verdict(self) -> str:
+        """In words; empty where nothing was said to be unwanted."""
+        return _VERDICTS[self.exit_code] if self.gates else ""
 
 
 def cautions(comparison: Comparison) -> Iterator[str]:
@@ -99,6 +121,10 @@ def render_comparison(console: Console, comparison: Comparison) -> None:
         console.print(table(console, section))
         console.print()
     console.print(Text(NOTE, style="dim"))
+    if comparison.verdict:
+        told = f"exit code {comparison.exit_code}: {comparison.verdict}"
+        style = "green" if comparison.exit_code == EXIT_OK else "red"
+        console.print(Text(clean(told, console), style=style))
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -110,6 +136,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         lines += [f"**{escaped(line)}**", ""]
     for section in sections(comparison):
         lines += [*markdown_table(section), ""]
+    if comparison.verdict:
+        lines += [f"exit code {comparison.exit_code}: {comparison.verdict}", ""]
     return "\n".join([*lines, NOTE, ""])
 
 

@@ -108,7 +108,6 @@ def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> 
         InputError: Plotly is not there.
     """
     reports = {"before": comparison.before, "after": comparison.after}
-    verdict = "an unwanted change" if comparison.has_failed else "no unwanted change"
     names = dict.fromkeys(one.runs[0].scenario for one in reports.values())
     spectra = {
         name: spectrum(figures.measured.all_operations().ok.response)
@@ -116,14 +115,13 @@ def comparison_html(comparison: Comparison, before: Figures, after: Figures) -> 
     }
     return _page(
         f"Load tests compared: {', '.join(names)}",
-        # without a gate nothing was said to be unwanted
-        verdict if comparison.gates else "",
+        comparison.verdict,
         {
             "rates": _overlay("Successes per second", "per second", reports, _ok_rate),
             "latencies": _overlay("Response time, p95", "ms", reports, _p95),
             "spectrum": _spectrum(spectra),
         },
-        good=not comparison.has_failed,
+        good=comparison.exit_code == EXIT_OK,
         doubts=cautions(comparison),
         above=[
             *(

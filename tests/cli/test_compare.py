@@ -9,9 +9,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from bulkcmp.cli import compare as module
-from bulkcmp.errors import EXIT_THRESHOLD, InputError
+from bulkcmp.errors import EXIT_BOTTLENECK, EXIT_THRESHOLD, InputError
 from bulkcmp.load.folder import RECORDS
-from bulkcmp.outputs.records import RecordWriter
+from bulkcmp.outputs.records import RecordFile, RecordWriter
+from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import End, Record
 from tests.stats.records import RUN, transaction
 
@@ -81,6 +82,27 @@ def test_an_unwanted_change_ends_with_3(
     assert ("CROSSED" in done.stdout) == bool(code)
     # and none against itself
     assert compare(runs[0], runs[0], "--fail-if", gates[0]).exit_code == 0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_the_generator_held_down_is_no_verdict(runs: tuple[Path, Path], place: int) -> None:
+    file = RecordFile(runs[place])
+    records = list(file.records())
+    (runs[place] / RECORDS).unlink()
+    with RecordWriter(runs[place] / RECORDS, file.run) as writer:
+        writer.write([*[Pulse("worker 1", at, 1.0, 1.0, 0.0) for at in range(1, 30)], *records])
+    told = "no verdict: the load generator was the bottleneck of a run"
+    # one that would fail, and one that would hold
+    for gate in ("p95 +10%", "p95 +30%"):
+        done = compare(*runs, "--fail-if", gate)
+        assert done.exit_code == EXIT_BOTTLENECK
+        assert done.stdout.splitlines()[-1] == f"exit code 4: {told}"
+    for format_ in ("md", "html"):
+        assert told in compare(*runs, "--fail-if", gate, "--format", format_).stdout
+    # who asks for no verdict is only told
+    done = compare(*runs)
+    assert done.exit_code == 0
+    assert "the load generator was the bottleneck: worker 1 used 100%" in done.stdout
 
 
 def test_markdown_has_the_same_figures(runs: tuple[Path, Path]) -> None:
