@@ -23,6 +23,9 @@ SOMETIMES: Final = 0.1
 ONCE: Final = 2
 """Intervals of which that is no matter, however short the run: any machine has a hiccup."""
 
+HELD_UP: Final = 1.0
+"""Seconds of delay, summed, of which that is no matter."""
+
 STARVED: Final = 0.01
 """Share of the run for which starts may have waited for keys."""
 
@@ -67,6 +70,7 @@ class ProcessHealth:
         saturated: intervals in which it was full; delayed: in which a timer was too late.
         intervals: all of them.
         late_p99: of the intervals' worst delays, seconds; late_max: the worst of all.
+        held_up: those of `delayed`, summed.
         starved: seconds.
         open_files: the most that were in use; None where it is not known.
         clock_error: as of its pulses.
@@ -82,6 +86,7 @@ class ProcessHealth:
     delayed: int
     late_p99: float
     late_max: float
+    held_up: float
     starved: float
     open_files: int | None
     most_files: int
@@ -116,13 +121,13 @@ class Health:
 
 class _Sum:
     __slots__ = (
-        "clock_error", "cpu", "cpu_max", "delayed", "full", "intervals", "lates", "most_files",
-        "open_files", "seconds", "starved",
+        "clock_error", "cpu", "cpu_max", "delayed", "full", "held_up", "intervals", "lates",
+        "most_files", "open_files", "seconds", "starved",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.intervals = self.full = self.delayed = 0
-        self.seconds = self.cpu = self.cpu_max = self.starved = 0.0
+        self.seconds = self.cpu = self.cpu_max = self.starved = self.held_up = 0.0
         self.lates = Histogram()
         self.open_files: int | None = None
         self.most_files = 0
@@ -134,7 +139,9 @@ class _Sum:
             raise ValueError(f"a pulse of {pulse.seconds!r} s says nothing")
         self.intervals += 1
         self.full += share >= SATURATED
-        self.delayed += pulse.late > LATE
+        if pulse.late > LATE:
+            self.delayed += 1
+            self.held_up += pulse.late
         self.seconds += pulse.seconds
         self.cpu += pulse.cpu
         self.cpu_max = max(self.cpu_max, share)
@@ -157,6 +164,7 @@ class _Sum:
             self.delayed,
             self.lates.percentile(99) or 0.0,
             self.lates.max or 0.0,
+            self.held_up,
             self.starved,
             self.open_files,
             self.most_files,
@@ -178,6 +186,11 @@ def bottlenecks(processes: Iterable[ProcessHealth]) -> tuple[str, ...]:
                 f"{one.process} was woken more than {LATE * 1e3:.0f} ms late in {one.delayed} of"
                 f" {one.intervals} intervals, at worst {one.late_max * 1e3:,.0f} ms: the machine"
                 " has too little CPU for it"
+            )
+        elif one.held_up > max(HELD_UP, SOMETIMES * one.seconds):
+            found.append(
+                f"{one.process} stood still for {one.held_up:,.1f} s of {one.seconds:,.1f} s: the"
+                " machine has too little CPU for it, or was asleep"
             )
         if one.starved > STARVED * one.seconds:
             found.append(

@@ -18,6 +18,7 @@ WELL = ProcessHealth(
     delayed=5,
     late_p99=0.05,
     late_max=0.4,
+    held_up=1.0,
     starved=0.1,
     open_files=900,
     most_files=1024,
@@ -38,7 +39,7 @@ def test_pulses_come_to_the_health_of_each_process() -> None:
     assert worker.cpu_max == pytest.approx(0.95)
     assert worker.cpu_seconds == pytest.approx(9 * 0.3 + 1.9)
     assert (worker.intervals, worker.saturated, worker.delayed) == (10, 1, 1)
-    assert worker.late_p99 == worker.late_max == 0.2
+    assert worker.late_p99 == worker.late_max == worker.held_up == 0.2
     assert worker.starved == 0.5
     assert (worker.open_files, worker.most_files) == (80, 1024)
     assert worker.clock_error == 0.0
@@ -87,6 +88,7 @@ def test_who_keeps_up_is_no_bottleneck_at_the_very_bounds() -> None:
     [
         ({"saturated": 6, "cpu": 0.62}, "used 62% of a core, and was full in 6 of 50 intervals"),
         ({"delayed": 6}, "more than 50 ms late in 6 of 50 intervals, at worst 400 ms"),
+        ({"held_up": 1.1}, r"stood still for 1\.1 s of 10\.0 s"),
         ({"starved": 0.11}, "waited 0.1 s for keys"),
         ({"open_files": 922}, "922 of 1,024 files open"),
     ],
@@ -95,6 +97,19 @@ def test_each_shortage_is_told(worse: dict[str, Any], says: str) -> None:
     (line,) = bottlenecks([replace(WELL, **worse), WELL])
     assert line.startswith("worker 1 ")
     assert re.search(says, line)
+
+
+def test_a_process_that_was_stopped_once_for_long_is_a_bottleneck() -> None:
+    health = Health()
+    for at in (1.0, 2.0, 3.0):
+        health.add(replace(CALM, at=at))
+    health.add(replace(CALM, at=9.0, seconds=6.0, late=5.0))
+    (line,) = bottlenecks(health.processes())
+    assert "stood still for 5.0 s of 9.0 s" in line
+
+
+def test_a_stop_that_is_short_beside_the_run_is_none() -> None:
+    assert bottlenecks([replace(WELL, seconds=60.0, held_up=5.0)]) == ()
 
 
 def test_a_hiccup_of_a_short_run_is_no_shortage() -> None:
