@@ -232,7 +232,10 @@ def check_latency(text: str) -> None:
     Raises:
         InputError: it is none.
     """
-    _check_what(text, "p", text)
+    try:
+        _check_what(text, "p", text)
+    except InputError as error:
+        raise InputError(f"{text!r} is no latency", hint=error.hint) from None
 
 
 def _check_what(text: str, function: str, what: str) -> None:

@@ -337,6 +337,7 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
 def test_what_is_no_latency_is_told(run: Path) -> None:
     done = CliRunner().invoke(app, [str(run), "--format", "hgrm", "--latency", "ok"])
     assert isinstance(done.exception, InputError)
+    assert str(done.exception) == "'ok' is no latency"
 
 
 def test_parquet_goes_to_a_file(run: Path, tmp_path: Path) -> None:
