@@ -1,66 +1,30 @@
 """The journal of a run in a PostgreSQL database, which keeps many runs beside each other.
 
-psycopg 3 speaks to it (LGPL; the extra `bulkcmp[postgresql]` brings it). Its libpq reads the URL,
-and finds the password in PGPASSWORD, a password file (~/.pgpass) or a service file.
-
-A lost connection is made again, for as long as a minute. What an answer to COMMIT was lost of is
-read back: each write of a lease bears the next number, which stands in the lease's row.
+A lost connection is made again (`link`). What an answer to COMMIT was lost of is read back: each
+write of a lease bears the next number, which stands in the lease's row.
 """
 
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from typing import Any, Final, NamedTuple, Self
 
 import psycopg
-from psycopg import conninfo, errors
-from psycopg.pq import TransactionStatus
-from psycopg.types.string import StrDumperUnknown
+from psycopg import errors
 
 from bulkcmp.errors import InputError, Where
-from bulkcmp.journal.failure import JournalError, JournalUnreachable, LeaseHeld, LeaseLost
+from bulkcmp.journal.failure import LeaseHeld, LeaseLost
 from bulkcmp.journal.lease import Lease, Shard, holder_name
+from bulkcmp.journal.link import Connection, Link, committed, connect, conninfo_of, translated
 from bulkcmp.journal.schema import FORMAT, TABLES
 from bulkcmp.journal.store import Dialect, Row, Statement, Texts, Waiting
 
-_T = TypeVar("_T")
-_Connection: TypeAlias = "psycopg.Connection[Row]"
-
-_PATIENCE: Final = 60.0
-"""Seconds for which a lost connection is tried again."""
 _PAUSE: Final = 0.5
-"""Seconds between two attempts, and between two looks at a lease that may run out."""
+"""Seconds between two looks at a lease that may run out."""
 _RENEWALS: Final = 3
 """Signs of life within the term of a lease."""
-
-_DEFAULTS: Final = {
-    "application_name": "bulkcmp",
-    "client_encoding": "UTF8",
-    "connect_timeout": "10",
-    # a silent network is found out within some 25 seconds
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-    # of several hosts, the one that may be written to
-    "target_session_attrs": "read-write",
-}
-"""What the URL may say otherwise."""
-
-_SETUP: Final = """
-SELECT set_config('search_path', 'bulkcmp', false),
-  set_config('default_transaction_isolation', 'read committed', false),
-  -- a client that a silent network cut off is found out as soon as the server is by it
-  set_config('tcp_keepalives_idle', '10', false),
-  set_config('tcp_keepalives_interval', '5', false),
-  set_config('tcp_keepalives_count', '3', false),
-  set_config('synchronous_commit',
-    CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-      ELSE current_setting('synchronous_commit') END, false),
-  current_setting('fsync'), current_setting('server_encoding')
-"""
 
 _LOCK: Final = 0x62636D70  # "bcmp"
 
@@ -115,7 +79,7 @@ class PostgresqlStore:
     Reading needs no lease; writing does, see `hold`.
     """
 
-    def __init__(self, link: "_Link", url: str, number: int) -> None:
+    def __init__(self, link: Link, url: str, number: int) -> None:
         """Made by `create` and `open` only."""
         self._link = link
         self._url = url
@@ -138,10 +102,10 @@ class PostgresqlStore:
             InputError: the database can't be reached or used.
             JournalError: it failed; then there is no run.
         """
-        link = _Link(url)
+        link = Link(url)
         facts = tuple(meta)
         try:
-            with _translated(link.where):
+            with translated(link.where):
                 link.use(_make_tables)
                 return cls(link, url, link.use(lambda one: _begin_run(one, run, facts)))
         except BaseException:
@@ -155,9 +119,9 @@ class PostgresqlStore:
         Raises:
             InputError: the database can't be reached or used, or has no such run.
         """
-        link = _Link(url)
+        link = Link(url)
         try:
-            with _translated(link.where):
+            with translated(link.where):
                 if not link.use(_has_tables):
                     raise InputError("the database has no journal of bulkcmp", where=link.where)
                 found = link.use(lambda one: one.execute(_RUN, (run,)).fetchall())
@@ -180,7 +144,7 @@ class PostgresqlStore:
         assert self._lease is None, "one lease at a time"
         seen: _Held | None = None
         while True:
-            with _translated(self.where):
+            with translated(self.where):
                 try:
                     found = self._link.use(lambda one: _acquire(one, self._number, shard, term))
                 except errors.LockNotAvailable:
@@ -201,7 +165,7 @@ class PostgresqlStore:
     def read(self, text: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """See `Store`."""
         rendered, _ = self._texts[text]
-        with _translated(self.where):
+        with translated(self.where):
             return self._link.use(
                 lambda one: one.execute(rendered, parameters, binary=True).fetchall()
             )
@@ -214,7 +178,7 @@ class PostgresqlStore:
         place = (self._number, lease.fence)
         tried = False
 
-        def attempt(connection: _Connection) -> None:
+        def attempt(connection: Connection) -> None:
             nonlocal tried
             if tried:
                 found = connection.execute(_WRITTEN, place).fetchall()
@@ -223,17 +187,17 @@ class PostgresqlStore:
                 if found[0][0] == number:
                     return
             tried = True
-            with _committed(connection):
+            with committed(connection):
                 sign = self._execute(connection, (number, lease.term, *place), statements)
                 if sign.rowcount == 0:
                     raise LeaseLost(self.where)
 
-        with _translated(self.where):
+        with translated(self.where):
             self._link.use(attempt)
         self._written = number
 
     def _execute(
-        self, connection: _Connection, sign: tuple[Any, ...], statements: Sequence[Statement]
+        self, connection: Connection, sign: tuple[Any, ...], statements: Sequence[Statement]
     ) -> psycopg.Cursor[Row]:
         """Begin a transaction with a sign of life and the statements, in one round trip.
 
@@ -270,7 +234,9 @@ class PostgresqlStore:
         if lease is not None:
             # else it runs out
             with suppress(psycopg.Error):
-                self._link.release(self._number, lease)
+                self._link.use_once(
+                    lambda one: one.execute(_TAKE_AWAY, (self._number, [lease.fence]))
+                )
         self._link.close()
 
 
@@ -282,74 +248,13 @@ class _Held(NamedTuple):
     sign: tuple[int, dt.datetime]
 
 
-class _Link:
-    """A connection, which is made again when it was lost."""
-
-    def __init__(self, url: str) -> None:
-        """
-        Raises:
-            InputError: the URL or what it leads to can't be used.
-        """
-        self.where = Where(url)
-        self._conninfo = _conninfo(url, self.where)
-        self._closed = False
-        self._connection: _Connection | None = None
-        try:
-            self._connection = self._connect()
-        except psycopg.Error as error:
-            raise InputError(
-                f"the database can't be reached: {error}".rstrip(),
-                where=self.where,
-                hint="check --journal, and PGPASSWORD or ~/.pgpass for the password",
-            ) from None
-
-    def use(self, work: Callable[[_Connection], _T]) -> _T:
-        """Do something with the connection; all of it again, where it was lost.
-
-        Raises:
-            psycopg.Error: what the server says, or that it is not reached.
-        """
-        assert not self._closed, "a closed journal is not used"
-        give_up = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                return work(self._connection)
-            except (errors.SerializationFailure, errors.DeadlockDetected):
-                if time.monotonic() > give_up:
-                    raise
-            except (psycopg.OperationalError, psycopg.InterfaceError):
-                if self._connection is not None and not self._connection.closed:
-                    raise
-                self._connection = None
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(_PAUSE)
-
-    def release(self, run: int, lease: Lease) -> None:
-        """Give a lease back, if the connection is there."""
-        if self._connection is not None and not self._connection.closed:
-            self._connection.execute(_TAKE_AWAY, (run, [lease.fence]))
-
-    def close(self) -> None:
-        """Close it; may be called again."""
-        self._closed = True
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connect(self) -> _Connection:
-        return _connect(self._conninfo, self.where)
-
-
 class _Renewal(threading.Thread):
     """Gives signs of life while nothing is written, over a connection of its own."""
 
     def __init__(self, url: str, run: int, lease: Lease) -> None:
         super().__init__(name="lease", daemon=True)
         self._where = Where(url)
-        self._conninfo = _conninfo(url, self._where)
+        self._conninfo = conninfo_of(url, self._where)
         self._run = run
         self._lease = lease
         self._over = threading.Event()
@@ -368,72 +273,13 @@ class _Renewal(threading.Thread):
     def _serve(self) -> bool:
         """Give signs of life until it is over (True) or the lease is lost."""
         lease = self._lease
-        with closing(_connect(self._conninfo, self._where)) as connection:
+        with closing(connect(self._conninfo, self._where)) as connection:
             while True:
                 done = connection.execute(_RENEW, (lease.term, self._run, lease.fence))
                 if done.rowcount == 0:
                     return False
                 if self._over.wait(lease.term / _RENEWALS):
                     return True
-
-
-class _Text(StrDumperUnknown):
-    """Text for a database that knows no NUL, which a peer may well send."""
-
-    def dump(self, obj: str) -> Any:
-        return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))
-
-
-def check_url(url: str) -> None:
-    """Make sure that a URL may be written down, and is one.
-
-    Raises:
-        InputError: it has a password in it, or is malformed.
-    """
-    _conninfo(url, Where("--journal"))
-
-
-def _conninfo(url: str, where: Where) -> str:
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
-        # its text may have a part of a password in it
-        raise InputError(
-            "--journal is no URL of a PostgreSQL database",
-            hint="write postgresql://[USER@]HOST[:PORT]/DATABASE[?sslmode=verify-full]",
-        ) from None
-    if "password" in parts:
-        raise InputError(
-            "--journal has a password in it, which others could read",
-            hint="give it by PGPASSWORD or ~/.pgpass",
-        )
-    return str(conninfo.make_conninfo("", **{**_DEFAULTS, **parts}))
-
-
-def _connect(parameters: str, where: Where) -> _Connection:
-    """Connect, and see to it that the database is as durable as a journal must be."""
-    connection = psycopg.connect(parameters, autocommit=True)
-    try:
-        connection.adapters.register_dumper(str, _Text)
-        found = connection.execute(_SETUP).fetchone()
-        assert found is not None
-        *_, fsync, encoding = found
-        if fsync != "on":
-            raise InputError(
-                "the database does not write to the disk (fsync = off): keys would be lost",
-                where=where,
-                hint="set fsync = on in postgresql.conf",
-            )
-        if encoding != "UTF8":
-            raise InputError(
-                f"the database has the encoding {encoding}",
-                where=where,
-                hint="make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
-            )
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _dialect(number: int) -> Dialect:
@@ -448,7 +294,7 @@ def _dialect(number: int) -> Dialect:
     )
 
 
-def _has_tables(connection: _Connection) -> bool:
+def _has_tables(connection: Connection) -> bool:
     """
     Raises:
         InputError: the tables are of another version.
@@ -465,9 +311,9 @@ def _has_tables(connection: _Connection) -> bool:
     return True
 
 
-def _make_tables(connection: _Connection) -> None:
+def _make_tables(connection: Connection) -> None:
     """Make the tables, once."""
-    with _committed(connection):
+    with committed(connection):
         connection.execute("BEGIN")
         # whoever begins a run at the same time waits here
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -482,9 +328,9 @@ def _make_tables(connection: _Connection) -> None:
         connection.execute("INSERT INTO version VALUES (%s)", (FORMAT,))
 
 
-def _begin_run(connection: _Connection, run: str, meta: Sequence[Statement]) -> int:
+def _begin_run(connection: Connection, run: str, meta: Sequence[Statement]) -> int:
     """Begin a run, unless an attempt of which the answer was lost did."""
-    with _committed(connection):
+    with committed(connection):
         connection.execute("BEGIN")
         connection.execute("INSERT INTO run (id) VALUES (%s) ON CONFLICT DO NOTHING", (run,))
         ((number,),) = connection.execute(_RUN, (run,)).fetchall()
@@ -495,13 +341,13 @@ def _begin_run(connection: _Connection, run: str, meta: Sequence[Statement]) -> 
     return int(number)
 
 
-def _acquire(connection: _Connection, run: int, shard: Shard, term: float) -> "Lease | _Held":
+def _acquire(connection: Connection, run: int, shard: Shard, term: float) -> "Lease | _Held":
     """Take a lease, or tell who has one that is in the way.
 
     Raises:
         psycopg.errors.LockNotAvailable: a holder is within a write, or another takes a lease.
     """
-    with _committed(connection):
+    with committed(connection):
         connection.execute("BEGIN")
         connection.execute(_IMPATIENCE)
         connection.execute(_NEXT_LEASE, (run,))
@@ -516,52 +362,6 @@ def _acquire(connection: _Connection, run: int, shard: Shard, term: float) -> "L
     return Lease(shard, fence, term)
 
 
-def _evict(connection: _Connection, run: int, shard: Shard) -> None:
+def _evict(connection: Connection, run: int, shard: Shard) -> None:
     """End sessions that were stopped within a write, past their lease, and keep it locked."""
     connection.execute(_EVICT, (run, shard.beyond, shard.first))
-
-
-@contextmanager
-def _committed(connection: _Connection) -> Iterator[None]:
-    """Commit what the body began, or roll it back."""
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                connection.execute("ROLLBACK")
-        raise
-
-
-_CONNECTION_STATES: Final = ("08", "57P", "53300", "25P03")
-"""Prefixes of SQLSTATEs that are about the connection, not about what was asked."""
-
-
-@contextmanager
-def _translated(where: Where) -> Iterator[None]:
-    """Make errors of psycopg errors of ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        # never the details, which may be a whole row
-        what = error.diag.message_primary or str(error).strip()
-        if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
-            raise InputError(
-                f"the journal can't be written: {what}",
-                where=where,
-                hint="grant the user CREATE on the database, or the tables in schema bulkcmp",
-            ) from error
-        if isinstance(error, errors.DiskFull):
-            raise JournalError(
-                "the database's disk is full",
-                where=where,
-                hint="what was committed before is safe; make room, then bulkcmp resume",
-            ) from error
-        if error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_STATES):
-            raise JournalUnreachable(
-                f"the database can't be reached: {what}",
-                where=where,
-                hint="what was committed before is safe; once it is there again, bulkcmp resume",
-            ) from error
-        raise JournalError(f"the journal failed: {what}", where=where) from error

@@ -35,6 +35,7 @@ def module(name: str) -> Any:
 
 
 psycopg = module("psycopg")
+link = module("bulkcmp.journal.link")
 postgresql = module("bulkcmp.journal.postgresql")
 
 
@@ -259,7 +260,8 @@ def test_a_database_of_another_encoding(folder: Path, postgres: "Postgres") -> N
 
 
 def test_without_psycopg(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "bulkcmp.journal.postgresql", raising=False)
+    for name in ("link", "postgresql"):
+        monkeypatch.delitem(sys.modules, f"bulkcmp.journal.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InputError, match="psycopg, which is not installed") as caught:
         Journal.create(folder, {}, None, url="postgresql:///db")
@@ -343,7 +345,7 @@ def test_a_write_that_the_database_gave_up_is_done_again(
     journal: Journal, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.write([begun(1)])
-    committed = postgresql._committed
+    committed = postgresql.committed
     errors = [getattr(psycopg.errors, kind)("try again")]
 
     def give_up(connection: Any) -> Any:
@@ -351,13 +353,13 @@ def test_a_write_that_the_database_gave_up_is_done_again(
             raise errors.pop()
         return committed(connection)
 
-    monkeypatch.setattr(postgresql, "_committed", give_up)
+    monkeypatch.setattr(postgresql, "committed", give_up)
     journal.write([ended(1, sends=5)])
     assert sends(journal) == {1: 5}
 
 
 def test_a_database_that_stays_away(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "_PATIENCE", 0.0)
+    monkeypatch.setattr(link, "_PATIENCE", 0.0)
     connection_of(journal).close()
 
     def refuse(*_: Any, **__: Any) -> Any:
