@@ -19,7 +19,7 @@ from benchmarks.figure import Fact, Figure, Findings, at_least
 from bulkcmp.journal.entry import Entry
 from bulkcmp.journal.journal import Journal
 
-_FULL: Final = 4000
+_FULL: Final = 3000
 _IN_FLIGHT: Final = 1000
 _PAGE: Final = 4096
 

@@ -58,7 +58,7 @@ from bulkcmp.testca import state
 from bulkcmp.testca.aliases import RA_CERT, RA_HMAC, Alias
 from bulkcmp.testca.authority import Authority
 
-_FULL: Final = 2000
+_FULL: Final = 1000
 _IN_FLIGHT: Final = 100
 
 

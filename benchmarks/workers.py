@@ -10,7 +10,7 @@ from benchmarks.ca import Ca
 from benchmarks.enrollment import Steady, client_cpu, enroll_devices, in_turn, rates
 from benchmarks.figure import Figure, Findings, at_most
 
-_FULL: Final = 4000
+_FULL: Final = 3000
 _IN_FLIGHT: Final = 1000
 
 
