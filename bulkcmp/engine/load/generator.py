@@ -127,7 +127,8 @@ class Generator:
         assignment, *frames = await self._channel.receive()
         assert isinstance(assignment, Assignment)
         self._assignment = assignment
-        if assignment.is_heard:
+        # what another worker reached before it was lost is no mistake either
+        if assignment.is_heard or assignment.legacy is not None:
             self._heard.update(assignment.setups)
         self._chance = Chance(assignment.seed)
         shape = assignment.shape

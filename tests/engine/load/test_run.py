@@ -16,7 +16,7 @@ from bulkcmp.engine.colleague import Colleague, Hire, WorkerError, hire_task
 from bulkcmp.engine.frame import Assignment, Beat, Failed, Host, Ready, Recorded
 from bulkcmp.engine.keys import KeySource
 from bulkcmp.engine.load.run import LoadRun
-from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.errors import BulkcmpError, InputError, Loss, TransportError
 from bulkcmp.load.scenario import Closed, Constant, Lifecycle, Step
 from bulkcmp.model import KeySpec, Operation, OutcomeClass
 from bulkcmp.stats.record import TransactionRecord
@@ -24,6 +24,7 @@ from tests.engine.conftest import EPOCH
 from tests.engine.load.conftest import is_punctual
 
 if TYPE_CHECKING:
+    from tests.engine.conftest import Seen
     from tests.engine.load.conftest import Load
 
 
@@ -159,6 +160,20 @@ def test_clients_of_a_lost_worker_go_on(load: "Load") -> None:
     begun = Counter(one.arrival for one in load.records if one.step == 0)
     assert set(begun.values()) == {1}
     assert len(load.records) == 2 * len(begun) - sum(one.step == 0 for one in lost)
+
+
+def test_who_takes_over_while_the_server_is_gone_goes_on(load: "Load") -> None:
+    load.scene.tune(retries=0)
+
+    async def gone(seen: "Seen") -> None:
+        if seen.at > 4.0:
+            raise TransportError(Loss.CONNECT, "refused")
+
+    load.scene.peer.before = gone
+    load.play(load.steady(4.0), duration=10.0, workers=2, hire=losing(load, {1: 5.0}))
+    assert sorted(one.arrival for one in load.records) == list(range(40))
+    outcomes = load.outcomes()
+    assert outcomes[OutcomeClass.NOT_SENT] + outcomes[OutcomeClass.UNKNOWN] >= 20
 
 
 def test_who_takes_over_while_the_run_drains_names_what_was_lost(load: "Load") -> None:
