@@ -61,7 +61,6 @@ BODY_TYPES: Final = {
 }
 """The request's and the response's body of each operation (RFC 9810, 5.3)."""
 
-_PVNOS: Final = {pvno: encode(pvno) for pvno in (PVNO_CMP2000, PVNO_CMP2021)}
 _CRL_REASON: Final = encode(ObjectIdentifier("2.5.29.21"))
 _NO_BITS: Final = b"\x03\x01\x00"
 """An empty BIT STRING: the public key of who leaves the making of it to the CA."""
@@ -351,7 +350,7 @@ class Protector:
         """
         header = wrap(
             0x30,
-            _PVNOS[pvno],
+            encode(pvno),
             self._names,
             _message_time(int(now)),
             self._protection,
