@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,12 +16,14 @@ from bulkcmp.cli.report import put_report
 from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.cluster.address import Address
+from bulkcmp.cluster.crew import joined, look
 from bulkcmp.engine.load.capacity import search_plan
 from bulkcmp.engine.load.cleanup import Cleanup, cleanup, cleanups, remnants
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
 from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.servers import server_options
-from bulkcmp.engine.load.session import session
+from bulkcmp.engine.load.session import at_home, session
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_INTERRUPTED, BulkcmpError, InputError, Interrupted, Where
 from bulkcmp.inputs.scenario import find_scenario, read_scenario
@@ -50,6 +53,7 @@ _OF_ENROLLMENTS: Final = (
 
 _PANEL: Final = "Load test"
 _METRICS: Final = "Live metrics"
+_CLUSTER: Final = "Cluster"
 
 
 @option.with_those_of(enroll, but=_OF_ENROLLMENTS)
@@ -125,6 +129,45 @@ def load(
             show_default=False,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Run on the machines of a Dask cluster, by the address of its scheduler; each of"
+            " its workers starts --workers processes, or as many as it has threads. tcp:// is for"
+            " this machine's loopback alone. Needs bulkcmp\\[cluster].",
+            metavar="tls://HOST:PORT",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    cluster_tls_ca: Annotated[
+        str | None,
+        typer.Option(
+            help="The CA of the cluster's certificates; whoever has one of it may run code on all"
+            " machines.",
+            metavar="FILE",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    cluster_tls_cert: Annotated[
+        str | None,
+        typer.Option(
+            help="Our certificate of that CA.",
+            metavar="FILE",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    cluster_tls_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Its key, without a passphrase.",
+            metavar="FILE",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
     prometheus: Annotated[
         str | None,
         typer.Option(
@@ -173,10 +216,22 @@ def load(
     meant = read_scenario(path, Options.known(), change or ())
     # a request that is sent again hides what became of the first
     options = Options.read(config or (), given, {"retries": 0, **meant.settings})
+    address = Address.of(cluster, cluster_tls_ca, cluster_tls_cert, cluster_tls_key)
+    each = options.processes_asked()
+    nodes = {} if address is None else run(partial(look, address, each))
     make_plan = search_plan if find_capacity else plan
     planned = make_plan(
-        meant, options, os.environ, thresholds=threshold or (), yes_load=yes_load or ()
+        meant,
+        options,
+        os.environ,
+        thresholds=threshold or (),
+        yes_load=yes_load or (),
+        workers=sum(nodes.values()) or None,
     )
+    if address is not None:
+        spread = "cluster", f"{address.url}, {len(nodes)} machines"
+        begun = replace(planned.run, settings=(*planned.run.settings, spread))
+        planned = replace(planned, run=begun)
     wanted = meant.revoke_after if revoke_after is None else revoke_after
     cleaning = _cleaning(meant, options) if wanted else None
     folder = out or Path("runs") / meant.name
@@ -211,7 +266,8 @@ def load(
     uncleaned = ctx.with_resource(ExitStack())
     if cleaning is not None:
         uncleaned.callback(_tell_uncleaned, folder, notice)
-    work = partial(session, planned, folder, on_figures=show, on_notice=notice)
+    join = at_home if address is None else partial(joined, address, each, notice)
+    work = partial(session, planned, folder, on_figures=show, on_notice=notice, join=join)
     try:
         with ExitStack() as stack:
             errors.survive(view.__enter__)

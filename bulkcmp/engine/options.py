@@ -577,12 +577,20 @@ class Options:
         return found
 
     def processes(self) -> int:
-        """How many workers there may be.
+        """How many workers there may be on this machine.
 
         Raises:
             InputError: fewer than none are asked for.
         """
-        return _at_least("--workers", self.workers, 0) or os.cpu_count() or 1
+        return self.processes_asked() or os.cpu_count() or 1
+
+    def processes_asked(self) -> int:
+        """How many workers are asked for; 0 where that is not said.
+
+        Raises:
+            InputError: fewer than none.
+        """
+        return _at_least("--workers", self.workers, 0)
 
     @property
     def read_from_stdin(self) -> list[str]:

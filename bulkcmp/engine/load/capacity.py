@@ -34,6 +34,7 @@ def search_plan(
     *,
     thresholds: Iterable[str] = (),
     yes_load: Collection[str] = (),
+    workers: int | None = None,
 ) -> LoadPlan:
     """A search for the capacity, ready to begin: arguments and errors are those of `plan`.
 
@@ -56,7 +57,7 @@ def search_plan(
             hint="give a longer window, or a higher rate to start from",
         )
     within = replace(scenario, count=None, duration=None, warm_up=search.settle, thresholds=texts)
-    made = plan(within, options, environ, yes_load=yes_load)
+    made = plan(within, options, environ, yes_load=yes_load, workers=workers)
     shape = f"{search}; {describe_arrivals(scenario.shape)}"
     return replace(made, run=replace(made.run, search=search, shape=shape))
 

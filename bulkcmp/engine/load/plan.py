@@ -82,6 +82,7 @@ def plan(
     *,
     thresholds: Iterable[str] = (),
     yes_load: Collection[str] = (),
+    workers: int | None = None,
 ) -> LoadPlan:
     """Read and check all that a scenario and the options name; nothing is written or sent.
 
@@ -89,6 +90,7 @@ def plan(
         options: of all servers; the scenario's common settings are among them.
         thresholds: besides those of the scenario.
         yes_load: the hosts that may be put under load, where that is not this machine.
+        workers: how many there are, where they are not processes of this machine.
 
     Raises:
         InputError: something can't be used.
@@ -103,7 +105,7 @@ def plan(
     seed = random.getrandbits(32) if scenario.seed is None else scenario.seed
     rows = of_each(servers, lambda one: _Rows(scenario, one, environ, seed))
     count = _count(scenario, options, servers, environ)
-    shapes = share_out(scenario.shape, options.processes())
+    shapes = share_out(scenario.shape, workers or options.processes())
     _check_files(max(map(room, shapes)) * len(setups))
     assignments = tuple(
         Assignment(

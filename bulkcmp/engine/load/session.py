@@ -39,6 +39,11 @@ Join = Callable[[], AbstractAsyncContextManager[Crew]]
 """Gathers workers, for as long as they are wanted."""
 
 
+def at_home() -> AbstractAsyncContextManager[Crew]:
+    """Workers in processes of this machine."""
+    return nullcontext(PROCESSES)
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a load test ended.
@@ -62,7 +67,7 @@ async def session(
     *,
     on_figures: Callable[[Figures, Capacity | None], None],
     on_notice: Callable[[str], None],
-    join: Join = lambda: nullcontext(PROCESSES),
+    join: Join = at_home,
 ) -> Ended:
     """Run a load test, or a search for the capacity, and keep its records and a list of its
     certificates in a folder.

@@ -1,0 +1,1 @@
+"""Load tests by the machines of a Dask cluster."""
