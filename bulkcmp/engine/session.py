@@ -205,6 +205,8 @@ def _summary(
     snapshot = run.snapshot()
     exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
     notes = list(plan.notes)
+    if (pointer := journal.pointer) is not None:
+        notes.append(f"the journal is elsewhere: --journal {pointer.url} --run {pointer.run}")
     if not plan.setup.anchors:
         notes.append(_pinned(journal.anchor))
     if run.unreachable is not None:

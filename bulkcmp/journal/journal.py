@@ -217,6 +217,15 @@ class Journal:
         return self._folder.path
 
     @property
+    def pointer(self) -> Pointer | None:
+        """Where the journal is, if it is not in the run folder.
+
+        Raises:
+            InputError: the file that says so can't be read.
+        """
+        return Pointer.read(self.folder)
+
+    @property
     def run_id(self) -> str:
         return self._meta("run_id")
 

@@ -70,7 +70,7 @@ class Link:
             self._connection = self._connect()
         except psycopg.Error as error:
             raise InputError(
-                f"the database can't be reached: {error}".rstrip(),
+                f"the database can't be reached: {' '.join(str(error).split())}",
                 where=self.where,
                 hint="check --journal, and PGPASSWORD or ~/.pgpass for the password",
             ) from None
@@ -193,7 +193,7 @@ def translated(where: Where) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         # never the details, which may be a whole row
-        what = error.diag.message_primary or str(error).strip()
+        what = error.diag.message_primary or " ".join(str(error).split())
         if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
             raise InputError(
                 f"the journal can't be written: {what}",

@@ -102,6 +102,8 @@ def test_killed_and_gone_on_with_elsewhere(site: Site, cli: "Cli", tools: "Tools
     elsewhere = type(site.run)(here)
     results = elsewhere.results()
     site.check(results)
+    pointing = f"--journal {site.url} --run {site.run_id}"
+    assert any(pointing in note for note in elsewhere.summary()["notes"])
     unknown = [row for row in results if row["outcome"] == UNKNOWN]
     assert ended.code == (1 if unknown else 0)
     # from then on that folder is as good as the first
