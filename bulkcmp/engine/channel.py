@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 import anyio
@@ -113,11 +114,10 @@ class SocketChannel:
 
 def _reducer(kind: type) -> Callable[[Any], tuple[type, tuple[object, ...]]]:
     names = [one.name for one in fields(kind)]
-
-    def reduce(value: object) -> tuple[type, tuple[object, ...]]:
-        return kind, tuple([getattr(value, name) for name in names])
-
-    return reduce
+    values = attrgetter(*names)
+    if len(names) == 1:
+        return lambda value: (kind, (values(value),))
+    return lambda value: (kind, values(value))
 
 
 _REDUCERS: Final[dict[type, Callable[[Any], tuple[type, tuple[object, ...]]]]] = {
