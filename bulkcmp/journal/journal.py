@@ -95,11 +95,7 @@ class Journal:
                 store = SqliteStore.create(folder, statements)
             else:
                 store = _postgresql().create(url, run, statements)
-                try:
-                    folder.point(Pointer(url, run))
-                except BaseException:
-                    store.close()
-                    raise
+                _point(folder, Pointer(url, run), store)
         except BaseException:
             folder.close()
             raise
@@ -151,11 +147,7 @@ class Journal:
                     "holds another run", where=Where(str(path)), hint="choose another folder"
                 )
             store = _postgresql().open(url, run)
-            try:
-                folder.point(Pointer(url, run))
-            except BaseException:
-                store.close()
-                raise
+            _point(folder, Pointer(url, run), store)
         except BaseException:
             folder.close()
             raise
@@ -413,6 +405,15 @@ def _postgresql() -> "type[PostgresqlStore]":
             hint="pip install 'bulkcmp[postgresql]'",
         ) from None
     return PostgresqlStore
+
+
+def _point(folder: HeldFolder, pointer: Pointer, store: Store) -> None:
+    """Have a folder know where its journal is, or close that."""
+    try:
+        folder.point(pointer)
+    except BaseException:
+        store.close()
+        raise
 
 
 def _context(number: int) -> bytes:
