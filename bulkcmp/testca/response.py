@@ -352,7 +352,7 @@ def _addressee(request: PKIMessage) -> TLV:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _is_name(der: bytes) -> bool:
-    """Whether it is a Name; a RA's is that of each of its requests."""
+    """Whether it is a Name; that of an RA is the same in all its requests."""
     try:
         rdns = decode_sequence_of(der)
         for rdn in rdns:
