@@ -88,6 +88,11 @@ Signer: TypeAlias = SigningKey | OpaqueKey
 
 _NULL: Final = b"\x05\x00"
 
+REMEMBERED: Final = 64
+"""Of how many certificates and AlgorithmIdentifiers of peers it is remembered what they say. Few
+stand in all answers of a run; but a hostile peer brings new ones in each, as large as an answer may
+be."""
+
 
 class AlgorithmError(RemoteCmpError):
     """The peer uses an algorithm that is not known here, or parameters that it may not have."""
@@ -215,6 +220,7 @@ _RSA_OIDS: Final = {
     "sha3-384": "2.16.840.1.101.3.4.3.15",
     "sha3-512": "2.16.840.1.101.3.4.3.16",
 }
+"""By SHA-3 as RFC 9688, 3.1, has it."""
 _RSA_ENCRYPTION: Final = "1.2.840.113549.1.1.1"
 _ECDSA_OIDS: Final = {
     "sha1": "1.2.840.10045.4.1",
@@ -227,7 +233,7 @@ _ECDSA_OIDS: Final = {
     "sha3-384": "2.16.840.1.101.3.4.3.11",
     "sha3-512": "2.16.840.1.101.3.4.3.12",
 }
-"""SHA-3 as RFC 9688, 3.2, has it."""
+"""By SHA-3 as RFC 9688, 3.2, has it."""
 _PURE: Final = {
     "Ed25519": _identifier("1.3.101.112"),
     "Ed448": _identifier("1.3.101.113"),
@@ -324,7 +330,7 @@ RsaScheme: TypeAlias = RsaPadding | Pss
 """How an RSA key signs: RSASSA-PSS by choice, or with the parameters that the key is for."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=REMEMBERED)
 def _pss_of(identifier: bytes) -> Pss | None:
     """The parameters of an AlgorithmIdentifier; None where it is not id-RSASSA-PSS, or has none.
 
@@ -433,7 +439,7 @@ def _mask_digest(mask: AlgorithmIdentifier) -> str:
     return _digest_name(encode(mask[1]))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=REMEMBERED)
 def pss_key_identifier(certificate: x509.Certificate) -> bytes | None:
     """DER AlgorithmIdentifier of a certificate's key where that is for RSASSA-PSS only, else None.
 

@@ -9,21 +9,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import protection
-from bulkcmp.cmp.algorithms import AlgorithmError
+from bulkcmp.cmp.algorithms import REMEMBERED, AlgorithmError
 from bulkcmp.cmp.asn1 import decode, encode
 from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKIMessage
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import SubjectCheck
-
-_SIGNERS: Final = 1024
-"""Certificates of which is remembered what they say: few protect all answers of a run."""
 
 
 class Reason(StrEnum):
@@ -354,7 +350,7 @@ def _check_signer(
         witness(passed(Reason.SENDER, f"{_name(message.sender)}, as the signer"))
 
 
-@lru_cache(maxsize=_SIGNERS)
+@lru_cache(maxsize=REMEMBERED)
 def _may_sign(certificate: x509.Certificate) -> bool:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -444,7 +440,7 @@ def _path(chain: tuple[bytes, ...]) -> str:
     return "itself an anchor" if not chain else " / ".join(_name(_subject(der)) for der in chain)
 
 
-@lru_cache(maxsize=_SIGNERS)
+@lru_cache(maxsize=REMEMBERED)
 def _subject(der: bytes) -> bytes | None:
     try:
         return load_certificate(der).subject.public_bytes()

@@ -476,7 +476,7 @@ def check_signature(message: PKIMessage, signer: x509.Certificate) -> None:
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=algorithms.REMEMBERED)
 def public_key_of(certificate: x509.Certificate) -> object:
     """The public key of a certificate, remembered for those that sign many messages.
 

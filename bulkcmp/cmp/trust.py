@@ -14,6 +14,7 @@ from typing import Final
 from cryptography import x509
 from OpenSSL import crypto
 
+from bulkcmp.cmp.algorithms import REMEMBERED
 from bulkcmp.errors import InputError, RemoteCmpError
 
 EXTENSION_ERRORS: Final = (
@@ -148,7 +149,7 @@ class TrustStore:
         return chain
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=REMEMBERED)
 def _issuer(der: bytes) -> crypto.X509:
     """The same few certificates come along with every answer."""
     return _openssl(der)

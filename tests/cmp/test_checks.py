@@ -1,6 +1,7 @@
 """Who signed, and what was issued; what becomes of it is in test_proof.py and test_issuance.py."""
 
 import datetime as dt
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -209,6 +210,19 @@ def test_extra_certs_that_can_not_be_read_are_passed_over(
     assert spoiled != good
     message = _with_certificates(answer.signed(pki.signer), spoiled, good)
     assert _signer(pki, message) == good
+
+
+def test_little_is_kept_of_what_a_hostile_peer_brings(answer: "Answer", pki: "Pki") -> None:
+    good, octets, messages = answer.signed(pki.signer), 100_000, 200
+    tracemalloc.start()
+    try:
+        for number in range(messages):
+            junk = wrap(0x30, encode(number), wrap(0x04, bytes(octets)))
+            _signer(pki, _with_certificates(good, pki.signer.certificate, junk))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < messages * octets / 2
 
 
 # --- the issued certificate ---------------------------------------------------------------------
