@@ -98,12 +98,13 @@ def _libcrypto() -> ctypes.CDLL | None:
 
 
 def _chain(library: ctypes.CDLL, digest: str) -> _Chain | None:
+    # What fails leaves no errors behind: the next user of this thread's queue of them would take
+    # them for its own.
     length = hashlib.new(digest).digest_size
     name, key_length = _CIPHERS[length]
     cipher = library.EVP_CIPHER_fetch(None, name.encode(), None)
     owf = library.EVP_MD_fetch(None, digest.replace("_", "-").encode(), None)
     if not cipher or not owf:
-        # else the next user of this thread's queue of errors would take them for its own
         library.ERR_clear_error()
         return None
     room, derive, byref = ctypes.c_char * length, library.EVP_BytesToKey, ctypes.byref
@@ -113,6 +114,9 @@ def _chain(library: ctypes.CDLL, digest: str) -> _Chain | None:
         got = derive(
             cipher, owf, None, data, len(data), count, byref(result), byref(result, key_length)
         )
-        return result.raw if got == key_length else None
+        if got != key_length:
+            library.ERR_clear_error()
+            return None
+        return result.raw
 
     return chain

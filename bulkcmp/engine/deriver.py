@@ -45,7 +45,8 @@ class Deriver:
     async def _derive_aside(self, derivation: Derivation) -> bytes:
         done = self._under_way[derivation] = anyio.Event()
         try:
-            # both kinds leave the interpreter to the others meanwhile
+            # OpenSSL does both kinds, and leaves the interpreter to the others meanwhile; where
+            # PBM's is a loop in Python, it takes turns with them
             return await anyio.to_thread.run_sync(
                 protection.derive, derivation, abandon_on_cancel=True, limiter=self._threads
             )

@@ -167,6 +167,22 @@ def test_a_chain_that_fails_later_is_done_by_the_loop(monkeypatch: pytest.Monkey
     assert calls == 2
 
 
+@openssl
+@pytest.mark.usefixtures("fresh")
+def test_a_chain_that_fails_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = libcrypto()
+
+    def without_digest(cipher: int, _: int, *arguments: Any) -> int:
+        result: int = real.EVP_BytesToKey(cipher, None, *arguments)
+        assert real.ERR_peek_error() != 0
+        return result
+
+    library = Library(real, EVP_BytesToKey=without_digest)
+    monkeypatch.setattr(owf, "_libcrypto", lambda: library)
+    assert owf.iterated("sha256", b"data", 5) == chain("sha256", b"data", 5)
+    assert real.ERR_peek_error() == 0
+
+
 def test_what_a_c_int_does_not_hold_goes_by_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owf, "_MOST", 4)
     monkeypatch.setattr(owf, "_openssl", lambda _: lambda data, count: b"native")
