@@ -142,6 +142,8 @@ class CmpHttpClient:
             stream=httpx.ByteStream(message),
             extensions=self._extensions,
         )
+        # httpx does so for streams of its own making: hooks and other transports look at content
+        request.read()
         started = self._clock()
         try:
             response = await self._client.send(request)
