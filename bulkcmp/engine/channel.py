@@ -220,6 +220,7 @@ class Outbox:
         self._waiting: list[Frame] = []
         self._wake = anyio.Event()
         self._full = anyio.Event()
+        self._sent = anyio.Event()
         self._closed = False
         self.under_way = 0
         """Tasks whose frames these are; without any, nothing is waited for."""
@@ -229,6 +230,11 @@ class Outbox:
         self._wake.set()
         if len(self._waiting) >= self.under_way // _SHARE:
             self._full.set()
+
+    async def deliver(self, frame: Frame) -> None:
+        """Put a frame, and wait until the channel has it, and all that was put before."""
+        self.put(frame)
+        await self._sent.wait()
 
     def close(self) -> None:
         """Let `run` end once all is sent."""
@@ -260,8 +266,10 @@ class Outbox:
                     await self._full.wait()
                 self._wake, self._full = anyio.Event(), anyio.Event()
                 frames, self._waiting = self._waiting, []
+                sent, self._sent = self._sent, anyio.Event()
                 if frames:
                     await self._channel.send(frames)
+                    sent.set()
                 elif self._closed:
                     return
                 if self._closed:

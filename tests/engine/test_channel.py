@@ -344,6 +344,22 @@ async def test_what_gathers_while_a_batch_is_sent_goes_with_the_next() -> None:
     assert channel.batches == [[Returned(1)], [Returned(2), Returned(3)]]
 
 
+async def test_what_is_delivered_is_with_the_channel() -> None:
+    channel = SlowChannel()
+    outbox = Outbox(channel)
+    async with anyio.create_task_group() as group:
+        group.start_soon(outbox.run)
+        outbox.put(Returned(1))
+        await outbox.deliver(Returned(2))
+        assert channel.batches == [[Returned(1), Returned(2)]]
+        # while another batch is on its way
+        outbox.put(Returned(3))
+        await anyio.sleep(0.005)
+        await outbox.deliver(Returned(4))
+        assert channel.batches[1:] == [[Returned(3)], [Returned(4)]]
+        outbox.close()
+
+
 def test_a_batch_waits_for_a_sixteenth_of_what_is_under_way_or_a_while() -> None:
     clock = trio.testing.MockClock()  # stands until it is moved
 

@@ -207,10 +207,14 @@ class Generator:
     def _flush(self) -> None:
         """Tell the parent what there is to tell."""
         if self._taken or self._records or self._certificates:
-            self._outbox.put(Report(self._taken, tuple(self._records), tuple(self._certificates)))
+            self._outbox.put(self._report())
+
+    def _report(self) -> Report:
+        report = Report(self._taken, tuple(self._records), tuple(self._certificates))
         self._taken = 0
         self._records.clear()
         self._certificates.clear()
+        return report
 
     def _note_pulse(self, pulse: Pulse) -> None:
         waiting = 0 if self._backlog is None else self._backlog.due(pulse.at) - self._begun
@@ -329,6 +333,8 @@ class Generator:
             if supply is None:
                 return
             await self._gate.acquire()
+            # no plan tells what a lost worker had begun
+            await self._outbox.deliver(self._report())
             await self._live(supply, due)
             uniform = self._chance.uniform("client", supply.number)
             begins = self._now() + shape.think.seconds(uniform)

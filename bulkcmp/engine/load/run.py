@@ -41,7 +41,7 @@ from bulkcmp.engine.load.watch import Watch
 from bulkcmp.errors import BulkcmpError
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.vitals import Vitals, vitals
-from bulkcmp.load.scenario import Open
+from bulkcmp.load.scenario import Closed, Open
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, TransactionRecord
 
@@ -299,11 +299,13 @@ class LoadRun:
                 hint="is there enough memory? What was measured is in the run folder",
             )
         self._losses += 1
+        # clients tell what they begin before they do, and that is lost with another machine only
+        is_told = isinstance(hand.assignment.shape, Closed) and hand.colleague.host is None
         legacy = Legacy(
             self._clock.now() - self._clock.unix(self._begin_at.at),
             tuple((number, *left) for number, left in hand.under_way.items()),
             hand.taken,
-            len(hand.supplies),
+            0 if is_told else len(hand.supplies),
         )
         name = f"worker {hand.assignment.place + 1}"
         if hand.colleague.host is not None:
