@@ -83,7 +83,7 @@ def load(
         typer.Option(
             "--find-capacity",
             help="Raise the rate by steps, then bisect, to the highest one at which the thresholds"
-            " hold; how is said in [capacity] of the scenario: --set capacity.from=20.",
+            " hold; how is said in \\[capacity] of the scenario: --set capacity.from=20.",
             rich_help_panel=_PANEL,
         ),
     ] = False,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import typer
+from rich.text import Text
 from typer.core import TyperGroup
 
 from bulkcmp.cli import main as module
@@ -42,6 +43,19 @@ def test_load_offers_no_option_that_does_nothing_there() -> None:
     offered = {one.name for one in command.commands["load"].params}
     assert offered.isdisjoint({"save_messages", "retry_fail_info", "trust_first_ca_cert", "rate"})
     assert {"ref", "secret", "trusted", "threshold"} <= offered
+
+
+def test_help_shows_what_stands_in_brackets() -> None:
+    commands = [typer.main.get_command(module.app)]
+    # those of groups are found while they are looked through
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+    options = [one for command in commands for one in command.params]
+    texts = [text for one in options if (text := getattr(one, "help", None))]
+    assert any("[capacity]" in text for text in texts)
+    for text in texts:
+        # Rich takes brackets for its own unless they are escaped
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
 
 
 def test_what_where_and_what_to_do(fail: Fail) -> None:
