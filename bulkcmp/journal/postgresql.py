@@ -1,7 +1,8 @@
 """The journal of a run in a PostgreSQL database, which keeps many runs beside each other.
 
 A lost connection is made again (`link`). What an answer to COMMIT was lost of is read back: each
-write of a lease bears the next number, which stands in the lease's row.
+write of a lease bears the next number, which stands in the lease's row. So it is noticed, too, that
+a database has fewer writes than it said: a standby took its place that had not got them all.
 """
 
 import datetime as dt
@@ -15,7 +16,7 @@ import psycopg
 from psycopg import errors
 
 from bulkcmp.errors import InputError, Where
-from bulkcmp.journal.failure import LeaseHeld, LeaseLost
+from bulkcmp.journal.failure import JournalError, LeaseHeld, LeaseLost
 from bulkcmp.journal.lease import Lease, Shard, holder_name
 from bulkcmp.journal.link import Connection, Link, committed, connect, conninfo_of, translated
 from bulkcmp.journal.schema import FORMAT, TABLES
@@ -66,8 +67,9 @@ _RENEW: Final = (
     " WHERE run = %s AND fence = %s"
 )
 _WRITE: Final = (
-    "UPDATE lease SET writes = %s, expires = clock_timestamp() + %s * interval '1 second'"
-    " WHERE run = %s AND fence = %s"
+    "UPDATE lease SET writes = writes + 1,"
+    " expires = clock_timestamp() + %s * interval '1 second'"
+    " WHERE run = %s AND fence = %s AND writes = %s"
 )
 # waits for a write of ours of which nobody knows yet how it ended
 _WRITTEN: Final = "SELECT writes FROM lease WHERE run = %s AND fence = %s FOR UPDATE"
@@ -87,6 +89,8 @@ class PostgresqlStore:
         self._texts = Texts(_dialect(number))
         self._lease: Lease | None = None
         self._written = 0
+        # nobody knows how the last write ended
+        self._in_doubt = False
         self._renewal: _Renewal | None = None
 
     @classmethod
@@ -174,27 +178,51 @@ class PostgresqlStore:
         """See `Store`."""
         lease = self._lease
         assert lease is not None, "who writes holds a lease"
-        number = self._written + 1
-        place = (self._number, lease.fence)
         tried = False
 
         def attempt(connection: Connection) -> None:
             nonlocal tried
-            if tried:
-                found = connection.execute(_WRITTEN, place).fetchall()
-                if not found:
-                    raise LeaseLost(self.where)
-                if found[0][0] == number:
+            if self._in_doubt:
+                count = self._count(connection, lease)
+                was_written, self._written = count > self._written, count
+                if was_written and tried:
+                    self._in_doubt = False
                     return
-            tried = True
-            with committed(connection):
-                sign = self._execute(connection, (number, lease.term, *place), statements)
-                if sign.rowcount == 0:
-                    raise LeaseLost(self.where)
+            tried = self._in_doubt = True
+            sign = (lease.term, self._number, lease.fence, self._written)
+            try:
+                with committed(connection):
+                    if self._execute(connection, sign, statements).rowcount == 0:
+                        raise LeaseLost(self.where)
+            except LeaseLost:
+                self._count(connection, lease)
+                raise
+            self._written += 1
+            self._in_doubt = False
 
         with translated(self.where):
             self._link.use(attempt)
-        self._written = number
+
+    def _count(self, connection: Connection, lease: Lease) -> int:
+        """How many writes of a lease the database has.
+
+        Raises:
+            LeaseLost: another took the rows over.
+            JournalError: they are fewer than it said.
+        """
+        found = connection.execute(_WRITTEN, (self._number, lease.fence)).fetchall()
+        if not found:
+            raise LeaseLost(self.where)
+        count = int(found[0][0])
+        if count < self._written:
+            raise JournalError(
+                f"the database has lost what it had committed: {self._written - count:,} of the"
+                f" {self._written:,} writes of this session",
+                where=self.where,
+                hint="keys and certificates may be missing in it: go back to the server that had"
+                " them; a standby that may take over must be a synchronous one",
+            )
+        return count
 
     def _execute(
         self, connection: Connection, sign: tuple[Any, ...], statements: Sequence[Statement]

@@ -173,6 +173,7 @@ def test_a_damaged_pointer(folder: Path, text: str) -> None:
         # libpq would show a part of it
         "postgresql://me:hunter2@localhost:hunter2/db",
         "host=localhost password=hunter2",
+        "postgresql://me@localhost/db?sslkey=me.key&sslpassword=hunter2",
     ],
 )
 def test_a_password_in_the_url_is_refused(folder: Path, url: str) -> None:
@@ -338,6 +339,49 @@ def test_a_commit_without_an_answer_is_read_back(
     journal.write([ended(2, sends=1)])
     # once, not twice
     assert sends(journal) == {1: 5, 2: 1}
+
+
+def test_a_commit_without_an_answer_is_no_later_one(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.write([begun(1), begun(2)])
+    execute = psycopg.Connection.execute
+    # the first write is given up, though it was committed; the second one is not, at first
+    ends = [True, False]
+
+    def lose(connection: Any, query: Any, *arguments: Any, **named: Any) -> Any:
+        if query != "COMMIT" or not ends:
+            return execute(connection, query, *arguments, **named)
+        if ends.pop(0):
+            execute(connection, query)
+        connection.close()
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(psycopg.Connection, "execute", lose)
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "_PATIENCE", 0.0)
+        with pytest.raises(JournalUnreachable):
+            journal.write([ended(1, sends=5)])
+    journal.write([ended(2, sends=7)])
+    assert ends == []
+    assert sends(journal) == {1: 5, 2: 7}
+
+
+@pytest.mark.parametrize("reconnected", [True, False])
+def test_a_database_that_lost_what_it_had_committed(
+    journal: Journal, postgres: "Postgres", database: str, reconnected: bool
+) -> None:
+    journal.write([begun(1)])
+    journal.write([begun(2)])
+    # as on a standby that took over without the last one
+    postgres.run(database, "UPDATE bulkcmp.lease SET writes = 1")
+    connection_of(journal).close()
+    if reconnected:
+        assert journal.count() == 2
+    with pytest.raises(JournalError, match=r"has lost .*: 1 of the 2 writes") as caught:
+        journal.write([begun(3)])
+    assert "synchronous" in (caught.value.hint or "")
+    assert journal.count() == 2
 
 
 @pytest.mark.parametrize("kind", ["DeadlockDetected", "SerializationFailure"])
