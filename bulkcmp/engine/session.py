@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -206,7 +207,8 @@ def _summary(
     exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
     notes = list(plan.notes)
     if (pointer := journal.pointer) is not None:
-        notes.append(f"the journal is elsewhere: --journal {pointer.url} --run {pointer.run}")
+        url = shlex.quote(pointer.url)
+        notes.append(f"the journal is elsewhere: --journal {url} --run {pointer.run}")
     if not plan.setup.anchors:
         notes.append(_pinned(journal.anchor))
     if run.unreachable is not None:

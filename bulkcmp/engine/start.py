@@ -27,6 +27,8 @@ def begin(
         InputError: something can't be used; then there is no run folder.
     """
     refuse_used(folder)
+    if options.journal is None and "journal_lease" in options.stated:
+        raise _no_lease("give --journal too")
     lease = options.lease()
     plan = options.plan(population, environ)
     if plan.census is not None and not plan.skip_bad_rows:
@@ -117,6 +119,8 @@ def go_on(
                 where=Where(population),
                 hint="restore the file, or begin a new run",
             )
+        if given.get("journal_lease") is not None and journal.pointer is None:
+            raise _no_lease("leave it away")
         options = Options.resumed(facts["options"], given)
         plan = options.plan(
             population,
@@ -138,6 +142,13 @@ def go_on(
         journal.close()
         raise
     return plan, journal
+
+
+def _no_lease(hint: str) -> InputError:
+    return InputError(
+        "--journal-lease is for a journal in a database; in a folder, no other process has it",
+        hint=hint,
+    )
 
 
 def _count_filed_keys(plan: Plan) -> None:

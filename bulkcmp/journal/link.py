@@ -40,6 +40,11 @@ _DEFAULTS: Final = {
 }
 """What the URL may say otherwise."""
 
+_SECRETS: Final = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
+"""Of libpq's parameters."""
+
 _SETUP: Final = """
 SELECT set_config('search_path', 'bulkcmp', false),
   set_config('default_transaction_isolation', 'read committed', false),
@@ -135,10 +140,10 @@ def conninfo_of(url: str, where: Where) -> str:
             "--journal is no URL of a PostgreSQL database",
             hint="write postgresql://[USER@]HOST[:PORT]/DATABASE[?sslmode=verify-full]",
         ) from None
-    if "password" in parts:
+    if not _SECRETS.isdisjoint(parts):
         raise InputError(
             "--journal has a password in it, which others could read",
-            hint="give it by PGPASSWORD or ~/.pgpass",
+            hint="give it by PGPASSWORD, ~/.pgpass or a service file",
         )
     return str(conninfo.make_conninfo("", **{**_DEFAULTS, **parts}))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from collections import Counter
@@ -102,7 +103,7 @@ def test_killed_and_gone_on_with_elsewhere(site: Site, cli: "Cli", tools: "Tools
     elsewhere = type(site.run)(here)
     results = elsewhere.results()
     site.check(results)
-    pointing = f"--journal {site.url} --run {site.run_id}"
+    pointing = f"--journal {shlex.quote(site.url)} --run {site.run_id}"
     assert any(pointing in note for note in elsewhere.summary()["notes"])
     unknown = [row for row in results if row["outcome"] == UNKNOWN]
     assert ended.code == (1 if unknown else 0)

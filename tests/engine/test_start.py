@@ -188,6 +188,18 @@ def test_a_lease_has_a_sensible_term(term: float) -> None:
     assert not RUN.exists()
 
 
+def test_a_lease_is_of_a_journal_in_a_database() -> None:
+    stated = replace(options(journal_lease=5.0), stated=frozenset({"journal_lease"}))
+    with pytest.raises(InputError, match="--journal-lease is for a journal in a database"):
+        begin("a.csv", stated, RUN, ENVIRON)
+    assert not RUN.exists()
+    # in a file that is for runs of any kind
+    begin("a.csv", options(journal_lease=5.0), RUN, ENVIRON)[1].close()
+    with pytest.raises(InputError, match="--journal-lease is for a journal in a database"):
+        resume(journal_lease=5.0)
+    resume()[1].close()
+
+
 def test_the_population_may_have_moved() -> None:
     begin("a.csv", options(), RUN, ENVIRON)[1].close()
     Path("a.csv").rename("b.csv")
