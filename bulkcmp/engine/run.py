@@ -86,6 +86,8 @@ class Run:
         hire: starts a worker.
         on_snapshot: told how the run stands, several times a second.
         total: rows of the population, if they were counted.
+        progress: told what happens; makes the snapshots.
+        reached: the server was heard of before.
     """
 
     def __init__(
@@ -104,6 +106,8 @@ class Run:
         retry_unknown: bool = False,
         retry_failed: bool = False,
         hire: Hire = hire_process,
+        progress: Progress | None = None,
+        reached: bool = False,
     ) -> None:
         self._rows = rows
         self._journal = journal
@@ -120,7 +124,7 @@ class Run:
         self._retry_failed = retry_failed
         self._hire = hire
         self._on_snapshot = on_snapshot
-        self._progress = Progress(clock.now(), total=total)
+        self._progress = progress or Progress(clock.now(), total=total)
         self._counted = total is not None
         self._seen = 0
         self._gathering = Gathering(setup.certs_per_message)
@@ -132,7 +136,7 @@ class Run:
         self._most = sum(map(_in_hand, self._shares))
         self._open = 0
         self._news = anyio.Event()
-        self._reached = False
+        self._reached = reached
         self._stopping = False
         self._all_done = False
         self._failure: BulkcmpError | None = None
@@ -145,6 +149,11 @@ class Run:
     @property
     def stopping(self) -> bool:
         return self._stopping
+
+    @property
+    def reached(self) -> bool:
+        """The server was heard of."""
+        return self._reached
 
     @property
     def interrupted(self) -> bool:

@@ -91,6 +91,54 @@ class Snapshot:
     finished: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """See `Progress.started`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """See `Progress.finished`."""
+
+    outcomes: tuple[tuple[str, Outcome], ...]
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """See `Progress.settled`."""
+
+    row_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """See `Progress.already_done`."""
+
+    outcome: OutcomeClass
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """See `Progress.abandoned`."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysWaited:
+    """See `Progress.waited_for_keys`."""
+
+    seconds: float
+
+
+Event = Started | Finished | Settled | AlreadyDone | Abandoned | KeysWaited
+"""What a progress is told, for one that is elsewhere."""
+
+
 class _Steps:
     """One histogram for each step of a transaction."""
 
@@ -192,10 +240,13 @@ class Progress:
         all_done = all(outcome.outcome.is_done for _, outcome in outcomes)
         (self._success if all_done else self._failure).record(timings)
         for row_id, outcome in outcomes:
-            self.settled(now, row_id, outcome)
+            self._settle(now, row_id, outcome)
 
     def settled(self, now: float, row_id: str, outcome: Outcome) -> None:
         """A row got its outcome without a transaction, a bad row for instance."""
+        self._settle(now, row_id, outcome)
+
+    def _settle(self, now: float, row_id: str, outcome: Outcome) -> None:
         reason = self._tally.add(outcome.outcome, outcome.reason)
         if not outcome.outcome.is_done:
             count = self._tally.count(outcome.outcome, reason)
@@ -207,6 +258,22 @@ class Progress:
 
     def waited_for_keys(self, seconds: float) -> None:
         self._keys_waiting += seconds
+
+    def feed(self, now: float, event: Event) -> None:
+        """Take in what another progress was told."""
+        match event:
+            case Started():
+                self.started(now)
+            case Finished(outcomes, timings):
+                self.finished(now, outcomes, timings)
+            case Settled(row_id, outcome):
+                self.settled(now, row_id, outcome)
+            case AlreadyDone(kind, reason, count):
+                self.already_done(kind, reason, count)
+            case Abandoned(count):
+                self.abandoned(count)
+            case KeysWaited(seconds):
+                self.waited_for_keys(seconds)
 
     def end(self, now: float) -> None:
         """Nothing more comes; time stands still in later snapshots."""
@@ -243,3 +310,42 @@ class Progress:
         if not left:
             return 0.0
         return left / rate if rate > 0 else None
+
+
+class Relay(Progress):
+    """A progress that keeps what it was told, so that another can be fed with it."""
+
+    def __init__(self, now: float, *, total: int | None = None) -> None:
+        super().__init__(now, total=total)
+        self._told: list[Event] = []
+
+    def take(self) -> tuple[Event, ...]:
+        """What it was told since the last time."""
+        told, self._told = self._told, []
+        return tuple(told)
+
+    def already_done(self, outcome: OutcomeClass, reason: str = "", count: int = 1) -> None:
+        super().already_done(outcome, reason, count)
+        self._told.append(AlreadyDone(outcome, reason, count))
+
+    def started(self, now: float) -> None:
+        super().started(now)
+        self._told.append(Started())
+
+    def finished(
+        self, now: float, outcomes: Sequence[tuple[str, Outcome]], timings: Timings
+    ) -> None:
+        super().finished(now, outcomes, timings)
+        self._told.append(Finished(tuple(outcomes), timings))
+
+    def settled(self, now: float, row_id: str, outcome: Outcome) -> None:
+        super().settled(now, row_id, outcome)
+        self._told.append(Settled(row_id, outcome))
+
+    def abandoned(self, count: int = 1) -> None:
+        super().abandoned(count)
+        self._told.append(Abandoned(count))
+
+    def waited_for_keys(self, seconds: float) -> None:
+        super().waited_for_keys(seconds)
+        self._told.append(KeysWaited(seconds))

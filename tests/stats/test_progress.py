@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 from bulkcmp.stats.histogram import RELATIVE_ERROR
-from bulkcmp.stats.progress import RATE_WINDOW, NewestError, Progress, Snapshot
+from bulkcmp.stats.progress import RATE_WINDOW, NewestError, Progress, Relay, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
 
 BEGAN = 1000.0
@@ -180,3 +180,24 @@ def test_waiting_for_keys_adds_up() -> None:
     progress.waited_for_keys(1.5)
     progress.waited_for_keys(0.25)
     assert progress.snapshot(BEGAN).keys_waiting == 1.75
+
+
+def test_a_progress_fed_with_what_another_was_told_stands_like_it() -> None:
+    relay, fed = Relay(BEGAN, total=9), Progress(BEGAN, total=9)
+    relay.already_done(OutcomeClass.ISSUED, count=2)
+    run(relay, [1.0])
+    run(relay, [2.0], REJECTED)
+    relay.settled(BEGAN + 2.0, "bad", Outcome(OutcomeClass.BAD_ROW))
+    first = relay.take()
+    relay.started(BEGAN + 2.0)
+    relay.started(BEGAN + 2.0)
+    relay.started(BEGAN + 2.0)
+    relay.abandoned(2)
+    relay.waited_for_keys(1.5)
+    for event in (*first, *relay.take()):
+        fed.feed(BEGAN + 2.0, event)
+    assert relay.take() == ()
+    found, meant = fed.snapshot(BEGAN + 3.0), relay.snapshot(BEGAN + 3.0)
+    assert found.newest_error == meant.newest_error
+    assert found == meant
+    assert (found.done, found.in_flight, found.keys_waiting) == (5, 1, 1.5)
