@@ -1,14 +1,20 @@
 """`bulkcmp enroll`: a population in, certificates out."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.show import run_and_show
+from bulkcmp.cluster.address import Address
+from bulkcmp.cluster.crew import FOREMAN, joined, look
+from bulkcmp.engine.campaign import Machines
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import begin
+from bulkcmp.errors import InputError
+from bulkcmp.io.loop import run
 
 
 def enroll(
@@ -101,6 +107,10 @@ def enroll(
     concurrency: option.Concurrency = None,
     rate: option.Rate = None,
     workers: option.Workers = None,
+    cluster: option.Cluster = None,
+    cluster_tls_ca: option.ClusterTlsCa = None,
+    cluster_tls_cert: option.ClusterTlsCert = None,
+    cluster_tls_key: option.ClusterTlsKey = None,
     connect_timeout: option.ConnectTimeout = None,
     msg_timeout: option.MsgTimeout = None,
     total_timeout: option.TotalTimeout = None,
@@ -126,7 +136,29 @@ def enroll(
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given |= {"out": out, "save_messages": save_messages, "skip_bad_rows": skip_bad_rows}
     options = Options.read(config or (), given)
-    plan, record = begin(population, options, Path(options.run_folder(population)), os.environ)
+    address = Address.of(cluster, cluster_tls_ca, cluster_tls_cert, cluster_tls_key)
+    machines = None if address is None else _machines(address, options)
+    folder = Path(options.run_folder(population))
+    plan, record = begin(population, options, folder, os.environ, shared=machines is not None)
     with record:
-        code = run_and_show("enroll", plan, record, resumed=False, quiet=quiet, json=json)
+        code = run_and_show(
+            "enroll", plan, record, resumed=False, quiet=quiet, json=json, machines=machines
+        )
     raise typer.Exit(code)
+
+
+def _machines(address: Address, options: Options) -> Machines:
+    """The machines of a cluster that are there.
+
+    Raises:
+        BulkcmpError: it can't be used.
+    """
+    if options.journal is None:
+        raise InputError(
+            "--cluster needs a journal that all machines reach",
+            hint="give --journal postgresql://...",
+        )
+    each, term = options.processes_asked(), options.lease()
+    nodes = run(partial(look, address, each))
+    join = partial(joined, address, FOREMAN, each)
+    return Machines(join, len(nodes), each, options.journal, term)

@@ -17,7 +17,7 @@ from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.cluster.address import Address
-from bulkcmp.cluster.crew import joined, look
+from bulkcmp.cluster.crew import GENERATOR, joined, look
 from bulkcmp.engine.load.capacity import search_plan
 from bulkcmp.engine.load.cleanup import Cleanup, cleanup, cleanups, remnants
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
@@ -53,7 +53,6 @@ _OF_ENROLLMENTS: Final = (
 
 _PANEL: Final = "Load test"
 _METRICS: Final = "Live metrics"
-_CLUSTER: Final = "Cluster"
 
 
 @option.with_those_of(enroll, but=_OF_ENROLLMENTS)
@@ -129,45 +128,10 @@ def load(
             show_default=False,
         ),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Run on the machines of a Dask cluster, by the address of its scheduler; each of"
-            " its workers starts --workers processes, or as many as it has threads. tcp:// is for"
-            " this machine's loopback alone. Needs bulkcmp\\[cluster].",
-            metavar="tls://HOST:PORT",
-            rich_help_panel=_CLUSTER,
-            show_default=False,
-        ),
-    ] = None,
-    cluster_tls_ca: Annotated[
-        str | None,
-        typer.Option(
-            help="The CA of the cluster's certificates; whoever has one of it may run code on all"
-            " machines.",
-            metavar="FILE",
-            rich_help_panel=_CLUSTER,
-            show_default=False,
-        ),
-    ] = None,
-    cluster_tls_cert: Annotated[
-        str | None,
-        typer.Option(
-            help="Our certificate of that CA.",
-            metavar="FILE",
-            rich_help_panel=_CLUSTER,
-            show_default=False,
-        ),
-    ] = None,
-    cluster_tls_key: Annotated[
-        str | None,
-        typer.Option(
-            help="Its key, without a passphrase.",
-            metavar="FILE",
-            rich_help_panel=_CLUSTER,
-            show_default=False,
-        ),
-    ] = None,
+    cluster: option.Cluster = None,
+    cluster_tls_ca: option.ClusterTlsCa = None,
+    cluster_tls_cert: option.ClusterTlsCert = None,
+    cluster_tls_key: option.ClusterTlsKey = None,
     prometheus: Annotated[
         str | None,
         typer.Option(
@@ -266,7 +230,7 @@ def load(
     uncleaned = ctx.with_resource(ExitStack())
     if cleaning is not None:
         uncleaned.callback(_tell_uncleaned, folder, notice)
-    join = at_home if address is None else partial(joined, address, each, notice)
+    join = at_home if address is None else partial(joined, address, GENERATOR, each, notice)
     work = partial(session, planned, folder, on_figures=show, on_notice=notice, join=join)
     try:
         with ExitStack() as stack:

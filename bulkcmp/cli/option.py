@@ -28,6 +28,7 @@ _ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill i
 _KEYS: Final = "Keys and output"
 _LINT: Final = "Lint"
 _PACE: Final = "Pace and limits"
+_CLUSTER: Final = "Cluster"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
@@ -639,6 +640,30 @@ Rate = Annotated[
 ]
 Workers = Annotated[
     int | None, _option(_PACE, "Worker processes. Default: 0, one for each core.", metavar="N")
+]
+Cluster = Annotated[
+    str | None,
+    _option(
+        _CLUSTER,
+        "Run on the machines of a Dask cluster, by the address of its scheduler; each of its"
+        " workers starts --workers processes, or as many as it has threads. tcp:// is for this"
+        " machine's loopback alone (the extra `cluster`).",
+        metavar="tls://HOST:PORT",
+    ),
+]
+ClusterTlsCa = Annotated[
+    str | None,
+    _option(
+        _CLUSTER,
+        "The CA of the cluster's certificates; whoever has one of it may run code on all machines.",
+        metavar="FILE",
+    ),
+]
+ClusterTlsCert = Annotated[
+    str | None, _option(_CLUSTER, "Our certificate of that CA.", metavar="FILE")
+]
+ClusterTlsKey = Annotated[
+    str | None, _option(_CLUSTER, "Its key, without a passphrase.", metavar="FILE")
 ]
 ConnectTimeout = Annotated[
     float | None,

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.campaign import Machines
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
 from bulkcmp.errors import EXIT_OK, Interrupted
@@ -20,9 +21,19 @@ from bulkcmp.ui.summary import render_summary
 
 
 def run_and_show(
-    command: str, plan: Plan, journal: Journal, *, resumed: bool, quiet: bool, json: bool
+    command: str,
+    plan: Plan,
+    journal: Journal,
+    *,
+    resumed: bool,
+    quiet: bool,
+    json: bool,
+    machines: Machines | None = None,
 ) -> int:
     """Run a session with its live view, print the summary, and return the exit code.
+
+    Args:
+        machines: that do the work; None for this one.
 
     Raises:
         Interrupted: by a signal that came too early or too late for a summary.
@@ -43,6 +54,7 @@ def run_and_show(
         resumed=resumed,
         on_snapshot=lambda snapshot: errors.survive(lambda: view.update(snapshot)),
         on_notice=notice,
+        machines=machines,
     )
     try:
         with ExitStack() as stack:

@@ -1,1 +1,1 @@
-"""Load tests by the machines of a Dask cluster."""
+"""Load tests and runs by the machines of a Dask cluster."""

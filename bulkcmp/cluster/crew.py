@@ -1,4 +1,4 @@
-"""The workers that a load test has on the machines of a Dask cluster."""
+"""What runs for us on the machines of a Dask cluster: workers of a load test, or foremen."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,7 +20,8 @@ from bulkcmp.errors import BulkcmpError, InputError
 if TYPE_CHECKING:
     from distributed import Client
 
-_GENERATOR: Final = "bulkcmp.engine.load.generator"
+GENERATOR: Final = "bulkcmp.engine.load.generator"
+FOREMAN: Final = "bulkcmp.engine.foreman"
 
 _CONNECT: Final = 20.0
 """Seconds in which the scheduler must answer."""
@@ -59,7 +60,7 @@ async def look(address: Address, each: int) -> Mapping[str, int]:
 
 @asynccontextmanager
 async def joined(
-    address: Address, each: int, on_notice: Callable[[str], object]
+    address: Address, module: str, each: int, on_notice: Callable[[str], object]
 ) -> AsyncIterator[Crew]:
     """Have the nodes of a cluster start workers, while the block goes on.
 
@@ -67,6 +68,7 @@ async def joined(
     a worker that was lost, too.
 
     Args:
+        module: what a worker runs.
         each: as of `look`.
         on_notice: told, in plain English, of clocks that are far off.
 
@@ -75,7 +77,7 @@ async def joined(
     """
     async with _connected(address) as client:
         nodes = await _nodes(client, address, each)
-        links = [await _link(client, url, most) for url, most in nodes.items()]
+        links = [await _link(client, module, url, most) for url, most in nodes.items()]
         async with anyio.create_task_group() as group:
             try:
                 for link in links:
@@ -106,7 +108,7 @@ async def _hire(links: list[Link]) -> Colleague:
         if not there:
             raise WorkerError(
                 "no machine of the cluster can be reached any longer",
-                hint="what was measured is in the run folder",
+                hint="what was done until then is in the run folder",
             )
         try:
             return await min(there, key=lambda one: one.fullness).hire()
@@ -137,11 +139,11 @@ async def _compare_clocks(links: list[Link], on_notice: Callable[[str], object])
             )
 
 
-async def _link(client: "Client", url: str, most: int) -> Link:
+async def _link(client: "Client", module: str, url: str, most: int) -> Link:
     """Make a node of a Dask worker."""
     future = client.submit(
         Node,
-        _GENERATOR,
+        module,
         actor=True,
         # a key that says nothing of what it is for, and that no other run has
         key=f"bulkcmp-{uuid4().hex}",

@@ -134,7 +134,7 @@ class Link:
                 # who looks for another place must not come back to this one
                 self._lose()
             raise
-        host = Host(self.name, self._offset.error, SILENCE)
+        host = Host(self.name, self._most, self._offset.error, SILENCE)
         return Colleague(LinkChannel(self, place, receive, self._offset), host=host)
 
     async def ask(self, method: str, *arguments: object) -> Any:

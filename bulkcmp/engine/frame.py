@@ -2,8 +2,9 @@
 
 In an enrollment a worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, each
 answered by `Recorded` once the journal has committed, and reports each row's end. In a load test it
-gets its `Assignment`, then `Supply`s; from `Begin` on it goes by the clock, and `Report`s. Frames
-travel in batches.
+gets its `Assignment`, then `Supply`s; from `Begin` on it goes by the clock, and `Report`s. The
+foreman of another machine's workers gets its `Order`, then `Lot`s, and says what happens by `Told`
+until a lot is `Over`. Frames travel in batches.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ from bulkcmp.errors import Loss
 from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Ended, Entry
+from bulkcmp.journal.lease import Shard
 from bulkcmp.load.certified import Certified
 from bulkcmp.load.scenario import Lifecycle, Shape
 from bulkcmp.load.schedule import ALL, Numbers
-from bulkcmp.model import EndEntity, Profile, Secret, TokenKey
+from bulkcmp.model import BadRow, EndEntity, Operation, Profile, Secret, TokenKey
 from bulkcmp.stats.health import Pulse
+from bulkcmp.stats.progress import Event
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
 
 
@@ -183,6 +186,71 @@ class Drain:
     """Begin nothing more, end what is under way, then end."""
 
 
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a foreman must know of a campaign; the first that it is told.
+
+    Attributes:
+        journal: URL of the database that has the run; what opens it is the foreman's own.
+        run: its id there.
+        term: seconds for which a lot's rows are its own after a sign of life.
+        key_pass: seals private keys; None where they are not sealed.
+        setup: for each of its workers; `concurrency` and `rate` are those of all of them together.
+        workers: processes.
+        silence: seconds without a word of the parent after which it ends: another does its rows by
+            then.
+    """
+
+    journal: str
+    run: str
+    term: float
+    key_pass: Secret | None = field(repr=False)
+    setup: Setup
+    workers: int
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Rows of a campaign that one foreman has at a time.
+
+    Attributes:
+        shard: to be leased; all of the rows are in it.
+        rows: those of it that are to be done.
+        is_heard: the server was heard of before.
+    """
+
+    shard: Shard
+    rows: tuple[EndEntity | BadRow, ...]
+    is_heard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened to a lot since the last time."""
+
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A foreman has done what is to be done with a lot.
+
+    Attributes:
+        operations: of its rows.
+        is_heard: the server was heard of.
+        loss, detail: why the first request of the lot could not be brought to the server, if so.
+    """
+
+    operations: frozenset[Operation]
+    is_heard: bool
+    loss: Loss | None = None
+    detail: str = ""
+
+
 # --- load tests -----------------------------------------------------------------------------------
 
 
@@ -192,12 +260,14 @@ class Host:
 
     Attributes:
         name: what reports call it.
+        workers: that it should have.
         clock_error: seconds by which an instant of one machine may be off on the other's clock.
         silence: seconds without a word of the parent after which the worker ends: another has its
             place by then.
     """
 
     name: str
+    workers: int
     clock_error: float
     silence: float
 
@@ -329,6 +399,10 @@ Frame = (
     | Unsaved
     | Failed
     | Drain
+    | Order
+    | Lot
+    | Told
+    | Over
     | Assignment
     | Ready
     | Beat

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -13,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.engine.campaign import Campaign, Machines
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.harvest import (
     CREDENTIALS_FOLDER,
@@ -59,6 +61,7 @@ async def session(
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
     on_notice: Callable[[str], None],
+    machines: Machines | None = None,
 ) -> RunSummary:
     """Work through a population, then write results.csv, the credentials and summary.json.
 
@@ -71,6 +74,7 @@ async def session(
         resumed: it has rows of an earlier session.
         on_snapshot: told how the run stands, several times a second.
         on_notice: told, in plain English, what a signal led to, and what takes its time.
+        machines: that do it; None for this one, which has the journal's rows already.
 
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
@@ -87,6 +91,7 @@ async def session(
                 resumed=resumed,
                 on_snapshot=on_snapshot,
                 on_notice=on_notice,
+                machines=machines,
             )
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
@@ -103,27 +108,14 @@ async def _session(
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
     on_notice: Callable[[str], None],
+    machines: Machines | None,
 ) -> RunSummary:
-    clock = SystemClock()
     began = dt.datetime.now(dt.UTC)
-    journal.settle()
-    async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
-        run = Run(
-            plan.rows,
-            journal,
-            keys,
-            setup,
-            workers=plan.workers,
-            clock=clock,
-            on_snapshot=on_snapshot,
-            total=None if plan.census is None else plan.census.rows,
-            priorities=() if plan.census is None else plan.census.priorities,
-            resumed=resumed,
-            retry_unknown=plan.retry_unknown,
-            retry_failed=plan.retry_failed,
-        )
-        interruption.attend(run)
-        await run.execute()
+    run: Run | Campaign
+    if machines is None:
+        run = await _work_here(plan, journal, interruption, resumed, on_snapshot)
+    else:
+        run = await _have_worked(plan, journal, machines, interruption, on_snapshot, on_notice)
     # what an abort left open gets its outcome
     journal.settle()
     linting = await _lint(plan, journal, interruption, on_notice)
@@ -147,6 +139,76 @@ async def _session(
         summary = with_lint(summary, linting.summary())
     write_summary(journal.folder / SUMMARY_FILE, summary)
     return summary
+
+
+async def _work_here(
+    plan: Plan,
+    journal: Journal,
+    interruption: Interruption,
+    resumed: bool,
+    on_snapshot: Callable[[Snapshot], None],
+) -> Run:
+    journal.settle()
+    async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
+        run = Run(
+            plan.rows,
+            journal,
+            keys,
+            setup,
+            workers=plan.workers,
+            clock=SystemClock(),
+            on_snapshot=on_snapshot,
+            total=None if plan.census is None else plan.census.rows,
+            priorities=() if plan.census is None else plan.census.priorities,
+            resumed=resumed,
+            retry_unknown=plan.retry_unknown,
+            retry_failed=plan.retry_failed,
+        )
+        interruption.attend(run)
+        await run.execute()
+    return run
+
+
+async def _have_worked(
+    plan: Plan,
+    journal: Journal,
+    machines: Machines,
+    interruption: Interruption,
+    on_snapshot: Callable[[Snapshot], None],
+    on_notice: Callable[[str], None],
+) -> Campaign:
+    """Have machines of a cluster work, and take the run for this process afterwards."""
+    async with machines.join(on_notice) as crew:
+        campaign = Campaign(
+            plan.rows,
+            machines,
+            crew,
+            journal.run_id,
+            plan.key_pass,
+            plan.setup,
+            clock=SystemClock(),
+            on_snapshot=on_snapshot,
+            on_notice=on_notice,
+            total=None if plan.census is None else plan.census.rows,
+        )
+        interruption.attend(campaign)
+        await campaign.execute()
+    await anyio.to_thread.run_sync(partial(hold, journal, machines.term, on_notice))
+    return campaign
+
+
+def hold(journal: Journal, term: float, on_notice: Callable[[str], None]) -> None:
+    """Take a run for this process; says so where it waits for whoever had it.
+
+    Raises:
+        LeaseHeld: another process is at work on it.
+    """
+    journal.hold(
+        term=term,
+        on_wait=lambda holder, left: on_notice(
+            f"waiting for {holder}, whose lease of the run ends in {left:.0f} s if it is gone"
+        ),
+    )
 
 
 def with_lint(summary: RunSummary, lint: LintSummary) -> RunSummary:
@@ -196,7 +258,7 @@ def _summary(
     command: str,
     plan: Plan,
     journal: Journal,
-    run: Run,
+    run: Run | Campaign,
     tally: Tally,
     began: dt.datetime,
     *,

@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx
 
+from bulkcmp.engine.campaign import check_shared
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.server import connect
+from bulkcmp.engine.session import hold
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.population import digest_of
 from bulkcmp.io.proxy import proxy_for
@@ -19,9 +21,17 @@ from bulkcmp.outputs.messages import make_message_folder
 
 
 def begin(
-    population: str, options: Options, folder: Path, environ: Mapping[str, str]
+    population: str,
+    options: Options,
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    shared: bool = False,
 ) -> tuple[Plan, Journal]:
     """Check everything, then make the run folder and its journal.
+
+    Args:
+        shared: other machines are to work on the run, and not this process.
 
     Raises:
         InputError: something can't be used; then there is no run folder.
@@ -33,6 +43,8 @@ def begin(
     plan = options.plan(population, environ)
     if plan.census is not None and not plan.skip_bad_rows:
         plan.census.refuse_bad_rows(plan.population_file)
+    if shared:
+        check_shared(plan)
     _try(plan, environ)
     _count_filed_keys(plan)
     if plan.setup.save_messages:
@@ -44,7 +56,8 @@ def begin(
     }
     journal = Journal.create(folder, facts, plan.key_pass, url=options.journal)
     try:
-        journal.hold(term=lease)
+        if not shared:
+            journal.hold(term=lease)
     except BaseException:
         journal.close()
         raise
@@ -132,12 +145,7 @@ def go_on(
         if plan.census is not None and not plan.skip_bad_rows:
             plan.census.refuse_bad_rows(plan.population_file)
         _try(plan, environ)
-        journal.hold(
-            term=options.lease(),
-            on_wait=lambda holder, left: on_notice(
-                f"waiting for {holder}, whose lease of the run ends in {left:.0f} s if it is gone"
-            ),
-        )
+        hold(journal, options.lease(), on_notice)
     except BaseException:
         journal.close()
         raise

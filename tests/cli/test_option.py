@@ -25,7 +25,9 @@ def helps(command: Any) -> dict[str, str]:
 
 
 def test_enroll_has_every_option() -> None:
-    assert helps(enroll).keys() == KNOWN | {"population", "config", "quiet", "json"}
+    cluster = {"cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key"}
+    own = {"population", "config", "quiet", "json", *cluster}
+    assert helps(enroll).keys() == KNOWN | own
 
 
 def test_resume_and_check_have_no_other_options() -> None:

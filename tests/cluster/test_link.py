@@ -107,7 +107,7 @@ def test_a_worker_there_is_one_with_our_instants_on_its_clock(
         other = await link.hire()
         assert link.fullness == 1.0
         assert one.host is not None
-        assert one.host == Host("10.0.0.7:4711", one.host.clock_error, SILENCE)
+        assert one.host == Host("10.0.0.7:4711", 2, one.host.clock_error, SILENCE)
         assert one.host.clock_error == pytest.approx(0.01)
         await one.channel.send([Begin(5.0), Drain()])
         begin, drain = node.told

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,6 +31,9 @@ from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.store import IssuedCertificate
+
+if TYPE_CHECKING:
+    from tests.e2e.dask import Cluster
 
 FULL = os.environ.get("BULKCMP_SCALE") == "full"
 RA_SECRET = "RA_SECRET"
@@ -242,6 +245,19 @@ class RunFolder:
 def run(tmp_path: Path) -> RunFolder:
     """The folder for a run, which does not exist yet."""
     return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator["Cluster"]:
+    """A cluster of one's own, which does not run yet."""
+    # which uses what stands here
+    from tests.e2e.dask import Cluster
+
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    made = Cluster(folder)
+    yield made
+    made.close()
 
 
 @dataclass

@@ -23,7 +23,10 @@ from bulkcmp.engine.frame import (
     Frame,
     Host,
     Legacy,
+    Lot,
     Member,
+    Order,
+    Over,
     Pinned,
     Ready,
     Record,
@@ -34,6 +37,7 @@ from bulkcmp.engine.frame import (
     Supply,
     Task,
     TlsFiles,
+    Told,
     Unreachable,
     Unsaved,
 )
@@ -41,6 +45,7 @@ from bulkcmp.errors import InputError, Loss
 from bulkcmp.io import loop
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
+from bulkcmp.journal.lease import Shard
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.certified import Certified
 from bulkcmp.load.scenario import Lifecycle, Open, Step, Uniform
@@ -56,6 +61,7 @@ from bulkcmp.model import (
     Secret,
     Timings,
 )
+from bulkcmp.stats import progress
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import Drop, Ending, Exchange, Level, TransactionRecord
 
@@ -149,6 +155,19 @@ FRAMES: list[Frame] = [
     Unsaved("disk full"),
     Failed("no", "hint", 2),
     Drain(),
+    Order("postgresql://db/x", "r1", 30.0, Secret(b"hush"), SETUP, 4, 20.0),
+    Lot(Shard(7, 9), (ENTITY,), True),
+    Told(
+        (
+            progress.Started(),
+            progress.Finished((("dev7", OUTCOME),), Timings(1.0)),
+            progress.Settled("dev8", OUTCOME),
+            progress.AlreadyDone(OutcomeClass.ISSUED, "", 2),
+            progress.Abandoned(1),
+            progress.KeysWaited(0.5),
+        )
+    ),
+    Over(frozenset({Operation.KUR}), True, Loss.TLS, "handshake"),
     Assignment(
         {"ra": SETUP, "client": SETUP},
         0,
@@ -160,7 +179,7 @@ FRAMES: list[Frame] = [
         1.0,
         30.0,
         100,
-        host=Host("10.0.0.7:4711", 0.001, 20.0),
+        host=Host("10.0.0.7:4711", 1, 0.001, 20.0),
         legacy=Legacy(9.5, ((4, 1, 2),), 7, 3),
     ),
     Ready(),

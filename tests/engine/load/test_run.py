@@ -149,7 +149,7 @@ def test_a_lost_workers_share_goes_on_at_its_planned_instants(
         # what their four clients had told
         (None, 4),
         # what was told may be lost with the machine
-        (Host("10.0.0.7:4711", 0.0, 1e6), 1028),
+        (Host("10.0.0.7:4711", 1, 0.0, 1e6), 1028),
     ],
     ids=["process", "machine"],
 )
@@ -245,7 +245,7 @@ def test_workers_elsewhere_say_where_they_are_and_end_when_nobody_is_heard(load:
     inner = load.hire()
 
     async def hire(group: TaskGroup) -> Colleague:
-        host = Host("10.0.0.7:4711", clock_error=0.002, silence=3.0)
+        host = Host("10.0.0.7:4711", 1, clock_error=0.002, silence=3.0)
         colleague = replace(await inner(group), host=host)
 
         async def beat() -> None:
