@@ -171,6 +171,7 @@ class Run:
         """Leave at once; what is under way is found in the journal."""
         self._stopping = True
         self.aborted = True
+        self._journal.hurry()
         self._scope.cancel()
 
     def snapshot(self) -> Snapshot:

@@ -174,6 +174,13 @@ class Journal:
     ) -> None:
         self.close()
 
+    def hurry(self) -> None:
+        """Wait no longer for a database that is away: what needs it fails, now and from now on.
+
+        Any thread may say so, also while another one waits.
+        """
+        self._store.hurry()
+
     def close(self) -> None:
         with self._mutex:
             self._store.close()

@@ -4,6 +4,7 @@ psycopg 3 makes it (LGPL; the extra `bulkcmp[postgresql]` brings it). Its libpq 
 finds the password in PGPASSWORD, a password file (~/.pgpass) or a service file.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,7 @@ class Link:
         self.where = Where(url)
         self._conninfo = conninfo_of(url, self.where)
         self._closed = False
+        self._hurried = threading.Event()
         self._connection: Connection | None = None
         try:
             self._connection = self._connect()
@@ -100,9 +102,9 @@ class Link:
                 if self._connection is not None and not self._connection.closed:
                     raise
                 self._connection = None
-                if time.monotonic() > give_up:
+                if self._hurried.is_set() or time.monotonic() > give_up:
                     raise
-                time.sleep(_PAUSE)
+                self._hurried.wait(_PAUSE)
 
     def use_once(self, work: Callable[[Connection], object]) -> None:
         """Do something if the connection is there.
@@ -112,6 +114,10 @@ class Link:
         """
         if self._connection is not None and not self._connection.closed:
             work(self._connection)
+
+    def hurry(self) -> None:
+        """Try a lost connection but once from now on; any thread may say so."""
+        self._hurried.set()
 
     def close(self) -> None:
         """Close it; may be called again."""

@@ -253,6 +253,10 @@ class PostgresqlStore:
                 assert done.rowcount, f"what is updated is there: {text}"
         return lease
 
+    def hurry(self) -> None:
+        """See `Store`."""
+        self._link.hurry()
+
     def close(self) -> None:
         """See `Store`."""
         lease, self._lease = self._lease, None

@@ -100,6 +100,9 @@ class SqliteStore:
                 done = connection.execute(rendered, parameters)
                 assert done.rowcount or not must_find, f"what is updated is there: {text}"
 
+    def hurry(self) -> None:
+        """See `Store`: a file is there, or it is not."""
+
     def close(self) -> None:
         """See `Store`."""
         self._connection.close()

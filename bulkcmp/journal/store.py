@@ -60,6 +60,9 @@ class Store(Protocol):
             JournalError: the machine failed; nothing is changed.
         """
 
+    def hurry(self) -> None:
+        """Wait no longer for a database that is away; any thread may say so, at any time."""
+
     def close(self) -> None:
         """Give back what was taken; may be called again."""
 

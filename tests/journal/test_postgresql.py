@@ -6,6 +6,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -414,6 +415,33 @@ def test_a_database_that_stays_away(journal: Journal, monkeypatch: pytest.Monkey
         with pytest.raises(JournalUnreachable, match="can't be reached") as caught:
             journal.write([begun(1)])
         assert "bulkcmp resume" in (caught.value.hint or "")
+    journal.write([begun(1)])
+    assert journal.count() == 1
+
+
+def test_who_is_in_a_hurry_waits_for_no_database(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no test waits so long
+    monkeypatch.setattr(link, "_PATIENCE", 3600.0)
+    monkeypatch.setattr(link, "_PAUSE", 3600.0)
+    is_waiting = threading.Event()
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        is_waiting.set()
+        raise psycopg.OperationalError("connection refused")
+
+    connection_of(journal).close()
+    with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
+        patch.setattr(psycopg, "connect", refuse)
+        waiting = pool.submit(journal.write, [begun(1)])
+        is_waiting.wait()
+        journal.hurry()
+        with pytest.raises(JournalUnreachable):
+            waiting.result()
+        with pytest.raises(JournalUnreachable):
+            journal.settle()
+    # once is tried, still
     journal.write([begun(1)])
     assert journal.count() == 1
 
