@@ -92,8 +92,11 @@ def read_certificates(path: Path) -> Iterator[Certified]:
     try:
         rows = csv.reader(line.decode() for line in _whole_lines(path))
         if tuple(next(rows, ())) != COLUMNS:
-            where = Where(str(path), 1)
-            raise InputError(f"the columns are not {', '.join(COLUMNS)}", where=where)
+            raise InputError(
+                f"the columns are not {', '.join(COLUMNS)}",
+                where=Where(str(path), 1),
+                hint="where another version of bulkcmp wrote it, revoke with that one",
+            )
         for row in rows:
             yield _certified(row, Where(str(path), rows.line_num))
     except OSError as error:

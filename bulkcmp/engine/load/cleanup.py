@@ -190,7 +190,11 @@ def kept_settings(folder: Path) -> Kept:
             isinstance(facts, dict) and facts.keys() <= known for facts in servers.values()
         ):
             return Kept(servers, revoke_at)
-    raise InputError("not the settings of a load test", where=Where(str(path)))
+    raise InputError(
+        "not the settings of a load test",
+        where=Where(str(path)),
+        hint="where another version of bulkcmp wrote them, revoke with that one",
+    )
 
 
 def remnants(folder: Path) -> list[Certified]:
