@@ -9,6 +9,7 @@ until a lot is `Over`. Frames travel in batches.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.cmp.request import Credential
@@ -282,12 +283,15 @@ class Legacy:
             and not to have ended.
         taken: supplies that it is known to have used up.
         held: those that it had besides, which it may have used up; they are given again first.
+        stopped: seconds since the run's beginning, from which on nothing was to begin any more;
+            infinite where the run goes on.
     """
 
     at: float
     under_way: tuple[tuple[int, int, int], ...]
     taken: int
     held: int
+    stopped: float = inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,8 @@ class Generator:
                 group.start_soon(self._watch.run, self._flush)
                 if assignment.legacy is not None:
                     self._inherit(assignment.legacy)
-                if not self._stopping.is_set():
+                # what was due since the loss is dropped, though nothing more begins
+                if assignment.legacy is not None or not self._stopping.is_set():
                     await self._generate()
                     self._watch.beat()
                 self._flush()
@@ -198,7 +199,7 @@ class Generator:
     def _stop(self) -> None:
         """Begin nothing more."""
         if not self._stopping.is_set():
-            self._stopped_at = self._now()
+            self._stopped_at = min(self._stopped_at, self._now())
             self._stopping.set()
             self._news.set()
             for wait in self._waits:
@@ -279,6 +280,7 @@ class Generator:
             self._taken += 1
             self._lose(one.number, 0, len(one.members), arrived[one.number], legacy.at)
         self._begun = legacy.taken + self._taken
+        self._stopped_at = min(self._stopped_at, legacy.stopped)
 
     def _lose(self, number: int, step: int, requests: int, arrived: float, at: float) -> None:
         lifecycle = self._lifecycle(number)

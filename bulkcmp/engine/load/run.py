@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final, Protocol
 
 import anyio
@@ -130,6 +131,7 @@ class LoadRun:
         self._begin_at: Begin | None = None
         self._losses = 0
         self._stopping = False
+        self._stopped = inf
         self._failure: BulkcmpError | None = None
         self._scope = anyio.CancelScope()
         self.abandoned = 0
@@ -142,6 +144,8 @@ class LoadRun:
 
     def stop(self) -> None:
         """Begin nothing more, and drain what is under way."""
+        if not self._stopping and self._begin_at is not None:
+            self._stopped = self._since(self._begin_at)
         self._stopping = True
         self._news.set()
         for hand in self._hands:
@@ -293,7 +297,12 @@ class LoadRun:
         Raises:
             WorkerError: none can be had, or too many were lost.
         """
-        if self._begin_at is None or self._failure or self._losses == len(self._assignments):
+        if self._begin_at is None:
+            raise WorkerError(
+                "a worker died before the beginning",
+                hint="is there enough memory? Nothing was under way; begin again",
+            )
+        if self._failure or self._losses == len(self._assignments):
             raise WorkerError(
                 "a worker died, and what it had under way is not known",
                 hint="is there enough memory? What was measured is in the run folder",
@@ -302,7 +311,7 @@ class LoadRun:
         # clients tell what they begin before they do, and that is lost with another machine only
         is_told = isinstance(hand.assignment.shape, Closed) and hand.colleague.host is None
         legacy = Legacy(
-            self._clock.now() - self._clock.unix(self._begin_at.at),
+            self._since(self._begin_at),
             tuple((number, *left) for number, left in hand.under_way.items()),
             hand.taken,
             0 if is_told else len(hand.supplies),
@@ -315,7 +324,10 @@ class LoadRun:
             " under way is not known"
         )
         hand.colleague = await self._crew.hire(tasks)
-        self._start(hand, tasks, legacy)
+        self._start(hand, tasks, replace(legacy, stopped=self._stopped))
+
+    def _since(self, begin: Begin) -> float:
+        return self._clock.now() - self._clock.unix(begin.at)
 
     def _take_in(self, hand: _Hand, frame: Frame) -> None:
         match frame:

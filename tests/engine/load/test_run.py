@@ -206,6 +206,26 @@ def test_who_takes_over_while_the_run_drains_names_what_was_lost(load: "Load") -
     assert load.outcomes()[OutcomeClass.ISSUED] == 6
 
 
+def test_what_was_due_before_a_stop_and_after_a_loss_is_dropped(load: "Load") -> None:
+    inner = losing(load, {0: 4.1})
+
+    async def hire(group: TaskGroup) -> Colleague:
+        if load.begun:
+            # the run is stopped before there is another
+            await anyio.sleep(3.0)
+        return await inner(group)
+
+    async def stop(run: LoadRun) -> None:
+        await anyio.sleep(6.0)
+        run.stop()
+
+    load.play(load.steady(4.0), workers=2, hire=hire, conduct=stop)
+    accounted = [one.arrival for one in load.records] + [one.arrival for one in load.drops]
+    assert sorted(accounted) == list(range(len(accounted)))
+    assert {one.arrival % 2 for one in load.drops} == {0}
+    assert all(one.planned > 3.5 for one in load.drops)
+
+
 def test_too_many_losses_end_it(load: "Load") -> None:
     losses = dict.fromkeys(range(1, 9), 5.0)
     with pytest.raises(WorkerError, match="a worker died"):
@@ -236,7 +256,7 @@ def test_a_worker_that_dies_before_the_beginning_ends_it(load: "Load") -> None:
             return await super().take(spec)
 
     keys = NoKeys(load.scene.fresh_keys, 5)
-    with pytest.raises(WorkerError, match="a worker died"):
+    with pytest.raises(WorkerError, match="a worker died before the beginning"):
         load.play(load.steady(10.0), count=5, keys=keys, hire=losing(load, {0: 5.0}))
     assert not load.begun
 
