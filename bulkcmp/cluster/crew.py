@@ -212,9 +212,8 @@ async def _connected(address: Address) -> AsyncIterator["Client"]:
         client = await Client(address.url, **options)
     except (OSError, ValueError) as error:
         # ssl.SSLError is an OSError
-        cause = error.__cause__ or error
         raise ClusterError(
-            f"the cluster at {address.url} can't be reached: {cause}",
+            f"the cluster at {address.url} can't be reached: {_reason(error)}",
             hint="is a dask scheduler there, and is its certificate of the CA that ours is of?",
         ) from error
     try:
@@ -222,3 +221,12 @@ async def _connected(address: Address) -> AsyncIterator["Client"]:
     finally:
         with anyio.move_on_after(_LEAVE, shield=True):
             await client.close()
+
+
+def _reason(error: BaseException) -> str:
+    """What is at the bottom of an error of Dask's, whose own words have addresses of objects."""
+    reason, cause = str(error), error.__cause__
+    while cause is not None:
+        # a timeout has no words
+        reason, cause = str(cause) or reason, cause.__cause__
+    return reason

@@ -3,6 +3,8 @@
 import sys
 from functools import partial
 from importlib.metadata import version
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
@@ -133,3 +135,28 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--cluster needs distributed") as caught:
         anyio.run(crew.look, ADDRESS, 0)
     assert caught.value.hint == "pip install 'bulkcmp[cluster]'"
+
+
+@pytest.mark.parametrize(
+    ("causes", "told"),
+    [
+        ([], "Timed out after 20 s"),
+        ([TimeoutError()], "Timed out after 20 s"),
+        ([OSError("in <object at 0x7f>: no"), ConnectionRefusedError(111, "no")], "[Errno 111] no"),
+    ],
+)
+def test_a_scheduler_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, causes: list[Exception], told: str
+) -> None:
+    error = OSError("Timed out after 20 s")
+    for outer, inner in pairwise([error, *causes]):
+        outer.__cause__ = inner
+
+    async def connect(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=connect))
+    monkeypatch.setitem(sys.modules, "distributed.security", SimpleNamespace(Security=None))
+    with pytest.raises(crew.ClusterError) as caught:
+        anyio.run(crew.look, ADDRESS, 0)
+    assert str(caught.value) == f"the cluster at {ADDRESS.url} can't be reached: {told}"
