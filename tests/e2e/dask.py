@@ -64,10 +64,14 @@ class Cluster:
 
     def signal(self, host: str, number: signal.Signals) -> None:
         """Send a signal to everything on a machine."""
-        pid = self._processes[host].pid
-        for one in (pid, *descendants(pid)):
+        for one in self.pids(host):
             with suppress(ProcessLookupError):
                 os.kill(one, number)
+
+    def pids(self, host: str) -> list[int]:
+        """All that runs on a machine, parents first."""
+        pid = self._processes[host].pid
+        return [pid, *descendants(pid)]
 
     def workers(self) -> list[str]:
         """Our own processes on all of its machines."""

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.peer
 
-ROWS = 96
+ROWS = 144
 CONCURRENCY = 12
 UNKNOWN = "unknown outcome"
 
 
 class Site:
-    """A run of 96 rows by three machines."""
+    """A run of 144 rows, nine lots, by three machines."""
 
     def __init__(
         self,
@@ -54,6 +54,20 @@ class Site:
         )  # fmt: skip
         self._tools.wait_until(lambda: self.ca.count() >= 12 or process.poll() is not None)
         return process
+
+    def catch(self, host: str) -> None:
+        """Stop a machine while it has a lot in hand."""
+
+        def is_caught() -> bool:
+            self.cluster.signal(host, signal.SIGSTOP)
+            there = set(self.cluster.pids(host))
+            holders = self._postgres.run(self._url, "SELECT holder FROM bulkcmp.lease")
+            if any(int(holder.split()[1]) in there for (holder,) in holders):
+                return True
+            self.cluster.signal(host, signal.SIGCONT)
+            return False
+
+        self._tools.wait_until(is_caught, step=0.1)
 
     def outcomes(self) -> Counter[tuple[int, str]]:
         """Outcomes of all transactions that were begun, with the number of their row."""
@@ -106,8 +120,9 @@ def test_lost_machines_have_their_rows_done_once_elsewhere(
     _, killed, stopped = HOSTS
     site.cluster.start()
     process = site.start()
+    for host in (killed, stopped):
+        site.catch(host)
     site.cluster.kill(killed)
-    site.cluster.signal(stopped, signal.SIGSTOP)
     ended = cli.finish(process, 0, 1, seconds=180)
     lost = [line for line in ended.err.splitlines() if "was lost" in line]
     assert Counter(line.partition(":")[0] for line in lost) == {killed: 1, stopped: 1}
@@ -144,7 +159,7 @@ def test_interrupted_and_gone_on_with_by_one_machine(
     process.send_signal(signal.SIGINT)
     ended = cli.finish(process, 130, seconds=180)
     assert "stopping: ending what is under way" in ended.err
-    assert {outcome for outcome, _ in site.run.outcomes()} == {"issued", "to do"}
+    assert {outcome for outcome, _ in site.run.outcomes()} <= {"issued", "to do"}
     tools.wait_until(lambda: not site.cluster.workers())
     cli("resume", site.run.path, seconds=180)
     assert site.check() == []
