@@ -152,7 +152,7 @@ class PostgresqlStore:
                 try:
                     found = self._link.use(lambda one: _acquire(one, self._number, shard, term))
                 except errors.LockNotAvailable:
-                    self._link.use(lambda one: _evict(one, self._number, shard))
+                    self._evict(shard)
                     continue
             if isinstance(found, Lease):
                 break
@@ -165,6 +165,24 @@ class PostgresqlStore:
         self._lease, self._written = found, 0
         self._renewal = _Renewal(self._url, self._number, found)
         self._renewal.start()
+
+    def _evict(self, shard: Shard) -> None:
+        """End sessions that keep a lease of the shard locked which has run out.
+
+        Raises:
+            InputError: they are another user's.
+        """
+        try:
+            self._link.use(
+                lambda one: one.execute(_EVICT, (self._number, shard.beyond, shard.first))
+            )
+        except errors.InsufficientPrivilege as error:
+            raise InputError(
+                "a bulkcmp that was stopped within a write keeps the rows locked, and this user may"
+                " not end its session",
+                where=self.where,
+                hint="end that process, or connect as the user that it has",
+            ) from error
 
     def read(self, text: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """See `Store`."""
@@ -392,8 +410,3 @@ def _acquire(connection: Connection, run: int, shard: Shard, term: float) -> "Le
         values = (run, fence, shard.first, shard.beyond, holder_name(), term)
         connection.execute(_LEASE, values)
     return Lease(shard, fence, term)
-
-
-def _evict(connection: Connection, run: int, shard: Shard) -> None:
-    """End sessions that were stopped within a write, past their lease, and keep it locked."""
-    connection.execute(_EVICT, (run, shard.beyond, shard.first))

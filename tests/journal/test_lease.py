@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_SOME_FAILED
+from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_SOME_FAILED, InputError
 from bulkcmp.journal.entry import Advanced
 from bulkcmp.journal.failure import LeaseHeld, LeaseLost
 from bulkcmp.journal.journal import Journal
@@ -147,6 +148,28 @@ def test_a_lease_that_ran_out_and_that_nobody_wanted_holds(site: Site) -> None:
     (lease,) = site.leases()
     ((now,),) = journal._store.read("SELECT clock_timestamp()")
     assert lease[3] > now, "a write is a sign of life"
+
+
+def test_whose_session_we_may_not_end_is_told(site: Site) -> None:
+    stopped, other = site.join(), site.join()
+    stopped.hold()
+    store: Any = stopped._store
+    # its other thread is stopped as well
+    store._renewal.end()
+    site.expire()
+    held: Any = store._link._connection
+    held.execute("BEGIN")
+    held.execute("UPDATE lease SET writes = 2")
+    others: Any = other._store
+    connection = others._link._connection
+    role = f"poor_{uuid4().hex}"
+    connection.execute(f"CREATE ROLE {role}")
+    connection.execute(f"GRANT USAGE ON SCHEMA bulkcmp TO {role}")
+    connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA bulkcmp TO {role}")
+    connection.execute(f"SET ROLE {role}")
+    with pytest.raises(InputError, match="may not end its session") as caught:
+        other.hold()
+    assert "connect as the user" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("way", ["after a statement", "between two messages"])
