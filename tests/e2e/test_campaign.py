@@ -172,3 +172,21 @@ def test_what_only_one_machine_can_do_is_refused_before_anything_is_sent(
         "enroll", site.run.path, *site.ca.options(), "--cluster", "tcp://127.0.0.1:1", code=2
     )
     assert "--cluster needs a journal that all machines reach" in ended.err
+
+
+def test_left_at_once_nothing_goes_on_and_the_outputs_say_what_is_not_known(
+    site: Site, cli: "Cli", tools: "Tools"
+) -> None:
+    site.cluster.start()
+    process = site.start()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "stopping" not in (line := process.stderr.readline()):
+        assert line, "it ended"
+    process.send_signal(signal.SIGINT)
+    cli.finish(process, 130, seconds=180)
+    left = {"issued", "issued, confirmation unknown", UNKNOWN, "to do"}
+    assert {outcome for outcome, _ in site.run.outcomes()} <= left
+    tools.wait_until(lambda: not site.cluster.workers())
+    cli.finish(cli.start("resume", site.run.path), 0, 1, seconds=180)
+    site.check()
