@@ -552,8 +552,8 @@ Journal = Annotated[
     _option(
         _KEYS,
         "Keep the run's journal in this PostgreSQL database, not in the run folder (the extra"
-        " `postgresql`): postgresql://USER@HOST/DATABASE?sslmode=verify-full. The password comes"
-        " from PGPASSWORD or ~/.pgpass.",
+        " `postgresql`): postgresql://USER@HOST/DATABASE, with ?sslmode=verify-full for TLS. The"
+        " password comes from PGPASSWORD or ~/.pgpass.",
         metavar="URL",
     ),
 ]
