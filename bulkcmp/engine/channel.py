@@ -1,6 +1,7 @@
 """A two-way stream of frames between the parent and a worker.
 
-Batches of frames are pickled: both ends are our own program, joined by sockets that only they hold.
+Batches of frames are pickled: both ends are our own program, joined by sockets that only they hold,
+or by a cluster whose messages go over TLS or stay on loopback (`bulkcmp.cluster.address`).
 """
 
 import io

@@ -52,8 +52,10 @@ def test_identifiers_are_those_of_requests_by_any_digest(
     key = pki.keys[kind]
     assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
-    # SHA-1, which it does not sign by, is left out above
-    signed = builder.sign(key, algorithms.DIGESTS[digest]())  # type: ignore[arg-type]
+    signed = builder.sign(
+        key,
+        algorithms.DIGESTS[digest](),  # type: ignore[arg-type]  # SHA-1 is left out above
+    )
     in_request = decode_sequence_of(signed.public_bytes(serialization.Encoding.DER))[1]
     identifier = algorithms.signature_identifier(key, digest)
     assert identifier == encode(in_request)
