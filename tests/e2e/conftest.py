@@ -135,6 +135,10 @@ class Ca:
         with closing(state.open_books(self.folder)) as books:
             return [one for one in books.certificates() if not one.is_ra]
 
+    def transaction_ids(self) -> set[str]:
+        """Those in which it issued to end entities, in hex."""
+        return {(one.transaction_id or b"").hex() for one in self.issued()}
+
     def count(self) -> int:
         uri = f"file:{self.folder / 'ca.db'}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as books:

@@ -123,14 +123,17 @@ def test_stopped_past_its_lease(site: Site, cli: "Cli", tools: "Tools") -> None:
         os.kill(pid, signal.SIGSTOP)
     here = site.run.path.with_name("here")
     cli.finish(cli.start("resume", here, "--journal", site.url, "--run", site.run_id), 0, 1)
-    done = site.ca.count()
+    done = site.ca.transaction_ids()
     outcomes = site.outcomes()
     for pid in family:
         os.kill(pid, signal.SIGCONT)
     ended = cli.finish(process, 1)
     assert "another bulkcmp has taken over the rows of this one" in ended.err
-    # it wrote nothing more, and began nothing more
+    # it wrote nothing more, and began nothing more; a request that was recorded before the stop may
+    # have left after it, and is named unknown for that reason
     assert site.outcomes() == outcomes
-    assert site.ca.count() == done
-    site.check(type(site.run)(here).results())
+    results = type(site.run)(here).results()
+    unknown = {row["transaction_id"] for row in results if row["outcome"] == UNKNOWN}
+    assert site.ca.transaction_ids() - done <= unknown
+    site.check(results)
     shutil.rmtree(here)
