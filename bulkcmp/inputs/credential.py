@@ -1,4 +1,6 @@
-"""Key, certificate and request files, PEM, DER or PKCS#12: DER out.
+"""Keys, certificates and requests, PEM, DER or PKCS#12: DER out.
+
+Keys stand in files; certificates and requests in files or in cells.
 
 Relative paths are the caller's affair: those of the command line are relative to the working
 directory, those in a population's cells to the population's folder.
@@ -35,6 +37,7 @@ from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
+from bulkcmp.inputs.material import Inline, Material, place, read_material
 from bulkcmp.model import KeyFamily, Popo, RequestedExtension, Secret
 
 SigningKey = (
@@ -96,23 +99,23 @@ class Credential(NamedTuple):
         return f"Credential(key=***, chain={self.chain!r})"
 
 
-def read_certificates(path: Path) -> tuple[bytes, ...]:
-    """The certificates of a file, in their order: a PEM bundle, or one in DER.
+def read_certificates(source: Material) -> tuple[bytes, ...]:
+    """The certificates of a file or a cell, in their order: a PEM bundle, or one in DER.
 
     Raises:
-        InputError: the file can't be read, or holds no certificate.
+        InputError: the file can't be read, or there is no certificate.
     """
-    return _certificates(read_file(path), path)
+    return _certificates(read_material(source), source)
 
 
-def _certificates(data: bytes, path: Path) -> tuple[bytes, ...]:
+def _certificates(data: bytes, source: Material) -> tuple[bytes, ...]:
     try:
         if _labels(data):
             found = x509.load_pem_x509_certificates(data)
         else:
             found = [x509.load_der_x509_certificate(data)]
     except ValueError:
-        raise _not_a("certificate", data, path) from None
+        raise _not_a("certificate", data, source) from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
@@ -208,37 +211,37 @@ def _pkcs8(key: CredentialKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def read_csr(path: Path) -> bytes:
+def read_csr(source: Material) -> bytes:
     """The DER of a PKCS#10 request (PEM or DER) whose self-signature was checked.
 
     Raises:
-        InputError: the file can't be read, holds no request, or its signature is bad.
+        InputError: the file can't be read, there is no request, or its signature is bad.
     """
-    data = read_file(path)
+    data = read_material(source)
     pem = bool(_labels(data))
     try:
         csr = x509.load_pem_x509_csr(data) if pem else x509.load_der_x509_csr(data)
     except ValueError:
-        raise _not_a("certificate request", data, path) from None
+        raise _not_a("certificate request", data, source) from None
     try:
         valid = csr.is_signature_valid
     except (UnsupportedAlgorithm, ValueError):
         raise InputError(
             "the request's self-signature can't be checked: unknown algorithm",
-            where=Where(str(path)),
+            where=place(source),
         ) from None
     if not valid:
-        raise InputError("the request's self-signature is bad", where=Where(str(path)))
+        raise InputError("the request's self-signature is bad", where=place(source))
     return csr.public_bytes(Encoding.DER)
 
 
 def read_credential(
-    cert_path: Path, key_path: Path | None = None, password: Secret | None = None
+    cert: Material, key_path: Path | None = None, password: Secret | None = None
 ) -> Credential:
     """A certificate with its chain and its private key.
 
     Args:
-        cert_path: PEM bundle, DER, or PKCS#12.
+        cert: PEM bundle, DER, or the file of a PKCS#12.
         key_path: PEM or DER; by default the key stands in the certificate's file.
         password: of the key, or of the PKCS#12.
 
@@ -246,44 +249,51 @@ def read_credential(
         InputError: a file can't be read or used, the password is missing or wrong, or the key is
             not that of the first certificate.
     """
-    data = read_file(cert_path)
+    data = read_material(cert)
     if _is_pkcs12(data):
-        key, chain = _pkcs12(data, cert_path, password)
+        if isinstance(cert, Inline):
+            raise InputError(
+                "a PKCS#12 stands in the cell, and that holds a private key",
+                hint="keys stand in files: name the PKCS#12 by its path",
+            )
+        key, chain = _pkcs12(data, cert, password)
         if key_path is not None:
             key = _private_key(read_file(key_path), key_path, password)
     else:
-        chain = _certificates(data, cert_path)
-        if key_path is None and b"PRIVATE KEY" not in b"".join(_labels(data)):
+        chain = _certificates(data, cert)
+        if key_path is not None:
+            key = _private_key(read_file(key_path), key_path, password)
+        elif isinstance(cert, Inline) or b"PRIVATE KEY" not in b"".join(_labels(data)):
             raise InputError(
                 "the certificate's private key is missing",
-                where=Where(str(cert_path)),
+                where=place(cert),
                 hint="name its file in column key or with --key",
             )
-        key_path = key_path or cert_path
-        key = _private_key(
-            data if key_path == cert_path else read_file(key_path), key_path, password
-        )
-    _check_match(key, chain[0], key_path or cert_path, cert_path)
+        else:
+            key = _private_key(data, cert, password)
+    _check_match(key, chain[0], key_path, cert)
     return Credential(_pkcs8(key), chain)
 
 
-def _check_match(key: CredentialKey, certificate: bytes, key_path: Path, cert_path: Path) -> None:
+def _check_match(
+    key: CredentialKey, certificate: bytes, key_path: Path | None, cert: Material
+) -> None:
     try:
         certified = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):
-        raise InputError(
-            "the certificate's public key can't be read", where=Where(str(cert_path))
-        ) from None
+        raise InputError("the certificate's public key can't be read", where=place(cert)) from None
     own, certified_der = (
         public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         for public in (key.public_key(), certified)
     )
     if own != certified_der:
         raise InputError(
-            f"the private key is not that of the certificate in {cert_path}"
-            if key_path != cert_path
-            else "the private key is not that of the first certificate",
-            where=Where(str(key_path)),
+            "the private key is not that of the first certificate"
+            if key_path in (None, cert)
+            else f"the private key is not that of the certificate in {cert}"
+            if isinstance(cert, Path)
+            else "the private key is not that of the certificate in the cell",
+            where=place(cert if key_path is None else key_path),
         )
 
 
@@ -350,13 +360,13 @@ def certified_extensions(certificate: bytes) -> tuple[RequestedExtension, ...]:
     return tuple(extension for extension in found if extension.oid not in _OF_CA)
 
 
-def read_extensions(path: Path) -> tuple[RequestedExtension, ...]:
+def read_extensions(source: Material) -> tuple[RequestedExtension, ...]:
     """The extensions that a PKCS#10 request asks for, or that a certificate has; PEM or DER.
 
     Raises:
-        InputError: the file can't be read, or holds neither, or it is damaged.
+        InputError: the file can't be read, or there is neither, or it is damaged.
     """
-    data = read_file(path)
+    data = read_material(source)
     labels = _labels(data)
     try:
         if any(b"REQUEST" in label for label in labels):
@@ -364,12 +374,12 @@ def read_extensions(path: Path) -> tuple[RequestedExtension, ...]:
         if not labels and _is_pkcs10(data):
             return _extensions(x509.load_der_x509_csr(data))
     except EXTENSION_ERRORS:
-        raise _not_a("certificate request", data, path) from None
-    certificate = _certificates(data, path)[0]
+        raise _not_a("certificate request", data, source) from None
+    certificate = _certificates(data, source)[0]
     try:
         return certified_extensions(certificate)
     except InputError as error:
-        raise InputError(error.what, where=Where(str(path))) from None
+        raise InputError(error.what, where=place(source)) from None
 
 
 def _extensions(
@@ -404,7 +414,7 @@ def _labels(data: bytes) -> list[bytes]:
     return _LABEL.findall(data)
 
 
-def _not_a(wanted: str, data: bytes, path: Path) -> InputError:
+def _not_a(wanted: str, data: bytes, source: Material) -> InputError:
     labels = [label.decode().lower() for label in dict.fromkeys(_labels(data))]
     if not data.strip():
         why = "the file is empty"
@@ -414,4 +424,4 @@ def _not_a(wanted: str, data: bytes, path: Path) -> InputError:
         why = f"its {wanted} is damaged, or of an unknown type"
     else:
         why = f"no {wanted} in it, but: {', '.join(labels)}"
-    return InputError(why, where=Where(str(path)))
+    return InputError(why, where=place(source))

@@ -48,6 +48,7 @@ from bulkcmp.inputs.extension import (
 )
 from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
 from bulkcmp.inputs.infotype import parse_infotypes
+from bulkcmp.inputs.material import Material, parse_material
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
 from bulkcmp.inputs.restriction import CELLS, listed
@@ -249,7 +250,7 @@ class RowReader:
         self._ext_key_usage = text("extkeyusage", parse_ext_key_usage)
         self._policies = text("policy_oids", parse_policies)
         self._extensions = own_template("extensions", parse_extensions, ExtensionsTemplate)
-        self._extensions_from = path("extensions_from", Path.joinpath)
+        self._extensions_from = path("extensions_from", parse_material)
         self._not_before = text("not_before", read_time)
         self._not_after = text("not_after", read_time)
         self._reg_token = secret("regtoken")
@@ -261,13 +262,13 @@ class RowReader:
         self._central_keygen = text("centralkeygen", read_yes)
         self._popo = text("popo", read_popo)
         self._secret = secret("secret")
-        self._csr = path("csr", Path.joinpath)
-        self._cert = path("cert", Path.joinpath)
+        self._csr = path("csr", parse_material)
+        self._cert = path("cert", parse_material)
         self._key = path_or_uri("key", read_key)
         self._keypass = secret("keypass")
-        self._oldcert = path("oldcert", Path.joinpath)
-        self._old_root = path("oldwithold", Path.joinpath)
-        self._crl_cert = path("crlcert", Path.joinpath)
+        self._oldcert = path("oldcert", parse_material)
+        self._old_root = path("oldwithold", parse_material)
+        self._crl_cert = path("crlcert", parse_material)
         self._old_crl = path("oldcrl", Path.joinpath)
         self._templated = any(
             field.varies for field in vars(self).values() if isinstance(field, Field)
@@ -463,11 +464,11 @@ class RowReader:
                 if column in row.cells and not row.failed(column):
                     row.add(column, f"{column} is the credential's, and there is no cert")
             return None
-        path, password = self._cert.get(row), self._keypass.get(row)
-        if path is None or row.failed("key", "keypass"):
+        cert, password = self._cert.get(row), self._keypass.get(row)
+        if cert is None or row.failed("key", "keypass"):
             return None
         try:
-            return self._files.credential(path, key, password)
+            return self._files.credential(cert, key, password)
         except InputError as error:
             row.add(_at_fault(error, key), str(error), hint=error.hint)
             return None
@@ -577,10 +578,10 @@ class RowReader:
                 row.add("extensions", f"extension {one.oid} is asked for in another column too")
             elif one is not None:
                 asked[one.oid] = one
-        path = self._extensions_from.get(row)
-        if path is None:
+        source = self._extensions_from.get(row)
+        if source is None:
             return asked
-        copied = row.attempt("extensions_from", self._files.extensions, path) or ()
+        copied = row.attempt("extensions_from", self._files.extensions, source) or ()
         return {one.oid: one for one in copied} | asked
 
     def _read_validity(self, row: Row) -> tuple[int | None, dt.datetime | None, dt.datetime | None]:
@@ -603,8 +604,8 @@ class RowReader:
         if not self._csr.is_given(row):
             row.add("csr", "p10cr needs csr")
             return _Request()
-        path = self._csr.get(row)
-        csr = None if path is None else row.attempt("csr", self._files.csr, path)
+        source = self._csr.get(row)
+        csr = None if source is None else row.attempt("csr", self._files.csr, source)
         if csr is None:
             return _Request()
         subject = requested_subject(csr)
@@ -661,9 +662,9 @@ class RowReader:
             return None
         return row.attempt("crlcert", crl_status_list, certificate, crl)
 
-    def _read_certificate(self, row: Row, column: str, field: Field[Path]) -> bytes | None:
-        path = field.get(row)
-        found = None if path is None else row.attempt(column, self._files.certificates, path)
+    def _read_certificate(self, row: Row, column: str, field: Field[Material]) -> bytes | None:
+        source = field.get(row)
+        found = None if source is None else row.attempt(column, self._files.certificates, source)
         return None if found is None else found[0]
 
     def _read_old_cert(self, row: Row, chain: tuple[bytes, ...]) -> bytes | None:

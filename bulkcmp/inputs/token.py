@@ -13,6 +13,7 @@ from bulkcmp.cmp.algorithms import RsaScheme
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import InputError, LocalCmpError, RemoteCmpError, Where
 from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.material import Material
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.model import RsaPadding, Secret, TokenKey
 from bulkcmp.token.access import open_tokens
@@ -58,7 +59,7 @@ class TokenReader:
         self._tokens: Tokens | None = None
 
     def credential(
-        self, uri: Pkcs11Uri, certificate: Path | None, pin: Secret | None = None
+        self, uri: Pkcs11Uri, certificate: Material | None, pin: Secret | None = None
     ) -> TokenCredential:
         """A key on a token, and its certificate with the chain.
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bulkcmp.cmp.general import CA_CERTS, CRL_STATUS_LIST, ROOT_CA_CERT, crl_status_list
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.extension import parse_ext_key_usage, parse_key_usage, parse_policies
+from bulkcmp.inputs.material import inline
 from bulkcmp.inputs.name import format_name, parse_name
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
@@ -461,6 +462,35 @@ def test_rr_by_serial_number(read: Read, pki: "Pki") -> None:
     # a row that names a certificate means that one
     row = good(read("id,cmd,oldcert\na,rr,cert.pem\n", defaults))
     assert (row.serial, row.old_cert) == (None, pki.certificate)
+
+
+def test_certificates_and_requests_may_stand_in_cells(read: Read, pki: "Pki") -> None:
+    row = good(read(f"id,csr\na,{inline(pki.csr)}\n"))
+    assert (row.cmd, row.csr, row.subject) == (Operation.P10CR, pki.csr, parse_name("/CN=dev1"))
+    oldcert = inline(pki.certificate)
+    assert good(read(f"id,cmd,oldcert\na,rr,{oldcert}\n")).old_cert == pki.certificate
+    row = good(read(f"id,cmd,cert,key\na,kur,{oldcert},key.pem\n", Defaults(newkey="ed25519")))
+    assert (row.cert, row.key) == ((pki.certificate,), pki.key)
+    assert row.old_cert == pki.certificate
+    row = good(read(f"id,extensions_from\na,{oldcert}\n"))
+    assert [one.oid for one in row.extensions] == ["2.5.29.17"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "why"),
+    [
+        ("csr", "base64:MII", "what follows 'base64:' is not base64"),
+        ("oldcert", "base64:", "nothing follows 'base64:'"),
+        ("oldcert", "base64:AAAA", "neither PEM nor the DER of a certificate"),
+        ("cert", "base64:AAAA", "neither PEM nor the DER of a certificate"),
+    ],
+)
+def test_what_is_wrong_in_a_cell(read: Read, column: str, cell: str, why: str) -> None:
+    ((at, what),) = problems(read(f"id,cmd,{column}\na,{_CMD_OF[column]},{cell}\n"))
+    assert (at, what) == (column, why)
+
+
+_CMD_OF = {"csr": "p10cr", "oldcert": "rr", "cert": "ir"}
 
 
 def test_a_csr_makes_a_p10cr(read: Read, pki: "Pki") -> None:
