@@ -438,9 +438,9 @@ Newkey = Annotated[
     str | None,
     _option(
         _ROWS,
-        f"Key to make, or the key to certify in a file or on a PKCS#11 token: {KEY_SPECS}."
-        " Default: ec:P-256.",
-        metavar="SPEC|FILE|URI",
+        f"Key to make, or the key to certify in a file or on a PKCS#11 token: {KEY_SPECS}; or same,"
+        " the key of --cert. Default: ec:P-256.",
+        metavar="SPEC|FILE|URI|same",
     ),
 ]
 Newkeypass = Annotated[

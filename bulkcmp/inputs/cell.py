@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from contextlib import suppress
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,13 @@ from bulkcmp.model import KEY_SPECS, KeySpec, Operation, Popo, RevocationReason
 from bulkcmp.token.uri import Pkcs11Uri, is_uri
 
 _KEY_SUFFIXES: Final = (".pem", ".der", ".key", ".p8", ".pk8")
+
+
+class SameKey(Enum):
+    """No new key: the credential's is certified anew, as by `openssl cmp` without -newkey."""
+
+    SAME = "same"
+
 
 _UTC_TIME: Final = re.compile(r"(?:[0-9]{2})?[0-9]{12}Z")
 
@@ -105,9 +113,11 @@ def read_serial(text: str) -> int:
 _key_spec = lru_cache(64)(KeySpec.parse)
 
 
-def read_new_key(folder: Path, text: str) -> KeySpec | Path | Pkcs11Uri:
+def read_new_key(folder: Path, text: str) -> KeySpec | Path | Pkcs11Uri | SameKey:
     if is_uri(text):
         return Pkcs11Uri.parse(text)
+    if text == SameKey.SAME.value:
+        return SameKey.SAME
     try:
         return _key_spec(text)
     except InputError:
@@ -116,5 +126,6 @@ def read_new_key(folder: Path, text: str) -> KeySpec | Path | Pkcs11Uri:
         if has_folder or path.suffix.lower() in _KEY_SUFFIXES or path.is_file():
             return path
     raise InputError(
-        f"{text!r} is neither a key spec nor a file", hint=f"key specs are {KEY_SPECS}"
+        f"{text!r} is neither a key spec nor a file",
+        hint=f"key specs are {KEY_SPECS}; same is the key of cert",
     )

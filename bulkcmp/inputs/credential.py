@@ -150,6 +150,20 @@ def read_private_key(
     return _pkcs8(_private_key(read_file(path), path, password, popo))
 
 
+def check_new_key(key: bytes, popo: Popo) -> bytes:
+    """A private key (PKCS#8 DER) that is to be certified, as it is.
+
+    Args:
+        popo: how it must be able to prove itself.
+
+    Raises:
+        InputError: it can't.
+    """
+    # it was checked when it was read
+    _usable(load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True), None, popo)
+    return key
+
+
 def can_decrypt(key: bytes) -> bool:
     """Whether messages can be encrypted for the certificate of a private key (PKCS#8 DER)."""
     return isinstance(
@@ -185,7 +199,7 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
         raise InputError("wrong passphrase for the private key", where=where) from None
 
 
-def _usable(key: object, where: Where, popo: Popo | None = None) -> CredentialKey:
+def _usable(key: object, where: Where | None, popo: Popo | None = None) -> CredentialKey:
     def proves(family: KeyFamily) -> bool:
         return popo is None or family.proves_by(popo)
 

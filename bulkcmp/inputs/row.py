@@ -17,6 +17,7 @@ from bulkcmp.cmp.general import (
 )
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
+    SameKey,
     read_new_key,
     read_operation,
     read_popo,
@@ -31,6 +32,7 @@ from bulkcmp.inputs.credential import (
     can_decrypt,
     certified_extensions,
     certified_subject,
+    check_new_key,
     read_certificates,
     read_credential,
     read_crl,
@@ -287,10 +289,11 @@ class RowReader:
             if given and not defaults.cert and not {"cert", "key"} & set(self._columns):
                 raise InputError(f"--{option} needs --cert: it is the credential's")
         # a key that is made at the CA proves nothing
-        if self._newkey.constant is not None and not self._central_keygen.constant:
+        newkey = self._newkey.constant
+        if not isinstance(newkey, SameKey | None) and not self._central_keygen.constant:
             popo = None if "popo" in self._columns else self._popo.constant
             with blaming("newkey"):
-                self._new_key(self._newkey.constant, popo or Popo.NONE)
+                self._new_key(newkey, popo or Popo.NONE)
         if self._csr.constant is not None:
             with blaming("csr"):
                 self._files.csr(self._csr.constant)
@@ -401,7 +404,7 @@ class RowReader:
         elif cmd is Operation.GENM:
             request = self._read_genm(row)
         else:
-            request = self._read_template(row, cmd, chain)
+            request = self._read_template(row, cmd, credential)
         if request.central_keygen and not row.failed(*_CREDENTIAL):
             self._check_recipient(row, secret, credential)
         for column, only in self._restricted:
@@ -488,18 +491,23 @@ class RowReader:
                 " is of RSA or EC, not on a token",
             )
 
-    def _read_template(self, row: Row, cmd: Operation, chain: tuple[bytes, ...]) -> "_Request":
+    def _read_template(
+        self, row: Row, cmd: Operation, credential: Credential | TokenCredential | None
+    ) -> "_Request":
         """What the CertReqMsg of an ir, cr or kur takes from the row."""
+        chain = () if credential is None else credential.chain
         subject, extensions = self._subject.get(row), self._read_extensions(row)
         central_keygen, popo = bool(self._central_keygen.get(row)), self._popo.get(row)
         is_assumed = self._newkey_assumed and "newkey" not in row.cells
         newkey = None if central_keygen and is_assumed else self._newkey.get(row)
         key: KeySpec | bytes | TokenKey | None = None
         if central_keygen:
-            if isinstance(newkey, Path | Pkcs11Uri):
+            if isinstance(newkey, Path | Pkcs11Uri | SameKey):
                 row.add("newkey", "the CA makes the key (centralkeygen): newkey says its type only")
             else:
                 key = newkey
+        elif newkey is SameKey.SAME:
+            key = self._same_key(row, credential, popo or Popo.NONE)
         elif newkey is not None:
             key = row.attempt("newkey", self._new_key, newkey, popo or Popo.NONE)
         elif not self._keys_supplied and not row.failed("newkey"):
@@ -565,6 +573,20 @@ class RowReader:
                 hint=f"--popo, or column popo, may be {', '.join(methods)} for them",
             )
         return newkey
+
+    def _same_key(
+        self, row: Row, credential: Credential | TokenCredential | None, popo: Popo
+    ) -> bytes | TokenKey | None:
+        """The key of the credential, to be certified once more."""
+        if credential is None:
+            if not row.failed(*_CREDENTIAL):
+                row.add("newkey", "newkey is same: the key of cert, and there is no cert")
+            return None
+        if isinstance(credential, TokenCredential):
+            if popo.is_indirect:
+                row.add("newkey", f"keys on tokens can't prove possession by {popo} here")
+            return row.attempt("cert", credential.certifiable)
+        return row.attempt("newkey", check_new_key, credential.key, popo)
 
     def _read_extensions(self, row: Row) -> dict[str, RequestedExtension]:
         """The extensions that the row asks for, by extnID."""

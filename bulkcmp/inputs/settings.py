@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bulkcmp.errors import InputError, InputErrors
+from bulkcmp.inputs.cell import SameKey
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml
@@ -150,7 +151,9 @@ def source_in(folder: Path, source: str) -> str:
 
 
 def newkey_in(folder: Path, text: str) -> str:
-    """A key spec; or a key, as `key_in` has it."""
+    """A key spec, or that it is the same; or a key, as `key_in` has it."""
+    if text == SameKey.SAME.value:
+        return text
     try:
         KeySpec.parse(text)
     except InputError:

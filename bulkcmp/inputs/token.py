@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import RsaScheme
@@ -43,6 +47,16 @@ class TokenCredential(NamedTuple):
 
     key: TokenKey
     chain: tuple[bytes, ...]
+
+    def certifiable(self) -> TokenKey:
+        """The key, to be certified once more.
+
+        Raises:
+            InputError: its certificate's public key can't be read.
+        """
+        public_key, _ = _certified(self.chain[0])
+        encoded = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return replace(self.key, public_key=encoded)
 
 
 class TokenReader:

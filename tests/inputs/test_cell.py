@@ -5,6 +5,7 @@ import pytest
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import (
+    SameKey,
     read_new_key,
     read_operation,
     read_reason,
@@ -97,6 +98,8 @@ def test_a_new_key_is_a_spec_or_a_path(tmp_path: Path) -> None:
     assert read_new_key(tmp_path, "k.PEM") == tmp_path / "k.PEM"
     assert read_new_key(Path(), "k.key") == Path("k.key")
     assert read_new_key(Path(), "a/b") == Path("a/b")
+    assert read_new_key(Path(), "./same") == Path("same")
+    assert read_new_key(Path(), "same") is SameKey.SAME
 
 
 @pytest.mark.parametrize("text", ["rsa:1024", "ec", "device", "ed25519:x", "a\0b"])

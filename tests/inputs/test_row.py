@@ -295,6 +295,33 @@ def test_a_row_without_credential(read: Read) -> None:
     assert problems(rows) == [("secret", "no credential: needs secret or cert")]
 
 
+def test_the_key_of_the_certificate_is_certified_anew(read: Read, pki: "Pki") -> None:
+    own = Defaults(newkey="same")
+    for cmd in ("ir", "cr", "kur"):
+        row = good(read(f"id,cmd,cert,key\na,{cmd},cert.pem,key.pem\n", own))
+        assert (row.new_key, row.new_key_spec, row.key) == (pki.key, None, pki.key)
+    cells = "id,cmd,newkey,cert,keypass\na,kur,same,dev1.p12,pass:correct horse\n"
+    assert good(read(cells, Defaults(newkey="rsa:2048"))).new_key == pki.key
+
+
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        ("id,subject\na,/CN=a\n", "newkey is same: the key of cert, and there is no cert"),
+        (
+            "id,cmd,cert,key,popo\na,kur,cert.pem,key.pem,keyEncipherment\n",
+            "the private key is of a type that can't prove possession by keyEncipherment",
+        ),
+        (
+            "id,cmd,cert,key,centralkeygen\na,kur,cert.pem,key.pem,yes\n",
+            "the CA makes the key (centralkeygen): newkey says its type only",
+        ),
+    ],
+)
+def test_a_key_that_can_not_be_certified_anew(read: Read, cells: str, what: str) -> None:
+    assert problems(read(cells, replace(PBM, newkey="same"))) == [("newkey", what)]
+
+
 def test_a_key_file_as_new_key(read: Read, pki: "Pki") -> None:
     assert good(read("id,newkey\na,key.pem\n")).new_key == pki.key
     ((column, what),) = problems(read("id,newkey\na,nope.pem\n"))

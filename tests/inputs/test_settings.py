@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import EXIT_BAD_INPUT, InputErrors
-from bulkcmp.inputs.settings import Kind, read_settings
+from bulkcmp.inputs.settings import Kind, newkey_in, read_settings
 
 KNOWN: dict[str, Kind] = {
     "server": Kind.TEXT,
@@ -67,6 +67,11 @@ def test_paths_are_relative_to_the_folder_of_the_file(
 ) -> None:
     settings = read_settings(_write(tmp_path, f'{setting} = "{value}"\n'), KNOWN)
     assert settings == {setting: elsewhere.format(tmp_path)}
+
+
+def test_the_same_key_is_no_path(tmp_path: Path) -> None:
+    assert newkey_in(tmp_path, "same") == "same"
+    assert newkey_in(tmp_path, "k.pem") == str(tmp_path / "k.pem")
 
 
 def test_an_empty_file_has_no_settings(tmp_path: Path) -> None:

@@ -220,6 +220,20 @@ def test_a_column_of_keys_to_certify(token: "SoftToken", tmp_path: Path) -> None
 
 
 @pytest.mark.peer
+def test_the_key_of_a_credential_is_certified_anew(
+    token: "SoftToken", certificates: dict[str, x509.Certificate], tmp_path: Path
+) -> None:
+    uri = f"{token.uri('dev1')}?module-path={token.hsm.module}&pin-value=1234"
+    text = "".join(f"{popo or 'a'},kur,/CN=a,{uri},same,{popo}\n" for popo in ("", "keyAgreement"))
+    good, bad = rows(tmp_path, f"id,cmd,subject,key,newkey,popo\n{text}")
+    assert isinstance(good, EndEntity)
+    assert isinstance(good.new_key, TokenKey)
+    assert good.new_key.public_key == public_bytes(certificates["dev1"].public_key())
+    assert isinstance(bad, BadRow)
+    assert "keys on tokens can't prove possession by keyAgreement" in str(bad.problems[0])
+
+
+@pytest.mark.peer
 def test_a_key_to_certify_that_is_not_that_of_its_public_key(
     token: "SoftToken", monkeypatch: pytest.MonkeyPatch
 ) -> None:
