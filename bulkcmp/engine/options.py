@@ -36,6 +36,7 @@ from bulkcmp.inputs.generation import Generation, refuse_columns
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.profile import find_profile
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
 from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
@@ -548,7 +549,8 @@ class Options:
             InputError: the file, or an option that stands for cells, can't be used.
         """
         out_format = _choice("--out-format", self.out_format, OutFormat)
-        population = Population(Path(population_file), self.defaults(environ), environ)
+        source = open_source(Path(population_file))
+        population = Population(source, self.defaults(environ), environ)
         if population.operation is not None:
             self.refuse_unused((population.operation,))
         spec = None if self.newkey is None else _key_spec(self.newkey)
@@ -572,7 +574,8 @@ class Options:
         """
         if isinstance(population, GeneratedPopulation):
             return Generation(population, self.defaults(environ), environ, seed)
-        found = Population(Path(population.path), self.defaults(environ), environ)
+        source = open_source(Path(population.path))
+        found = Population(source, self.defaults(environ), environ)
         refuse_columns(found.columns, population.path)
         return found
 

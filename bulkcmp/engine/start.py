@@ -12,7 +12,7 @@ from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.server import connect
 from bulkcmp.engine.session import hold
 from bulkcmp.errors import InputError, Where
-from bulkcmp.inputs.population import digest_of
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.io.proxy import proxy_for
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
@@ -126,7 +126,7 @@ def go_on(
             # a run that made no keys, or --plain-keys: no passphrase is needed, none is checked
             given = {**given, "key_pass": None}
         population = population or str(facts["population"])
-        if digest_of(Path(population)) != facts["sha256"]:
+        if open_source(Path(population)).digest() != facts["sha256"]:
             raise InputError(
                 "the population has changed since the run began",
                 where=Where(population),

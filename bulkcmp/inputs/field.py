@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
-from bulkcmp.errors import InputError, Where
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.source import Place
 from bulkcmp.inputs.template import Template
 from bulkcmp.model import BadRow
 
@@ -22,19 +23,16 @@ class Row:
         problems: what is wrong with it so far.
     """
 
-    __slots__ = ("_file", "cells", "line", "number", "problems", "values")
+    __slots__ = ("cells", "place", "problems", "values")
 
-    def __init__(self, file: str, number: int, line: int) -> None:
-        self._file = file
-        self.number = number
-        self.line = line
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.cells: dict[str, str] = {}
         self.values: dict[str, str] = {}
         self.problems: list[InputError] = []
 
     def add(self, column: str | None, what: str, *, hint: str | None = None) -> None:
-        where = Where(self._file, self.line, column, self.number)
-        self.problems.append(InputError(what, where=where, hint=hint))
+        self.problems.append(InputError(what, where=self.place.where(column), hint=hint))
 
     def attempt(self, column: str, read: Callable[P, T], *args: P.args, **kw: P.kwargs) -> T | None:
         """Call `read`; an InputError of it becomes a problem of the column."""
@@ -49,10 +47,10 @@ class Row:
         return any(p.where is not None and p.where.column in columns for p in self.problems)
 
     def bad(self, identity: str) -> BadRow:
-        return BadRow(self.number, self.line, identity, tuple(self.problems))
+        return BadRow(self.place.number, self.place.row_line, identity, tuple(self.problems))
 
 
-class Source(Protocol[T_co]):
+class Default(Protocol[T_co]):
     """A default: a constant where it has no fields."""
 
     @property
@@ -68,38 +66,38 @@ class Field(Generic[T]):
         InputError: the default can't be used; the option that gave it is named.
     """
 
-    __slots__ = ("_name", "_read", "_source", "constant")
+    __slots__ = ("_default", "_name", "_read", "constant")
 
     def __init__(
         self,
         name: str,
         read: Callable[[str], T],
-        default: Callable[[], Source[T]] | None,
+        default: Callable[[], Default[T]] | None,
     ) -> None:
         self._name = name
         self._read = read
-        self._source: Source[T] | None = None
+        self._default: Default[T] | None = None
         self.constant: T | None = None
         """The default, where it is the same in every row."""
         if default is not None:
             with blaming(name):
-                source = default()
-                if source.fields:
-                    self._source = source
+                given = default()
+                if given.fields:
+                    self._default = given
                 else:
-                    self.constant = source.render({})
+                    self.constant = given.render({})
 
     @property
     def varies(self) -> bool:
         """Whether the default is another in each row."""
-        return self._source is not None
+        return self._default is not None
 
     def is_given(self, row: Row) -> bool:
-        return self.constant is not None or self._source is not None or self._name in row.cells
+        return self.constant is not None or self._default is not None or self._name in row.cells
 
     def is_own(self, row: Row) -> bool:
         """Whether the row has a value that other rows need not have."""
-        return self._source is not None or self._name in row.cells
+        return self._default is not None or self._name in row.cells
 
     def get(self, row: Row) -> T | None:
         """The row's value; None where there is none, or where it is wrong: then the row knows."""
@@ -107,8 +105,8 @@ class Field(Generic[T]):
         try:
             if cell is not None:
                 return self._read(cell)
-            if self._source is not None:
-                return self._source.render(row.values)
+            if self._default is not None:
+                return self._default.render(row.values)
         except InputError as error:
             origin = "" if cell is not None else f"{option_name(self._name)}: "
             row.add(self._name, f"{origin}{error}", hint=error.hint)

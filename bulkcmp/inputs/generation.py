@@ -14,6 +14,7 @@ from uuid import UUID
 
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
+from bulkcmp.inputs.source import Place
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.template import Piece, pieces, unknown_placeholder
 from bulkcmp.load.chance import Chance
@@ -174,7 +175,7 @@ class Generation:
                 f"{population.file}: the population can't be generated", tuple(problems.values())
             )
         self.columns = tuple(self._templates)
-        self._reader = RowReader(Path(population.file), self.columns, defaults, environ)
+        self._reader = RowReader(Path(population.file).parent, self.columns, defaults, environ)
 
     def rows(self, begins: Callable[[int], Operation | None]) -> Iterator[EndEntity | BadRow]:
         """The end entities, without end where the population has no size.
@@ -186,8 +187,9 @@ class Generation:
         """
         self._reader.forget_files()
         for number in islice(count(1), self._population.size):
+            place = Place(self._population.file, self._population.line, number)
             cells = self._cells(self._user(number))
-            yield self._reader.read(number, self._population.line, cells, {}, begins(number))
+            yield self._reader.read(place, cells, {}, begins(number))
 
     def _user(self, number: int) -> int:
         """Which end entity a row is about: a new one, or one of those before."""
@@ -196,11 +198,11 @@ class Generation:
             number = 1 + int(chance(_REPEATED, number, 1) * (number - 1))
         return number
 
-    def _cells(self, number: int) -> list[str]:
+    def _cells(self, number: int) -> dict[str, str]:
         user = _User(number, partial(self._chance.uniform, _FIELD, number), {})
         for column, template in self._templates.items():
             user.cells[column] = template.render(user)
-        return list(user.cells.values())
+        return user.cells
 
 
 def refuse_columns(columns: Iterable[str], file: str) -> None:

@@ -48,7 +48,7 @@ from bulkcmp.inputs.extension import (
     parse_key_usage,
     parse_policies,
 )
-from bulkcmp.inputs.field import Field, Filled, Known, Row, Source, blaming, option_name
+from bulkcmp.inputs.field import Default, Field, Filled, Known, Row, blaming, option_name
 from bulkcmp.inputs.infotype import parse_infotypes
 from bulkcmp.inputs.material import Material, parse_material
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
@@ -56,6 +56,7 @@ from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
 from bulkcmp.inputs.restriction import CELLS, listed
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
+from bulkcmp.inputs.source import Place
 from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
 from bulkcmp.model import (
     BadRow,
@@ -170,11 +171,11 @@ class Defaults:
 
 
 class RowReader:
-    """Reads rows against the columns that a file has and the defaults for what they lack.
+    """Reads rows against the columns that a source has and the defaults for what they lack.
 
     Args:
-        file: the population's path.
-        columns: its columns, in their order.
+        folder: that paths in cells are relative to.
+        columns: those that rows may have, in their order.
         defaults: for absent and empty cells.
         environ: where `env:` secrets are looked up.
 
@@ -183,12 +184,11 @@ class RowReader:
     """
 
     def __init__(
-        self, file: Path, columns: Sequence[str], defaults: Defaults, environ: Mapping[str, str]
+        self, folder: Path, columns: Sequence[str], defaults: Defaults, environ: Mapping[str, str]
     ) -> None:
-        self._file = str(file)
         self._columns = tuple(columns)
-        self._id_at = columns.index("id") if "id" in columns else None
-        self._secret_at = [(n, columns.index(n)) for n in _SECRET_COLUMNS if n in columns]
+        self._has_ids = "id" in columns
+        self._secrets = [name for name in _SECRET_COLUMNS if name in columns]
         self._restricted = [(n, only) for n, only in CELLS.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
@@ -197,7 +197,6 @@ class RowReader:
         self._san_nodefault = defaults.san_nodefault
         self._tokens = TokenReader(defaults.pkcs11_module, environ)
         self._files = _Files(self._tokens)
-        folder = file.parent
         # no secret columns: what is filled into a name stands in the certificate
         names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in _SECRET_COLUMNS]
 
@@ -224,7 +223,7 @@ class RowReader:
         def own_template(
             name: str,
             read: Callable[[str], T],
-            template: Callable[[str, Sequence[str]], Source[T]],
+            template: Callable[[str, Sequence[str]], Default[T]],
         ) -> Field[T]:
             given: str | None = getattr(defaults, name)
             return Field(name, read, None if given is None else partial(template, given, names))
@@ -347,42 +346,28 @@ class RowReader:
 
     def read(
         self,
-        number: int,
-        line: int,
-        cells: Sequence[str],
+        place: Place,
+        cells: Mapping[str, str],
         seen: dict[str, int],
         cmd: Operation | None = None,
     ) -> EndEntity | BadRow:
         """Read one row.
 
         Args:
-            number: of the row, from 1.
-            line: on which it starts, from 1.
-            cells: as they stand in the file.
+            cells: by column; empty ones may be absent.
             seen: the line of each id so far; this row's is added.
             cmd: the operation, where neither a cell nor a default says it.
         """
-        row = Row(self._file, number, line)
-        if len(cells) != len(self._columns):
-            row.add(
-                None,
-                f"{len(cells)} cells, and the header has {len(self._columns)}",
-                hint="put a cell that contains the delimiter in double quotes",
-            )
-            return row.bad(self.id_of(number, cells))
-        given = {
-            name: text
-            for name, cell in zip(self._columns, cells, strict=True)
-            if (text := cell.strip())
-        }
+        row = Row(place)
+        given = {name: text for name, cell in cells.items() if (text := cell.strip())}
         row.cells = {name: text for name, text in given.items() if name not in self._foremost}
-        for name, at in self._secret_at:  # white space at its end is part of a secret
+        for name in self._secrets:  # white space at its end is part of a secret
             if name in row.cells:
-                row.cells[name] = cells[at].lstrip()
+                row.cells[name] = cells[name].lstrip()
 
-        identity = str(number) if self._id_at is None else _read_id(row, seen)
+        identity = _read_id(row, seen) if self._has_ids else str(place.number)
         if self._templated:
-            row.values = {**given, "number": str(number)}
+            row.values = {**given, "number": str(place.number)}
             if identity:
                 row.values["id"] = identity
 
@@ -411,8 +396,8 @@ class RowReader:
             if column in row.cells and cmd not in only:
                 row.add(column, f"{column} is for {listed(only)}, and this row is {cmd}")
         entity = EndEntity(
-            number=number,
-            line=line,
+            number=place.number,
+            line=place.row_line,
             id=identity,
             cmd=cmd,
             subject=request.subject,
@@ -449,11 +434,9 @@ class RowReader:
         self._read_validity(row)
         return row.bad(_printable(identity))
 
-    def id_of(self, number: int, cells: Sequence[str]) -> str:
+    def id_of(self, place: Place, cells: Mapping[str, str]) -> str:
         """What a bad row is called: its id made printable, as far as it has one."""
-        if self._id_at is None:
-            return str(number)
-        return _printable("".join(cells[self._id_at : self._id_at + 1]).strip())
+        return _printable(cells.get("id", "").strip()) if self._has_ids else str(place.number)
 
     def _read_credential(self, row: Row) -> Credential | TokenCredential | None:
         key = self._key.get(row)
@@ -756,9 +739,12 @@ def _read_id(row: Row, seen: dict[str, int]) -> str:
         row.add("id", "the id has a control or another unprintable character")
     if len(identity) > ID_LIMIT:
         row.add("id", f"the id has {len(identity)} characters; {ID_LIMIT} are allowed")
-    first = seen.setdefault(identity, row.line)
-    if first != row.line:
-        row.add("id", f"duplicate id {_printable(identity)!r}: line {first} has it")
+    first = seen.get(identity)
+    if first is None:
+        seen[identity] = row.place.row_line
+    else:
+        unit = "row" if row.place.line is None else "line"
+        row.add("id", f"duplicate id {_printable(identity)!r}: {unit} {first} has it")
     return identity
 
 

@@ -12,6 +12,7 @@ from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.credential import requested_subject
 from bulkcmp.inputs.name import format_name
 from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.model import BadRow, EndEntity, Operation, Secret
 from bulkcmp.testca.aliases import Alias, Mode, named
@@ -65,7 +66,7 @@ def read_candidates(
     """The end entities of a population, row by row; rows that revoke are left out.
 
     Args:
-        path: CSV, as `enroll` reads it.
+        path: as `enroll` takes it.
         environ: where `env:` secrets are looked up.
         subject, ref: templates for rows without.
         secret: for rows without.
@@ -77,7 +78,7 @@ def read_candidates(
     none = Secret(b"none")
     defaults = Defaults(subject=subject, ref=ref, secret=secret or none, keys_supplied=True)
     lines: dict[str, int] = {}
-    for row in Population(path, defaults, environ).rows():
+    for row in Population(open_source(path), defaults, environ).rows():
         if isinstance(row, BadRow):
             raise row.problems[0]
         if row.cmd is Operation.RR:

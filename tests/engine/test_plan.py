@@ -5,6 +5,7 @@ import pytest
 from bulkcmp.engine.plan import Census, Rows
 from bulkcmp.errors import InputErrors
 from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Secret
 from bulkcmp.outputs.credentials import OutFormat
@@ -16,7 +17,7 @@ def rows(
     path = folder / "a.csv"
     path.write_text(text)
     defaults = Defaults(newkey="ec:P-256", newkey_assumed=newkey_assumed, secret=Secret(b"x"))
-    return Rows(Population(path, defaults, {}), str(path), out_format)
+    return Rows(Population(open_source(path), defaults, {}), str(path), out_format)
 
 
 def test_census(tmp_path: Path) -> None:

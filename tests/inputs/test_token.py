@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from bulkcmp.cmp.algorithms import public_bytes
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.population import Population
+from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.token import TokenReader, read_key
 from bulkcmp.model import BadRow, EndEntity, Secret, TokenKey
@@ -123,7 +124,7 @@ def rows(
     path = tmp_path / "population.csv"
     path.write_text(text)
     made = Defaults(newkey="ec:P-256", **defaults)
-    return list(Population(path, made, environ or {}).rows())
+    return list(Population(open_source(path), made, environ or {}).rows())
 
 
 @pytest.mark.peer
@@ -196,7 +197,7 @@ def test_a_template_of_keys_to_certify(
         pkcs11_module=token.hsm.module,
         secret=Secret(b"s"),
     )
-    first, second, third = Population(tmp_path / "population.csv", made, {}).rows()
+    first, second, third = Population(open_source(tmp_path / "population.csv"), made, {}).rows()
     for name, row in (("dev1", first), ("dev2", second)):
         assert isinstance(row, EndEntity), row
         assert row.new_key == TokenKey(token.uri(name), token.hsm.module, PIN)

@@ -1,0 +1,204 @@
+"""CSV files: a header that names the attributes, and a record in each row."""
+
+import codecs
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from bulkcmp.errors import InputError, InputErrors, Where
+from bulkcmp.inputs.file import unreadable
+from bulkcmp.inputs.row import COLUMNS
+from bulkcmp.inputs.source import FileSource, Place, Record
+from bulkcmp.inputs.spelling import nearest
+
+_DELIMITERS: Final = (",", ";", "\t", "|")
+
+_HEADER_LIMIT: Final = 64 * 1024
+"""Characters; a first line that is longer is no header."""
+
+_CSV_ERRORS: Final = {
+    "field larger than field limit": "a cell is longer than {limit} characters: is a double quote "
+    "never closed?",
+    "unexpected end of data": "a double quote is never closed",
+    "expected after": "text after the closing double quote of a cell: write a quote inside a "
+    "quoted cell twice",
+}
+
+
+class CsvSource(FileSource):
+    """A CSV file.
+
+    The first line that is not empty names the columns, any of `COLUMNS` in any order and case.
+    The delimiter (`,` `;` tab `|`) is recognised by it; the encoding is UTF-8, or UTF-16 where a
+    byte order mark says so. Empty lines are skipped.
+
+    Attributes:
+        attributes: names of the columns, in their order.
+
+    Raises:
+        InputError: the file can't be read, has no rows, or has a wrong header.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with self._open() as file:
+            self._header_line, header = _first_line(file, path)
+            self._delimiter, self.attributes = _columns(header, Where(str(path), self._header_line))
+            if not any(line.strip() for line in file):
+                raise _no_rows(path)
+
+    def records(self) -> Iterator[Record]:
+        """The rows in the order of the file.
+
+        Raises:
+            InputError: the file can't be read any more, or has no rows.
+        """
+        with self._open() as file:
+            try:
+                for _ in range(self._header_line):
+                    file.readline()
+                yield from self._read(file)
+            except OSError as error:
+                raise unreadable(self.path, error) from None
+
+    def _read(self, file: TextIO) -> Iterator[Record]:
+        flaws: list[str] = []
+        lines = _watched(file, flaws)
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        number = 0
+        while True:
+            line = self._header_line + reader.line_num + 1
+            wrong: str | None = None
+            cells: list[str] = []
+            try:
+                cells = next(reader)
+            except StopIteration:
+                if not number:  # lines of nothing but quotes
+                    raise _no_rows(self.path) from None
+                return
+            except csv.Error as error:
+                wrong = _csv_error(error)
+            if wrong is None and (not cells or (len(cells) == 1 and not cells[0].strip())):
+                flaws.clear()
+                continue
+            number += 1
+            problems = [*([wrong] if wrong else []), *dict.fromkeys(flaws)]
+            flaws.clear()
+            yield self._record(Place(self.name, line, number), cells, problems)
+
+    def _record(self, place: Place, cells: list[str], problems: list[str]) -> Record:
+        values = {n: (c,) for n, c in zip(self.attributes, cells, strict=False) if c}
+        if problems:
+            damaged = next((name for name, (cell,) in values.items() if _is_damaged(cell)), None)
+            where = place.where(damaged)
+            return Record(place, values, tuple(InputError(one, where=where) for one in problems))
+        if len(cells) != len(self.attributes):
+            problem = InputError(
+                f"{len(cells)} cells, and the header has {len(self.attributes)}",
+                where=place.where(),
+                hint="put a cell that contains the delimiter in double quotes",
+            )
+            return Record(place, values, (problem,))
+        return Record(place, values)
+
+    def _open(self) -> TextIO:
+        try:
+            with self.path.open("rb") as file:
+                mark = file.read(3)
+            if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                # its decoder has no way to keep what is wrong: U+FFFD marks it
+                return self.path.open(encoding="utf-16", errors="replace", newline="")
+            return self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path, error) from None
+
+
+def _no_rows(path: Path) -> InputError:
+    return InputError("the file has a header, but no rows", where=Where(str(path)))
+
+
+def _first_line(file: TextIO, path: Path) -> tuple[int, str]:
+    """Number and text of the first line that is not empty."""
+    number = 0
+    while line := file.readline(_HEADER_LIMIT):
+        number += 1
+        if line.strip():
+            flaw = (
+                "the line is too long for a header" if len(line) == _HEADER_LIMIT else _flaw(line)
+            )
+            if flaw is not None:
+                raise InputError(flaw, where=Where(str(path), number), hint="is it a CSV file?")
+            return number, line
+    raise InputError("the file is empty", where=Where(str(path)))
+
+
+def _columns(line: str, where: Where) -> tuple[str, tuple[str, ...]]:
+    """The delimiter of a header, and the names of its columns.
+
+    The delimiter is the one that makes the most known columns of it; a header of one column has
+    none to show, and the comma stands.
+    """
+
+    def cells(delimiter: str) -> list[str]:
+        (row,) = csv.reader([line], delimiter=delimiter, strict=True)
+        return [cell.strip().lower() for cell in row]
+
+    def knowledge(delimiter: str) -> tuple[int, int]:
+        try:
+            names = cells(delimiter)
+        except csv.Error:
+            return -1, 0
+        return len(set(names) & set(COLUMNS)), len(names)
+
+    delimiter = max(_DELIMITERS, key=knowledge)
+    try:
+        names = cells(delimiter)
+    except csv.Error as error:
+        raise InputError(_csv_error(error), where=where) from None
+    problems: list[InputError] = []
+    for position, name in enumerate(names, start=1):
+        if not name:
+            problems.append(InputError(f"column {position} has no name", where=where))
+        elif name not in COLUMNS:
+            what = f"unknown column {name!r} (column {position} of {len(names)})"
+            problems.append(InputError(what, where=where, hint=nearest(name, COLUMNS)))
+        elif names.index(name) + 1 < position:
+            first = names.index(name) + 1
+            what = f"column {name!r} stands twice: columns {first} and {position}"
+            problems.append(InputError(what, where=where))
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InputErrors(f"{where}: {len(problems)} problems with the header", tuple(problems))
+    return delimiter, tuple(names)
+
+
+def _watched(file: TextIO, flaws: list[str]) -> Iterator[str]:
+    """The lines of a file; what is wrong with the text of one is put into `flaws`."""
+    for line in file:
+        if "\0" in line or not line.isascii():
+            flaw = _flaw(line)
+            if flaw is not None:
+                flaws.append(flaw)
+        yield line
+
+
+def _flaw(line: str) -> str | None:
+    if "\0" in line:
+        return "the line has NUL characters: it is no text, or UTF-16 without a byte order mark"
+    if _is_damaged(line):
+        return "the line has octets that are no characters of its encoding: save the file as UTF-8"
+    return None
+
+
+def _is_damaged(text: str) -> bool:
+    # what _open()'s error handlers leave of octets that can't be decoded
+    return any(c == "\0" or c == "\ufffd" or "\ud800" <= c <= "\udfff" for c in text)
+
+
+def _csv_error(error: csv.Error) -> str:
+    for said, meant in _CSV_ERRORS.items():
+        if said in str(error):
+            return meant.format(limit=csv.field_size_limit())
+    return str(error)
