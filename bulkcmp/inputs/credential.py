@@ -81,9 +81,10 @@ _OF_CA: Final = frozenset(
 )
 """Extensions by which a CA speaks of itself."""
 
-_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_DAMAGED: Final = (ValueError, x509.InvalidVersion)
+"""What `cryptography` raises on what it can't load."""
 
-_PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
 T = TypeVar("T")
 
@@ -116,8 +117,8 @@ def _certificates(data: bytes, source: Material) -> tuple[bytes, ...]:
             found = x509.load_pem_x509_certificates(data)
         else:
             found = [x509.load_der_x509_certificate(data)]
-    except ValueError:
-        raise _not_a("certificate", data, place(source)) from None
+    except _DAMAGED:
+        raise _not_a("certificate", data, source) from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
@@ -127,27 +128,12 @@ def read_crl(path: Path) -> bytes:
     Raises:
         InputError: the file can't be read, or holds no CRL.
     """
-    return crls_of(read_file(path), Where(str(path)))[0]
-
-
-def crls_of(data: bytes, where: Where) -> tuple[bytes, ...]:
-    """DER of the CRLs in some content: several in PEM, or one in DER.
-
-    Args:
-        where: it is from, for an error.
-
-    Raises:
-        InputError: there is no CRL in it.
-    """
-    is_pem = bool(_labels(data))
-    load = x509.load_pem_x509_crl if is_pem else x509.load_der_x509_crl
+    data = read_file(path)
     try:
-        crls = [load(one) for one in (_PEM_CRL.findall(data) if is_pem else [data])]
-    except ValueError:
-        crls = []
-    if not crls:
-        raise _not_a("CRL", data, where)
-    return tuple(crl.public_bytes(Encoding.DER) for crl in crls)
+        load = x509.load_pem_x509_crl if _labels(data) else x509.load_der_x509_crl
+        return load(data).public_bytes(Encoding.DER)
+    except _DAMAGED:
+        raise _not_a("CRL", data, path) from None
 
 
 def read_private_key(
@@ -203,7 +189,7 @@ def _private_key(
                 ) from None
             key = _unlock(load, data, password, where)
     except ValueError:
-        raise _not_a("private key", data, place(path)) from None
+        raise _not_a("private key", data, path) from None
     except UnsupportedAlgorithm:
         raise InputError("the private key is of an unknown type", where=where) from None
     return _usable(key, where, popo)
@@ -252,8 +238,8 @@ def read_csr(source: Material) -> bytes:
     pem = bool(_labels(data))
     try:
         csr = x509.load_pem_x509_csr(data) if pem else x509.load_der_x509_csr(data)
-    except ValueError:
-        raise _not_a("certificate request", data, place(source)) from None
+    except _DAMAGED:
+        raise _not_a("certificate request", data, source) from None
     try:
         valid = csr.is_signature_valid
     except (UnsupportedAlgorithm, ValueError):
@@ -368,7 +354,7 @@ def certified_subject(certificate: bytes) -> bytes:
     """
     try:
         fields = _elements(x509.load_der_x509_certificate(certificate).tbs_certificate_bytes)
-    except ValueError:
+    except _DAMAGED:
         raise InputError("the certificate's subject can't be read") from None
     # TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer, validity,
     # subject, ... } (RFC 5280, 4.1)
@@ -404,8 +390,8 @@ def read_extensions(source: Material) -> tuple[RequestedExtension, ...]:
             return _extensions(x509.load_pem_x509_csr(data))
         if not labels and _is_pkcs10(data):
             return _extensions(x509.load_der_x509_csr(data))
-    except EXTENSION_ERRORS:
-        raise _not_a("certificate request", data, place(source)) from None
+    except (x509.InvalidVersion, *EXTENSION_ERRORS):
+        raise _not_a("certificate request", data, source) from None
     certificate = _certificates(data, source)[0]
     try:
         return certified_extensions(certificate)
@@ -425,7 +411,7 @@ def _extensions(
 def _is_pkcs10(data: bytes) -> bool:
     try:
         x509.load_der_x509_csr(data)
-    except ValueError:
+    except _DAMAGED:
         return False
     return True
 
@@ -445,14 +431,14 @@ def _labels(data: bytes) -> list[bytes]:
     return _LABEL.findall(data)
 
 
-def _not_a(wanted: str, data: bytes, where: Where | None) -> InputError:
+def _not_a(wanted: str, data: bytes, source: Material) -> InputError:
     labels = [label.decode().lower() for label in dict.fromkeys(_labels(data))]
     if not data.strip():
         why = "the file is empty"
     elif not labels:
         why = f"neither PEM nor the DER of a {wanted}"
-    elif any(label.endswith(wanted.lower()) for label in labels):
+    elif any(label.endswith(wanted) for label in labels):
         why = f"its {wanted} is damaged, or of an unknown type"
     else:
         why = f"no {wanted} in it, but: {', '.join(labels)}"
-    return InputError(why, where=where)
+    return InputError(why, where=place(source))

@@ -8,6 +8,8 @@ from bulkcmp.errors import InputError
 _ENTRY: Final = re.compile(r"(?:\\.|[^\\,\s]|\\$)+", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
+_SPECIAL: Final = re.compile(r"([\\,\s])")
+
 _CRITICAL: Final = "critical"
 
 
@@ -30,3 +32,8 @@ def split_entries(text: str) -> tuple[bool, list[str]]:
 def unescape(entry: str) -> str:
     """An entry without its escapes."""
     return _ESCAPE.sub(r"\1", entry)
+
+
+def escape(text: str) -> str:
+    """A text as one entry."""
+    return _SPECIAL.sub(r"\\\1", text)

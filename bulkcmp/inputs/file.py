@@ -5,25 +5,16 @@ from pathlib import Path
 from bulkcmp.errors import InputError, Where
 
 
-def read_file(path: Path, *, most: int | None = None) -> bytes:
+def read_file(path: Path) -> bytes:
     """The content of a file that fits in memory: a key, a certificate, a profile.
 
-    Args:
-        most: octets that it may have.
-
     Raises:
-        InputError: it can't be read, or is larger.
+        InputError: it can't be read.
     """
     try:
-        if most is None:
-            return path.read_bytes()
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
-    if len(content) > most:
-        raise InputError(f"has more than {most:,} octets", where=Where(str(path)))
-    return content
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> InputError:

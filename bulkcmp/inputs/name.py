@@ -1,4 +1,4 @@
-"""X.501 Names: OpenSSL's slash form and RFC 4514 in, DER out, and DER back to RFC 4514.
+"""X.501 Names: OpenSSL's slash form and RFC 4514 in, DER out, and DER back to both.
 
 Own code where `cryptography` has `Name.from_rfc4514_string`, because that knows nine attribute
 types, is particular about their case, and says nothing of what is wrong; its bytes are the oracle
@@ -86,9 +86,14 @@ for _names, _dotted, _tag, _limit in _TYPES:
     for _name in (*_names.split(), _dotted):
         _BY_NAME[_name.lower()] = _attribute
 
+TYPES: Final = tuple(attribute.name for attribute in _BY_OID.values())
+"""Names of the attribute types that have one, as they are written first."""
+
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _PRINTABLE_STRING: Final = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
 _SLASH_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_SLASH_LITERAL: Final = re.compile(r"([\\/+,\s])")
+_ESCAPED: Final = r"\\\1"
 _RFC4514_ESCAPE: Final = re.compile(rb"\\([0-9A-Fa-f]{2}|[ \"#+,;<=>\\])|\\")
 _RFC4514_SPECIAL: Final = re.compile(r'[\\";<>]')
 _RFC4514_LITERAL: Final = re.compile(r'(["+,;<>\\])')
@@ -356,15 +361,64 @@ def _format_rdn(content: bytes) -> str:
 
 
 def _format_attribute(content: bytes) -> str:
-    (_, kind, kind_der), (tag, value, value_der) = tlvs(content)
+    known = _text(content)
+    if known is not None:
+        name, text = known
+        return f"{name}={_escape_rfc4514(text)}"
+    (_, kind, kind_der), (_, _, value_der) = tlvs(content)
+    attribute = _BY_OID.get(kind_der)
+    return f"{oid_text(kind) if attribute is None else attribute.name}=#{value_der.hex()}"
+
+
+def _text(attribute: bytes) -> tuple[str, str] | None:
+    """Name and text of an AttributeTypeAndValue; None where it has no name, or is no text."""
+    (_, _, kind_der), (tag, value, _) = tlvs(attribute)
     known = _BY_OID.get(kind_der)
-    if known is None:
-        return f"{oid_text(kind)}=#{value_der.hex()}"
     try:
-        text = value.decode(_ENCODINGS[tag])
+        return None if known is None else (known.name, value.decode(_ENCODINGS[tag]))
     except (KeyError, UnicodeError):
-        return f"{known.name}=#{value_der.hex()}"
-    return f"{known.name}={_escape_rfc4514(text)}"
+        return None
+
+
+def format_slash_name(der: bytes) -> str:
+    """The text of a Name in OpenSSL's slash form, with an escape before all that needs one.
+
+    Raises:
+        ValueError: a value is no text, or of an attribute type without a name; or it is no Name.
+    """
+    text = ""
+    for rdn in _attributes(der):
+        known = [_text(attribute) for attribute in rdn]
+        if None in known:
+            raise ValueError("a value is no text, or of an unknown attribute type")
+        text += "/" + "+".join(
+            f"{one[0]}={_SLASH_LITERAL.sub(_ESCAPED, one[1])}" for one in known if one is not None
+        )
+    return text
+
+
+def name_values(der: bytes) -> dict[str, tuple[str, ...]]:
+    """The values of a Name by the names of their attribute types, in lower case.
+
+    Those of one type stand in the order of the DER. What is no text, or of an attribute type
+    without a name, is left out.
+
+    Raises:
+        ValueError: it is no Name.
+    """
+    values: dict[str, tuple[str, ...]] = {}
+    for rdn in _attributes(der):
+        for attribute in rdn:
+            if (known := _text(attribute)) is not None:
+                name, value = known[0].lower(), known[1]
+                values[name] = (*values.get(name, ()), value)
+    return values
+
+
+def _attributes(der: bytes) -> list[list[bytes]]:
+    """The content of each AttributeTypeAndValue of each RDN."""
+    ((_, rdns, _),) = tlvs(der)
+    return [[attribute for _, attribute, _ in tlvs(rdn)] for _, rdn, _ in tlvs(rdns)]
 
 
 def _escape_rfc4514(value: str) -> str:

@@ -1,4 +1,7 @@
-"""Subject alternative names: text, as of `--sans`, in; the extension (RFC 5280, 4.2.1.6) out."""
+"""Subject alternative names: text, as of `--sans`, in; the extension (RFC 5280, 4.2.1.6) out.
+
+And the text of an extension that a certificate has.
+"""
 
 import ipaddress
 import re
@@ -6,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.der import oid_tlv, tlv
-from bulkcmp.inputs.entry import split_entries, unescape
-from bulkcmp.inputs.name import NULL_DN, NameTemplate, parse_name
+from bulkcmp.inputs.der import oid_text, oid_tlv, tlv, tlvs
+from bulkcmp.inputs.entry import escape, split_entries, unescape
+from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_slash_name, parse_name
 from bulkcmp.inputs.template import Template
 from bulkcmp.inputs.value import VALUE_TYPES, typed_value
 from bulkcmp.model import RequestedExtension
@@ -24,6 +27,14 @@ _DIRECTORY: Final = 0xA4
 _UNIFORM_RESOURCE: Final = 0x86
 _IP: Final = 0x87
 _REGISTERED_ID: Final = 0x88
+
+_PLAIN: Final = {_RFC822: "email", _DNS: "dns", _UNIFORM_RESOURCE: "uri"}
+"""IA5Strings, and their prefixes."""
+
+TEXT_KINDS: Final = (*_PLAIN.values(), "ip", "rid", "upn")
+"""Kinds of names that are one text."""
+
+_UTF8_STRING: Final = 0x0C
 
 SUBJECT_ALT_NAME: Final = "2.5.29.17"
 
@@ -50,6 +61,70 @@ def parse_sans(text: str) -> RequestedExtension:
     """
     critical, entries = _split(text)
     return _extension(critical, [_general_name(kind, value) for kind, value in entries])
+
+
+def format_sans(extension: RequestedExtension) -> str:
+    """The text that `parse_sans` makes the extension of.
+
+    A name that has no such text is written so that `parse_sans` refuses it: it is not lost
+    silently.
+
+    Raises:
+        ValueError: the value is no DER.
+    """
+    ((_, names, _),) = tlvs(extension.value)
+    entries = ["critical"] if extension.critical else []
+    return ",".join((*entries, *(_format(name) for name in tlvs(names))))
+
+
+def san_values(extension: RequestedExtension) -> dict[str, tuple[str, ...]]:
+    """The names of each kind, by the kind's prefix in lower case; those that are text only.
+
+    Raises:
+        ValueError: the value is no DER.
+    """
+    ((_, names, _),) = tlvs(extension.value)
+    values: dict[str, tuple[str, ...]] = {}
+    for name in tlvs(names):
+        try:
+            kind, text = _read_general_name(*name)
+        except ValueError:
+            continue
+        if kind in TEXT_KINDS:
+            values[kind] = (*values.get(kind, ()), text)
+    return values
+
+
+def _format(name: tuple[int, bytes, bytes]) -> str:
+    try:
+        kind, text = _read_general_name(*name)
+    except ValueError:
+        return f"GeneralName:#{name[2].hex()}"
+    # a slash-form DN has its escapes already
+    return f"{kind}:{text}" if kind == "dirname" else f"{kind}:{escape(text)}"
+
+
+def _read_general_name(tag: int, content: bytes, whole: bytes) -> tuple[str, str]:
+    """The prefix of a GeneralName, and its text.
+
+    Raises:
+        ValueError: there is no text for it.
+    """
+    if tag in _PLAIN:
+        return _PLAIN[tag], content.decode("ascii")
+    if tag == _IP and len(content) in (4, 16):
+        return "ip", str(ipaddress.ip_address(content))
+    if tag == _REGISTERED_ID:
+        return "rid", oid_text(content)
+    if tag == _DIRECTORY:
+        return "dirname", format_slash_name(content)
+    if tag == _OTHER:
+        (_, type_id, type_id_der), (_, typed, _) = tlvs(content)
+        ((value_tag, value, _),) = tlvs(typed)
+        if (type_id_der, value_tag) == (_UPN, _UTF8_STRING):
+            return "upn", value.decode()
+        return "othername", f"{oid_text(type_id)};DER:{typed.hex()}"
+    raise ValueError(f"a name of tag {tag:#x}: {whole.hex()}")
 
 
 class SanTemplate:

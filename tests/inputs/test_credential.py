@@ -1,3 +1,4 @@
+import base64
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,25 @@ def test_what_is_no_certificate(pki: "Pki", name: str, why: str) -> None:
     assert why in caught.value.what
     assert caught.value.where is not None
     assert caught.value.where.file == str(pki.folder / name)
+
+
+def test_versions_that_do_not_exist(pki: "Pki", tmp_path: Path) -> None:
+    path = tmp_path / "file.der"
+    path.write_bytes(pki.certificate.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07", 1))
+    for read in (read_certificates, read_extensions):
+        with pytest.raises(InputError, match="neither PEM nor the DER of a certificate"):
+            read(path)
+    with pytest.raises(InputError, match="the certificate's subject can't be read"):
+        certified_subject(path.read_bytes())
+    path.write_bytes(pki.csr.replace(b"\x02\x01\x00", b"\x02\x01\x07", 1))
+    with pytest.raises(InputError, match="neither PEM nor the DER of a certificate request"):
+        read_csr(path)
+    pem = base64.encodebytes(path.read_bytes()).decode()
+    path.write_text(
+        f"-----BEGIN CERTIFICATE REQUEST-----\n{pem}-----END CERTIFICATE REQUEST-----\n"
+    )
+    with pytest.raises(InputError, match="its certificate request is damaged"):
+        read_extensions(path)
 
 
 @pytest.mark.parametrize("name", ["key.pem", "key.der", "sec1.pem", "both.pem"])

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import read_csr, requested_subject
 from bulkcmp.inputs.der import oid_tlv, tlv
-from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
+from bulkcmp.inputs.name import (
+    NULL_DN,
+    NameTemplate,
+    format_name,
+    format_slash_name,
+    name_values,
+    parse_name,
+)
 
 _RFC4514_NAMES = {
     "CN": NameOID.COMMON_NAME,
@@ -263,3 +270,12 @@ def test_a_template_is_checked_before_it_is_filled_in() -> None:
 def test_a_value_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="65 characters, and CN may have 64"):
         NameTemplate("/CN={id}", ["id"]).render({"id": "a" * 65})
+
+
+@given(st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=4))
+def test_the_slash_form_of_a_name(values: list[str]) -> None:
+    der = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, value) for value in values]
+    ).public_bytes()
+    assert parse_name(format_slash_name(der)) == der
+    assert name_values(der) == {"cn": tuple(values)}

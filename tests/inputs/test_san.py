@@ -2,12 +2,13 @@ import ipaddress
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
-from bulkcmp.inputs.san import SanTemplate, parse_sans
+from bulkcmp.inputs.san import SanTemplate, format_sans, parse_sans, san_values
 from bulkcmp.model import RequestedExtension
 
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
@@ -155,3 +156,78 @@ def test_a_dn_in_a_template_keeps_its_structure() -> None:
 def test_a_wrong_filled_in_dn_is_an_input_error() -> None:
     with pytest.raises(InputError, match="may have 64"):
         SanTemplate("dirName:/CN={id}", ["id"]).render({"id": "a" * 65})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dns:a.example",
+        "critical,dns:*.a.example,ip:10.0.0.1,ip:2001:db8::1",
+        "email:a@b.example,uri:https://a.example/x?y=z\\,w,rid:1.2.3.4",
+        "upn:å\\ \\,\\\\b@c",
+        "othername:1.2.3.4;DER:0c03612062",
+        "dirname:/CN=gate\\ 1/O=Acme\\,\\ Inc.",
+        "dirname:/CN=a\\+b\\/c\\\\+DC=example",
+    ],
+)
+def test_the_text_of_an_extension(text: str) -> None:
+    assert format_sans(parse_sans(text)) == text
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(min_size=1, max_size=9).map(
+                lambda text: _other("1.3.6.1.4.1.311.20.2.3", _utf8(text))
+            ),
+            st.binary(max_size=9).map(lambda data: _other("1.2.3.4", b"\x04%c" % len(data) + data)),
+            st.ip_addresses().map(x509.IPAddress),
+            st.text("abc-.0_*", min_size=1).map(x509.DNSName),
+            st.text(min_size=1, max_size=9)
+            .filter(lambda text: text.isprintable())
+            .map(lambda text: x509.DirectoryName(x509.Name([_common_name(text)]))),
+        ),
+        min_size=1,
+    ),
+    st.booleans(),
+)
+def test_text_and_extension_are_each_the_inverse_of_the_other(
+    names: list[x509.GeneralName], critical: bool
+) -> None:
+    """Or `parse_sans` refuses the text: never does it make another extension of it."""
+    extension = _san(*names, critical=critical)
+    try:
+        assert parse_sans(format_sans(extension)) == extension
+    except InputError:
+        assert any(isinstance(name, x509.DNSName) for name in names)
+
+
+def test_names_that_have_no_text_are_refused_not_lost() -> None:
+    x400 = RequestedExtension(
+        "2.5.29.17", False, bytes.fromhex("300fa30130820a612e6578616d706c6531")
+    )
+    text = format_sans(x400)
+    assert text == "GeneralName:#a30130,dns:a.example1"
+    with pytest.raises(InputError):
+        parse_sans(text)
+    unknown_type = _san(_dn("1.2.3.4=x"), x509.DNSName("a"))
+    with pytest.raises(InputError):
+        parse_sans(format_sans(unknown_type))
+
+
+def test_the_names_of_each_kind() -> None:
+    names = "dns:a.example,dns:b.example,ip:10.0.0.1,upn:u@x,dirname:/CN=g,othername:1.2.3;UTF8:z"
+    assert san_values(parse_sans(names)) == {
+        "dns": ("a.example", "b.example"),
+        "ip": ("10.0.0.1",),
+        "upn": ("u@x",),
+    }
+
+
+def _utf8(text: str) -> bytes:
+    encoded = text.encode()
+    return b"\x0c%c" % len(encoded) + encoded
+
+
+def _common_name(text: str) -> x509.NameAttribute[str]:
+    return x509.NameAttribute(NameOID.COMMON_NAME, text)
