@@ -9,13 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
-from bulkcmp.cmp import algorithms, general
+from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import (
     TLV,
-    BitString,
     ObjectIdentifier,
     content,
     decode,
@@ -24,40 +20,15 @@ from bulkcmp.cmp.asn1 import (
     tag,
 )
 from bulkcmp.cmp.checks import CheckError, Reason, Verdicts, same_name
+from bulkcmp.cmp.crl import Crl, checked_crl
+from bulkcmp.cmp.evidence import Evidence, KnownCertificate
 from bulkcmp.cmp.general import CertReqTemplateContent, RootCaKeyUpdate, name_of
 from bulkcmp.cmp.messages import AttributeTypeAndValue, directory_name_of
-from bulkcmp.cmp.protection import public_key_of
 from bulkcmp.cmp.template import time_of
-from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Itav, Outcome, OutcomeClass
 
 # --- answers --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What an answer is checked by.
-
-    Attributes:
-        extra: DER certificates that came with it, none of them trusted.
-        at: now, aware.
-    """
-
-    trust: Trust
-    extra: tuple[bytes, ...]
-    at: dt.datetime
-
-    @property
-    def anchors(self) -> tuple[bytes, ...]:
-        return tuple(dict.fromkeys((*self.trust.issuers.anchors, *self.trust.signers.anchors)))
-
-    @property
-    def certificates(self) -> tuple[bytes, ...]:
-        """All that are at hand."""
-        stores = (self.trust.issuers, self.trust.signers)
-        helpers = [der for store in stores for der in store.untrusted]
-        return tuple(dict.fromkeys((*self.anchors, *helpers, *self.extra)))
 
 
 def taken(
@@ -187,7 +158,7 @@ def _check_ca_certs(_asked: Itav, value: bytes, evidence: Evidence) -> str:
 
 def _check_enc_cert(_asked: Itav, value: bytes, evidence: Evidence) -> str:
     """Keys are encrypted for it: it must be of a CA that we trust."""
-    certificate = _Certificate.read(value)
+    certificate = KnownCertificate.read(value)
     try:
         evidence.trust.issuers.chain(value, evidence.extra, evidence.at)
     except RemoteCmpError as error:
@@ -197,80 +168,13 @@ def _check_enc_cert(_asked: Itav, value: bytes, evidence: Evidence) -> str:
     return str(certificate)
 
 
-def _ca_certificate(der: bytes, at: dt.datetime) -> "_Certificate":
-    certificate = _Certificate.read(der)
+def _ca_certificate(der: bytes, at: dt.datetime) -> KnownCertificate:
+    certificate = KnownCertificate.read(der)
     if not certificate.is_ca:
         raise CheckError(Reason.INFO_CERTIFICATE, f"the certificate of {certificate} is no CA's")
     if certificate.not_after < at:
         raise CheckError(Reason.INFO_CERTIFICATE, f"the certificate of {certificate} has expired")
     return certificate
-
-
-@dataclass(frozen=True, slots=True)
-class _Certificate:
-    """What is to be known of a certificate, all of it read at once.
-
-    Attributes:
-        signs_crls: its keyUsage does not forbid it.
-    """
-
-    der: bytes
-    parsed: x509.Certificate
-    subject: bytes
-    issuer: bytes
-    text: str
-    public_key: bytes
-    not_after: dt.datetime
-    is_ca: bool
-    signs_crls: bool
-
-    @classmethod
-    def read(cls, der: bytes) -> "_Certificate":
-        """
-        Raises:
-            RemoteCmpError: it can't be read.
-        """
-        try:
-            parsed = load_certificate(der)
-            extensions = {one.oid: one.value for one in parsed.extensions}
-            constraints = extensions.get(x509.BasicConstraints.oid)
-            usage = extensions.get(x509.KeyUsage.oid)
-            return cls(
-                der,
-                parsed,
-                parsed.subject.public_bytes(),
-                parsed.issuer.public_bytes(),
-                parsed.subject.rfc4514_string() or "the NULL-DN",
-                parsed.public_key().public_bytes(
-                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-                ),
-                parsed.not_valid_after_utc,
-                isinstance(constraints, x509.BasicConstraints) and constraints.ca,
-                not isinstance(usage, x509.KeyUsage) or usage.crl_sign,
-            )
-        except RemoteCmpError:
-            raise
-        except Exception as error:
-            # a key type or a name that cryptography can't read raises whatever it likes
-            raise RemoteCmpError(f"not a usable certificate: {error}") from error
-
-    def __str__(self) -> str:
-        return self.text
-
-    def has_signed(self, der: bytes) -> bool:
-        """Whether a certificate or CRL has its signature; the names are not compared."""
-        try:
-            to_be_signed, algorithm, signature = decode_sequence_of(der)
-            algorithms.verify(
-                public_key_of(self.parsed),
-                encode(algorithm),
-                decode(BitString, signature).as_bytes(),
-                encode(to_be_signed),
-                key_identifier=algorithms.pss_key_identifier(self.parsed),
-            )
-        except RemoteCmpError:
-            return False
-        return True
 
 
 def _check_root_update(asked: Itav, value: bytes, evidence: Evidence) -> str:
@@ -288,14 +192,14 @@ def _check_update(update: RootCaKeyUpdate, asked: Itav, evidence: Evidence) -> s
         raise CheckError(Reason.ROOT_UPDATE, f"newWithNew, {new}, is not signed by itself")
     if update.new_with_old is None:
         raise CheckError(Reason.ROOT_UPDATE, "newWithOld is missing: nothing proves the new root")
-    link = _Certificate.read(update.new_with_old)
+    link = KnownCertificate.read(update.new_with_old)
     if link.public_key != new.public_key or not same_name(link.subject, new.subject):
         raise CheckError(Reason.ROOT_UPDATE, "newWithOld is not of the new root's name and key")
     if link.not_after < evidence.at:
         raise CheckError(Reason.ROOT_UPDATE, "newWithOld has expired")
     old = _old_root(link, asked, evidence)
     if update.old_with_new is not None:
-        back = _Certificate.read(update.old_with_new)
+        back = KnownCertificate.read(update.old_with_new)
         if back.public_key != old.public_key or not same_name(back.subject, old.subject):
             raise CheckError(Reason.ROOT_UPDATE, "oldWithNew is not of the old root's name and key")
         if not same_name(back.issuer, new.subject) or not new.has_signed(back.der):
@@ -303,11 +207,11 @@ def _check_update(update: RootCaKeyUpdate, asked: Itav, evidence: Evidence) -> s
     return f"{new}, until {new.not_after:%Y-%m-%d}"
 
 
-def _old_root(link: _Certificate, asked: Itav, evidence: Evidence) -> _Certificate:
+def _old_root(link: KnownCertificate, asked: Itav, evidence: Evidence) -> KnownCertificate:
     """The root that signed newWithOld: the one that was named, else any that is trusted."""
     named = asked.value if asked.oid == general.ROOT_CA_CERT else None
     for der in evidence.anchors if named is None else (named,):
-        old = _Certificate.read(der)
+        old = KnownCertificate.read(der)
         if same_name(link.issuer, old.subject) and old.has_signed(link.der):
             if old.not_after < evidence.at:
                 raise CheckError(Reason.ROOT_UPDATE, f"the old root, {old}, has expired")
@@ -322,7 +226,7 @@ def _old_root(link: _Certificate, asked: Itav, evidence: Evidence) -> _Certifica
 # CRLsValue ::= SEQUENCE SIZE (1..MAX) OF CertificateList
 def _check_crls(asked: Itav, value: bytes, evidence: Evidence) -> str:
     wanted = list(_wanted(asked))
-    found = [_crl(encode(one), evidence) for one in _some(value)]
+    found = [checked_crl(encode(one), evidence) for one in _some(value)]
     for crl in found:
         if not any(one.suits(crl) for one in wanted):
             raise CheckError(Reason.CRL, f"a CRL of {crl}, which was not asked for")
@@ -332,19 +236,8 @@ def _check_crls(asked: Itav, value: bytes, evidence: Evidence) -> str:
 
 
 def _check_current_crl(_asked: Itav, value: bytes, evidence: Evidence) -> str:
-    crl = _crl(value, evidence)
+    crl = checked_crl(value, evidence)
     return f"{crl.text}, {crl.this_update:%Y-%m-%d %H:%M}Z"
-
-
-@dataclass(frozen=True, slots=True)
-class _Crl:
-    issuer: bytes
-    text: str
-    this_update: dt.datetime
-    next_update: dt.datetime | None
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +247,7 @@ class _Wanted:
     issuers: tuple[bytes, ...]
     has: dt.datetime | None
 
-    def suits(self, crl: _Crl) -> bool:
+    def suits(self, crl: Crl) -> bool:
         return not self.issuers or any(same_name(one, crl.issuer) for one in self.issuers)
 
 
@@ -368,53 +261,6 @@ def _wanted(asked: Itav) -> Iterator[_Wanted]:
             tuple(one for one in issuers if one is not None),
             time_of(has[0]) if has else None,
         )
-
-
-def _crl(der: bytes, evidence: Evidence) -> _Crl:
-    """Check a CRL: its signature by an issuer that is trusted, and its age."""
-    try:
-        parsed = x509.load_der_x509_crl(der)
-        issuer = parsed.issuer
-        crl = _Crl(
-            issuer.public_bytes(),
-            issuer.rfc4514_string() or "the NULL-DN",
-            parsed.last_update_utc,
-            parsed.next_update_utc,
-        )
-    except Exception as error:
-        # what cryptography can't read raises whatever it likes
-        raise RemoteCmpError(f"not a usable CRL: {error}") from error
-    _check_crl_issuer(der, crl, evidence)
-    if crl.next_update is not None and crl.next_update < evidence.at:
-        raise CheckError(
-            Reason.CRL_OUT_OF_DATE,
-            f"the CRL of {crl} was to be renewed at {crl.next_update:%Y-%m-%d %H:%M}Z",
-        )
-    return crl
-
-
-def _check_crl_issuer(der: bytes, crl: _Crl, evidence: Evidence) -> None:
-    why = "its issuer's certificate is not known"
-    for candidate in evidence.certificates:
-        try:
-            issuer = _Certificate.read(candidate)
-        except RemoteCmpError:
-            # what came along and can't be read is no issuer
-            continue
-        if not same_name(issuer.subject, crl.issuer):
-            continue
-        if not issuer.signs_crls:
-            why = "its issuer's keyUsage lacks cRLSign"
-        elif not issuer.has_signed(der):
-            why = "its signature is wrong"
-        else:
-            try:
-                evidence.trust.issuers.chain(candidate, evidence.extra, evidence.at)
-            except RemoteCmpError as error:
-                why = f"its issuer: {error.what}"
-            else:
-                return
-    raise CheckError(Reason.CRL, f"the CRL of {crl}: {why}")
 
 
 # --- certificate request template -----------------------------------------------------------------

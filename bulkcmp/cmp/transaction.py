@@ -51,6 +51,7 @@ from bulkcmp.cmp.events import (
     TimerFired,
     WakeAt,
 )
+from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.cmp.issuance import Issuance
 from bulkcmp.cmp.kemexchange import KemExchange
 from bulkcmp.cmp.kemmac import CaSecret
@@ -535,7 +536,7 @@ class Transaction:
         told = general.decode_infos(message.body)
         (applicant,) = self._applicants
         (part,) = self._last.parts
-        evidence = information.Evidence(self._proof.trust, message.extra_certs, _utc(now))
+        evidence = Evidence(self._proof.trust, message.extra_certs, _utc(now))
         infos, granted = information.taken(applicant.entity.infos, told, evidence, self._verdicts)
         part = replace(part, phase=Phase.GRANTED, infos=infos, granted=granted)
         return self._store(now, message, (part,))

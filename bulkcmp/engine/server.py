@@ -123,7 +123,7 @@ class Server:
         pacer: Pacer | None = None,
     ) -> None:
         self._setup = setup
-        self._trust = _trust(setup)
+        self._trust = trust_of(setup)
         self._clock = clock
         self._kem_key = _kem_key(setup.srvcert)
         self._mac_parameters = MacParameters.of(setup.profile, setup.pbm_salt)
@@ -165,7 +165,7 @@ class Server:
     def believe(self, anchor: bytes) -> None:
         """Trust a root certificate (DER), and nothing else, from now on."""
         self._setup = replace(self._setup, anchors=(anchor,))
-        self._trust = _trust(self._setup)
+        self._trust = trust_of(self._setup)
 
     async def transact(
         self,
@@ -317,7 +317,8 @@ def jitter() -> Iterator[float]:
     return iter(random.random, None)
 
 
-def _trust(setup: Setup) -> Trust | None:
+def trust_of(setup: Setup) -> Trust | None:
+    """Whom a run believes; None where that is only known once the first ip is there."""
     if not setup.anchors:
         return None
     signers = TrustStore(setup.anchors, setup.untrusted)

@@ -86,6 +86,8 @@ _DAMAGED: Final = (ValueError, x509.InvalidVersion)
 
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
+_PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+
 T = TypeVar("T")
 
 
@@ -118,7 +120,7 @@ def _certificates(data: bytes, source: Material) -> tuple[bytes, ...]:
         else:
             found = [x509.load_der_x509_certificate(data)]
     except _DAMAGED:
-        raise _not_a("certificate", data, source) from None
+        raise _not_a("certificate", data, place(source)) from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
 
@@ -128,12 +130,27 @@ def read_crl(path: Path) -> bytes:
     Raises:
         InputError: the file can't be read, or holds no CRL.
     """
-    data = read_file(path)
+    return crls_of(read_file(path), Where(str(path)))[0]
+
+
+def crls_of(data: bytes, where: Where) -> tuple[bytes, ...]:
+    """DER of the CRLs in some content: several in PEM, or one in DER.
+
+    Args:
+        where: it is from, for an error.
+
+    Raises:
+        InputError: there is no CRL in it.
+    """
+    is_pem = bool(_labels(data))
+    load = x509.load_pem_x509_crl if is_pem else x509.load_der_x509_crl
     try:
-        load = x509.load_pem_x509_crl if _labels(data) else x509.load_der_x509_crl
-        return load(data).public_bytes(Encoding.DER)
+        crls = [load(one) for one in (_PEM_CRL.findall(data) if is_pem else [data])]
     except _DAMAGED:
-        raise _not_a("CRL", data, path) from None
+        crls = []
+    if not crls:
+        raise _not_a("CRL", data, where)
+    return tuple(crl.public_bytes(Encoding.DER) for crl in crls)
 
 
 def read_private_key(
@@ -189,7 +206,7 @@ def _private_key(
                 ) from None
             key = _unlock(load, data, password, where)
     except ValueError:
-        raise _not_a("private key", data, path) from None
+        raise _not_a("private key", data, place(path)) from None
     except UnsupportedAlgorithm:
         raise InputError("the private key is of an unknown type", where=where) from None
     return _usable(key, where, popo)
@@ -239,7 +256,7 @@ def read_csr(source: Material) -> bytes:
     try:
         csr = x509.load_pem_x509_csr(data) if pem else x509.load_der_x509_csr(data)
     except _DAMAGED:
-        raise _not_a("certificate request", data, source) from None
+        raise _not_a("certificate request", data, place(source)) from None
     try:
         valid = csr.is_signature_valid
     except (UnsupportedAlgorithm, ValueError):
@@ -391,7 +408,7 @@ def read_extensions(source: Material) -> tuple[RequestedExtension, ...]:
         if not labels and _is_pkcs10(data):
             return _extensions(x509.load_der_x509_csr(data))
     except (x509.InvalidVersion, *EXTENSION_ERRORS):
-        raise _not_a("certificate request", data, source) from None
+        raise _not_a("certificate request", data, place(source)) from None
     certificate = _certificates(data, source)[0]
     try:
         return certified_extensions(certificate)
@@ -431,14 +448,14 @@ def _labels(data: bytes) -> list[bytes]:
     return _LABEL.findall(data)
 
 
-def _not_a(wanted: str, data: bytes, source: Material) -> InputError:
+def _not_a(wanted: str, data: bytes, where: Where | None) -> InputError:
     labels = [label.decode().lower() for label in dict.fromkeys(_labels(data))]
     if not data.strip():
         why = "the file is empty"
     elif not labels:
         why = f"neither PEM nor the DER of a {wanted}"
-    elif any(label.endswith(wanted) for label in labels):
+    elif any(label.endswith(wanted.lower()) for label in labels):
         why = f"its {wanted} is damaged, or of an unknown type"
     else:
         why = f"no {wanted} in it, but: {', '.join(labels)}"
-    return InputError(why, where=place(source))
+    return InputError(why, where=where)

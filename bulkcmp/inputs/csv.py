@@ -3,8 +3,9 @@
 import codecs
 import csv
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.file import unreadable
@@ -26,49 +27,62 @@ _CSV_ERRORS: Final = {
 }
 
 
+class _Header(NamedTuple):
+    """The first line that is not empty, by its number, and what it tells."""
+
+    line: int
+    delimiter: str
+    columns: tuple[str, ...]
+
+
 class CsvSource(FileSource):
     """A CSV file.
 
     The first line that is not empty names the columns, any of `COLUMNS` in any order and case.
     The delimiter (`,` `;` tab `|`) is recognised by it; the encoding is UTF-8, or UTF-16 where a
     byte order mark says so. Empty lines are skipped.
-
-    Attributes:
-        attributes: names of the columns, in their order.
-
-    Raises:
-        InputError: the file can't be read, has no rows, or has a wrong header.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    @cached_property
+    def _header(self) -> _Header:
         with self._open() as file:
-            self._header_line, header = _first_line(file, path)
-            self._delimiter, self.attributes = _columns(header, Where(str(path), self._header_line))
+            line, text = _first_line(file, self.path)
+            delimiter, columns = _columns(text, Where(self.name, line))
             if not any(line.strip() for line in file):
-                raise _no_rows(path)
+                raise _no_rows(self.path)
+            return _Header(line, delimiter, columns)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the columns, in their order.
+
+        Raises:
+            InputError: the file can't be read, has no rows, or has a wrong header.
+        """
+        return self._header.columns
 
     def records(self) -> Iterator[Record]:
         """The rows in the order of the file.
 
         Raises:
-            InputError: the file can't be read any more, or has no rows.
+            InputError: the file can't be read, has no rows, or has a wrong header.
         """
+        header = self._header
         with self._open() as file:
             try:
-                for _ in range(self._header_line):
+                for _ in range(header.line):
                     file.readline()
-                yield from self._read(file)
+                yield from self._read(file, header)
             except OSError as error:
                 raise unreadable(self.path, error) from None
 
-    def _read(self, file: TextIO) -> Iterator[Record]:
+    def _read(self, file: TextIO, header: _Header) -> Iterator[Record]:
         flaws: list[str] = []
         lines = _watched(file, flaws)
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
         number = 0
         while True:
-            line = self._header_line + reader.line_num + 1
+            line = header.line + reader.line_num + 1
             wrong: str | None = None
             cells: list[str] = []
             try:

@@ -5,16 +5,25 @@ from pathlib import Path
 from bulkcmp.errors import InputError, Where
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, *, most: int | None = None) -> bytes:
     """The content of a file that fits in memory: a key, a certificate, a profile.
 
+    Args:
+        most: octets that it may have.
+
     Raises:
-        InputError: it can't be read.
+        InputError: it can't be read, or is larger.
     """
     try:
-        return path.read_bytes()
+        if most is None:
+            return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+    if len(content) > most:
+        raise InputError(f"has more than {most:,} octets", where=Where(str(path)))
+    return content
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> InputError:

@@ -4,30 +4,23 @@ The docstrings of keys are what the JSON Schema says of them.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from itertools import pairwise
 from math import inf
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
 )
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
-from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.generation import read_columns
 from bulkcmp.inputs.shorthand import in_seconds, is_number, quoted
+from bulkcmp.inputs.table import Contradiction, Table, one_of, readable, within
 from bulkcmp.inputs.toml import KeyPath
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.capacity import Search
@@ -49,9 +42,6 @@ from bulkcmp.load.scenario import (
 from bulkcmp.model import KeySpec, Operation, ReportFormat, RevocationReason
 from bulkcmp.stats.threshold import Threshold
 
-REFUSED: Final = "refused"
-"""The type of the errors that are none of pydantic's: their context has `what` and `hint`."""
-
 _LONG: Final = 366 * 86400
 """Seconds: nobody means a longer time."""
 
@@ -64,66 +54,6 @@ _SEARCH: Final = Search()
 
 SERVER_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """Of one of several servers, as reports and thresholds write it."""
-
-NO_TABLE: Final = "it must be a table"
-
-
-class Contradiction(NamedTuple):
-    """What is wrong with a table, though each of its keys may be right.
-
-    Attributes:
-        key: the path to the key that is to blame; empty for the table itself.
-    """
-
-    what: str
-    hint: str | None = None
-    key: KeyPath = ()
-
-
-def _refusal(what: str, hint: str | None) -> PydanticCustomError:
-    return PydanticCustomError(REFUSED, "{what}", {"what": what, "hint": hint})
-
-
-def _readable(read: Callable[[str], object]) -> AfterValidator:
-    """Of a text that something else than this layout reads."""
-
-    def check(text: str) -> str:
-        try:
-            read(text)
-        except InputError as error:
-            raise _refusal(error.what, error.hint) from None
-        return text
-
-    return AfterValidator(check)
-
-
-class SchemaGenerator(GenerateJsonSchema):
-    """Makes the JSON Schema of TOML, which knows no null: what may be left away is not required."""
-
-    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        made = super().default_schema(schema)
-        if made.get("default", ...) is None:
-            del made["default"]
-        return made
-
-    def field_title_should_be_set(self, _schema: Any) -> bool:
-        return False
-
-    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
-        """Keep the order of the keys; put what is said of each on one line."""
-        return {name: _on_one_line(name, inner) for name, inner in value.items()}
-
-
-def _on_one_line(name: str, value: Any) -> Any:
-    if name == "description" and isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, dict):
-        return {key: _on_one_line(key, inner) for key, inner in value.items()}
-    return value
-
 
 _EXTRAS: Final = {"html": "plotly", "parquet": "pyarrow"}
 """The packages of the extras that bear a report's name."""
@@ -143,7 +73,7 @@ _Rate = Annotated[float, Field(ge=0, le=_FAST)]
 _SomeRate = Annotated[float, Field(gt=0, le=_FAST)]
 _Count = Annotated[int, Field(ge=1, le=10**9)]
 _Text = Annotated[str, Field(min_length=1)]
-_OutputFile = Annotated[str, _readable(_check_output_file)]
+_OutputFile = Annotated[str, readable(_check_output_file)]
 _Cmd = Literal["ir", "cr", "p10cr", "kur", "rr"]
 _COMMANDS: Final = get_args(_Cmd)
 
@@ -165,79 +95,10 @@ def _check_name(text: str) -> None:
         )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-    @classmethod
-    def contradictions(cls, _table: Mapping[str, Any]) -> Iterator[Contradiction]:
-        """What is wrong with a table as a whole; any of its values may be wrong besides."""
-        return iter(())
-
-    @classmethod
-    def meant(cls, _value: Any) -> str | None:
-        """What to write instead of something that is no table, where that can be told."""
-        return None
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _whole(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Find contradictions whatever else is wrong, so that all is told at once."""
-        if isinstance(value, dict):
-            contradictions = cls.contradictions(value)
-        else:
-            contradictions = iter([Contradiction(NO_TABLE, cls.meant(value))])
-        found = [
-            InitErrorDetails(type=_refusal(one.what, one.hint), loc=one.key, input=None)
-            for one in contradictions
-        ]
-        if not isinstance(value, dict):
-            raise ValidationError.from_exception_data(cls.__name__, found)
-        try:
-            table = validate(value)
-        except ValidationError as error:
-            found[:0] = [_again(one) for one in error.errors(include_url=False)]
-        else:
-            if not found:
-                return table
-        raise ValidationError.from_exception_data(cls.__name__, found)
-
-
-def _within(value: Any, *key: str | int) -> Any:
-    """A value somewhere in a table that may be malformed; None where there is none."""
-    for part in key:
-        match value:
-            case dict():
-                value = value.get(part)
-            case list() if isinstance(part, int) and part < len(value):
-                value = value[part]
-            case _:
-                return None
-    return value
-
-
-def _again(one: ErrorDetails) -> InitErrorDetails:
-    """An error that was raised, to be raised with others."""
-    context = one.get("ctx", {})
-    if one["type"] == REFUSED:
-        return InitErrorDetails(type=_refusal(**context), loc=one["loc"], input=None)
-    return InitErrorDetails(type=one["type"], loc=one["loc"], input=None, ctx=context)
-
-
-def _one_of(*names: str) -> dict[str, Any]:
-    """The JSON Schema of a table that has one of some keys, and not two of them."""
-    return {"oneOf": [{"required": [name]} for name in names]}
-
-
-class PauseTable(_Table):
+class PauseTable(Table):
     """A pause; one of the three."""
 
-    model_config = ConfigDict(json_schema_extra=_one_of("constant", "uniform", "exponential"))
+    model_config = ConfigDict(json_schema_extra=one_of("constant", "uniform", "exponential"))
 
     constant: _Seconds | None = None
     """Seconds, always the same."""
@@ -280,7 +141,7 @@ class PauseTable(_Table):
         return Constant(self.constant)
 
 
-class StepTable(_Table):
+class StepTable(Table):
     """One transaction, or several of the same."""
 
     cmd: _Cmd
@@ -290,7 +151,7 @@ class StepTable(_Table):
     """The pause before it."""
     times: Annotated[int, Field(ge=1, le=1000)] = 1
     """How often it happens, each time with its pause."""
-    revreason: Annotated[str, _readable(read_reason)] | None = None
+    revreason: Annotated[str, readable(read_reason)] | None = None
     """Of rr: a CRLReason of RFC 5280, 5.3.1, such as keyCompromise."""
     server: str | None = None
     """The one of [servers] that is asked; by default the lifecycle's."""
@@ -322,10 +183,10 @@ class StepTable(_Table):
         return [Step(Operation(self.cmd), think, reason, self.server or server)] * self.times
 
 
-class LifecycleTable(_Table):
+class LifecycleTable(Table):
     """What an end entity goes through."""
 
-    name: Annotated[_Text, _readable(_check_text)]
+    name: Annotated[_Text, readable(_check_text)]
     """What reports call it."""
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     """Its share of all lifecycles is its share of all weights."""
@@ -339,13 +200,13 @@ class LifecycleTable(_Table):
         steps = table.get("steps")
         if not isinstance(steps, list):
             return
-        if _within(steps, 0, "think") is not None:
+        if within(steps, 0, "think") is not None:
             yield Contradiction(
                 "the first step has a pause, and nothing before it",
                 "an arrival is its beginning; pauses between lifecycles are those of [closed]",
                 ("steps", 0, "think"),
             )
-        for place, cmds in enumerate(pairwise(_within(step, "cmd") for step in steps), start=1):
+        for place, cmds in enumerate(pairwise(within(step, "cmd") for step in steps), start=1):
             match cmds:
                 case "rr", "kur" | "rr" as cmd:
                     yield Contradiction(
@@ -365,7 +226,7 @@ class LifecycleTable(_Table):
         return Lifecycle(self.name, self.weight, steps)
 
 
-class StageTable(_Table):
+class StageTable(Table):
     """A piece of the rate's line over time."""
 
     duration: _SomeSeconds
@@ -386,10 +247,10 @@ class StageTable(_Table):
         return Ramp(self.duration, self.rate, self.rate if self.to is None else self.to)
 
 
-class OpenTable(_Table):
+class OpenTable(Table):
     """Lifecycles begin by a plan, whatever becomes of those before."""
 
-    model_config = ConfigDict(json_schema_extra=_one_of("rate", "stages"))
+    model_config = ConfigDict(json_schema_extra=one_of("rate", "stages"))
 
     rate: _SomeRate | None = None
     """Lifecycles/s, always the same."""
@@ -413,7 +274,7 @@ class OpenTable(_Table):
             )
         match table.get("stages"):
             case [_, *_] as stages if all(
-                _within(stage, "rate") == 0 and not _within(stage, "to") for stage in stages
+                within(stage, "rate") == 0 and not within(stage, "to") for stage in stages
             ):
                 yield Contradiction(
                     "the rate is 0 in all stages", "nothing would ever begin", ("stages",)
@@ -432,7 +293,7 @@ class OpenTable(_Table):
         return Open(ramps, ArrivalProcess(self.arrivals), LatePolicy(self.late), self.in_flight)
 
 
-class ClosedTable(_Table):
+class ClosedTable(Table):
     """Clients of which each begins a lifecycle when its last one is over."""
 
     clients: Annotated[int, Field(ge=1, le=100_000)]
@@ -448,7 +309,7 @@ class ClosedTable(_Table):
         return Closed(self.clients, Constant() if self.think is None else self.think.think())
 
 
-class CapacityTable(_Table):
+class CapacityTable(Table):
     """How load --find-capacity looks for the highest rate at which the thresholds hold; a load test
     without that option knows nothing of it."""
 
@@ -499,10 +360,10 @@ class CapacityTable(_Table):
         )
 
 
-class PopulationTable(_Table):
+class PopulationTable(Table):
     """The end entities: those of a file, or generated ones."""
 
-    model_config = ConfigDict(json_schema_extra=_one_of("file", "columns"))
+    model_config = ConfigDict(json_schema_extra=one_of("file", "columns"))
 
     file: _Text | None = None
     """A CSV file as bulkcmp enroll takes it, relative to the scenario's folder; each row is taken
@@ -541,13 +402,13 @@ class PopulationTable(_Table):
         return None
 
 
-class KeysTable(_Table):
+class KeysTable(Table):
     """The keys to be certified."""
 
     mode: Literal["unique", "file", "one"] = "unique"
     """unique: each request has one of its own; file: the same, from a file of bulkcmp keys
     generate; one: all have the same, which many CAs refuse."""
-    newkey: Annotated[str, _readable(KeySpec.parse)] | None = None
+    newkey: Annotated[str, readable(KeySpec.parse)] | None = None
     """Their type, such as ec:P-256 or rsa:2048."""
     file: _Text | None = None
     """The key file, relative to the scenario's folder."""
@@ -574,7 +435,7 @@ class KeysTable(_Table):
         return {name: text for name, text in said.items() if text is not None}
 
 
-class OutputsTable(_Table):
+class OutputsTable(Table):
     """Reports that are written into the run folder at the end, each to a file of that name. Made
     later, bulkcmp report makes the same."""
 
@@ -627,14 +488,14 @@ class OutputsTable(_Table):
         }
 
 
-class ScenarioTable(_Table):
+class ScenarioTable(Table):
     """A load test of a CMP server."""
 
     model_config = ConfigDict(
-        title="bulkcmp load test scenario", json_schema_extra=_one_of("open", "closed")
+        title="bulkcmp load test scenario", json_schema_extra=one_of("open", "closed")
     )
 
-    name: Annotated[_Text, _readable(_check_name)] | None = None
+    name: Annotated[_Text, readable(_check_name)] | None = None
     """What reports and the run folder are called; by default as the file."""
     description: str = ""
     """What it is for."""
@@ -648,15 +509,15 @@ class ScenarioTable(_Table):
     """Seconds from the beginning whose figures stand apart."""
     drain: _Seconds = 60.0
     """Seconds that what has begun may still take in the end."""
-    thresholds: list[Annotated[str, _readable(Threshold.parse)]] = []
+    thresholds: list[Annotated[str, readable(Threshold.parse)]] = Field([])
     """What must hold, such as p95(ir.response) < 500ms."""
     revoke_after: bool = False
     """Whether what was issued, and not revoked by a step, is revoked in the end."""
     revoke_at: str | None = None
     """The one of [servers] that revokes it; by default each what it issued."""
-    server: dict[str, Any] = {}
+    server: dict[str, Any] = Field({})
     """How to talk to the server; to all of them, where there are several."""
-    servers: dict[str, dict[str, Any]] = {}
+    servers: dict[str, dict[str, Any]] = Field({})
     """Where there are several: what is otherwise at each, by its name."""
     population: PopulationTable
     """The end entities."""
@@ -684,7 +545,7 @@ class ScenarioTable(_Table):
                 "a load is open or closed: one of these tables is missing",
                 "write [open] with a rate, or [closed] with a number of clients",
             )
-        elif all(_within(table, *key) is None for key in _ENDS):
+        elif all(within(table, *key) is None for key in _ENDS):
             yield Contradiction(
                 "it would never end",
                 "give a count, a duration, stages, or a population with a file or a size",
@@ -716,7 +577,7 @@ _ENDS: Final = (
 def _same_names(lifecycles: Any) -> Iterator[Contradiction]:
     seen: set[str] = set()
     for place, one in enumerate(lifecycles if isinstance(lifecycles, list) else ()):
-        name = _within(one, "name")
+        name = within(one, "name")
         if isinstance(name, str) and name in seen:
             yield Contradiction(
                 f"another lifecycle has the name {name!r}",
@@ -730,10 +591,10 @@ def _same_names(lifecycles: Any) -> Iterator[Contradiction]:
 def _steps(lifecycles: Any) -> Iterator[tuple[int, int, Any, Any]]:
     """The places of each step and of its lifecycle, its cmd, and what it says of its server."""
     for place, one in enumerate(lifecycles if isinstance(lifecycles, list) else ()):
-        steps = _within(one, "steps")
+        steps = within(one, "steps")
         for number, step in enumerate(steps if isinstance(steps, list) else ()):
-            server = _within(step, "server") or _within(one, "server")
-            yield place, number, _within(step, "cmd"), server
+            server = within(step, "server") or within(one, "server")
+            yield place, number, within(step, "cmd"), server
 
 
 def _misplaced(table: Mapping[str, Any]) -> Iterator[Contradiction]:
@@ -746,7 +607,7 @@ def _misplaced(table: Mapping[str, Any]) -> Iterator[Contradiction]:
     for place, number, _, server in _steps(table.get("lifecycles")):
         lifecycle: KeyPath = ("lifecycles", place)
         for key in (lifecycle, (*lifecycle, "steps", number)):
-            named[(*key, "server")] = _within(table, *key, "server")
+            named[(*key, "server")] = within(table, *key, "server")
         if servers and server is None:
             homeless[lifecycle] = None
     known = ", ".join(servers)

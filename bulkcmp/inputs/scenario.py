@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 import bulkcmp
 from bulkcmp.errors import InputError, InputErrors
-from bulkcmp.inputs.layout import SERVER_NAME, PopulationTable, ScenarioTable, SchemaGenerator
+from bulkcmp.inputs.layout import SERVER_NAME, PopulationTable, ScenarioTable
 from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.settings import Kind, check_settings, located, read_settings
+from bulkcmp.inputs.table import SchemaGenerator
 from bulkcmp.inputs.toml import KeyPath, TomlFile, read_toml, written
 from bulkcmp.inputs.violation import problems_of
 from bulkcmp.load.scenario import GeneratedPopulation, KeyMode, PopulationFile, Scenario

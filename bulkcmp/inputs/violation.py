@@ -8,9 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bulkcmp.errors import InputError
-from bulkcmp.inputs.layout import REFUSED, SchemaGenerator
 from bulkcmp.inputs.shorthand import as_number, as_text, in_seconds, quoted
 from bulkcmp.inputs.spelling import nearest
+from bulkcmp.inputs.table import REFUSED, SchemaGenerator
 from bulkcmp.inputs.toml import KeyPath, TomlFile
 
 _MEANT: Final[Mapping[str, str]] = {

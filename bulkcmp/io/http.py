@@ -148,7 +148,7 @@ class CmpHttpClient:
         try:
             response = await self._client.send(request)
         except httpx.HTTPError as error:
-            raise _foreign_failure(error) from error
+            raise foreign_failure(error) from error
         # it leads back to the response, and each would be left to the search for cyclic garbage
         del response.stream
         times = response.extensions.get(TIMES_EXTENSION)
@@ -286,6 +286,7 @@ def _reason(status: int) -> str:
         return ""
 
 
-def _foreign_failure(error: httpx.HTTPError) -> TransportError:
+def foreign_failure(error: httpx.HTTPError) -> TransportError:
+    """What is said of a failure that is not of our own transport."""
     loss = next(loss for kind, loss in _FOREIGN_LOSSES if isinstance(error, kind))
     return TransportError(loss, str(error) or type(error).__name__)

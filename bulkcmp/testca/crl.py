@@ -6,6 +6,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bulkcmp.cmp.crl import REASON_FLAGS
 from bulkcmp.model import RevocationReason
 from bulkcmp.testca.identity import Identity, sign
 from bulkcmp.testca.store import IssuedCertificate, PublishedCrl, Store
@@ -15,20 +16,6 @@ VALIDITY: Final = dt.timedelta(days=1)
 
 RENEWAL: Final = VALIDITY / 2
 """Age at which a CRL is renewed although nothing changed: who fetches it can use it a while."""
-
-_REASONS: Final = {
-    RevocationReason.KEY_COMPROMISE: x509.ReasonFlags.key_compromise,
-    RevocationReason.CA_COMPROMISE: x509.ReasonFlags.ca_compromise,
-    RevocationReason.AFFILIATION_CHANGED: x509.ReasonFlags.affiliation_changed,
-    RevocationReason.SUPERSEDED: x509.ReasonFlags.superseded,
-    RevocationReason.CESSATION_OF_OPERATION: x509.ReasonFlags.cessation_of_operation,
-    RevocationReason.CERTIFICATE_HOLD: x509.ReasonFlags.certificate_hold,
-    RevocationReason.PRIVILEGE_WITHDRAWN: x509.ReasonFlags.privilege_withdrawn,
-    RevocationReason.AA_COMPROMISE: x509.ReasonFlags.aa_compromise,
-}
-"""The reasonCodes of entries. `unspecified` is left out of a CRL (RFC 5280, 5.3.1), and a
-certificate that is taken off hold just is in the next complete CRL no more: `removeFromCRL` stands
-in delta CRLs only."""
 
 
 def current_crl(store: Store, root: Identity, now: dt.datetime) -> bytes:
@@ -74,7 +61,7 @@ def _entry(certificate: IssuedCertificate) -> x509.RevokedCertificate:
         .serial_number(certificate.serial)
         .revocation_date(certificate.revoked_at)
     )
-    reason = _REASONS.get(certificate.reason or RevocationReason.UNSPECIFIED)
+    reason = REASON_FLAGS.get(certificate.reason or RevocationReason.UNSPECIFIED)
     if reason is not None:
         builder = builder.add_extension(x509.CRLReason(reason), critical=False)
     return builder.build()

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
 from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.cmp.general import RootCaKeyUpdate, crl_status_list
-from bulkcmp.cmp.information import Evidence, answer_to, check
+from bulkcmp.cmp.information import answer_to, check
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Itav

@@ -38,6 +38,7 @@ def test_a_file_that_fails_while_it_is_read(
     failing.__enter__.return_value.readline.side_effect = OSError(5, "Input/output error")
     failing.__exit__.return_value = False
     source = CsvSource(write_csv("id\na\n"))
+    assert source.attributes == ("id",)
     monkeypatch.setattr(source, "_open", lambda: failing)
     with pytest.raises(InputError, match="can't be read: Input/output error"):
         list(source.records())

@@ -8,8 +8,9 @@ from cryptography import x509
 
 from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.cmp.general import RootCaKeyUpdate
-from bulkcmp.cmp.information import Evidence, check
+from bulkcmp.cmp.information import check
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import Itav, KeySpec
