@@ -98,6 +98,7 @@ def enroll(
     journal_lease: option.JournalLease = None,
     out: option.Out = None,
     out_format: option.OutFormat_ = None,
+    out_chain: option.OutChain_ = None,
     save_messages: option.SaveMessages = None,
     skip_bad_rows: option.SkipBadRows = None,
     lint: option.Lint = None,

@@ -33,6 +33,9 @@ _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
 
+OF_OUTPUT: Final = ("out_format", "out_chain")
+"""How an enrollment writes what each row gets."""
+
 
 def _option(
     panel: str, text: str, *names: str, metavar: str | None = None
@@ -574,9 +577,19 @@ OutFormat_ = Annotated[
     str | None,
     _option(
         _KEYS,
-        f"Format of certificates and keys: {', '.join(OutFormat)}. Default: pem.",
+        f"Formats of certificates and keys, with commas: {', '.join(OutFormat)}. Default: pem.",
         "--out-format",
-        metavar="FORMAT",
+        metavar="FORMATS",
+    ),
+]
+OutChain_ = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Certificates beside that of the row: full (to the trust anchor), intermediates (without"
+        " it) or none. Default: full.",
+        "--out-chain",
+        metavar="CHAIN",
     ),
 ]
 SaveMessages = Annotated[

@@ -20,7 +20,7 @@ from bulkcmp.outputs.text import visible
 from bulkcmp.ui.probe import json_of_probe, lines_of_probe
 
 _OF_RUNS = (
-    "population", "journal", "journal_lease", "out", "out_format", "keys", "keys_pass",
+    "population", "journal", "journal_lease", "out", *option.OF_OUTPUT, "keys", "keys_pass",
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "workers", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
     "certs_per_message", "batch", "batch_wait", "quiet", "json",

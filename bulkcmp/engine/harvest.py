@@ -11,14 +11,13 @@ from typing import Final
 import anyio.to_thread
 
 from bulkcmp.cmp.general import encode_infos
-from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.plan import OutputPlan, Plan
 from bulkcmp.errors import InputError
 from bulkcmp.inspect.text import lines_of
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import BadRow, Itav, Outcome, OutcomeClass, RowResult
 from bulkcmp.outputs.credentials import (
     Credential,
-    OutFormat,
     credential_files,
     write_credentials,
 )
@@ -59,7 +58,7 @@ def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally
             yield result
 
     write_results(
-        journal.folder / RESULTS_FILE, counted(), files=lambda row: _files(plan.out_format, row)
+        journal.folder / RESULTS_FILE, counted(), files=lambda row: _files(plan.output, row)
     )
     return tally
 
@@ -85,7 +84,8 @@ def _write_chunk(plan: Plan, folder: Path, chunk: Sequence[tuple[RowResult, byte
     if credentials:
         write_credentials(
             folder / CREDENTIALS_FOLDER,
-            plan.out_format,
+            plan.output.formats,
+            plan.output.chain,
             credentials,
             plan.key_pass,
             plan.plain_keys,
@@ -122,14 +122,14 @@ def _flawed(result: RowResult, rule: str) -> RowResult:
     return replace(result, outcome=outcome)
 
 
-def _files(out_format: OutFormat, result: RowResult) -> RowFiles:
+def _files(output: OutputPlan, result: RowResult) -> RowFiles:
     if result.infos:
         folder = Path(INFORMATION_FOLDER)
         infos = information_files(result.id, result.infos)
         return RowFiles(infos=tuple(str(folder / name) for name in infos))
     if result.certificate is None:
         return RowFiles()
-    names = credential_files(out_format, result.id, has_key=result.has_key)
+    names = credential_files(output.formats, result.id, has_key=result.has_key)
     folder = Path(CREDENTIALS_FOLDER)
     return RowFiles(str(folder / names.certificate), str(folder / names.key) if names.key else "")
 

@@ -28,7 +28,7 @@ from bulkcmp.cmp.request import (
 )
 from bulkcmp.cmp.trust import TrustStore, load_certificate
 from bulkcmp.engine.frame import Setup, TlsFiles
-from bulkcmp.engine.plan import Census, LintPlan, Plan, Rows
+from bulkcmp.engine.plan import Census, LintPlan, OutputPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
 from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
@@ -61,7 +61,13 @@ from bulkcmp.model import (
     Secret,
     SubjectCheck,
 )
-from bulkcmp.outputs.credentials import OutFormat, check_format
+from bulkcmp.outputs.credentials import (
+    OutChain,
+    OutFormat,
+    check_formats,
+    check_password,
+    parse_formats,
+)
 from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
@@ -199,6 +205,7 @@ class Options:
     journal_lease: float = TERM
     out: str | None = None
     out_format: str = OutFormat.PEM.value
+    out_chain: str = OutChain.FULL.value
     save_messages: str | None = None
     stated: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the command line says: a file's settings are for runs of any kind."""
@@ -440,6 +447,8 @@ class Options:
                 hint="give --key-pass SOURCE to store them encrypted, or --plain-keys to store"
                 " them unencrypted",
             )
+        if may_keep_keys:
+            check_password(rows.output.formats, key_pass)
         return Plan(
             rows=rows,
             population=population,
@@ -447,7 +456,7 @@ class Options:
             census=census,
             setup=replace(setup, save_messages=self.save_messages or ""),
             workers=workers,
-            out_format=rows.out_format,
+            output=rows.output,
             key_file=None if self.keys is None else Path(self.keys),
             key_file_pass=key_file_pass,
             key_pass=key_pass,
@@ -548,7 +557,7 @@ class Options:
         Raises:
             InputError: the file, or an option that stands for cells, can't be used.
         """
-        out_format = _choice("--out-format", self.out_format, OutFormat)
+        output = self._output()
         source = open_source(Path(population_file))
         population = Population(source, self.defaults(environ), environ)
         if population.operation is not None:
@@ -556,10 +565,21 @@ class Options:
         spec = None if self.newkey is None else _key_spec(self.newkey)
         if spec is not None and "newkey" not in population.columns:
             try:
-                check_format(out_format, spec)
+                check_formats(output.formats, spec)
             except InputError as error:
                 raise InputError(f"--newkey: {error}", hint=error.hint) from None
-        return Rows(population, population_file, out_format)
+        return Rows(population, population_file, output)
+
+    def _output(self) -> OutputPlan:
+        """
+        Raises:
+            InputError: a format or a kind of chain is not known.
+        """
+        try:
+            formats = parse_formats(self.out_format)
+        except InputError as error:
+            raise InputError(f"--out-format: {error.what}", hint=error.hint) from None
+        return OutputPlan(formats, _choice("--out-chain", self.out_chain, OutChain))
 
     def population(
         self,

@@ -9,19 +9,32 @@ from typing import Final, Self
 from bulkcmp.engine.frame import Setup
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.population import Population
-from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret
-from bulkcmp.outputs.credentials import OutFormat, check_format
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret, TokenKey
+from bulkcmp.outputs.credentials import OutChain, OutFormat, check_formats
 
 _SHOWN: Final = 20
 """Problems of a population that an error lists; `bulkcmp check` lists all."""
 
 
-class Rows:
-    """The rows of a population, judged by the output format too; can be streamed several times."""
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """How what a row gets is written.
 
-    def __init__(self, population: Population, file: str, out_format: OutFormat) -> None:
+    Attributes:
+        formats: at least one, each once.
+        chain: which certificates stand beside that of the row.
+    """
+
+    formats: tuple[OutFormat, ...] = (OutFormat.PEM,)
+    chain: OutChain = OutChain.FULL
+
+
+class Rows:
+    """The rows of a population, judged by the output too; can be streamed several times."""
+
+    def __init__(self, population: Population, file: str, output: OutputPlan) -> None:
         self.population = population
-        self.out_format = out_format
+        self.output = output
         self._file = file
 
     def __iter__(self) -> Iterator[EndEntity | BadRow]:
@@ -33,13 +46,24 @@ class Rows:
 
     def _judged(self, row: EndEntity) -> EndEntity | BadRow:
         try:
-            check_format(self.out_format, row.new_key_spec, central_keygen=row.central_keygen)
+            check_formats(self.output.formats, _key_of(row), central_keygen=row.central_keygen)
         except InputError as error:
             column = "newkey" if row.new_key_spec is not None or row.central_keygen else "cmd"
             where = Where(self._file, row.line, column, row.number)
             problem = InputError(error.what, where=where, hint=error.hint)
             return BadRow(row.number, row.line, row.id, (problem,))
         return row
+
+
+def _key_of(row: EndEntity) -> KeySpec | bytes | None:
+    """The key that a row's files shall hold, or its type; None where the run does not have it."""
+    if row.cmd is Operation.P10CR:
+        return None
+    key = row.new_key_spec or row.new_key
+    if key is None and not row.central_keygen:
+        # kur with the key that the certificate has
+        key = row.key
+    return None if isinstance(key, TokenKey) else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +169,7 @@ class Plan:
     census: Census | None
     setup: Setup
     workers: int
-    out_format: OutFormat
+    output: OutputPlan
     key_file: Path | None = None
     key_file_pass: Secret | None = field(default=None, repr=False)
     key_pass: Secret | None = field(default=None, repr=False)

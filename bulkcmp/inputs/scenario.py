@@ -32,7 +32,16 @@ _ELSEWHERE: Final = {
     "retry_fail_info": "a load test asks for nothing twice that was rejected",
     "trust_first_ca_cert": "give the CA's certificate as trusted",
     **dict.fromkeys(
-        ("key_pass", "plain_keys", "out_format", "lint", "lint_profile", "lint_every", "lint_fail"),
+        (
+            "key_pass",
+            "plain_keys",
+            "out_format",
+            "out_chain",
+            "lint",
+            "lint_profile",
+            "lint_every",
+            "lint_fail",
+        ),
         "a load test keeps no keys and no certificates",
     ),
     **dict.fromkeys(("journal", "journal_lease"), "a load test keeps no journal"),

@@ -1,35 +1,33 @@
-"""certs/: the certificate, its chain and its private key of each row, in the format asked for.
+"""certs/: the certificate, its chain and its private key of each row, in the formats asked for.
 
-The journal holds the durable copy of all of it. These files are a view that can be made again,
-so each appears whole, by a rename, but is not fsynced; `write_credentials` finds what a power
-failure took and writes it again.
+The journal holds the durable copy of all of it. These files are a view that can be made again; each
+appears whole and on the disk, and `write_credentials` finds what is missing or damaged, and writes
+it again.
 """
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, assert_never, cast
+from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    NoEncryption,
-    PublicFormat,
     load_der_private_key,
     pkcs7,
-    pkcs12,
 )
-from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKeyTypes
 
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.model import KeyFamily, KeySpec, Secret
 from bulkcmp.outputs.encryption import key_encryption
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all
+from bulkcmp.outputs.jks import MIN_PASSWORD, is_java_keystore, java_keystore
+from bulkcmp.outputs.keystore import Pkcs12, own_key
 
 MAX_STEM: Final = 200
 """Longest file stem, bytes: with suffixes it stays below the 255 of common file systems."""
@@ -44,11 +42,57 @@ class OutFormat(StrEnum):
     PEM: `<stem>.pem` (certificate, then chain) and `<stem>.key.pem` (PKCS#8).
     DER: `<stem>.der`, `<stem>.p7c` (chain, a certs-only CMS message) and `<stem>.key.der`.
     P12: `<stem>.p12` (RFC 7292) with key, certificate and chain; its friendly name is the id.
+    P12_LEGACY: `<stem>.pfx`, the same by 3DES and SHA-1.
+    JKS: `<stem>.jks`, a Java keystore; its alias is the id.
+    P7B: `<stem>.p7b` (certificate and chain, a certs-only CMS message in DER).
+    P7B_PEM: `<stem>.p7b.pem`, the same in PEM, as `openssl pkcs7` reads it.
     """
 
     PEM = "pem"
     DER = "der"
     P12 = "p12"
+    P12_LEGACY = "p12-legacy"
+    JKS = "jks"
+    P7B = "p7b"
+    P7B_PEM = "p7b-pem"
+
+    @property
+    def holds_keys(self) -> bool:
+        return self not in (OutFormat.P7B, OutFormat.P7B_PEM)
+
+
+class OutChain(StrEnum):
+    """Which certificates stand beside that of the row, nearest issuer first."""
+
+    FULL = "full"
+    """All, to the trust anchor."""
+    INTERMEDIATES = "intermediates"
+    """All but the trust anchor, which whoever checks the chain has."""
+    NONE = "none"
+
+
+_STORES: Final = frozenset({OutFormat.P12, OutFormat.P12_LEGACY, OutFormat.JKS})
+"""Formats with a key and its certificate in one file."""
+
+_UNHELD: Final = (KeyFamily.ML_DSA, KeyFamily.ML_KEM)
+_UNHELD_KEYS: Final = (
+    mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+    | mlkem.MLKEM768PrivateKey
+    | mlkem.MLKEM1024PrivateKey
+)
+"""What PKCS#12 can't hold, as `cryptography` writes it."""
+
+_SUFFIXES: Final = {
+    OutFormat.PEM: ".pem",
+    OutFormat.DER: ".der",
+    OutFormat.P12: ".p12",
+    OutFormat.P12_LEGACY: ".pfx",
+    OutFormat.JKS: ".jks",
+    OutFormat.P7B: ".p7b",
+    OutFormat.P7B_PEM: ".p7b.pem",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +104,7 @@ class Credential:
         key_pkcs8: the private key, not encrypted; None where the user keeps it (p10cr), or the CA
             sent none that is good.
         certificate: the issued certificate.
-        chain: its issuers, nearest first.
+        chain: its issuers, nearest first, trust anchor last.
     """
 
     id: str
@@ -77,40 +121,102 @@ class CredentialFiles:
     key: str = ""
 
 
-def check_format(
-    out_format: OutFormat, spec: KeySpec | None, *, central_keygen: bool = False
-) -> None:
-    """Make sure that `out_format` can hold the keys of a run; None is a run without keys (p10cr).
-
-    Args:
-        central_keygen: the CA makes the key, and chooses its type where `spec` is None.
+def parse_formats(text: str) -> tuple[OutFormat, ...]:
+    """Formats from a list with commas, each once.
 
     Raises:
-        InputError: it can't.
+        InputError: one is not known.
     """
-    if out_format is not OutFormat.P12:
+    formats: dict[OutFormat, None] = {}
+    for name in text.split(","):
+        try:
+            formats[OutFormat(name.strip())] = None
+        except ValueError:
+            hint = f"one or several of {', '.join(OutFormat)}, with commas"
+            raise InputError(f"{name.strip()!r} is not known", hint=hint) from None
+    return tuple(formats)
+
+
+def check_formats(
+    formats: Sequence[OutFormat], key: KeySpec | bytes | None, *, central_keygen: bool = False
+) -> None:
+    """Make sure that files of these formats can hold the key of a row.
+
+    Args:
+        key: its type, or PKCS#8 DER; None where the run does not have it (of a CSR, on a token).
+        central_keygen: the CA makes the key, and chooses its type where `key` is None.
+
+    Raises:
+        InputError: they can't.
+    """
+    has_key = key is not None or central_keygen
+    if has_key and not any(one.holds_keys for one in formats):
+        raise InputError(
+            f"{formats[0]} files hold no private keys",
+            hint=f"add a format that does, as in --out-format {formats[0]},pem",
+        )
+    for one in formats:
+        if one not in _STORES:
+            continue
+        if not has_key:
+            raise InputError(
+                f"{one} files can't be made without the private key, which neither a CSR nor a"
+                " token brings",
+                hint="use --out-format pem or der",
+            )
+        if one is OutFormat.JKS:
+            continue
+        if key is None:
+            raise InputError(
+                f"{one} files can't hold keys of every type that a CA may choose",
+                hint="say with --newkey which type it shall be, or use --out-format pem or der",
+            )
+        if (kind := _unheld(key)) is not None:
+            raise InputError(
+                f"{one} files can't hold {kind} keys", hint="use --out-format pem, der or jks"
+            )
+
+
+def _unheld(key: KeySpec | bytes) -> str | None:
+    """What a key is called that PKCS#12 can't hold."""
+    if isinstance(key, KeySpec):
+        return str(key) if key.family in _UNHELD else None
+    loaded = load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True)
+    return "ML-DSA or ML-KEM" if isinstance(loaded, _UNHELD_KEYS) else None
+
+
+def check_password(formats: Sequence[OutFormat], password: Secret | None) -> None:
+    """Make sure that files of these formats can be opened by a password.
+
+    Args:
+        password: None where keys are to be written unencrypted.
+
+    Raises:
+        InputError: they can't.
+    """
+    if password is None:
+        if OutFormat.JKS in formats:
+            raise InputError(
+                "a jks has always a password, and there is none",
+                hint="give --key-pass",
+            )
         return
-    if spec is None and central_keygen:
-        raise InputError(
-            "p12 files can't hold keys of every type that a CA may choose",
-            hint="say with --newkey which type it shall be, or use --out-format pem or der",
-        )
-    if spec is None:
-        raise InputError(
-            "p12 files can't be made without the private key, which a CSR does not bring",
-            hint="use --out-format pem or der",
-        )
-    if spec.family in (KeyFamily.ML_DSA, KeyFamily.ML_KEM):
-        raise InputError(f"p12 files can't hold {spec} keys", hint="use --out-format pem or der")
+    if not _STORES.isdisjoint(formats):
+        try:
+            text = password.reveal().decode()
+        except UnicodeDecodeError:
+            raise InputError("the password of p12 and jks files must be UTF-8") from None
+        if OutFormat.JKS in formats and len(text) < MIN_PASSWORD:
+            raise InputError(f"the password of a jks has {MIN_PASSWORD} characters at least")
 
 
 def file_stem(row_id: str) -> str:
     """The name, without suffix, of the files of the row `row_id`: one for each id, never a path.
 
     ASCII letters, digits, `.`, `_` and `-` stand for themselves, all other bytes of the id's UTF-8
-    as `%XX`. A leading dot is encoded, and the dot of a last `.key`, so that the certificate of
-    `a.key` is not taken for the key of `a`. An empty id is `~`. What is longer than `MAX_STEM` is
-    cut and gets `~` and 128 bits of the id's SHA-256; no other stem contains a `~`.
+    as `%XX`. A leading dot is encoded, and the dot of a last `.key` or `.p7b`, so that the
+    certificate of `a.key` is not taken for the key of `a`. An empty id is `~`. What is longer than
+    `MAX_STEM` is cut and gets `~` and 128 bits of the id's SHA-256; no other stem contains a `~`.
     """
     if not row_id:
         return "~"
@@ -119,7 +225,7 @@ def file_stem(row_id: str) -> str:
     stem = "".join(chr(byte) if byte in _LITERAL else f"%{byte:02X}" for byte in raw)
     if stem.startswith("."):
         stem = "%2E" + stem[1:]
-    if stem.lower().endswith(".key"):
+    if stem.lower().endswith((".key", ".p7b")):
         stem = f"{stem[:-4]}%2E{stem[-3:]}"
     if len(stem) > MAX_STEM:
         digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_DIGITS]
@@ -127,40 +233,45 @@ def file_stem(row_id: str) -> str:
     return stem
 
 
-def credential_files(out_format: OutFormat, row_id: str, *, has_key: bool) -> CredentialFiles:
-    """Names of the files that `write_credentials` makes for a row."""
+def credential_files(
+    formats: Sequence[OutFormat], row_id: str, *, has_key: bool
+) -> CredentialFiles:
+    """Names of the files, of those that `write_credentials` makes for a row, to work with: of the
+    first format that holds keys, or of the first one."""
+    out_format = next((one for one in formats if one.holds_keys), formats[0])
     stem = file_stem(row_id)
+    certificate = f"{stem}{_SUFFIXES[out_format]}"
     match out_format:
-        case OutFormat.PEM:
-            return CredentialFiles(f"{stem}.pem", f"{stem}.key.pem" if has_key else "")
-        case OutFormat.DER:
-            return CredentialFiles(f"{stem}.der", f"{stem}.key.der" if has_key else "")
-        case OutFormat.P12:
-            return CredentialFiles(f"{stem}.p12", f"{stem}.p12" if has_key else "")
+        case OutFormat.PEM | OutFormat.DER:
+            return CredentialFiles(certificate, f"{stem}.key.{out_format}" if has_key else "")
+        case OutFormat.P7B | OutFormat.P7B_PEM:
+            return CredentialFiles(certificate)
         case _:
-            assert_never(out_format)
+            return CredentialFiles(certificate, certificate if has_key else "")
 
 
 def write_credentials(
     folder: Path,
-    out_format: OutFormat,
+    formats: Sequence[OutFormat],
+    out_chain: OutChain,
     items: Sequence[Credential],
     passphrase: Secret | None,
     plain: bool,
 ) -> list[str]:
     """Write the files of `items` into `folder` and return the names of those written.
 
-    The folder is made with mode 0700; keys and p12 files have mode 0600 from their first byte,
+    The folder is made with mode 0700; keys and key stores have mode 0600 from their first byte,
     certificates 0644 (both less the umask). Private keys are encrypted with `passphrase` (PKCS#8
     and PKCS#12: PBES2 with PBKDF2 and AES-256-CBC), or not at all if `plain`.
 
-    A row's certificate is written last, and a row is left alone if its certificate is already
-    there, the same to the byte, and its other files are whole (`passphrase` must then be that of
-    the earlier call). A key of another certificate never stays beside a new one.
+    A row's certificate takes its place last, and a format of a row is left alone if its
+    certificate is already there, the same to the byte, and its other files are whole (`passphrase`
+    must then be that of the earlier call). A key of another certificate never stays beside a new
+    one.
 
-    A p12 file holds no key that does not belong to its certificate (a CA that certified another
-    key): it then has the certificates only, and the key stays in the journal. So it is without a
-    key (a CA that was to make it, and sent none that is good).
+    A p12 or jks holds no key that does not belong to its certificate (a CA that certified another
+    key): the former then has the certificates only, the latter nothing, and the key stays in the
+    journal. So it is without a key (a CA that was to make it, and sent none that is good).
 
     Raises:
         InputError: there are keys to write and neither `passphrase` nor `plain`.
@@ -174,23 +285,61 @@ def write_credentials(
         )
     passphrase = None if plain else passphrase
     make_private_folder(folder)
-    written: list[str] = []
-    for item in items:
-        try:
-            parts = _PARTS[out_format](item, passphrase)
-            if all(_is_there(folder / part.name, part) for part in parts):
-                continue
-            for part in parts:
-                content = part.make()
-                with replacing(folder / part.name, part.mode, durable=False) as file:
-                    file.write(content)
-                written.append(part.name)
-        except (ValueError, TypeError) as error:
-            raise BulkcmpError(
-                f"the {out_format} files of row id {item.id!r} can't be made: {error}",
-                hint="pem files can be made of any certificate",
-            ) from error
-    return written
+    new = [
+        NewFile(folder / part.name, part.mode, content)
+        for item in items
+        for part, content in _missing(folder, formats, _Subject.of(item, out_chain, passphrase))
+    ]
+    replace_all(new)
+    return [file.path.relative_to(folder).as_posix() for file in new]
+
+
+def _missing(
+    folder: Path, formats: Sequence[OutFormat], subject: "_Subject"
+) -> "list[tuple[_Part, bytes]]":
+    """The files of a row, with their contents, in the formats of which one is not there, or not
+    whole."""
+    out_format = formats[0]
+    found: list[tuple[_Part, bytes]] = []
+    try:
+        for out_format in formats:
+            parts = _PARTS[out_format](subject)
+            if not all(_is_there(folder / part.name, part) for part in parts):
+                found += [(part, part.make()) for part in parts]
+    except (ValueError, TypeError) as error:
+        raise BulkcmpError(
+            f"the {out_format} files of row id {subject.id!r} can't be made: {error}",
+            hint="pem files can be made of any certificate",
+        ) from error
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What the files of a row are made of: its credential, with the chain that was asked for."""
+
+    id: str
+    stem: str
+    key: bytes | None = field(repr=False)
+    certificate: bytes
+    chain: tuple[bytes, ...]
+    passphrase: Secret | None
+
+    @classmethod
+    def of(cls, item: Credential, out_chain: OutChain, passphrase: Secret | None) -> "_Subject":
+        match out_chain:
+            case OutChain.FULL:
+                chain = item.chain
+            case OutChain.INTERMEDIATES:
+                chain = item.chain[:-1]
+            case OutChain.NONE:
+                chain = ()
+        stem = file_stem(item.id)
+        return cls(item.id, stem, item.key_pkcs8, item.certificate, chain, passphrase)
+
+    def loaded(self) -> list[x509.Certificate]:
+        """The certificate and its chain."""
+        return [x509.load_der_x509_certificate(der) for der in (self.certificate, *self.chain)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,100 +363,103 @@ def _is_there(path: Path, part: _Part) -> bool:
         return False
 
 
-def _pem_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
-    names = credential_files(OutFormat.PEM, item.id, has_key=item.key_pkcs8 is not None)
-    parts = [_fixed(names.certificate, pem_certificates(item.certificate, *item.chain))]
-    if (key := item.key_pkcs8) is not None:
-        label = _key_label(passphrase)
+def _pem_parts(subject: _Subject) -> list[_Part]:
+    content = pem_certificates(subject.certificate, *subject.chain)
+    parts = [_fixed(f"{subject.stem}.pem", content)]
+    if (key := subject.key) is not None:
+        label = _key_label(subject.passphrase)
         begin, end = f"-----BEGIN {label}-----\n".encode(), f"-----END {label}-----\n".encode()
         parts.insert(
             0,
             _Part(
-                names.key,
+                f"{subject.stem}.key.pem",
                 0o600,
-                lambda: pem_key(key, passphrase),
+                lambda: pem_key(key, subject.passphrase),
                 lambda content: content.startswith(begin) and content.endswith(end),
             ),
         )
     return parts
 
 
-def _der_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
-    names = credential_files(OutFormat.DER, item.id, has_key=item.key_pkcs8 is not None)
-    parts = [_fixed(names.certificate, item.certificate)]
-    if item.chain:
-        chain = [x509.load_der_x509_certificate(der) for der in item.chain]
-        message = pkcs7.serialize_certificates(chain, Encoding.DER)
-        parts.insert(0, _fixed(f"{file_stem(item.id)}.p7c", message))
-    if (key := item.key_pkcs8) is not None:
-        encrypted = passphrase is not None
+def _der_parts(subject: _Subject) -> list[_Part]:
+    parts = [_fixed(f"{subject.stem}.der", subject.certificate)]
+    if subject.chain:
+        message = pkcs7.serialize_certificates(subject.loaded()[1:], Encoding.DER)
+        parts.insert(0, _fixed(f"{subject.stem}.p7c", message))
+    if (key := subject.key) is not None:
+        encrypted = subject.passphrase is not None
         parts.insert(
             0,
             _Part(
-                names.key,
+                f"{subject.stem}.key.der",
                 0o600,
-                lambda: _pkcs8(key, passphrase),
+                lambda: _pkcs8(key, subject.passphrase),
                 lambda content: _is_pkcs8(content, encrypted=encrypted),
             ),
         )
     return parts
 
 
-def _p12_parts(item: Credential, passphrase: Secret | None) -> list[_Part]:
-    name = credential_files(OutFormat.P12, item.id, has_key=True).certificate
-    certificate = x509.load_der_x509_certificate(item.certificate)
-    chain = [x509.load_der_x509_certificate(der) for der in item.chain]
-    octets = None if passphrase is None else passphrase.reveal()
-    key = None
-    if item.key_pkcs8 is not None:
-        own = _p12_key(item.key_pkcs8)
-        is_match = _public(own.public_key()) == _public(certificate.public_key())
-        key = own if is_match else None
+def _p12_parts(subject: _Subject) -> list[_Part]:
+    return [_pkcs12_part(f"{subject.stem}.p12", subject, legacy=False)]
 
-    def make() -> bytes:
-        return pkcs12.serialize_key_and_certificates(
-            item.id.encode("utf-8", "replace"),
-            key,
-            certificate,
-            chain,
-            NoEncryption() if octets is None else BestAvailableEncryption(octets),
+
+def _p12_legacy_parts(subject: _Subject) -> list[_Part]:
+    return [_pkcs12_part(f"{subject.stem}.pfx", subject, legacy=True)]
+
+
+def _pkcs12_part(name: str, subject: _Subject, *, legacy: bool) -> _Part:
+    store = Pkcs12(
+        subject.id,
+        subject.key,
+        subject.certificate,
+        subject.chain,
+        subject.passphrase,
+        legacy=legacy,
+    )
+    return _Part(name, 0o600, store.make, store.is_whole)
+
+
+def _jks_parts(subject: _Subject) -> list[_Part]:
+    password = subject.passphrase
+    assert password is not None, "check_password() was asked"
+    certificates = (subject.certificate, *subject.chain)
+    is_own = own_key(subject.key, subject.loaded()[0]) is not None
+    key = subject.key if is_own else None
+    return [
+        _Part(
+            f"{subject.stem}.jks",
+            0o600,
+            lambda: java_keystore(subject.id, key, certificates, password, time.time()),
+            lambda content: is_java_keystore(content, certificates, password, has_key=is_own),
         )
+    ]
 
-    def is_whole(content: bytes) -> bool:
-        try:
-            store = pkcs12.load_pkcs12(content, octets)
-        except ValueError:
-            return False
-        held = [store.cert, *store.additional_certs]
-        certificates = [one.certificate for one in held if one is not None]
-        return certificates == [certificate, *chain] and (store.key is None) == (key is None)
 
-    return [_Part(name, 0o600, make, is_whole)]
+def _p7b_parts(subject: _Subject) -> list[_Part]:
+    message = pkcs7.serialize_certificates(subject.loaded(), Encoding.DER)
+    return [_fixed(f"{subject.stem}.p7b", message)]
+
+
+def _p7b_pem_parts(subject: _Subject) -> list[_Part]:
+    message = pkcs7.serialize_certificates(subject.loaded(), Encoding.PEM)
+    return [_fixed(f"{subject.stem}.p7b.pem", message)]
 
 
 # the certificate comes last in each, so one that is there says that the rest is there too
-_PARTS: Final[Mapping[OutFormat, Callable[[Credential, Secret | None], list[_Part]]]] = {
+_PARTS: Final[Mapping[OutFormat, Callable[[_Subject], list[_Part]]]] = {
     OutFormat.PEM: _pem_parts,
     OutFormat.DER: _der_parts,
     OutFormat.P12: _p12_parts,
+    OutFormat.P12_LEGACY: _p12_legacy_parts,
+    OutFormat.JKS: _jks_parts,
+    OutFormat.P7B: _p7b_parts,
+    OutFormat.P7B_PEM: _p7b_pem_parts,
 }
 
 
 def _pkcs8(key: bytes, passphrase: Secret | None) -> bytes:
     return key if passphrase is None else key_encryption(passphrase).encrypt(key)
-
-
-def _p12_key(key: bytes) -> PKCS12PrivateKeyTypes:
-    # serialize_key_and_certificates itself refuses what PKCS#12 can't hold, with a TypeError; RSA
-    # keys were checked when they were made or read, and checking again costs 10 ms and more
-    return cast(
-        PKCS12PrivateKeyTypes,
-        load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True),
-    )
-
-
-def _public(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _is_pkcs8(content: bytes, *, encrypted: bool) -> bool:

@@ -15,7 +15,7 @@ from bulkcmp.cmp.asn1 import decode_sequence_of, encode
 from bulkcmp.cmp.general import RootCaKeyUpdate
 from bulkcmp.model import Itav
 from bulkcmp.outputs.credentials import file_stem, pem_certificates
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all
 
 NEW_WITH_NEW = "newWithNew.pem"
 NEW_WITH_OLD = "newWithOld.pem"
@@ -96,11 +96,11 @@ def write_information(folder: Path, row_id: str, infos: Iterable[Itav], text: st
     """
     make_private_folder(folder)
     stem = file_stem(row_id)
-    for part, content in (contents(infos) | {_TEXT: text.encode()}).items():
-        name = f"{stem}.{part}"
-        if not _is_there(folder / name, content):
-            with replacing(folder / name, 0o644, durable=False) as file:
-                file.write(content)
+    files = [
+        NewFile(folder / f"{stem}.{part}", 0o644, content)
+        for part, content in (contents(infos) | {_TEXT: text.encode()}).items()
+    ]
+    replace_all([file for file in files if not _is_there(file.path, file.content)])
 
 
 def _is_there(path: Path, content: bytes) -> bool:

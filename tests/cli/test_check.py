@@ -61,7 +61,7 @@ def test_the_output_format_judges_the_keys() -> None:
     lines, _ = check("a.csv", "--out-format", "p12", code=2)
     assert lines == [
         "a.csv:2 (row 1), column newkey: p12 files can't hold ml-dsa-65 keys"
-        " (use --out-format pem or der)"
+        " (use --out-format pem, der or jks)"
     ]
     assert check("a.csv", "--out-format", "der")[0] == []
 

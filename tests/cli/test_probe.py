@@ -2,6 +2,7 @@
 
 from inspect import signature
 
+from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.probe import probe
 from bulkcmp.engine.options import Options
@@ -14,7 +15,7 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
         "journal",
         "journal_lease",
         "out",
-        "out_format",
+        *option.OF_OUTPUT,
         "keys",
         "keys_pass",
         "skip_bad_rows",

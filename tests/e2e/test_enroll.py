@@ -86,7 +86,7 @@ def test_summaries(
     assert (quiet.out, quiet.err) == ("", "")
 
 
-@pytest.mark.parametrize("out_format", ["der", "p12"])
+@pytest.mark.parametrize("out_format", ["der", "p12", "p12,pem,jks,p7b"])
 def test_output_formats(
     cli: "Cli",
     ca: "Ca",
@@ -95,13 +95,13 @@ def test_output_formats(
     tools: "Tools",
     out_format: str,
 ) -> None:
-    population = write_population(1, stem=out_format)
+    population = write_population(1, stem=out_format.replace(",", "-"))
     options = ("--out-format", out_format, "--out", run.path)
     cli("enroll", population, *ca.options(), *options)
     (row,) = run.results()
     content = (run.path / row["cert_file"]).read_bytes()
     passphrase = tools.passphrase.encode()
-    if out_format == "p12":
+    if out_format.startswith("p12"):
         key, certificate, chain = pkcs12.load_key_and_certificates(content, passphrase)
         assert [one.public_bytes(Encoding.PEM) for one in chain] == [ca.anchor.read_bytes()]
     else:
@@ -110,6 +110,7 @@ def test_output_formats(
     assert key is not None
     assert certificate is not None
     assert key.public_key() == certificate.public_key()
+    assert len(list((run.path / "certs").iterdir())) == {"der": 3, "p12": 1}.get(out_format, 5)
     assert f"{certificate.serial_number:X}".zfill(len(row["serial"])) == row["serial"]
 
 

@@ -15,14 +15,14 @@ from cryptography.x509.oid import NameOID
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.options import Options
-from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.plan import OutputPlan, Plan
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.profile import shipped_profiles
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import EndEntity, KeySpec, Popo, Secret, SubjectCheck
-from bulkcmp.outputs.credentials import OutFormat
+from bulkcmp.outputs.credentials import OutChain, OutFormat
 from bulkcmp.testca import state
 
 ENVIRON = {"S": "a secret", "K": "a passphrase"}
@@ -372,7 +372,7 @@ def test_plan(folder: Path) -> None:
     assert (made.setup.tls, made.setup.proxy, made.setup.srvcert) == (None, None, None)
     assert made.setup.limits.total == 70
     assert made.workers == (os.cpu_count() or 1)
-    assert made.out_format is OutFormat.PEM
+    assert made.output == OutputPlan((OutFormat.PEM,), OutChain.FULL)
     assert made.census is not None
     assert (made.census.rows, made.census.keys) == (2, {KeySpec.parse("ec:P-256"): 2})
     assert made.key_pass == made.key_file_pass == Secret(b"a passphrase")
@@ -547,7 +547,17 @@ def test_weakened_checks_are_told() -> None:
         ({"popo": "x"}, "--popo: 'x' is no proof of possession (methods are signature,"),
         ({"newkey": "ml-kem-768"}, "--newkey: ml-kem-768 keys can't prove possession by signature"),
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
-        ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one of pem, der, p12)"),
+        ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one or several"),
+        ({"out_format": "pem,"}, "--out-format: '' is not known"),
+        ({"out_chain": "some"}, "--out-chain: 'some' is not known"),
+        (
+            {"out_format": "pem,jks", "key_pass": "pass:12345"},
+            "the password of a jks has 6 characters at least",
+        ),
+        (
+            {"out_format": "jks", "key_pass": None, "plain_keys": True},
+            "a jks has always a password, and there is none (give --key-pass)",
+        ),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),
         ({"pbm_iterations": 0}, "--pbm-iterations is 0; it must be at least 1"),
         ({"retries": -1}, "--retries is -1; it must be at least 0"),

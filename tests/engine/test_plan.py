@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from bulkcmp.engine.plan import Census, Rows
+from bulkcmp.engine.plan import Census, OutputPlan, Rows
 from bulkcmp.errors import InputErrors
 from bulkcmp.inputs.population import Population
 from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.row import Defaults
+from bulkcmp.io.keyworker import make_keys
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Secret
 from bulkcmp.outputs.credentials import OutFormat
 
@@ -17,7 +18,8 @@ def rows(
     path = folder / "a.csv"
     path.write_text(text)
     defaults = Defaults(newkey="ec:P-256", newkey_assumed=newkey_assumed, secret=Secret(b"x"))
-    return Rows(Population(open_source(path), defaults, {}), str(path), out_format)
+    population = Population(open_source(path), defaults, {})
+    return Rows(population, str(path), OutputPlan((out_format,)))
 
 
 def test_census(tmp_path: Path) -> None:
@@ -49,6 +51,24 @@ def test_a_p12_file_takes_no_key_of_any_type_that_the_ca_chooses(tmp_path: Path)
     assert problem.where is not None
     assert problem.where.column == "newkey"
     assert isinstance(good, EndEntity)
+
+
+def test_a_key_of_a_file_is_for_p12_too_and_one_of_a_csr_is_not(tmp_path: Path) -> None:
+    for name, spec in (("ec", "ec:P-256"), ("ml", "ml-dsa-44")):
+        (tmp_path / f"{name}.key").write_bytes(make_keys(KeySpec.parse(spec), 1)[0])
+    text = "id,subject,newkey\na,/CN=a,ec.key\nb,/CN=b,ml.key\n"
+    good, bad = rows(tmp_path, text, OutFormat.P12)
+    assert isinstance(good, EndEntity)
+    assert isinstance(bad, BadRow)
+    assert "p12 files can't hold ML-DSA or ML-KEM keys" in str(bad.problems[0])
+    assert all(isinstance(row, EndEntity) for row in rows(tmp_path, text, OutFormat.JKS))
+
+
+def test_a_chain_alone_holds_no_key(tmp_path: Path) -> None:
+    (bad,) = rows(tmp_path, "id,subject\na,/CN=a\n", OutFormat.P7B)
+    assert isinstance(bad, BadRow)
+    assert "p7b files hold no private keys" in str(bad.problems[0])
+    assert bad.problems[0].hint == "add a format that does, as in --out-format p7b,pem"
 
 
 def test_refusal_of_bad_rows(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import BulkcmpError
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all, replacing
 
 pytestmark = pytest.mark.usefixtures("usual_umask")
 
@@ -98,3 +98,50 @@ def test_a_private_folder_is_for_the_user_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BulkcmpError, match="can't be written"):
         make_private_folder(tmp_path / "file")
+
+
+# --- many files ------------------------------------------------------------------------------
+
+
+def test_many_files_are_on_the_disk_before_one_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def record(descriptor: int) -> None:
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def rename(path: Path, target: Path) -> Path:
+        done.append(f"{path.name} -> {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(Path, "replace", rename)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a").write_bytes(b"old")
+    paths = [tmp_path / "a", tmp_path / "b", tmp_path / "sub" / "c"]
+    replace_all([NewFile(path, 0o600, path.name.encode()) for path in paths])
+    assert sorted(done[:3]) == [".a.tmp", ".b.tmp", ".c.tmp"]
+    assert done[3:6] == [".a.tmp -> a", ".b.tmp -> b", ".c.tmp -> c"]
+    assert done[6:] == [tmp_path.name, "sub"]
+    assert [path.read_bytes() for path in paths] == [b"a", b"b", b"c"]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_of_many_files_none_takes_its_place_if_one_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    files = [NewFile(tmp_path / name, 0o600, b"new") for name in ("a", "b", "none/c")]
+    with pytest.raises(BulkcmpError, match=r"none/c: can't be written: No such file"):
+        replace_all(files)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_of_many_files_a_refused_rename_is_named(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(BulkcmpError, match="b: can't be written"):
+        replace_all([NewFile(tmp_path / name, 0o600, b"new") for name in "abc"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    replace_all([])
