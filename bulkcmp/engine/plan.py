@@ -161,6 +161,7 @@ class Plan:
         retry_failed: begin anew where no certificate was issued.
         lint: None where certificates are not linted.
         notes: what every report of the run shall say.
+        is_partial: the rows are not all that was asked for: the exit code is no 0.
     """
 
     rows: Rows
@@ -179,3 +180,4 @@ class Plan:
     retry_failed: bool = False
     lint: LintPlan | None = None
     notes: tuple[str, ...] = ()
+    is_partial: bool = False

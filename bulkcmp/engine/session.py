@@ -266,7 +266,7 @@ def _summary(
     written: bool,
 ) -> RunSummary:
     snapshot = run.snapshot()
-    exit_code = EXIT_SOME_FAILED if tally.failed else EXIT_OK
+    exit_code = EXIT_SOME_FAILED if tally.failed or plan.is_partial else EXIT_OK
     notes = list(plan.notes)
     if (pointer := journal.pointer) is not None:
         url = shlex.quote(pointer.url)

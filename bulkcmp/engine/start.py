@@ -1,6 +1,8 @@
 """How a run begins, and how it is taken up again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from bulkcmp.io.proxy import proxy_for
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile, take_inventory
+from bulkcmp.outputs.files import make_private_folder
 from bulkcmp.outputs.messages import make_message_folder
+from bulkcmp.outputs.population import POPULATION_FILE, write_population
 
 
 def begin(
@@ -62,6 +66,47 @@ def begin(
         journal.close()
         raise
     return plan, journal
+
+
+def begin_on(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, str]],
+    options: Options,
+    folder: Path,
+    environ: Mapping[str, str],
+) -> tuple[Plan, Journal]:
+    """Write a population into the folder of a run, and begin that.
+
+    Args:
+        columns, rows: of the population, as of `write_population`.
+
+    Raises:
+        InputError: something can't be used; then nothing of it is left.
+        BulkcmpError: the file system refused.
+    """
+    refuse_used(folder)
+    is_new = not folder.exists()
+    make_private_folder(folder)
+    path = folder / POPULATION_FILE
+    try:
+        write_population(path, columns, rows)
+        return begin(str(path), options, folder, environ)
+    except BaseException:
+        if not holds_run(folder):
+            path.unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def free_folder(beside: Path, word: str) -> Path:
+    """A folder for a run on what another has, which holds none yet: `RUN-renewed-1`."""
+    for number in count(1):
+        folder = beside.with_name(f"{beside.name}-{word}-{number}")
+        if not folder.exists():
+            return folder
+    raise AssertionError("numbers do not end")
 
 
 def refuse_used(folder: Path) -> None:

@@ -8,6 +8,7 @@ directory, those in a population's cells to the population's folder.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     mlkem,
     rsa,
 )
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -38,7 +40,7 @@ from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.der import tlvs
 from bulkcmp.inputs.file import read_file
 from bulkcmp.inputs.material import Inline, Material, place, read_material
-from bulkcmp.model import KeyFamily, Popo, RequestedExtension, Secret
+from bulkcmp.model import KeyFamily, KeySpec, Popo, RequestedExtension, Secret
 
 SigningKey = (
     rsa.RSAPrivateKey
@@ -66,6 +68,19 @@ _FAMILIES: Final = {
     KeyFamily.ML_KEM: mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey,
 }
 
+_CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+_PUBLIC_KEYS: Final = {
+    ed25519.Ed25519PublicKey: "ed25519",
+    ed448.Ed448PublicKey: "ed448",
+    mldsa.MLDSA44PublicKey: "ml-dsa-44",
+    mldsa.MLDSA65PublicKey: "ml-dsa-65",
+    mldsa.MLDSA87PublicKey: "ml-dsa-87",
+    mlkem.MLKEM768PublicKey: "ml-kem-768",
+    mlkem.MLKEM1024PublicKey: "ml-kem-1024",
+}
+"""Key specs of public keys without parameters."""
+
 _OF_CA: Final = frozenset(
     oid.dotted_string
     for oid in (
@@ -89,6 +104,10 @@ _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _PEM_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
 T = TypeVar("T")
+
+
+class PassphraseError(InputError):
+    """The passphrase of a private key is wrong, or missing."""
 
 
 class Credential(NamedTuple):
@@ -201,7 +220,7 @@ def _private_key(
             key = load(data, None)
         except TypeError:  # it is encrypted
             if password is None:
-                raise InputError(
+                raise PassphraseError(
                     "the private key is encrypted, and no passphrase was given", where=where
                 ) from None
             key = _unlock(load, data, password, where)
@@ -216,7 +235,7 @@ def _unlock(load: Callable[[bytes, bytes], T], data: bytes, password: Secret, wh
     try:
         return load(data, password.reveal())
     except ValueError:
-        raise InputError("wrong passphrase for the private key", where=where) from None
+        raise PassphraseError("wrong passphrase for the private key", where=where) from None
 
 
 def _usable(key: object, where: Where | None, popo: Popo | None = None) -> CredentialKey:
@@ -276,7 +295,7 @@ def read_credential(
 
     Args:
         cert: PEM bundle, DER, or the file of a PKCS#12.
-        key_path: PEM or DER; by default the key stands in the certificate's file.
+        key_path: PEM, DER or PKCS#12; by default the key stands in the certificate's file.
         password: of the key, or of the PKCS#12.
 
     Raises:
@@ -292,11 +311,11 @@ def read_credential(
             )
         key, chain = _pkcs12(data, cert, password)
         if key_path is not None:
-            key = _private_key(read_file(key_path), key_path, password)
+            key = _key_in(key_path, password)
     else:
         chain = _certificates(data, cert)
         if key_path is not None:
-            key = _private_key(read_file(key_path), key_path, password)
+            key = _key_in(key_path, password)
         elif isinstance(cert, Inline) or b"PRIVATE KEY" not in b"".join(_labels(data)):
             raise InputError(
                 "the certificate's private key is missing",
@@ -309,6 +328,79 @@ def read_credential(
     return Credential(_pkcs8(key), chain)
 
 
+def _key_in(path: Path, password: Secret | None) -> CredentialKey:
+    data = read_file(path)
+    return (
+        _pkcs12(data, path, password)[0] if _is_pkcs12(data) else _private_key(data, path, password)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file has.
+
+    Attributes:
+        certificates: DER, in their order.
+        has_key: a private key is in it, perhaps encrypted.
+    """
+
+    certificates: tuple[bytes, ...] = ()
+    has_key: bool = False
+
+
+def read_contents(path: Path, password: Secret | None) -> Contents:
+    """The certificates of a file, and whether it has a private key; nothing where it is something
+    else.
+
+    Args:
+        password: of a PKCS#12.
+
+    Raises:
+        InputError: the file can't be read, or what it has is damaged or can't be opened.
+    """
+    data = read_file(path)
+    labels = _labels(data)
+    if not labels and _is_pkcs12(data):
+        return Contents(_pkcs12(data, path, password)[1], True)
+    if labels:
+        has_key = any(label.endswith(b"PRIVATE KEY") for label in labels)
+        return Contents(_certificates(data, path) if b"CERTIFICATE" in labels else (), has_key)
+    try:
+        return Contents((x509.load_der_x509_certificate(data).public_bytes(Encoding.DER),))
+    except ValueError:
+        return Contents(has_key=_is_der_key(data))
+
+
+def _is_der_key(data: bytes) -> bool:
+    try:
+        load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
+    except TypeError:  # it is encrypted
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def public_key_in(path: Path, password: Secret | None) -> bytes | None:
+    """DER SubjectPublicKeyInfo of a private key's file; None where it can't be opened."""
+    try:
+        return _spki(_key_in(path, password).public_key())
+    except InputError:
+        return None
+
+
+def certified_public_key(certificate: bytes) -> bytes | None:
+    """DER SubjectPublicKeyInfo of a certificate; None where it can't be read."""
+    try:
+        return _spki(x509.load_der_x509_certificate(certificate).public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _spki(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _check_match(
     key: CredentialKey, certificate: bytes, key_path: Path | None, cert: Material
 ) -> None:
@@ -316,11 +408,7 @@ def _check_match(
         certified = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise InputError("the certificate's public key can't be read", where=place(cert)) from None
-    own, certified_der = (
-        public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        for public in (key.public_key(), certified)
-    )
-    if own != certified_der:
+    if _spki(key.public_key()) != _spki(certified):
         raise InputError(
             "the private key is not that of the first certificate"
             if key_path in (None, cert)
@@ -340,16 +428,26 @@ def _is_pkcs12(data: bytes) -> bool:
     return data[begin : begin + 3] == b"\x02\x01\x03"
 
 
+def _opened(
+    data: bytes, password: Secret | None
+) -> tuple[object, x509.Certificate | None, list[x509.Certificate]]:
+    try:
+        return pkcs12.load_key_and_certificates(data, None)
+    except ValueError:
+        # one that is not encrypted needs no password, as a private key needs none
+        if password is None:
+            raise
+    return pkcs12.load_key_and_certificates(data, password.reveal())
+
+
 def _pkcs12(
     data: bytes, path: Path, password: Secret | None
 ) -> tuple[CredentialKey, tuple[bytes, ...]]:
     where = Where(str(path))
     try:
-        key, certificate, others = pkcs12.load_key_and_certificates(
-            data, None if password is None else password.reveal()
-        )
+        key, certificate, others = _opened(data, password)
     except ValueError:
-        raise InputError(
+        raise PassphraseError(
             "the PKCS#12 is encrypted, and no passphrase was given"
             if password is None
             else "wrong passphrase for the PKCS#12, or it is damaged",
@@ -361,6 +459,31 @@ def _pkcs12(
         raise InputError("the PKCS#12 holds no certificate with its key", where=where)
     chain = tuple(c.public_bytes(Encoding.DER) for c in (certificate, *others))
     return _usable(key, where), chain
+
+
+def certified_key_spec(certificate: bytes) -> KeySpec | None:
+    """The type of a certificate's key; None where bulkcmp makes no such keys.
+
+    Raises:
+        InputError: the certificate is damaged.
+    """
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except UnsupportedAlgorithm:
+        return None
+    except ValueError:
+        raise InputError("the certificate's public key can't be read") from None
+    match key:
+        case rsa.RSAPublicKey():
+            found = f"rsa:{key.key_size}"
+        case ec.EllipticCurvePublicKey():
+            found = f"ec:{_CURVES.get(key.curve.name, key.curve.name)}"
+        case _:
+            found = next((spec for kind, spec in _PUBLIC_KEYS.items() if isinstance(key, kind)), "")
+    try:
+        return KeySpec.parse(found)
+    except InputError:
+        return None
 
 
 def certified_subject(certificate: bytes) -> bytes:

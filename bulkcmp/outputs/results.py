@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bulkcmp.errors import InputError, Where
 from bulkcmp.model import RowResult
 from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.text import utc, visible
@@ -103,6 +104,32 @@ def write_results(
         # detached, or the wrapper would close the file that `replacing` has still to sync
         text.detach()
     return count
+
+
+def read_row_files(path: Path) -> dict[int, RowFiles]:
+    """The files of each row, by its number; nothing where there are no results yet.
+
+    Raises:
+        InputError: it can't be read, or is not what `write_results` wrote.
+    """
+    found: dict[int, RowFiles] = {}
+    where = Where(str(path))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            for row in reader:
+                found[int(row["row"])] = RowFiles(row["cert_file"], row["key_file"])
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(error.strerror or str(error), where=where) from None
+    except (ValueError, LookupError, TypeError, csv.Error):
+        raise InputError(
+            "not the results of a run",
+            where=where,
+            hint="bulkcmp resume writes them anew from the journal",
+        ) from None
+    return found
 
 
 def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
