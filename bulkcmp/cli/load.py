@@ -47,7 +47,7 @@ _OF_ENROLLMENTS: Final = (
     "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "journal",
     "journal_lease", *option.OF_OUTPUT,
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
-    "retry_fail_info", "save_messages", "trust_first_ca_cert",
+    "retry_fail_info", "save_messages", "trust_first_ca_cert", *option.OF_WAVES,
 )  # fmt: skip
 """What a scenario says, or a load test has not."""
 

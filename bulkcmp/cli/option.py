@@ -28,6 +28,7 @@ _ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill i
 _KEYS: Final = "Keys and output"
 _LINT: Final = "Lint"
 _PACE: Final = "Pace and limits"
+_WAVES: Final = "Waves: when transactions begin"
 _CLUSTER: Final = "Cluster"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
@@ -654,6 +655,36 @@ Rate = Annotated[
 Workers = Annotated[
     int | None, _option(_PACE, "Worker processes. Default: 0, one for each core.", metavar="N")
 ]
+BreakerFailures = Annotated[
+    int | None,
+    _option(
+        _WAVES,
+        "Send nothing more to a CA that failed so often in a row (lost requests, HTTP errors, bad"
+        " responses, system failures, a shared credential refused), and find out by one transaction"
+        " at a time when it works again. 0 for never. Default: 5.",
+        metavar="N",
+    ),
+]
+BreakerPause = Annotated[
+    float | None,
+    _option(
+        _WAVES,
+        "Before the first of these transactions; doubled after each that fails, to 60 s at most."
+        " Default: 2.",
+        metavar="SECONDS",
+    ),
+]
+BreakerLimit = Annotated[
+    float | None,
+    _option(
+        _WAVES,
+        "End the run when the CA was away for so long; 0 for no limit. Default: 900.",
+        metavar="SECONDS",
+    ),
+]
+OF_WAVES: Final = ("breaker_failures", "breaker_pause", "breaker_limit")
+"""Names of the options that say when the transactions of an enrollment begin."""
+
 Cluster = Annotated[
     str | None,
     _option(

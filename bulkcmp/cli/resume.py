@@ -38,6 +38,9 @@ def resume(
     concurrency: option.Concurrency = None,
     rate: option.Rate = None,
     workers: option.Workers = None,
+    breaker_failures: option.BreakerFailures = None,
+    breaker_pause: option.BreakerPause = None,
+    breaker_limit: option.BreakerLimit = None,
     quiet: option.Quiet = False,
     json: option.Json = False,
 ) -> None:

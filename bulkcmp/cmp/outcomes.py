@@ -20,6 +20,9 @@ from bulkcmp.model import Operation, Outcome, OutcomeClass
 
 UNAUTHENTICATED: Final = "(unauthenticated) "
 
+STOPPED: Final = "stopped"
+"""The reason of an outcome that the user's stop, or a hold of new transactions, led to."""
+
 _CREDENTIAL_BITS: Final = frozenset({"badMessageCheck", "wrongIntegrity", "signerNotTrusted"})
 _CREDENTIAL_TEXTS: Final = (
     # EJBCA says badRequest or incorrectData for nearly everything: its text alone tells

@@ -706,13 +706,15 @@ class Transaction:
         ):
             return self._finish(
                 event.now,
-                Outcome(OutcomeClass.NOT_SENT, "stopped", "stopped while waiting to send again"),
+                Outcome(
+                    OutcomeClass.NOT_SENT, outcomes.STOPPED, "stopped while waiting to send again"
+                ),
             )
         return self._finish(
             event.now,
             Outcome(
                 OutcomeClass.STILL_WAITING,
-                "stopped",
+                outcomes.STOPPED,
                 "stopped while the server had us wait",
                 pki_status=PKIStatus.WAITING,
             ),

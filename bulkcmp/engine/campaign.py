@@ -29,13 +29,16 @@ from bulkcmp.model import BadRow, EndEntity, Operation, Secret
 from bulkcmp.stats.progress import (
     Abandoned,
     AlreadyDone,
+    Changed,
     Event,
     Finished,
+    Held,
     Progress,
     Settled,
     Snapshot,
     Started,
 )
+from bulkcmp.waves.breaker import BreakerRules
 
 _TICK: Final = 0.2
 """Seconds between two snapshots."""
@@ -119,10 +122,14 @@ class Campaign:
         run_id: of the journal.
         key_pass: of its keys; None where they are not sealed.
         setup: for all workers of all machines together.
+        breaker: when each machine is to send nothing to a CA that fails all; None for never.
         clock: of all times.
         on_snapshot: told how the run stands, several times a second.
         on_notice: told, in plain English, of a machine that was lost.
         total: rows of the population, if they were counted.
+
+    Attributes:
+        given_up: why the run began nothing more before its end, by its own judgement; else empty.
     """
 
     def __init__(
@@ -134,6 +141,7 @@ class Campaign:
         key_pass: Secret | None,
         setup: Setup,
         *,
+        breaker: BreakerRules | None = None,
         clock: Clock,
         on_snapshot: Callable[[Snapshot], None],
         on_notice: Callable[[str], None],
@@ -144,6 +152,8 @@ class Campaign:
         self._machines = machines
         self._order = partial(Order, machines.journal, run_id, machines.term, key_pass)
         self._setup = setup
+        self._breaker = breaker
+        self._held: dict[Shard, Held] = {}
         self._clock = clock
         self._on_snapshot = on_snapshot
         self._on_notice = on_notice
@@ -166,6 +176,7 @@ class Campaign:
         self.operations: set[Operation] = set()
         self.unreachable: TransportError | None = None
         self.unsaved = ""
+        self.given_up = ""
 
     def stop(self) -> None:
         """Begin nothing more, and end what is under way."""
@@ -280,7 +291,8 @@ class Campaign:
         setup = replace(
             self._setup, concurrency=share, rate=self._setup.rate / self._machines.count
         )
-        foreman.outbox.put(self._order(setup, self._machines.each or host.workers, host.silence))
+        workers = self._machines.each or host.workers
+        foreman.outbox.put(self._order(setup, workers, host.silence, self._breaker))
         group.start_soon(foreman.outbox.run)
         self._foremen.append(foreman)
         try:
@@ -333,6 +345,9 @@ class Campaign:
                 case Settled() | AlreadyDone():
                     attempt.aside.append(event)
                     continue
+                case Changed(held):
+                    self._hold(attempt, held)
+                    continue
                 case Started():
                     attempt.in_flight += 1
                 case Abandoned(count):
@@ -344,7 +359,15 @@ class Campaign:
                     pass
             self._progress.feed(now, event)
 
+    def _hold(self, attempt: _Attempt, held: Held | None) -> None:
+        """A machine holds new transactions back, or no longer; one tells of all that do."""
+        self._held.pop(attempt.lot.shard, None)
+        if held is not None:
+            self._held[attempt.lot.shard] = held
+        self._progress.held(self._clock.now(), next(iter(self._held.values()), None))
+
     def _end(self, attempt: _Attempt, over: Over) -> None:
+        self._hold(attempt, None)
         now = self._clock.now()
         for event in attempt.aside:
             self._progress.feed(now, event)
@@ -354,11 +377,15 @@ class Campaign:
         if over.loss is not None:
             self.unreachable = TransportError(over.loss, over.detail)
             self.stop()
+        if over.given_up:
+            self.given_up = over.given_up
+            self.stop()
         self._happen()
 
     def _put_back(self, attempt: _Attempt) -> None:
         """A lot is to be done by another, but for the rows whose ends are known."""
         self._progress.abandoned(attempt.in_flight)
+        self._hold(attempt, None)
         lot = attempt.lot
         # a bad row may have the id of a good one
         rows = (row for row in lot.rows if isinstance(row, BadRow) or row.id not in attempt.done)

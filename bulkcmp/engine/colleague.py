@@ -31,7 +31,8 @@ class Colleague:
         process: None for a worker that runs as a task of the parent's own loop, or elsewhere.
         host: where it is; None for our own machine.
         share: transactions that it may have in flight at the same time.
-        tasks: what it has in hand, by row number; started: the part of it that it has begun.
+        tasks: what it has in hand, by row number; started: the part of it that it has begun;
+            asking: the part of that whose request has no answer yet.
     """
 
     channel: Channel
@@ -41,6 +42,7 @@ class Colleague:
     share: int = field(init=False, default=0)
     tasks: dict[int, Task] = field(init=False, default_factory=dict)
     started: set[int] = field(init=False, default_factory=set)
+    asking: set[int] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.channel)

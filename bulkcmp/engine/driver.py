@@ -1,7 +1,7 @@
 """Drives one transaction: carries out its instructions, and tells it what came of them."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 import anyio
@@ -27,6 +27,7 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.protection import Derivation
 from bulkcmp.cmp.transaction import Transaction
+from bulkcmp.engine.gate import Gate
 from bulkcmp.engine.nesting import Client, NestingError
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
@@ -55,7 +56,7 @@ class Observer(Protocol):
 
 
 class StoppedError(Exception):
-    """The run stops, and the transaction has sent nothing yet."""
+    """The run stops, or holds new transactions back, and this one has sent nothing yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Surroundings:
         pacer: holds new transactions back; None where there is no ceiling.
         derive: makes a MAC key.
         stopping: set when the run stops.
+        gate: closed while nothing may begin.
     """
 
     client: Client
@@ -73,6 +75,7 @@ class Surroundings:
     pacer: Pacer | None
     derive: Callable[[Derivation], Awaitable[bytes]]
     stopping: anyio.Event
+    gate: Gate = field(default_factory=Gate)
 
 
 class UnreachableError(Exception):
@@ -84,13 +87,19 @@ class UnreachableError(Exception):
         self.detail = detail
 
 
+def unseen(_what: object) -> None:
+    """Nobody looks on."""
+
+
 async def drive(
     transaction: Transaction,
     store: Callable[[Checkpoint], Awaitable[None]],
     around: Surroundings,
     *,
     observer: Observer | None = None,
+    on_setback: Callable[[Lost], None] = unseen,
     first: bool = False,
+    probe: bool = False,
     aside: anyio.CapacityLimiter | None = None,
 ) -> Finish:
     """Drive a transaction to its end.
@@ -98,18 +107,22 @@ async def drive(
     Args:
         store: returns when the checkpoint is durable.
         observer: is told of each exchange.
+        on_setback: is told whenever what opens the transaction was lost, sent again or not.
         first: nothing was heard of the server yet, so that not reaching it is no matter of this
             transaction alone.
+        probe: it is sent though the gate is closed, once.
         aside: of the threads in which the transaction thinks, where it signs by a key that takes
             its time (an HSM's); None: on the event loop.
 
     Raises:
-        StoppedError: the run stopped before the request was sent.
+        StoppedError: the run stopped before the request was sent, or the gate was closed.
         UnreachableError: `first`, and no connection could be made.
     """
     clock = around.clock
-    worked = _unseen if observer is None else observer.worked
+    worked = unseen if observer is None else observer.worked
     event: Event = Start(clock.now())
+    # what opens the transaction was lost, and nothing was sent since
+    lost = False
     while True:
         began = clock.now()
         if aside is None:
@@ -129,25 +142,25 @@ async def drive(
                 await store(checkpoint)
                 event = Stored(clock.now())
             case Send():
-                event = await _exchange(instruction, around, observer, first=first)
+                event = await _exchange(instruction, around, observer, first=first, probe=probe)
                 # whatever came of it, there is a server
-                first = False
+                first = probe = False
+                lost = False
+                if instruction.opens and isinstance(event, Lost):
+                    lost = True
+                    on_setback(event)
             case WakeAt(when):
-                event = await _sleep(when, around)
+                event = await _sleep(when, around, held=lost)
             case Finish():
                 return instruction
             case _:
                 assert_never(instruction)
 
 
-def _unseen(seconds: float) -> None:
-    """Nobody looks on."""
-
-
 async def _exchange(
-    send: Send, around: Surroundings, observer: Observer | None, *, first: bool
+    send: Send, around: Surroundings, observer: Observer | None, *, first: bool, probe: bool
 ) -> Received | Refused | Lost:
-    if send.opens and not await _admitted(around):
+    if send.opens and not await _admitted(around, probe=probe):
         raise StoppedError
     clock = around.clock
     began = clock.now()
@@ -179,32 +192,39 @@ async def _answer(send: Send, client: Client) -> Exchanged:
         return error
 
 
-async def _admitted(around: Surroundings) -> bool:
-    """Wait until a transaction may begin; False if the run stopped before."""
+async def _admitted(around: Surroundings, *, probe: bool) -> bool:
+    """Wait until a transaction may begin; False if the run stopped, or the gate closed, before."""
+    ends = _ends(around, held=not probe)
     if around.pacer is None:
-        return not around.stopping.is_set()
-    return await _unless_stopped(around.pacer.wait, around)
+        return not any(end.is_set() for end in ends)
+    return await _unless(ends, around.pacer.wait)
 
 
-async def _sleep(when: float, around: Surroundings) -> TimerFired | Stop:
+async def _sleep(when: float, around: Surroundings, *, held: bool) -> TimerFired | Stop:
     clock = around.clock
-    if await _unless_stopped(lambda: clock.sleep_until(when), around):
+    if await _unless(_ends(around, held=held), lambda: clock.sleep_until(when)):
         return TimerFired(clock.now())
     return Stop(clock.now())
 
 
-async def _unless_stopped(wait: Callable[[], Awaitable[None]], around: Surroundings) -> bool:
-    """Wait; False if the run stopped before."""
-    if around.stopping.is_set():
+def _ends(around: Surroundings, *, held: bool) -> tuple[anyio.Event, ...]:
+    """What ends a wait: the run's stop, and where a transaction is not open yet, the gate."""
+    return (around.stopping, around.gate.closing) if held else (around.stopping,)
+
+
+async def _unless(ends: Sequence[anyio.Event], wait: Callable[[], Awaitable[None]]) -> bool:
+    """Wait; False if one of these was set before."""
+    if any(end.is_set() for end in ends):
         return False
     done = False
     async with anyio.create_task_group() as group:
 
-        async def watch() -> None:
-            await around.stopping.wait()
+        async def watch(end: anyio.Event) -> None:
+            await end.wait()
             group.cancel_scope.cancel()
 
-        group.start_soon(watch)
+        for end in ends:
+            group.start_soon(watch, end)
         await wait()
         done = True
         group.cancel_scope.cancel()

@@ -121,6 +121,7 @@ class Foreman:
                 hire=self._hire,
                 progress=account,
                 reached=lot.is_heard,
+                breaker=order.breaker,
             )
             try:
                 if self._stopping:
@@ -135,6 +136,7 @@ class Foreman:
                 run.reached,
                 None if lost is None else lost.loss,
                 "" if lost is None else lost.what,
+                run.given_up,
             )
         )
 

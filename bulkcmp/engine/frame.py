@@ -1,10 +1,11 @@
 """What parent and workers say to each other.
 
 In an enrollment a worker gets its `Setup`, then `Task`s; it asks for durability by `Record`s, each
-answered by `Recorded` once the journal has committed, and reports each row's end. In a load test it
-gets its `Assignment`, then `Supply`s; from `Begin` on it goes by the clock, and `Report`s. The
-foreman of another machine's workers gets its `Order`, then `Lot`s, and says what happens by `Told`
-until a lot is `Over`. Frames travel in batches.
+answered by `Recorded` once the journal has committed, and reports each row's end. Between `Halt`
+and `Proceed` it begins nothing. In a load test it gets its `Assignment`, then `Supply`s; from
+`Begin` on it goes by the clock, and `Report`s. The foreman of another machine's workers gets its
+`Order`, then `Lot`s, and says what happens by `Told` until a lot is `Over`. Frames travel in
+batches.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from bulkcmp.model import BadRow, EndEntity, Operation, Profile, Secret, TokenKe
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.progress import Event
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
+from bulkcmp.waves.breaker import BreakerRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,14 @@ class Task:
         checkpoint: of the transaction to go on with; None to begin one.
         interrupted: that transaction was cut off: its last message may have been answered.
         first: it is the first of the run: a server that can't be reached ends the run.
+        probe: it is to be sent though new transactions are held back, once.
     """
 
     members: tuple[Member, ...]
     checkpoint: Checkpoint | None = None
     interrupted: bool = False
     first: bool = False
+    probe: bool = False
 
     @property
     def number(self) -> int:
@@ -151,8 +155,31 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Halt:
+    """Send nothing that begins, but a probe, and return tasks that are not begun, until `Proceed`;
+    what is under way goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """Transactions may begin again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """The request of a task was lost; it may be sent again.
+
+    Attributes:
+        reason: in a few fixed words.
+    """
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
-    """A task was not begun, since the run stops."""
+    """A task was not begun, since the run stops or holds new transactions back."""
 
     number: int
 
@@ -203,6 +230,7 @@ class Order:
         workers: processes.
         silence: seconds without a word of the parent after which it ends: another does its rows by
             then.
+        breaker: when to send nothing to a CA that fails all; None for never.
     """
 
     journal: str
@@ -212,6 +240,7 @@ class Order:
     setup: Setup
     workers: int
     silence: float
+    breaker: BreakerRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,12 +273,14 @@ class Over:
         operations: of its rows.
         is_heard: the server was heard of.
         loss, detail: why the first request of the lot could not be brought to the server, if so.
+        given_up: why not all of the lot was begun, by the foreman's own judgement.
     """
 
     operations: frozenset[Operation]
     is_heard: bool
     loss: Loss | None = None
     detail: str = ""
+    given_up: str = ""
 
 
 # --- load tests -----------------------------------------------------------------------------------
@@ -398,6 +429,9 @@ Frame = (
     | Recorded
     | Pinned
     | Done
+    | Halt
+    | Proceed
+    | Setback
     | Returned
     | Unreachable
     | Unsaved

@@ -69,6 +69,7 @@ from bulkcmp.outputs.credentials import (
     parse_formats,
 )
 from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
+from bulkcmp.waves.breaker import BreakerRules
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
@@ -192,6 +193,9 @@ class Options:
     concurrency: int = 100
     rate: float = 0.0
     workers: int = 0
+    breaker_failures: int = 5
+    breaker_pause: float = 2.0
+    breaker_limit: float = 900.0
     keys: str | None = None
     keys_pass: str | None = field(default=None, repr=False)
     key_pass: str | None = field(default=None, repr=False)
@@ -465,6 +469,7 @@ class Options:
             retry_unknown=retry_unknown,
             retry_failed=retry_failed,
             lint=self._lint(),
+            breaker=self._breaker(),
             notes=tuple(self._notes()),
         )
 
@@ -478,6 +483,12 @@ class Options:
             InputError: none of the rows, which are of these operations, uses an option.
         """
         refuse_unused(self.stated, operations)
+
+    def _breaker(self) -> BreakerRules | None:
+        failures = _at_least("--breaker-failures", self.breaker_failures, 0)
+        pause = _positive("--breaker-pause", self.breaker_pause)
+        limit = _number("--breaker-limit", self.breaker_limit, "seconds, 0 for no limit")
+        return BreakerRules(failures, pause, limit) if failures else None
 
     def _lint(self) -> LintPlan | None:
         given = {

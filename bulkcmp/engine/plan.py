@@ -11,6 +11,7 @@ from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.population import Population
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret, TokenKey
 from bulkcmp.outputs.credentials import OutChain, OutFormat, check_formats
+from bulkcmp.waves.breaker import BreakerRules
 
 _SHOWN: Final = 20
 """Problems of a population that an error lists; `bulkcmp check` lists all."""
@@ -160,6 +161,7 @@ class Plan:
         retry_unknown: begin anew where the outcome is unknown.
         retry_failed: begin anew where no certificate was issued.
         lint: None where certificates are not linted.
+        breaker: when to send nothing to a CA that fails all; None for never.
         notes: what every report of the run shall say.
         is_partial: the rows are not all that was asked for: the exit code is no 0.
     """
@@ -179,5 +181,6 @@ class Plan:
     retry_unknown: bool = False
     retry_failed: bool = False
     lint: LintPlan | None = None
+    breaker: BreakerRules | None = None
     notes: tuple[str, ...] = ()
     is_partial: bool = False

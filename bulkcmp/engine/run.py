@@ -5,7 +5,8 @@ workers want durable passes through one writer, which puts what has gathered int
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -16,6 +17,7 @@ import anyio.abc
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from bulkcmp.cmp.outcomes import STOPPED
 from bulkcmp.engine.colleague import (
     PATIENCE,
     Colleague,
@@ -31,11 +33,14 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Halt,
     Member,
     Pinned,
+    Proceed,
     Record,
     Recorded,
     Returned,
+    Setback,
     Setup,
     Task,
     Unreachable,
@@ -47,11 +52,13 @@ from bulkcmp.engine.priority import by_priority
 from bulkcmp.engine.resumption import Resumption, resumption
 from bulkcmp.errors import BulkcmpError, TransportError
 from bulkcmp.io.clock import Clock
-from bulkcmp.journal.entry import Advanced, Ended, Entry, RowState, Skipped
+from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, RowState, Skipped
 from bulkcmp.journal.journal import Journal
 from bulkcmp.load.sharing import shares
 from bulkcmp.model import BadRow, EndEntity, Operation, Outcome, OutcomeClass
-from bulkcmp.stats.progress import Progress, Snapshot
+from bulkcmp.stats.progress import Held, Progress, Snapshot
+from bulkcmp.waves.admission import Admission, Decision
+from bulkcmp.waves.breaker import Breaker, BreakerRules, Word, word_of
 
 _CHUNK: Final = 64
 """Rows read by one visit to the reading thread."""
@@ -66,6 +73,9 @@ _RESTARTS: Final = 3
 _NOT_HEARD: Final = frozenset({OutcomeClass.LOCAL_ERROR, OutcomeClass.TO_DO})
 """Outcomes of a row that did not come to the server."""
 
+
+_UNSENT: Final = frozenset({OutcomeClass.TO_DO, OutcomeClass.NOT_SENT})
+"""Outcomes of a row whose request the server has certainly not acted on."""
 
 hire_process: Final = hire_processes("bulkcmp.engine.worker")
 """Starts a worker in a process of its own."""
@@ -88,6 +98,10 @@ class Run:
         total: rows of the population, if they were counted.
         progress: told what happens; makes the snapshots.
         reached: the server was heard of before.
+        breaker: when to send nothing to a CA that fails all; None for never.
+
+    Attributes:
+        given_up: why the run began nothing more before its end, by its own judgement; else empty.
     """
 
     def __init__(
@@ -108,6 +122,7 @@ class Run:
         hire: Hire = hire_process,
         progress: Progress | None = None,
         reached: bool = False,
+        breaker: BreakerRules | None = None,
     ) -> None:
         self._rows = rows
         self._journal = journal
@@ -133,7 +148,11 @@ class Run:
         self._deaths = 0
         self._entries: list[tuple[Entry | None, Callable[[], None]]] = []
         self._written = anyio.Event()
-        self._most = sum(map(_in_hand, self._shares))
+        self._breaker = None if breaker is None else Breaker(breaker, worked=reached)
+        self._admission = Admission(sum(map(_in_hand, self._shares)), self._breaker)
+        self._decision = Decision(1)
+        self._waiting: deque[Task] = deque()
+        self._probe: int | None = None
         self._open = 0
         self._news = anyio.Event()
         self._reached = reached
@@ -145,6 +164,7 @@ class Run:
         self.operations: set[Operation] = set()
         self.unreachable: TransportError | None = None
         self.unsaved = ""
+        self.given_up = ""
 
     @property
     def stopping(self) -> bool:
@@ -158,7 +178,8 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """The user stopped the run, not a server that can't be reached or a failure."""
-        return self._stopping and self.unreachable is None and self._failure is None
+        own = self.unreachable is not None or self._failure is not None or self.given_up
+        return self._stopping and not own
 
     def stop(self) -> None:
         """Begin nothing more, and end what is under way."""
@@ -187,7 +208,7 @@ class Run:
             with self._scope:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._write)
-                    group.start_soon(self._show)
+                    group.start_soon(self._tick)
                     async with anyio.create_task_group() as crew:
                         await self._work_through(crew)
                     group.cancel_scope.cancel()
@@ -211,8 +232,10 @@ class Run:
         except BulkcmpError as error:
             # the rows that were handed out have all that they need
             self._failure = self._failure or error
-        while self._open:
-            await self._something_happens()
+        while self._open or (self._waiting and not self._stopping):
+            await self._hand_out_waiting()
+            if self._open:
+                await self._something_happens()
         self._all_done = True
         for colleague in self._colleagues:
             colleague.outbox.put(Drain())
@@ -315,30 +338,61 @@ class Run:
         return replace(member, repeats=state.may_be_done)
 
     async def _hand_out(self, task: Task) -> None:
-        while self._open >= self._admitted and not self._stopping:
-            await self._something_happens()
-        if not self._stopping:
+        self._waiting.append(task)
+        await self._hand_out_waiting()
+
+    async def _hand_out_waiting(self) -> None:
+        """Hand out what waits, as far as it may begin, those first that came back."""
+        while self._waiting and not self._stopping:
+            decision = self._decide()
+            if self._open >= decision.most or not self._may_begin(self._waiting[0], decision):
+                await self._something_happens()
+                continue
+            task = self._waiting.popleft()
             self._open += 1
             self._give(task)
 
-    @property
-    def _admitted(self) -> int:
-        """Tasks that may be under way: until the server was heard of, and who it is, one is enough
-        to find out."""
-        return self._most if self._reached and self._setup.anchors else 1
+    def _may_begin(self, task: Task, decision: Decision) -> bool:
+        # what goes on is under way
+        return decision.hold is None or decision.probe or task.checkpoint is not None
+
+    def _decide(self) -> Decision:
+        """Ask what may begin now, and have the workers heed it."""
+        now = self._clock.now()
+        self._admission.is_known = self._reached and bool(self._setup.anchors)
+        before, self._decision = self._decision, self._admission.decide(now)
+        hold, until = self._decision.hold, self._decision.until
+        if (hold, until) != (before.hold, before.until):
+            why = "" if self._breaker is None else self._breaker.why
+            self._progress.held(now, None if hold is None else Held(hold, until, why))
+        if (hold is None) is not (before.hold is None):
+            for colleague in self._colleagues:
+                colleague.outbox.put(Proceed() if hold is None else Halt())
+        if self._decision != before:
+            self._news.set()
+        return self._decision
 
     def _give(self, task: Task) -> None:
         """Give a task to the worker that is the farthest from having its hands full."""
         colleague = min(self._colleagues, key=lambda one: len(one.tasks) - one.share)
-        if task.first is self._reached:
-            task = replace(task, first=not self._reached)
+        is_probe = self._decision.probe and task.checkpoint is None
+        if is_probe and self._breaker is not None:
+            self._probe = task.number
+            self._breaker.probing()
+        if (task.first, task.probe) != (not self._reached, is_probe):
+            task = replace(task, first=not self._reached, probe=is_probe)
         colleague.tasks[task.number] = task
         colleague.outbox.put(task)
 
     def _release(self, colleague: Colleague, number: int) -> None:
         del colleague.tasks[number]
         colleague.started.discard(number)
+        colleague.asking.discard(number)
         self._open -= 1
+        if number == self._probe:
+            self._probe = None
+            if self._breaker is not None:
+                self._breaker.untold(self._clock.now())
         self._news.set()
 
     async def _something_happens(self) -> None:
@@ -353,6 +407,8 @@ class Run:
         colleague.share = share
         self._colleagues.append(colleague)
         colleague.outbox.put(replace(self._setup, concurrency=share))
+        if self._decision.hold is not None:
+            colleague.outbox.put(Halt())
         crew.start_soon(colleague.outbox.run)
         crew.start_soon(self._listen, colleague, crew)
 
@@ -376,19 +432,27 @@ class Run:
         match frame:
             case Record(number, entry):
                 self._start(colleague, number)
-                if isinstance(entry, Advanced):
-                    self._reach()
+                self._note(colleague, number, entry)
                 self._record(entry, lambda: self._recorded(colleague, number, entry))
             case Done(number, ended):
                 self._start(colleague, number)
                 if any(one.outcome.outcome not in _NOT_HEARD for one in ended):
                     self._reach()
+                again = self._unsent(colleague, number, ended)
+                self._judge(colleague, number, ended)
                 *others, last = ended
                 for one in others:
                     self._record(one, _nothing)
-                self._record(last, lambda: self._done(colleague, number, ended))
+                self._record(last, lambda: self._done(colleague, number, ended, again))
+            case Setback(number, reason):
+                if self._breaker is not None:
+                    now, is_probe = self._clock.now(), number == self._probe
+                    self._breaker.failed(now, reason, is_probe=is_probe)
+                    self._heed()
             case Returned(number):
+                task = colleague.tasks[number]
                 self._release(colleague, number)
+                self._waiting.appendleft(task)
             case Unreachable(number, loss, detail):
                 self._start(colleague, number)
                 self._progress.abandoned()
@@ -410,6 +474,70 @@ class Run:
             colleague.started.add(number)
             self._progress.started(self._clock.now())
 
+    def _note(self, colleague: Colleague, number: int, entry: Entry) -> None:
+        """What a worker wants durable tells of the server, too."""
+        match entry:
+            case Begun():
+                colleague.asking.add(number)
+            case Advanced():
+                self._reach()
+                if number in colleague.asking:
+                    colleague.asking.discard(number)
+                    self._answered()
+            case Ended():
+                self._judge(colleague, number, [entry])
+            case _:
+                pass
+
+    def _judge(self, colleague: Colleague, number: int, ended: Sequence[Ended]) -> None:
+        """What the end of a request that was not answered before says of the server."""
+        if self._breaker is None or number not in colleague.asking:
+            return
+        colleague.asking.discard(number)
+        now, is_probe = self._clock.now(), number == self._probe
+        words = {word_of(one.outcome): one.outcome for one in ended}
+        if Word.ANSWERED in words:
+            self._answered()
+        elif (outcome := words.get(Word.FAILED)) is not None:
+            self._breaker.failed(now, _why(outcome), is_probe=is_probe)
+        elif (outcome := words.get(Word.REFUSED)) is not None:
+            credential = _credential(colleague.tasks[number])
+            self._breaker.refused(now, credential, _why(outcome), is_probe=is_probe)
+        self._heed()
+
+    def _answered(self) -> None:
+        if self._breaker is not None:
+            self._breaker.answered()
+            self._heed()
+
+    def _heed(self) -> None:
+        """Do what the breaker's newest state asks for."""
+        assert self._breaker is not None, "who tells it something has it"
+        if self._breaker.is_given_up and not self._stopping:
+            self.given_up = f"the CA fails all that it is asked ({self._breaker.why})"
+            self.stop()
+        self._decide()
+
+    def _unsent(
+        self, colleague: Colleague, number: int, ended: Sequence[Ended]
+    ) -> tuple[Member, ...]:
+        """The rows of a task that is over which go again by themselves: they were held back before
+        they were sent, or did not get through to a server that is away."""
+        if self._stopping:
+            return ()
+        away = self._decision.hold is not None
+        numbers = {
+            one.number
+            for one in ended
+            if one.outcome.outcome in _UNSENT and (away or one.outcome.reason == STOPPED)
+        }
+        is_durable = number in colleague.asking
+        return tuple(
+            replace(member, key_is_new=member.key_is_new and not is_durable)
+            for member in colleague.tasks[number].members
+            if member.entity.number in numbers
+        )
+
     def _recorded(self, colleague: Colleague, number: int, entry: Entry) -> None:
         """What a worker wanted durable is so."""
         if isinstance(entry, Advanced) and entry.checkpoint.anchor and not self._setup.anchors:
@@ -425,16 +553,27 @@ class Run:
             self._reached = True
             self._news.set()
 
-    def _done(self, colleague: Colleague, number: int, ended: Sequence[Ended]) -> None:
-        """The end of a task is durable."""
+    def _done(
+        self,
+        colleague: Colleague,
+        number: int,
+        ended: Sequence[Ended],
+        again: tuple[Member, ...],
+    ) -> None:
+        """The end of a task is durable; some of its rows may go again."""
+        left = {member.entity.number for member in again}
         outcomes = [
-            (one.id, one.outcome) for one in ended if one.outcome.outcome is not OutcomeClass.TO_DO
+            (one.id, one.outcome)
+            for one in ended
+            if one.outcome.outcome is not OutcomeClass.TO_DO and one.number not in left
         ]
         if outcomes:
             self._progress.finished(self._clock.now(), outcomes, ended[-1].timings)
         else:
             self._progress.abandoned()
         self._release(colleague, number)
+        if again:
+            self._waiting.appendleft(Task(again))
 
     async def _replace(self, dead: Colleague, crew: TaskGroup) -> None:
         """A worker died: another takes over what it had in hand, by the rules of `resume`."""
@@ -464,13 +603,8 @@ class Run:
                 again = await self._taken_over(task, states)
             except BulkcmpError as error:
                 self._fail(error)
-            if not again or self._stopping:
-                self._release(dead, number)
-                continue
-            # the first takes the place of what it was
-            self._open += len(again) - 1
-            for one in again:
-                self._give(one)
+            self._release(dead, number)
+            self._waiting.extendleft(reversed(again))
 
     async def _taken_over(self, task: Task, states: Mapping[int, RowState]) -> list[Task]:
         """What is to be done for the rows of a task whose worker died."""
@@ -521,14 +655,26 @@ class Run:
         self._record(None, committed.set)
         await committed.wait()
 
-    async def _show(self) -> None:
+    async def _tick(self) -> None:
+        """Heed what time alone brings, and show how the run stands."""
         while True:
+            self._decide()
             self._on_snapshot(self.snapshot())
             await anyio.sleep(_TICK)
 
 
 def _nothing() -> None:
     pass
+
+
+def _why(outcome: Outcome) -> str:
+    return f"{outcome.outcome.value}: {outcome.reason}" if outcome.reason else outcome.outcome.value
+
+
+def _credential(task: Task) -> Hashable:
+    """What protects the messages of a task."""
+    entity = task.members[0].entity
+    return entity.ref, entity.secret, entity.cert
 
 
 def _take(rows: Iterator[EndEntity | BadRow]) -> list[EndEntity | BadRow]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from bulkcmp.cmp.algorithms import KemPublicKey, OpaqueKey
 from bulkcmp.cmp.dhmac import DhMacParameters
-from bulkcmp.cmp.events import Checkpoint, Finish
+from bulkcmp.cmp.events import Checkpoint, Finish, Lost
 from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, ciphertext_info
 from bulkcmp.cmp.messages import NULL_DN
 from bulkcmp.cmp.protection import MacParameters
@@ -33,8 +33,9 @@ from bulkcmp.cmp.request import (
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.engine.deriver import Deriver
-from bulkcmp.engine.driver import Observer, Surroundings, drive
+from bulkcmp.engine.driver import Observer, Surroundings, drive, unseen
 from bulkcmp.engine.frame import Member, Setup
+from bulkcmp.engine.gate import Gate
 from bulkcmp.engine.nesting import NestingClient
 from bulkcmp.errors import LocalCmpError
 from bulkcmp.inputs.token import TokenCredential
@@ -112,6 +113,7 @@ class Server:
         clock: of all times.
         stopping: set when the run stops.
         pacer: holds new transactions back; None where there is no ceiling.
+        gate: closed while none may begin; None where there is none.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Server:
         clock: Clock,
         stopping: anyio.Event,
         pacer: Pacer | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._setup = setup
         self._trust = trust_of(setup)
@@ -137,6 +140,7 @@ class Server:
             pacer,
             derive,
             stopping,
+            gate or Gate(),
         )
 
     def _nesting(self, client: CmpHttpClient, derive: Deriver) -> NestingClient:
@@ -176,14 +180,16 @@ class Server:
         transaction_id: bytes,
         checkpoint: Checkpoint | None = None,
         first: bool = False,
+        probe: bool = False,
         observer: Observer | None = None,
+        on_setback: Callable[[Lost], None] = unseen,
     ) -> Finish:
         """Carry out one transaction.
 
         Args:
             applicants: of the rows (see `applicants`); with a checkpoint, those of its parts.
             credential: of all of them (see `credential`).
-            store, first: as of `drive`.
+            store, first, probe, on_setback: as of `drive`.
             transaction_id: 16 octets; that of the checkpoint where there is one.
             observer: looks on.
 
@@ -207,7 +213,9 @@ class Server:
             store,
             self._around,
             observer=observer,
+            on_setback=on_setback,
             first=first,
+            probe=probe,
             aside=self._aside(credential, applicants),
         )
 

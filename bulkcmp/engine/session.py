@@ -163,6 +163,7 @@ async def _work_here(
             resumed=resumed,
             retry_unknown=plan.retry_unknown,
             retry_failed=plan.retry_failed,
+            breaker=plan.breaker,
         )
         interruption.attend(run)
         await run.execute()
@@ -186,6 +187,7 @@ async def _have_worked(
             journal.run_id,
             plan.key_pass,
             plan.setup,
+            breaker=plan.breaker,
             clock=SystemClock(),
             on_snapshot=on_snapshot,
             on_notice=on_notice,
@@ -278,6 +280,8 @@ def _summary(
             f"{run.unreachable.loss.value}: {run.unreachable.what}; nothing was sent:"
             " check --server, the network and the proxy"
         )
+    if run.given_up:
+        notes.append(f"{run.given_up}: nothing more was begun; bulkcmp resume goes on")
     if run.unsaved:
         notes.append(f"not all messages were saved (--save-messages): {run.unsaved}")
     if snapshot.keys_waiting > 1.0:
@@ -299,6 +303,7 @@ def _summary(
         transactions=snapshot.transactions,
         success=snapshot.success,
         failure=snapshot.failure,
+        holds=snapshot.holds,
         interrupted=interrupted,
         exit_code=EXIT_INTERRUPTED if interrupted else exit_code,
         run_folder=str(journal.folder),

@@ -16,8 +16,8 @@ from typing import Final
 
 import anyio
 
-from bulkcmp.cmp.events import Checkpoint, Finish, Part
-from bulkcmp.cmp.outcomes import unknown
+from bulkcmp.cmp.events import Checkpoint, Finish, Lost, Part
+from bulkcmp.cmp.outcomes import STOPPED, unknown
 from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
@@ -25,15 +25,19 @@ from bulkcmp.engine.frame import (
     Done,
     Drain,
     Frame,
+    Halt,
     Pinned,
+    Proceed,
     Record,
     Recorded,
     Returned,
+    Setback,
     Setup,
     Task,
     Unreachable,
     Unsaved,
 )
+from bulkcmp.engine.gate import Gate
 from bulkcmp.engine.server import Server, connect, jitter, opened, pacer
 from bulkcmp.errors import LocalCmpError
 from bulkcmp.io import loop
@@ -44,6 +48,8 @@ from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended,
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 
 _Record = Callable[[Entry], Awaitable[None]]
+
+_UNTIMED: Final = Timings()
 
 
 class Worker:
@@ -74,6 +80,7 @@ class Worker:
         self._outbox = Outbox(channel)
         self._commits: dict[int, anyio.Event] = {}
         self._stopping = anyio.Event()
+        self._gate = Gate()
         self._put, self._get = anyio.create_memory_object_stream[Task](math.inf)
         self._setup: Setup
         self._server: Server
@@ -87,7 +94,7 @@ class Worker:
         setup, tasks = await self._begin()
         async with opened(self._make_client(setup)) as client:
             self._server = Server(
-                setup, client, self._clock, self._stopping, self._make_pacer(setup)
+                setup, client, self._clock, self._stopping, self._make_pacer(setup), self._gate
             )
             await self._work_off(setup.concurrency, tasks)
 
@@ -129,6 +136,10 @@ class Worker:
                 self._server.believe(anchor)
             case Recorded(number):
                 self._commits.pop(number).set()
+            case Halt():
+                self._gate.close()
+            case Proceed():
+                self._gate.open()
             case Drain():
                 self._stopping.set()
                 self._put.close()
@@ -137,10 +148,15 @@ class Worker:
 
     async def _consume(self) -> None:
         async for task in self._get:
-            if self._stopping.is_set():
-                self._outbox.put(Returned(task.number))
-            else:
+            if self._may_take_up(task):
                 await self._work(task)
+            else:
+                self._outbox.put(Returned(task.number))
+
+    def _may_take_up(self, task: Task) -> bool:
+        if self._stopping.is_set():
+            return False
+        return not self._gate.is_closed or task.probe or task.checkpoint is not None
 
     async def _work(self, task: Task) -> None:
         self._outbox.under_way += 1
@@ -221,6 +237,13 @@ class Worker:
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
         observer = None if self._observe is None else self._observe(task, transaction_id)
 
+        setbacks = 0
+
+        def suffer(lost: Lost) -> None:
+            nonlocal setbacks
+            setbacks += 1
+            self._outbox.put(Setback(task.number, lost.reason))
+
         async def store(checkpoint: Checkpoint) -> None:
             advanced = Advanced(checkpoint)
             await record(advanced if checkpoint.is_answered else _begun(task, checkpoint))
@@ -233,11 +256,13 @@ class Worker:
                 transaction_id=transaction_id,
                 checkpoint=checkpoint,
                 first=task.first,
+                probe=task.probe,
                 observer=observer,
+                on_setback=suffer,
             )
         except StoppedError:
-            stopped = Outcome(OutcomeClass.TO_DO, "stopped", "stopped before it was sent")
-            return self._ended(task, transaction_id, [stopped] * len(task.members))
+            stopped = Outcome(OutcomeClass.TO_DO, STOPPED, "stopped before it was sent")
+            return self._ended(task, transaction_id, [stopped] * len(task.members), sends=setbacks)
         except UnreachableError as error:
             to_do = Outcome(OutcomeClass.TO_DO, error.loss.value, error.detail)
             for ended in self._ended(task, transaction_id, _not_begun(task, to_do)):
@@ -247,14 +272,16 @@ class Worker:
         if task.interrupted and not _was_answered(checkpoint, finish):
             results = [_still_uncertain(task, outcome) for outcome in results]
         began = None if finish.checkpoint is None else transaction_id
-        return self._ended(task, began, results, finish)
+        return self._ended(task, began, results, sends=finish.sends, timings=finish.timings)
 
     def _ended(
         self,
         task: Task,
         transaction_id: bytes | None,
         outcomes: Sequence[Outcome],
-        finish: Finish | None = None,
+        *,
+        sends: int = 0,
+        timings: Timings = _UNTIMED,
     ) -> list[Ended]:
         now = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)
         return [
@@ -265,8 +292,8 @@ class Worker:
                 cmd=member.entity.cmd,
                 transaction_id=transaction_id,
                 outcome=outcome,
-                timings=Timings() if finish is None else finish.timings,
-                sends=0 if finish is None else finish.sends,
+                timings=timings,
+                sends=sends,
                 finished_at=now,
             )
             for member, outcome in zip(task.members, outcomes, strict=True)

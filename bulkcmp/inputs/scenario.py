@@ -45,6 +45,10 @@ _ELSEWHERE: Final = {
         "a load test keeps no keys and no certificates",
     ),
     **dict.fromkeys(("journal", "journal_lease"), "a load test keeps no journal"),
+    **dict.fromkeys(
+        ("breaker_failures", "breaker_pause", "breaker_limit"),
+        "a load test measures a CA that fails, too",
+    ),
 }
 """Settings of an enrollment that a scenario has not, and why."""
 

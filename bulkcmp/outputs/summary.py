@@ -12,7 +12,7 @@ from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_
 from bulkcmp.model import Operation
 from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.text import utc
-from bulkcmp.stats.progress import Latencies
+from bulkcmp.stats.progress import HoldCount, Latencies
 from bulkcmp.stats.tally import OutcomeCount
 
 SCHEMA: Final = "bulkcmp/summary/1"
@@ -78,6 +78,7 @@ class RunSummary:
         transactions: transactions that this session finished.
         success, failure: latencies of this session's transactions that did or did not reach what
             the user asked for.
+        holds: what held new transactions back in this session.
         interrupted: the run was stopped before its end.
         exit_code: that the command ends with.
         run_folder, results_file, credentials_folder, information_folder: where the output is; empty
@@ -101,6 +102,7 @@ class RunSummary:
     failure: Latencies
     interrupted: bool
     exit_code: int
+    holds: tuple[HoldCount, ...] = ()
     run_folder: str = ""
     results_file: str = ""
     credentials_folder: str = ""
@@ -162,6 +164,10 @@ def _document(summary: RunSummary) -> dict[str, Any]:
             "success": _latencies(summary.success),
             "failure": _latencies(summary.failure),
         },
+        "holds": [
+            {"hold": one.hold.value, "times": one.times, "seconds": round(one.seconds, 3)}
+            for one in summary.holds
+        ],
         "lint": None if summary.lint is None else dataclasses.asdict(summary.lint),
         "run_folder": summary.run_folder,
         "results_file": summary.results_file,

@@ -13,6 +13,7 @@ from typing import Final
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 from bulkcmp.stats.histogram import Histogram, LatencySummary
 from bulkcmp.stats.tally import OutcomeCount, Tally
+from bulkcmp.waves.admission import Hold
 
 RATE_WINDOW: Final = 10.0
 """Seconds that `Snapshot.rate_now` looks back."""
@@ -50,6 +51,29 @@ class NewestError:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What holds new transactions back; see `Progress.held`.
+
+    Attributes:
+        until: Unix time at which it may end; None where that is not known.
+        why: what led to it, in a few words; empty where the kind says it all.
+    """
+
+    hold: Hold
+    until: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCount:
+    """How often new transactions were held back for one reason, and for how many seconds."""
+
+    hold: Hold
+    times: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """How a run stands at one instant.
 
@@ -70,6 +94,8 @@ class Snapshot:
             the user asked for, for all of their rows.
         newest_error: the last failure of this session.
         keys_waiting: seconds in which a transaction could have started but for want of a key.
+        held: what holds new transactions back now; None where nothing does.
+        holds: what held them back so far, in the order in which it did first.
         finished: True once nothing more comes.
     """
 
@@ -88,6 +114,8 @@ class Snapshot:
     failure: Latencies = Latencies()
     newest_error: NewestError | None = None
     keys_waiting: float = 0.0
+    held: Held | None = None
+    holds: tuple[HoldCount, ...] = ()
     finished: bool = False
 
 
@@ -135,7 +163,14 @@ class KeysWaited:
     seconds: float
 
 
-Event = Started | Finished | Settled | AlreadyDone | Abandoned | KeysWaited
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """See `Progress.held`."""
+
+    held: Held | None
+
+
+Event = Started | Finished | Settled | AlreadyDone | Abandoned | KeysWaited | Changed
 """What a progress is told, for one that is elsewhere."""
 
 
@@ -166,6 +201,37 @@ class _Steps:
             self.request.summarize(),
             self.polling.summarize(),
             self.confirm.summarize(),
+        )
+
+
+class _Holds:
+    """What holds new transactions back, and how long it did."""
+
+    __slots__ = ("_past", "_since", "now")
+
+    def __init__(self) -> None:
+        self.now: Held | None = None
+        self._since = 0.0
+        self._past: dict[Hold, tuple[int, float]] = {}
+
+    def change(self, at: float, held: Held | None) -> None:
+        """From the instant `at` on it is another, or nothing."""
+        before, self.now = self.now, held
+        if before is not None and held is not None and before.hold is held.hold:
+            return
+        if before is not None:
+            times, seconds = self._past[before.hold]
+            self._past[before.hold] = (times, seconds + at - self._since)
+        if held is not None:
+            times, seconds = self._past.get(held.hold, (0, 0.0))
+            self._past[held.hold] = (times + 1, seconds)
+            self._since = at
+
+    def counts(self, at: float) -> tuple[HoldCount, ...]:
+        present = None if self.now is None else self.now.hold
+        return tuple(
+            HoldCount(hold, times, seconds + (at - self._since if hold is present else 0.0))
+            for hold, (times, seconds) in self._past.items()
         )
 
 
@@ -215,6 +281,7 @@ class Progress:
         self._rate = _SlidingRate()
         self._newest_error: NewestError | None = None
         self._keys_waiting = 0.0
+        self._holds = _Holds()
 
     def set_total(self, total: int) -> None:
         """The population's rows, once they are counted."""
@@ -259,6 +326,10 @@ class Progress:
     def waited_for_keys(self, seconds: float) -> None:
         self._keys_waiting += seconds
 
+    def held(self, now: float, held: Held | None) -> None:
+        """New transactions are held back from now on, or by something else; None: by nothing."""
+        self._holds.change(now, held)
+
     def feed(self, now: float, event: Event) -> None:
         """Take in what another progress was told."""
         match event:
@@ -274,14 +345,18 @@ class Progress:
                 self.abandoned(count)
             case KeysWaited(seconds):
                 self.waited_for_keys(seconds)
+            case Changed(held):
+                self.held(now, held)
 
     def end(self, now: float) -> None:
         """Nothing more comes; time stands still in later snapshots."""
+        self._holds.change(now, None)
         self._ended = now
 
     def snapshot(self, now: float) -> Snapshot:
         """How the run stands at `now`."""
-        elapsed = (now if self._ended is None else self._ended) - self._began
+        at = now if self._ended is None else self._ended
+        elapsed = at - self._began
         done = self._tally.total
         rate_now = self._rate.rate(elapsed)
         return Snapshot(
@@ -300,6 +375,8 @@ class Progress:
             failure=self._failure.summarize(),
             newest_error=self._newest_error,
             keys_waiting=self._keys_waiting,
+            held=self._holds.now,
+            holds=self._holds.counts(at),
             finished=self._ended is not None,
         )
 
@@ -349,3 +426,7 @@ class Relay(Progress):
     def waited_for_keys(self, seconds: float) -> None:
         super().waited_for_keys(seconds)
         self._told.append(KeysWaited(seconds))
+
+    def held(self, now: float, held: Held | None) -> None:
+        super().held(now, held)
+        self._told.append(Changed(held))

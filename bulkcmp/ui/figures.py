@@ -1,10 +1,12 @@
 """Figures and texts as a reader wants them: durations with a fitting unit, counts, clean text."""
 
+import datetime as dt
+
 from rich.console import Console
 from rich.text import Text
 
 from bulkcmp.outputs.text import visible
-from bulkcmp.stats.progress import NewestError
+from bulkcmp.stats.progress import Held, NewestError
 
 
 def duration(seconds: float | None) -> str:
@@ -36,6 +38,18 @@ def per_second(rate: float, what: str = "") -> str:
 def share(part: int, whole: int) -> str:
     """Percent, rounded down, so that 100 % means all."""
     return f"{100 * part // whole if whole else 100}%"
+
+
+def waiting(held: Held) -> str:
+    """`circuit open (server busy) until Sat 14:05:09`: what holds new transactions back, and until
+    when, in the time zone of the machine."""
+    text = held.hold.value
+    if held.why:
+        text += f" ({held.why})"
+    if held.until is not None:
+        until = dt.datetime.fromtimestamp(held.until, dt.UTC).astimezone()
+        text += f" until {until:%a %H:%M:%S}"
+    return text
 
 
 def _three_digits(figure: float) -> str:

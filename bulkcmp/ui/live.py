@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkcmp.stats.progress import NewestError, Snapshot
-from bulkcmp.ui.figures import clean, clock, describe, duration, per_second, share
+from bulkcmp.ui.figures import clean, clock, describe, duration, per_second, share, waiting
 from bulkcmp.ui.latencies import latency_table
 from bulkcmp.ui.outcomes import by_class, commonest
 from bulkcmp.ui.view import view_for
@@ -44,6 +44,8 @@ def plain_line(snapshot: Snapshot) -> str:
         parts.append(f"p95 {duration(snapshot.success.service.p95)}")
     if snapshot.eta is not None:
         parts.append(f"eta {clock(snapshot.eta)}")
+    if snapshot.held is not None:
+        parts.append(f"held back: {waiting(snapshot.held)}")
     parts += [f"{one.outcome.value} {one.rows}" for one in by_class(snapshot.counts)]
     return " ".join(parts)
 
@@ -60,6 +62,9 @@ class Frame:
         if snapshot.total:
             above.append(_bar(snapshot.total, snapshot.done))
         above.append(_rates(snapshot, options.max_width))
+        if snapshot.held is not None:
+            held = clean(f"nothing begins: {waiting(snapshot.held)}", console)
+            above.append(Text(held, style="yellow"))
         if snapshot.keys_waiting >= 1:
             waited = f"waited {clock(snapshot.keys_waiting)} for keys to be made"
             above.append(Text(waited, style="yellow"))

@@ -26,6 +26,11 @@ def render_summary(console: Console, summary: RunSummary) -> None:
     if summary.success.service.count or summary.failure.service.count:
         console.print()
         console.print(latency_table(summary.success, summary.failure, console.width))
+    if summary.holds:
+        console.print()
+        for one in summary.holds:
+            times = "once" if one.times == 1 else f"{one.times:,} times"
+            console.print(Text(f"nothing began: {one.hold.value} {times}, {duration(one.seconds)}"))
     if summary.lint is not None:
         console.print()
         _print_lint(console, summary.lint)

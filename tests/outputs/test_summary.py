@@ -21,8 +21,9 @@ from bulkcmp.outputs.summary import (
     write_summary,
 )
 from bulkcmp.stats.histogram import LatencySummary
-from bulkcmp.stats.progress import Latencies
+from bulkcmp.stats.progress import HoldCount, Latencies
 from bulkcmp.stats.tally import OutcomeCount
+from bulkcmp.waves.admission import Hold
 
 SUMMARY = RunSummary(
     tool_version="0.1.0",
@@ -44,6 +45,7 @@ SUMMARY = RunSummary(
     transactions=9,
     success=Latencies(service=LatencySummary(6, 0.1, 0.25, 0.2, 0.3, 0.3, 0.4, 0.4, 0.4)),
     failure=Latencies(),
+    holds=(HoldCount(Hold.CIRCUIT, 2, 12.34567),),
     interrupted=True,
     exit_code=130,
     run_folder="runs/b17",
@@ -83,6 +85,7 @@ def test_the_document_is_versioned_and_complete() -> None:
         },
         "transactions": 9,
         "transactions_per_s": 2.0,
+        "holds": [{"hold": "circuit open", "times": 2, "seconds": 12.346}],
         "lint": {
             "profile": "rfc5280",
             "every": 2,

@@ -6,8 +6,17 @@ from hypothesis import strategies as st
 
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 from bulkcmp.stats.histogram import RELATIVE_ERROR
-from bulkcmp.stats.progress import RATE_WINDOW, NewestError, Progress, Relay, Snapshot
+from bulkcmp.stats.progress import (
+    RATE_WINDOW,
+    Held,
+    HoldCount,
+    NewestError,
+    Progress,
+    Relay,
+    Snapshot,
+)
 from bulkcmp.stats.tally import OutcomeCount
+from bulkcmp.waves.admission import Hold
 
 BEGAN = 1000.0
 ISSUED = Outcome(OutcomeClass.ISSUED)
@@ -201,3 +210,22 @@ def test_a_progress_fed_with_what_another_was_told_stands_like_it() -> None:
     assert found.newest_error == meant.newest_error
     assert found == meant
     assert (found.done, found.in_flight, found.keys_waiting) == (5, 1, 1.5)
+
+
+def test_what_holds_a_run_back_is_counted_and_timed_also_elsewhere() -> None:
+    relay, there = Relay(BEGAN), Progress(BEGAN)
+    busy = Held(Hold.CIRCUIT, BEGAN + 3, "server busy")
+    steps = [(1.0, busy), (3.0, Held(Hold.CIRCUIT, BEGAN + 9, "cut")), (5.0, None), (7.0, busy)]
+    for instant, held in steps:
+        relay.held(BEGAN + instant, held)
+        for event in relay.take():
+            there.feed(BEGAN + instant, event)
+    for progress in (relay, there):
+        snapshot = progress.snapshot(BEGAN + 8)
+        assert snapshot.held == busy
+        # a later probe is no second time
+        assert snapshot.holds == (HoldCount(Hold.CIRCUIT, 2, 5.0),)
+        progress.end(BEGAN + 10)
+        last = progress.snapshot(BEGAN + 20)
+        assert last.held is None
+        assert last.holds == (HoldCount(Hold.CIRCUIT, 2, 7.0),)

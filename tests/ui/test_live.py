@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from bulkcmp.model import Outcome, OutcomeClass
-from bulkcmp.stats.progress import NewestError, Snapshot
+from bulkcmp.stats.progress import Held, NewestError, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.ui.live import Frame, make_view, plain_line, plain_lines
 from bulkcmp.ui.view import LiveView, PlainView, SilentView, View
+from bulkcmp.waves.admission import Hold
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 NOON = dt.datetime(2026, 1, 2, 12, 0, 5, tzinfo=dt.UTC)
@@ -273,3 +274,16 @@ def test_quiet_shows_nothing(make_console: MakeConsole, snapshot: Snapshot) -> N
     with make_view(console, quiet=True) as view:
         view.update(snapshot)
     assert stream.getvalue() == ""
+
+
+def test_what_holds_a_run_back_is_shown(make_console: MakeConsole, snapshot: Snapshot) -> None:
+    until = dt.datetime(2026, 1, 2, 12, 0, 5).astimezone().timestamp()
+    held = dataclasses.replace(snapshot, held=Held(Hold.CIRCUIT, until, "HTTP \x1b[2J500"))
+    text = r"circuit open (HTTP \x1b[2J500) until Fri 12:00:05"
+    assert f"nothing begins: {text}" in "\n".join(draw(make_console, held, 80, 40))
+    console, stream = make_console(terminal=False)
+    with make_view(console) as view:
+        view.update(held)
+    assert f" held back: {text} " in stream.getvalue()
+    plain = dataclasses.replace(snapshot, held=Held(Hold.CIRCUIT))
+    assert " held back: circuit open issued" in plain_line(plain)

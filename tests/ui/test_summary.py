@@ -13,9 +13,10 @@ from bulkcmp.cmp.explanation import CLASSES
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.summary import LintCount, LintSummary, PopulationFacts, RunSummary
-from bulkcmp.stats.progress import Latencies, Snapshot
+from bulkcmp.stats.progress import HoldCount, Latencies, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.ui.summary import render_summary
+from bulkcmp.waves.admission import Hold
 
 MakeConsole = Callable[..., tuple[Console, io.StringIO]]
 
@@ -170,3 +171,9 @@ def test_a_latin_1_terminal_gets_what_it_can_show(
     render_summary(console, dataclasses.replace(summary, results_file="läufe/東京.csv"))
     stream.getvalue().encode("latin-1")
     assert r"läufe/\u6771\u4eac.csv" in stream.getvalue()
+
+
+def test_it_says_what_held_the_run_back(make_console: MakeConsole, summary: RunSummary) -> None:
+    holds = (HoldCount(Hold.CIRCUIT, 2, 90.0),)
+    lines = render(make_console, dataclasses.replace(summary, holds=holds))
+    assert "nothing began: circuit open 2 times, 90.0 s" in lines
