@@ -261,6 +261,11 @@ class OutcomeClass(StrEnum):
         """True where the CA is known to have issued a certificate, good or not."""
         return self.value.startswith("issued")
 
+    @property
+    def is_deliverable(self) -> bool:
+        """True where it issued what was asked for, and nothing is left to be done with the CA."""
+        return self.is_issued and self.is_done
+
 
 _DONE = frozenset(
     {
@@ -414,6 +419,29 @@ class Timings:
     confirm: float | None = None
 
 
+class DeliveryState(StrEnum):
+    """Whether an end entity's certificate was handed on (--on-issued)."""
+
+    TO_DO = "to do"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """The last attempt failed; `resume` tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the delivery of a row stands.
+
+    Attributes:
+        attempts: that came to an end, over all sessions.
+        reason: why the last one failed; empty where none did.
+    """
+
+    state: DeliveryState = DeliveryState.TO_DO
+    attempts: int = 0
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RowResult:
     """What results.csv says of one row.
@@ -428,6 +456,7 @@ class RowResult:
         attempts: transactions started for the row; sends: requests sent over all of them,
             repetitions included.
         finished_at: wall clock, UTC.
+        delivery: means something where the row `is_deliverable`.
     """
 
     number: int
@@ -448,6 +477,12 @@ class RowResult:
     sends: int = 0
     finished_at: dt.datetime | None = None
     has_key: bool = False
+    delivery: Delivery = Delivery()
+
+    @property
+    def is_deliverable(self) -> bool:
+        """True where there is a certificate that was asked for, and confirmed."""
+        return self.outcome.outcome.is_deliverable
 
 
 class ReportFormat(StrEnum):

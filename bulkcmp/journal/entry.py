@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcmp.cmp.events import Checkpoint
-from bulkcmp.model import BadRow, Operation, Outcome, OutcomeClass, Timings
+from bulkcmp.model import BadRow, DeliveryState, Operation, Outcome, OutcomeClass, Timings
 
 INTERRUPTED: Final = "interrupted"
 """The reason of an outcome that nobody waited for: what the last message led to is not known."""
@@ -101,7 +101,22 @@ class Skipped:
         return Outcome(OutcomeClass.BAD_ROW, "", detail)
 
 
-Entry = Begun | Resumed | Advanced | Ended | Skipped
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """An attempt to deliver a row came to an end.
+
+    Attributes:
+        reason: why it failed; empty where it did not.
+        at: UTC.
+    """
+
+    number: int
+    state: DeliveryState
+    reason: str
+    at: dt.datetime
+
+
+Entry = Begun | Resumed | Advanced | Ended | Skipped | Attempted
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from bulkcmp.journal.seal import Seal, is_plain_header
 from bulkcmp.journal.sqlite import SqliteStore
 from bulkcmp.journal.statement import issuer_statement, meta_statements, statements_of
 from bulkcmp.journal.store import Row, Store, Waiting
-from bulkcmp.model import OutcomeClass, RowResult, Secret
+from bulkcmp.model import DeliveryState, OutcomeClass, RowResult, Secret
 
 if TYPE_CHECKING:
     from bulkcmp.journal.postgresql import PostgresqlStore
@@ -379,6 +379,41 @@ class Journal:
         with self._mutex:
             ((count,),) = self._store.read(reading.COUNT)
         return int(count)
+
+    def undelivered(self) -> Iterator[int]:
+        """The numbers of rows with a certificate that is to be delivered, in their order; streamed.
+
+        Raises:
+            JournalError: the machine failed.
+        """
+        last = -1
+        while True:
+            with self._mutex:
+                page = self._store.read(reading.UNDELIVERED, (last, _PAGE))
+            for (number,) in page:
+                yield number
+            if len(page) < _PAGE:
+                return
+            last = page[-1][0]
+
+    def deliveries(self) -> list[tuple[DeliveryState, str, int]]:
+        """How many rows with a certificate are in which state of delivery, and for which reason."""
+        with self._mutex:
+            found = self._store.read(reading.DELIVERIES)
+        return [(DeliveryState(state), reason, int(count)) for state, reason, count in found]
+
+    def result(self, number: int) -> tuple[RowResult, bytes | None]:
+        """A row that was taken up, with its key.
+
+        Raises:
+            InputError: its sealed key is damaged.
+            JournalError: the machine failed.
+        """
+        with self._mutex:
+            (row,) = self._store.read(reading.RESULTS, (number - 1, 1))
+            result, sealed = reading.result_of(row, self._chain)
+        assert result.number == number, "it was taken up"
+        return result, self._unsealed(sealed, number) if sealed else None
 
     def results(self, *, with_keys: bool = False) -> Iterator[tuple[RowResult, bytes | None]]:
         """Every row that was taken up, in the population's order, with its key where asked for.

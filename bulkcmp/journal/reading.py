@@ -13,7 +13,16 @@ from bulkcmp.cmp.outcomes import unknown
 from bulkcmp.journal.entry import INTERRUPTED
 from bulkcmp.journal.statement import settlement
 from bulkcmp.journal.store import Row, Statement
-from bulkcmp.model import Itav, Operation, Outcome, OutcomeClass, RowResult, Timings
+from bulkcmp.model import (
+    Delivery,
+    DeliveryState,
+    Itav,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    RowResult,
+    Timings,
+)
 
 Chain = Callable[[str], tuple[bytes, ...]]
 """The certificates (DER) that a column's text names."""
@@ -36,11 +45,23 @@ PARTS: Final = (
     # certReqIds are given in the order of the requests
     " confirm, ended FROM part WHERE {where}transaction_id = ? ORDER BY cert_req_id"
 )
+_DELIVERABLE: Final = ", ".join(
+    f"'{outcome.value}'" for outcome in OutcomeClass if outcome.is_deliverable
+)
+UNDELIVERED: Final = (
+    f"SELECT number FROM row WHERE {{where}}outcome IN ({_DELIVERABLE})"  # noqa: S608  # ours
+    " AND delivery <> 'delivered' AND number > ? ORDER BY number LIMIT ?"
+)
+DELIVERIES: Final = (
+    "SELECT delivery, delivery_reason, count(*) FROM row"  # noqa: S608  # the same
+    f" WHERE {{where}}outcome IN ({_DELIVERABLE}) GROUP BY delivery, delivery_reason"
+)
 RESULTS: Final = """
 SELECT number, row.line, row.id, row.cmd, row.requested_subject, row.key,
   transaction_id, row.outcome, row.reason, row.detail, row.pki_status, row.fail_info,
   row.status_text, row.service, row.request, row.polling, row.confirm, row.attempts, row.sends,
-  row.finished_at, part.certificate, part.chain, part.infos
+  row.finished_at, row.delivery, row.delivery_attempts, row.delivery_reason,
+  part.certificate, part.chain, part.infos
 FROM row LEFT JOIN part USING ({columns}transaction_id, number)
 WHERE {where}number > ? ORDER BY number LIMIT ?
 """
@@ -170,6 +191,9 @@ def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None]:
         attempts,
         sends,
         finished_at,
+        delivery,
+        delivery_attempts,
+        delivery_reason,
         certificate,
         issuers,
         infos,
@@ -201,6 +225,7 @@ def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None]:
         sends=sends,
         finished_at=None if finished_at is None else dt.datetime.fromisoformat(finished_at),
         has_key=key is not None,
+        delivery=Delivery(DeliveryState(delivery), delivery_attempts, delivery_reason),
     )
     return result, key
 

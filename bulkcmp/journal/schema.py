@@ -2,7 +2,7 @@
 
 from typing import Final
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Goes up with each change that an older bulkcmp would misread."""
 
 # rows stand in the order in which they were begun: in that of their random transactionIDs, each
@@ -40,6 +40,10 @@ CREATE TABLE row (
   attempts INTEGER NOT NULL DEFAULT 0,
   sends INTEGER NOT NULL DEFAULT 0,
   finished_at TEXT,
+  delivery TEXT NOT NULL DEFAULT 'to do',
+  delivery_attempts INTEGER NOT NULL DEFAULT 0,
+  delivery_reason TEXT NOT NULL DEFAULT '',
+  delivery_at TEXT,
   PRIMARY KEY ({columns}number)
 );
 CREATE INDEX row_open ON row ({columns}number) WHERE outcome IS NULL;

@@ -8,6 +8,7 @@ from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.cmp.general import encode_infos
 from bulkcmp.journal.entry import (
     Advanced,
+    Attempted,
     Begun,
     BegunRow,
     Ended,
@@ -77,6 +78,10 @@ _END_ROW: Final = (
     " status_text = ?, service = ?, request = ?, polling = ?, confirm = ?, sends = sends + ?,"
     " finished_at = ? WHERE {where}number = ?"
 )
+_ATTEMPT: Final = (
+    "UPDATE row SET delivery = ?, delivery_reason = ?, delivery_at = ?,"
+    " delivery_attempts = delivery_attempts + 1 WHERE {where}number = ?"
+)
 _PART_OUTCOME: Final = (
     "UPDATE part SET outcome = ?, reason = ? WHERE {where}transaction_id = ? AND number = ?"
 )
@@ -97,6 +102,8 @@ def statements_of(entry: Entry, sealed: Sealed, issuer: IssuerNumber) -> Iterato
             yield from _end(entry)
         case Skipped():
             yield from _skip(entry)
+        case Attempted(number, state, reason, at):
+            yield _ATTEMPT, (state.value, reason, at.isoformat(), number)
 
 
 def settlement(transaction_id: bytes, number: int, outcome: Outcome) -> Iterator[Statement]:

@@ -20,6 +20,7 @@ from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.errors import InputError
 from bulkcmp.journal.entry import (
     Advanced,
+    Attempted,
     Begun,
     Entry,
     Resumed,
@@ -28,7 +29,18 @@ from bulkcmp.journal.entry import (
 )
 from bulkcmp.journal.failure import JournalError
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import BadRow, Itav, Operation, Outcome, OutcomeClass, RowResult, Secret, Timings
+from bulkcmp.model import (
+    BadRow,
+    Delivery,
+    DeliveryState,
+    Itav,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    RowResult,
+    Secret,
+    Timings,
+)
 from tests.journal.conftest import Place
 from tests.journal.entries import (
     NAME,
@@ -526,3 +538,51 @@ def test_a_transaction_without_a_deadline(journal: Journal) -> None:
     without = replace(checkpoint(1), deadline=0.0)
     journal.write([begun(1, reached=without)])
     assert journal.states([1])[1].checkpoint == without
+
+
+# --- deliveries -----------------------------------------------------------------------------------
+
+
+def test_deliveries(place: Place, journal: Journal) -> None:
+    refused = Outcome(OutcomeClass.ISSUED_REFUSED)
+    changed = Outcome(OutcomeClass.ISSUED_SUBJECT_CHANGED)
+    outcomes = {
+        1: ended(1),
+        2: ended(2),
+        3: ended(3, outcome=refused),
+        4: ended(4, outcome=changed),
+    }
+    for number, end in outcomes.items():
+        journal.write([begun(number), Advanced(issued(number)), end])
+    journal.write([begun(5)])
+    assert list(journal.undelivered()) == [1, 2, 4]
+    journal.write([Attempted(2, DeliveryState.FAILED, "exit code 3", NOW)])
+    journal.write([Attempted(1, DeliveryState.DELIVERED, "", NOW)])
+    assert list(journal.undelivered()) == [2, 4]
+    assert sorted(journal.deliveries()) == [
+        (DeliveryState.DELIVERED, "", 1),
+        (DeliveryState.FAILED, "exit code 3", 1),
+        (DeliveryState.TO_DO, "", 1),
+    ]
+    journal.write([Attempted(2, DeliveryState.DELIVERED, "", NOW)])
+    found = {number: result.delivery for number, result in results(journal).items()}
+    assert found[1] == Delivery(DeliveryState.DELIVERED, 1)
+    assert found[2] == Delivery(DeliveryState.DELIVERED, 2)
+    assert found[4] == found[5] == Delivery(DeliveryState.TO_DO)
+    assert place.read("SELECT delivery_at FROM row WHERE {where}number = 1") == [(NOW.isoformat(),)]
+
+
+def test_one_result(journal: Journal) -> None:
+    journal.write([begun(number) for number in (1, 2, 3)])
+    journal.write([Advanced(issued(2)), ended(2)])
+    result, private = journal.result(2)
+    assert (result.number, result.certificate, private) == (2, b"certificate", key(2))
+    assert (result, private) in list(journal.results(with_keys=True))
+
+
+def test_many_are_undelivered(journal: Journal) -> None:
+    entries: list[Entry] = []
+    for number in range(1, 601):
+        entries += [begun(number), Advanced(issued(number)), ended(number)]
+    journal.write(entries)
+    assert list(journal.undelivered()) == list(range(1, 601))

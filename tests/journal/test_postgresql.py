@@ -208,7 +208,7 @@ def test_a_journal_of_another_format(folder: Path, postgres: "Postgres") -> None
     url = postgres.make()
     Journal.create(folder, {}, None, url=url).close()
     postgres.run(url, "UPDATE bulkcmp.version SET format = 7")
-    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 3"):
+    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 4"):
         Journal.open(folder)
 
 

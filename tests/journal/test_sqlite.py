@@ -198,7 +198,7 @@ def test_a_journal_of_another_format(folder: Path) -> None:
     Journal.create(folder, {}, None).close()
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 3"):
+    with pytest.raises(InputError, match="has format 7, this bulkcmp reads 4"):
         Journal.open(folder)
 
 
