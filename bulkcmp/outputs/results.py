@@ -30,6 +30,8 @@ COLUMNS: Final = (
     "cert_file",
     "key_file",
     "info_files",
+    "delivery",
+    "delivery_reason",
     "attempts",
     "sends",
     "service_s",
@@ -70,6 +72,7 @@ def write_results(
     rows: Iterable[RowResult],
     *,
     files: Callable[[RowResult], RowFiles] | None = None,
+    delivers: bool = False,
 ) -> int:
     """Write `rows` in the order given and return how many there were.
 
@@ -85,10 +88,11 @@ def write_results(
     Columns: `serial` is hex as `openssl x509 -serial` prints it; `pki_status` is the name in
     RFC 9810, 5.2.3, or the number where that has none; `fail_info` the names of the bits, joined
     by `|`, as are the `info_files`; times are UTC in ISO 8601; `*_s` are seconds, empty for a step
-    that did not happen.
+    that did not happen; `delivery` is empty where there is nothing to deliver.
 
     Args:
         files: names the files of a row; without it their columns are empty.
+        delivers: the run delivers certificates (--on-issued).
 
     Raises:
         BulkcmpError: the file system refused.
@@ -99,7 +103,7 @@ def write_results(
         writer = csv.writer(text, dialect="excel")
         writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow(_cells(row, files(row) if files else RowFiles()))
+            writer.writerow(_cells(row, files(row) if files else RowFiles(), delivers))
             count += 1
         # detached, or the wrapper would close the file that `replacing` has still to sync
         text.detach()
@@ -132,7 +136,7 @@ def read_row_files(path: Path) -> dict[int, RowFiles]:
     return found
 
 
-def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
+def _cells(row: RowResult, files: RowFiles, delivers: bool) -> tuple[str, ...]:
     outcome = row.outcome
     timings = row.timings
     return (
@@ -141,7 +145,7 @@ def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
         cell(_status(outcome.pki_status)),
         cell("|".join(outcome.fail_info)),
         cell(outcome.status_text),
-        cell(_serial(row.serial)),
+        cell(serial_text(row.serial)),
         cell(row.subject),
         _instant(row.not_after, "seconds"),
         cell(outcome.reason),
@@ -152,6 +156,7 @@ def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
         cell(files.certificate),
         cell(files.key),
         cell("|".join(files.infos)),
+        *_delivery(row, asked=delivers),
         str(row.attempts),
         str(row.sends),
         _seconds(timings.service),
@@ -162,6 +167,12 @@ def _cells(row: RowResult, files: RowFiles) -> tuple[str, ...]:
         str(row.number),
         str(row.line),
     )
+
+
+def _delivery(row: RowResult, *, asked: bool) -> tuple[str, str]:
+    if not asked or not row.is_deliverable:
+        return "", ""
+    return cell(row.delivery.state), cell(row.delivery.reason)
 
 
 def cell(text: str) -> str:
@@ -176,7 +187,8 @@ def _status(number: int | None) -> str:
     return PKI_STATUS[number] if 0 <= number < len(PKI_STATUS) else str(number)
 
 
-def _serial(serial: int | None) -> str:
+def serial_text(serial: int | None) -> str:
+    """A serial number in hex, as `openssl x509 -serial` prints it; empty for none."""
     if serial is None:
         return ""
     digits = f"{abs(serial):X}"

@@ -1,6 +1,7 @@
 """results.csv read back with a plain CSV reader."""
 
 import csv
+import dataclasses
 import datetime as dt
 import shutil
 import subprocess
@@ -15,7 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkcmp.model import Operation, Outcome, OutcomeClass, RowResult, Timings
+from bulkcmp.model import (
+    Delivery,
+    DeliveryState,
+    Operation,
+    Outcome,
+    OutcomeClass,
+    RowResult,
+    Timings,
+)
 from bulkcmp.outputs.results import COLUMNS, RowFiles, write_results
 
 ISSUED = RowResult(
@@ -35,7 +44,25 @@ ISSUED = RowResult(
     attempts=1,
     sends=3,
     finished_at=dt.datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=dt.UTC),
+    delivery=Delivery(DeliveryState.FAILED, 3, "exit code 3"),
 )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "delivers"),
+    [
+        (OutcomeClass.ISSUED, False),
+        (OutcomeClass.ISSUED_REFUSED, True),
+        (OutcomeClass.REVOKED, True),
+    ],
+)
+def test_what_is_not_to_be_delivered_says_nothing_of_it(
+    tmp_path: Path, outcome: OutcomeClass, delivers: bool
+) -> None:
+    row = dataclasses.replace(ISSUED, outcome=Outcome(outcome))
+    write_results(tmp_path / "results.csv", [row], delivers=delivers)
+    (read_back,) = read(tmp_path / "results.csv")
+    assert (read_back["delivery"], read_back["delivery_reason"]) == ("", "")
 
 
 def result(text: str) -> RowResult:
@@ -52,7 +79,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_every_column_of_an_issued_row(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     files = RowFiles("certs/dev-7.pem", "certs/dev-7.key.pem", ("info/a.pem", "info/a.txt"))
-    assert write_results(path, [ISSUED], files=lambda row: files) == 1
+    assert write_results(path, [ISSUED], files=lambda row: files, delivers=True) == 1
     assert read(path) == [
         {
             "id": "dev-7",
@@ -71,6 +98,8 @@ def test_every_column_of_an_issued_row(tmp_path: Path) -> None:
             "cert_file": "certs/dev-7.pem",
             "key_file": "certs/dev-7.key.pem",
             "info_files": "info/a.pem|info/a.txt",
+            "delivery": "failed",
+            "delivery_reason": "exit code 3",
             "attempts": "1",
             "sends": "3",
             "service_s": "0.041235",
