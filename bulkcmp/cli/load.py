@@ -45,7 +45,7 @@ from bulkcmp.ui.report import render_report
 
 _OF_ENROLLMENTS: Final = (
     "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "journal",
-    "journal_lease", *option.OF_OUTPUT,
+    "journal_lease", *option.OF_OUTPUT, *option.OF_DELIVERIES,
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "retry_fail_info", "save_messages", "trust_first_ca_cert", *option.OF_WAVES,
 )  # fmt: skip

@@ -26,6 +26,7 @@ _RA: Final = "Nested messages: what an RA puts around ours"
 _TRUST: Final = "Trust"
 _ROWS: Final = "Rows: for cells that are empty or absent; {id}, {ref} ... fill in"
 _KEYS: Final = "Keys and output"
+_DELIVERY: Final = "Delivery"
 _LINT: Final = "Lint"
 _PACE: Final = "Pace and limits"
 _WAVES: Final = "Waves: when transactions begin"
@@ -625,6 +626,57 @@ LintFail = Annotated[
 SkipBadRows = Annotated[
     bool | None,
     _flag(_KEYS, "Go on without bad rows, and record them.", "--skip-bad-rows"),
+]
+OF_DELIVERIES: Final = (
+    "on_issued", "on_issued_url", "on_issued_bearer", "on_issued_env", "on_issued_concurrency",
+    "on_issued_timeout", "on_issued_attempts",
+)  # fmt: skip
+"""Names of the options that are for those who keep what is issued."""
+
+OnIssued = Annotated[
+    str | None,
+    _option(
+        _DELIVERY,
+        "Run this for each end entity once it is confirmed and its files are written. It is split"
+        " like a shell's words, without a shell; it gets BULKCMP_* variables, and JSON by stdin."
+        " An exit code other than 0 is a failure, and tried again.",
+        metavar="CMD",
+    ),
+]
+OnIssuedUrl = Annotated[
+    str | None,
+    _option(
+        _DELIVERY,
+        "POST the JSON there instead: https, or http to this machine's loopback.",
+        metavar="URL",
+    ),
+]
+OnIssuedBearer = Annotated[
+    str | None,
+    _option(_DELIVERY, f"Its bearer token: {_SOURCE}.", metavar="SOURCE"),
+]
+OnIssuedEnv = Annotated[
+    list[str] | None,
+    _option(
+        _DELIVERY,
+        "Give the command this variable of our environment, of which it gets PATH, HOME and their"
+        " like only; may be repeated.",
+        metavar="NAME",
+    ),
+]
+OnIssuedConcurrency = Annotated[
+    int | None, _option(_DELIVERY, "Deliveries at the same time. Default: 4.", metavar="N")
+]
+OnIssuedTimeout = Annotated[
+    float | None, _option(_DELIVERY, "Limit for one attempt. Default: 60.", metavar="SECONDS")
+]
+OnIssuedAttempts = Annotated[
+    int | None,
+    _option(
+        _DELIVERY,
+        "Attempts for each, 1, 2, 4 ... seconds apart; resume begins anew. Default: 3.",
+        metavar="N",
+    ),
 ]
 RetryUnknown = Annotated[
     bool,

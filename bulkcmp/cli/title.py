@@ -12,6 +12,7 @@ from bulkcmp.token.uri import describe_uri
 
 _SECRETS: Final = (
     "--secret", "--keypass", "--newkeypass", "--key-pass", "--keys-pass", "--tls-keypass",
+    "--ra-secret", "--ra-keypass", "--regtoken", "--authenticator", "--on-issued-bearer",
 )  # fmt: skip
 _PASS: Final = re.compile(r"^(--[a-z-]+=)?pass:.*", re.S)
 

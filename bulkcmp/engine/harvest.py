@@ -58,7 +58,10 @@ def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally
             yield result
 
     write_results(
-        journal.folder / RESULTS_FILE, counted(), files=lambda row: _files(plan.output, row)
+        journal.folder / RESULTS_FILE,
+        counted(),
+        files=lambda row: files_of(plan.output, row),
+        delivers=plan.delivery is not None,
     )
     return tally
 
@@ -72,13 +75,18 @@ async def write_files(plan: Plan, journal: Journal) -> None:
     """
     items = _with_files(journal)
     while chunk := await anyio.to_thread.run_sync(_take, items):
-        await anyio.to_thread.run_sync(_write_chunk, plan, journal.folder, chunk)
+        await anyio.to_thread.run_sync(write_rows, plan, journal.folder, chunk)
 
 
-def _write_chunk(plan: Plan, folder: Path, chunk: Sequence[tuple[RowResult, bytes | None]]) -> None:
+def write_rows(plan: Plan, folder: Path, rows: Sequence[tuple[RowResult, bytes | None]]) -> None:
+    """The same for some rows, with their keys.
+
+    Raises:
+        BulkcmpError: the file system failed.
+    """
     credentials = [
         Credential(result.id, key, result.certificate, result.chain)
-        for result, key in chunk
+        for result, key in rows
         if result.certificate is not None
     ]
     if credentials:
@@ -90,7 +98,7 @@ def _write_chunk(plan: Plan, folder: Path, chunk: Sequence[tuple[RowResult, byte
             plan.key_pass,
             plan.plain_keys,
         )
-    for result, _ in chunk:
+    for result, _ in rows:
         if result.infos:
             infos = result.infos
             write_information(folder / INFORMATION_FOLDER, result.id, infos, _shown(infos))
@@ -122,7 +130,8 @@ def _flawed(result: RowResult, rule: str) -> RowResult:
     return replace(result, outcome=outcome)
 
 
-def _files(output: OutputPlan, result: RowResult) -> RowFiles:
+def files_of(output: OutputPlan, result: RowResult) -> RowFiles:
+    """The files of a row, as `write_rows` makes them."""
     if result.infos:
         folder = Path(INFORMATION_FOLDER)
         infos = information_files(result.id, result.infos)

@@ -34,14 +34,14 @@ class Interruption:
     def __init__(self, on_notice: Callable[[str], None], afterwards: str) -> None:
         self._on_notice = on_notice
         self._afterwards = afterwards
-        self._run: Stoppable | None = None
+        self._attended: list[Stoppable] = []
         self._parts: list[anyio.CancelScope] = []
         self._leaving = False
         self.asked = False
 
     def attend(self, run: Stoppable) -> None:
-        """Let signals act on `run`, those included that came already."""
-        self._run = run
+        """Let signals act on `run` too, those included that came already."""
+        self._attended.append(run)
         if self._leaving:
             run.abort()
         elif self.asked:
@@ -64,11 +64,11 @@ class Interruption:
                     break
                 self.asked = True
                 self._on_notice("stopping: ending what is under way (again: leave at once)")
-                if self._run is not None:
-                    self._run.stop()
+                for one in self._attended:
+                    one.stop()
         self._leaving = True
         self._on_notice(f"leaving at once: {self._afterwards}")
         for part in self._parts:
             part.cancel()
-        if self._run is not None:
-            self._run.abort()
+        for one in self._attended:
+            one.abort()

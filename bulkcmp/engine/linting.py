@@ -33,6 +33,7 @@ class Linting:
     Attributes:
         failures: the rule that a row's certificate breaks, by the row's number, where the plan
             makes that a failure.
+        is_complete: it was not cut off.
     """
 
     def __init__(self, plan: LintPlan) -> None:
@@ -41,7 +42,7 @@ class Linting:
         self._flawed = 0
         self._counts: dict[Finding, int] = {}
         self._first: dict[Finding, _Row] = {}
-        self._is_complete = self._is_broken = False
+        self.is_complete = self._is_broken = False
         self.failures: dict[int, str] = {}
 
     async def run(self, journal: Journal) -> None:
@@ -54,7 +55,7 @@ class Linting:
                 # no more is read than can be worked on
                 await room.acquire()
                 group.start_soon(self._lint, chunk, limiter, room)
-        self._is_complete = not self._is_broken
+        self.is_complete = not self._is_broken
 
     @staticmethod
     def _issued(journal: Journal) -> Iterator[_Row]:
@@ -106,7 +107,7 @@ class Linting:
                     self._counts.items(), key=lambda item: (-item[1], item[0])
                 )
             ),
-            complete=self._is_complete,
+            complete=self.is_complete,
         )
 
 

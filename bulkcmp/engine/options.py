@@ -27,8 +27,9 @@ from bulkcmp.cmp.request import (
     may_certify,
 )
 from bulkcmp.cmp.trust import TrustStore, load_certificate
+from bulkcmp.engine.courier import command_of, environ_of
 from bulkcmp.engine.frame import Setup, TlsFiles
-from bulkcmp.engine.plan import Census, LintPlan, OutputPlan, Plan, Rows
+from bulkcmp.engine.plan import Census, DeliveryPlan, LintPlan, OutputPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
 from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
@@ -41,9 +42,10 @@ from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
 from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
-from bulkcmp.inputs.settings import Kind, key_in, newkey_in, read_settings, source_in
+from bulkcmp.inputs.settings import Kind, command_in, key_in, newkey_in, read_settings, source_in
 from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
+from bulkcmp.io.webhook import check_webhook
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.journal.lease import TERM
 from bulkcmp.lint.linter import DEFAULT_PROFILE, check_profile
@@ -79,7 +81,7 @@ _SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
-    "tls_keypass", "ra_keypass", "ra_secret",
+    "tls_keypass", "ra_keypass", "ra_secret", "on_issued_bearer",
 )  # fmt: skip
 _PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages")
 _PATH_LISTS: Final = (
@@ -88,7 +90,7 @@ _PATH_LISTS: Final = (
 _ROW_PATHS: Final = (
     "csr", "cert", "oldcert", "extensions_from", "oldwithold", "crlcert", "oldcrl",
 )  # fmt: skip
-_URLS: Final = ("server", "proxy", "journal")
+_URLS: Final = ("server", "proxy", "journal", "on_issued_url")
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 _KINDS: Final = {
     str: Kind.TEXT,
@@ -211,6 +213,13 @@ class Options:
     out_format: str = OutFormat.PEM.value
     out_chain: str = OutChain.FULL.value
     save_messages: str | None = None
+    on_issued: str | None = None
+    on_issued_url: str | None = None
+    on_issued_bearer: str | None = field(default=None, repr=False)
+    on_issued_env: tuple[str, ...] = ()
+    on_issued_concurrency: int = 4
+    on_issued_timeout: float = 60.0
+    on_issued_attempts: int = 3
     stated: frozenset[str] = field(default=frozenset(), compare=False)
     """Names of what the command line says: a file's settings are for runs of any kind."""
     foremost: frozenset[str] = field(default=frozenset(), compare=False)
@@ -225,6 +234,7 @@ class Options:
             **dict.fromkeys((*_PATHS, *_ROW_PATHS), Kind.PATH),
             **dict.fromkeys(_PATH_LISTS, Kind.PATHS),
             **dict.fromkeys(_SECRETS, Kind.SOURCE),
+            "on_issued": Kind.COMMAND,
             "newkey": Kind.NEWKEY,
             "key": Kind.KEY,
             "days": Kind.WHOLE,
@@ -321,6 +331,8 @@ class Options:
         for name in (*_PATHS, *_ROW_PATHS):
             if facts[name] is not None:
                 facts[name] = str(here / facts[name])
+        if facts["on_issued"] is not None:
+            facts["on_issued"] = command_in(here, facts["on_issued"])
         for name in _PATH_LISTS:
             facts[name] = [describe_uri(key_in(here, path)) for path in facts[name]]
         return facts
@@ -470,6 +482,7 @@ class Options:
             retry_failed=retry_failed,
             lint=self._lint(),
             breaker=self._breaker(),
+            delivery=self._delivery(environ),
             notes=tuple(self._notes()),
         )
 
@@ -504,6 +517,41 @@ class Options:
         every = _at_least("--lint-every", self.lint_every, 1)
         check_profile(self.lint_profile)
         return LintPlan(self.lint_profile, every, self.lint_fail)
+
+    def _delivery(self, environ: Mapping[str, str]) -> DeliveryPlan | None:
+        bearer = _secret("on_issued_bearer", self.on_issued_bearer, environ)
+        if self.on_issued is None and self.on_issued_url is None:
+            for name in ("on_issued_bearer", "on_issued_env"):
+                if getattr(self, name):
+                    raise InputError(f"{option_name(name)}, but nothing is told (--on-issued)")
+            return None
+        if self.on_issued is not None and self.on_issued_url is not None:
+            raise InputError(
+                "--on-issued and --on-issued-url exclude each other",
+                hint="let the command post what it gets, or the server call the command",
+            )
+        ways = DeliveryPlan(
+            self.on_issued or self.on_issued_url or "",
+            bearer=bearer,
+            concurrency=_at_least("--on-issued-concurrency", self.on_issued_concurrency, 1),
+            timeout=_positive("--on-issued-timeout", self.on_issued_timeout),
+            attempts=_at_least("--on-issued-attempts", self.on_issued_attempts, 1),
+        )
+        if self.on_issued is None:
+            if self.on_issued_env:
+                raise InputError("--on-issued-env is for --on-issued: a URL gets no environment")
+            try:
+                check_webhook(ways.target, bearer)
+            except InputError as error:
+                raise InputError(f"--on-issued-url: {error}", hint=error.hint) from None
+            return replace(ways, url=ways.target)
+        if bearer is not None:
+            raise InputError("--on-issued-bearer is for --on-issued-url")
+        return replace(
+            ways,
+            command=command_of(self.on_issued),
+            environ=environ_of(self.on_issued_env, environ),
+        )
 
     def key_passphrase(self, environ: Mapping[str, str]) -> Secret | None:
         """What encrypts private keys; None with --plain-keys, or where neither was given.

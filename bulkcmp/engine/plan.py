@@ -148,6 +148,31 @@ class LintPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryPlan:
+    """Whom finished end entities are delivered to, and how.
+
+    Attributes:
+        target: as the user gave it.
+        command: a program and its arguments, or
+        url: what is posted to.
+        environ: the variables that the command gets besides what it is told.
+        bearer: the token that posts carry.
+        concurrency: attempts at the same time, at most.
+        timeout: seconds for one attempt.
+        attempts: of a row in one session.
+    """
+
+    target: str
+    command: tuple[str, ...] = ()
+    url: str = ""
+    environ: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    bearer: Secret | None = field(default=None, repr=False)
+    concurrency: int = 4
+    timeout: float = 60.0
+    attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run, ready to begin.
 
@@ -162,6 +187,7 @@ class Plan:
         retry_failed: begin anew where no certificate was issued.
         lint: None where certificates are not linted.
         breaker: when to send nothing to a CA that fails all; None for never.
+        delivery: None where they are not delivered.
         notes: what every report of the run shall say.
         is_partial: the rows are not all that was asked for: the exit code is no 0.
     """
@@ -182,5 +208,6 @@ class Plan:
     retry_failed: bool = False
     lint: LintPlan | None = None
     breaker: BreakerRules | None = None
+    delivery: DeliveryPlan | None = None
     notes: tuple[str, ...] = ()
     is_partial: bool = False

@@ -99,6 +99,7 @@ class Run:
         progress: told what happens; makes the snapshots.
         reached: the server was heard of before.
         breaker: when to send nothing to a CA that fails all; None for never.
+        on_ended: told of rows whose ends are durable.
 
     Attributes:
         given_up: why the run began nothing more before its end, by its own judgement; else empty.
@@ -123,6 +124,7 @@ class Run:
         progress: Progress | None = None,
         reached: bool = False,
         breaker: BreakerRules | None = None,
+        on_ended: Callable[[Sequence[Ended]], None] | None = None,
     ) -> None:
         self._rows = rows
         self._journal = journal
@@ -156,6 +158,7 @@ class Run:
         self._open = 0
         self._news = anyio.Event()
         self._reached = reached
+        self._on_ended = on_ended
         self._stopping = False
         self._all_done = False
         self._failure: BulkcmpError | None = None
@@ -571,6 +574,8 @@ class Run:
             self._progress.finished(self._clock.now(), outcomes, ended[-1].timings)
         else:
             self._progress.abandoned()
+        if self._on_ended is not None:
+            self._on_ended(ended)
         self._release(colleague, number)
         if again:
             self._waiting.appendleft(Task(again))

@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,8 @@ import anyio.to_thread
 
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.engine.campaign import Campaign, Machines
+from bulkcmp.engine.courier import courier_for
+from bulkcmp.engine.delivery import Deliveries
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.harvest import (
     CREDENTIALS_FOLDER,
@@ -33,6 +35,7 @@ from bulkcmp.engine.server import pace_file
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keypool import KeyPool
+from bulkcmp.journal.entry import Ended
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.outputs.summary import (
@@ -111,15 +114,21 @@ async def _session(
     machines: Machines | None,
 ) -> RunSummary:
     began = dt.datetime.now(dt.UTC)
-    run: Run | Campaign
-    if machines is None:
-        run = await _work_here(plan, journal, interruption, resumed, on_snapshot)
-    else:
-        run = await _have_worked(plan, journal, machines, interruption, on_snapshot, on_notice)
-    # what an abort left open gets its outcome
-    journal.settle()
-    linting = await _lint(plan, journal, interruption, on_notice)
-    flaws = {} if linting is None else linting.failures
+    async with _delivering(plan, journal, interruption, on_notice) as deliveries:
+        run: Run | Campaign
+        if machines is None:
+            run = await _work_here(plan, journal, interruption, resumed, on_snapshot, deliveries)
+        else:
+            run = await _have_worked(plan, journal, machines, interruption, on_snapshot, on_notice)
+        # what an abort left open gets its outcome
+        journal.settle()
+        linting = await _lint(plan, journal, interruption, on_notice)
+        flaws = {} if linting is None else linting.failures
+        if deliveries is not None:
+            if plan.lint is not None and plan.lint.fail and not (linting and linting.is_complete):
+                # what was not looked at may be what is to be withheld
+                deliveries.stop()
+            await deliveries.complete(withheld=flaws)
     tally = await anyio.to_thread.run_sync(write_table, plan, journal, flaws)
     with interruption.part() as writing:
         if tally.total >= _MANY:
@@ -137,8 +146,30 @@ async def _session(
     )
     if linting is not None:
         summary = with_lint(summary, linting.summary())
+    if deliveries is not None:
+        delivered = await anyio.to_thread.run_sync(deliveries.summary)
+        code = summary.exit_code or (EXIT_OK if delivered.is_done else EXIT_SOME_FAILED)
+        summary = replace(summary, delivery=delivered, exit_code=code)
     write_summary(journal.folder / SUMMARY_FILE, summary)
     return summary
+
+
+@asynccontextmanager
+async def _delivering(
+    plan: Plan,
+    journal: Journal,
+    interruption: Interruption,
+    on_notice: Callable[[str], None],
+) -> AsyncIterator[Deliveries | None]:
+    """Have the run's certificates delivered, where that is wanted, until all of them are."""
+    if plan.delivery is None:
+        yield None
+        return
+    async with courier_for(plan.delivery) as courier:
+        deliveries = Deliveries(plan, journal, courier, clock=SystemClock(), on_notice=on_notice)
+        interruption.attend(deliveries)
+        async with deliveries.under_way():
+            yield deliveries
 
 
 async def _work_here(
@@ -147,8 +178,15 @@ async def _work_here(
     interruption: Interruption,
     resumed: bool,
     on_snapshot: Callable[[Snapshot], None],
+    deliveries: Deliveries | None,
 ) -> Run:
     journal.settle()
+    on_ended: Callable[[Sequence[Ended]], None] | None = None
+    # what linting may withhold is delivered after it
+    if deliveries is not None and (plan.lint is None or not plan.lint.fail):
+        on_ended = deliveries.ended
+        if resumed:
+            await deliveries.recall()
     async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
         run = Run(
             plan.rows,
@@ -164,6 +202,7 @@ async def _work_here(
             retry_unknown=plan.retry_unknown,
             retry_failed=plan.retry_failed,
             breaker=plan.breaker,
+            on_ended=on_ended,
         )
         interruption.attend(run)
         await run.execute()

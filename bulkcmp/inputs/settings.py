@@ -1,6 +1,7 @@
 """Settings files: `--config FILE.toml`, a server profile whose keys are option names."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -25,6 +26,7 @@ class Kind(Enum):
     SOURCE = 'the source of a secret in quotes, as in {key} = "env:NAME"'
     NEWKEY = 'a key spec or a path in quotes, as in {key} = "ec:P-256"'
     KEY = 'a path or a PKCS#11 URI in quotes, as in {key} = "..."'
+    COMMAND = 'a command in quotes, as in {key} = "./hand-over --to line-7"'
     WHOLE = "a whole number, as in {key} = 10"
     NUMBER = "a number, as in {key} = 2.5"
     FLAG = "{key} = true or {key} = false"
@@ -138,6 +140,8 @@ def located(folder: Path, kind: Kind, value: Any) -> object:
             return newkey_in(folder, value)
         case Kind.KEY:
             return key_in(folder, value)
+        case Kind.COMMAND:
+            return command_in(folder, value)
         case Kind.NUMBER:
             return float(value)
         case _:
@@ -148,6 +152,16 @@ def source_in(folder: Path, source: str) -> str:
     """The source of a secret, with a relative path made one from `folder`."""
     kind, colon, rest = source.partition(":")
     return f"file:{folder / rest}" if colon and kind == "file" else source
+
+
+def command_in(folder: Path, text: str) -> str:
+    """A command, with the relative path of its program made one from `folder`."""
+    try:
+        program, *arguments = shlex.split(text)
+    except ValueError:
+        # no command: whoever runs it says so
+        return text
+    return shlex.join((str(folder / program), *arguments)) if "/" in program else text
 
 
 def newkey_in(folder: Path, text: str) -> str:

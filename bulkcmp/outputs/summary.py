@@ -63,6 +63,39 @@ class LintSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many rows have which reason."""
+
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySummary:
+    """How the certificates of the run that were to be delivered stand.
+
+    Attributes:
+        to: the command, or the URL.
+        delivered, failed, to_do: rows of the run with a good certificate, by their last attempt.
+        withheld: more of them, which break a lint rule under --lint-fail.
+        reasons: of those that failed, commonest first.
+        given_up: attempts ended early, since too many rows in a row had failed.
+    """
+
+    to: str
+    delivered: int
+    failed: int
+    to_do: int
+    withheld: int = 0
+    reasons: tuple[ReasonCount, ...] = ()
+    given_up: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return not self.failed and not self.to_do
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """All that summary.json and the final text say of one session of a run.
 
@@ -84,6 +117,7 @@ class RunSummary:
         run_folder, results_file, credentials_folder, information_folder: where the output is; empty
             where there is none.
         lint: None where certificates were not linted.
+        delivery: None where the run delivers none.
         notes: what the user should know besides: warnings, settings that weaken a check.
     """
 
@@ -108,6 +142,7 @@ class RunSummary:
     credentials_folder: str = ""
     information_folder: str = ""
     lint: LintSummary | None = None
+    delivery: DeliverySummary | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -169,6 +204,7 @@ def _document(summary: RunSummary) -> dict[str, Any]:
             for one in summary.holds
         ],
         "lint": None if summary.lint is None else dataclasses.asdict(summary.lint),
+        "delivery": None if summary.delivery is None else dataclasses.asdict(summary.delivery),
         "run_folder": summary.run_folder,
         "results_file": summary.results_file,
         "credentials_folder": summary.credentials_folder,

@@ -6,7 +6,13 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from bulkcmp.outputs.summary import EXIT_MEANINGS, LintSummary, RunSummary, public_url
+from bulkcmp.outputs.summary import (
+    EXIT_MEANINGS,
+    DeliverySummary,
+    LintSummary,
+    RunSummary,
+    public_url,
+)
 from bulkcmp.ui.figures import clean, clean_text, duration, per_second
 from bulkcmp.ui.latencies import latency_table
 from bulkcmp.ui.outcomes import ClassCount, by_class, commonest
@@ -16,6 +22,7 @@ _FEW_CLASSES: Final = 3
 """So few that the commonest reason of each has a hint of its own."""
 _MOST_NOTES: Final = 3
 _MOST_RULES: Final = 4
+_MOST_REASONS: Final = 4
 
 
 def render_summary(console: Console, summary: RunSummary) -> None:
@@ -34,6 +41,9 @@ def render_summary(console: Console, summary: RunSummary) -> None:
     if summary.lint is not None:
         console.print()
         _print_lint(console, summary.lint)
+    if summary.delivery is not None:
+        console.print()
+        _print_delivery(console, summary.delivery)
     console.print()
     for note in _first(summary.notes, _MOST_NOTES, "notes in summary.json"):
         console.print(Text("note: ", style="yellow").append(clean(note, console)))
@@ -96,6 +106,28 @@ def _print_lint(console: Console, lint: LintSummary) -> None:
     rest = len(lint.findings) - _MOST_RULES
     if rest > 0:
         console.print(f"{rest} more rules in summary.json")
+
+
+def _print_delivery(console: Console, delivery: DeliverySummary) -> None:
+    total = delivery.delivered + delivery.failed + delivery.to_do
+    text = f"{delivery.delivered:,} of {total:,} certificates delivered"
+    if delivery.failed:
+        text += f", {delivery.failed:,} failed"
+    if delivery.to_do:
+        text += f", {delivery.to_do:,} to do"
+    if delivery.withheld:
+        text += f"; {delivery.withheld:,} withheld, which break a lint rule"
+    console.print(Text(text, style="green" if delivery.is_done else "red"))
+    figures = max((len(f"{one.rows:,}") for one in delivery.reasons), default=1)
+    for one in delivery.reasons[:_MOST_REASONS]:
+        console.print(Text(clean(f"{one.rows:>{figures},}  {one.reason}", console)))
+    rest = len(delivery.reasons) - _MOST_REASONS
+    if rest > 0:
+        console.print(f"{rest} more reasons in summary.json")
+    if not delivery.is_done:
+        given_up = "given up, since all failed: " if delivery.given_up else ""
+        hint = f"{given_up}bulkcmp resume tries again; what failed said why in deliveries/"
+        console.print(Text(hint, style="dim"))
 
 
 def _first(texts: tuple[str, ...], most: int, where: str) -> list[str]:

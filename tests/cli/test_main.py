@@ -41,6 +41,7 @@ def test_load_offers_no_option_that_does_nothing_there() -> None:
     command = typer.main.get_command(module.app)
     assert isinstance(command, TyperGroup)
     offered = {one.name for one in command.commands["load"].params}
+    assert offered.isdisjoint({"on_issued", "on_issued_url"})
     assert offered.isdisjoint({"save_messages", "retry_fail_info", "trust_first_ca_cert", "rate"})
     assert {"ref", "secret", "trusted", "threshold"} <= offered
 

@@ -12,6 +12,8 @@ from bulkcmp.cli.title import masked
         # no source of a secret: it may be the secret itself
         ("--secret geheim --ref r1", "--secret *** --ref r1"),
         ("--tls-keypass=geheim", "--tls-keypass=***"),
+        ("--ra-secret geheim --regtoken=geheim", "--ra-secret *** --regtoken=***"),
+        ("--on-issued-bearer geheim", "--on-issued-bearer ***"),
         ("--secret env:NAME --keypass file:/a/b --keys-pass stdin", None),
         ("--secret=env:NAME --key-pass=stdin", None),
         # wherever it stands

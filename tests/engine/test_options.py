@@ -337,6 +337,7 @@ def test_a_key_in_a_settings_file(folder: Path) -> None:
         ("tls_keypass", "pass:x"),
         ("regtoken", "pass:x"),
         ("authenticator", "stdin"),
+        ("on_issued_bearer", "pass:x"),
         ("server", "http://u:pw@h/"),
         ("proxy", "http://u:pw@h/"),
         ("key", "pkcs11:object=ra?pin-value=1234"),
@@ -357,6 +358,56 @@ def test_what_is_given_takes_the_place_of_what_was() -> None:
     facts = Options(secret="env:OLD", rate=5.0, concurrency=7).facts()
     resumed = Options.resumed(facts, {"secret": "env:NEW", "rate": 0.0, "concurrency": None})
     assert (resumed.secret, resumed.rate, resumed.concurrency) == ("env:NEW", 0.0, 7)
+
+
+# --- delivery -------------------------------------------------------------------------------------
+
+
+def test_a_command_is_split_as_by_a_shell_and_gets_little_of_our_environment() -> None:
+    environ = {**ENVIRON, "HOME": "/h", "LINE": "7"}
+    options = Options(**GOOD, on_issued="sh -c 'a b' \\$c", on_issued_env=("LINE",))
+    ways = options.plan("a.csv", environ).delivery
+    assert ways is not None
+    assert ways.command == ("sh", "-c", "a b", "$c")
+    assert dict(ways.environ) == {"HOME": "/h", "LINE": "7"}
+    assert (ways.concurrency, ways.timeout, ways.attempts) == (4, 60.0, 3)
+    assert plan().delivery is None
+
+
+def test_a_url_may_have_a_token() -> None:
+    options = Options(**GOOD, on_issued_url="https://h/x", on_issued_bearer="env:T")
+    ways = options.plan("a.csv", {**ENVIRON, "T": "a-token"}).delivery
+    assert ways is not None
+    assert (ways.url, ways.bearer, ways.command) == ("https://h/x", Secret(b"a-token"), ())
+    assert "a-token" not in repr(ways)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"on_issued": "sh 'x"}, "--on-issued can't be split into words: No closing quotation"),
+        ({"on_issued": " "}, "--on-issued is empty"),
+        ({"on_issued": "./nothing-there x"}, "there is no program './nothing-there'"),
+        ({"on_issued": "sh", "on_issued_url": "https://h"}, "exclude each other"),
+        ({"on_issued": "sh", "on_issued_env": ("X",)}, "the environment has no variable 'X'"),
+        ({"on_issued": "sh", "on_issued_bearer": "env:S"}, "is for --on-issued-url"),
+        ({"on_issued": "sh", "on_issued_concurrency": 0}, "it must be at least 1"),
+        ({"on_issued": "sh", "on_issued_attempts": 0}, "it must be at least 1"),
+        ({"on_issued": "sh", "on_issued_timeout": 0.0}, "a number of seconds above 0"),
+        ({"on_issued_bearer": "env:S"}, "--on-issued-bearer, but nothing is told (--on-issued)"),
+        ({"on_issued_env": ("S",)}, "--on-issued-env, but nothing is told (--on-issued)"),
+        ({"on_issued_url": "https://h", "on_issued_env": ("S",)}, "a URL gets no environment"),
+        ({"on_issued_url": "http://h/"}, "--on-issued-url: http:// is for this machine's loopback"),
+    ],
+)
+def test_deliveries_that_cannot_be(changes: dict[str, Any], text: str) -> None:
+    assert text in refused(**changes)
+
+
+def test_a_command_is_found_from_another_folder(folder: Path) -> None:
+    facts = Options(on_issued="./push it", on_issued_url="https://u:pw@h/").facts()
+    assert facts["on_issued"] == f"{folder}/push it"
+    assert facts["on_issued_url"] == "https://u:***@h/"
 
 
 # --- the plan -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ KNOWN: dict[str, Kind] = {
     "secret": Kind.SOURCE,
     "newkey": Kind.NEWKEY,
     "key": Kind.KEY,
+    "on_issued": Kind.COMMAND,
     "subject_check": Kind.TEXT,
 }
 
@@ -60,6 +61,10 @@ trusted = ["ca.pem"]
         ("newkey", "k.pem", "{}/k.pem"),
         ("key", "k.pem", "{}/k.pem"),
         ("key", "pkcs11:object=k", "pkcs11:object=k"),
+        ("on_issued", "./push 'to it'", "{}/push 'to it'"),
+        ("on_issued", "push ./it", "push ./it"),
+        ("on_issued", "push 'it", "push 'it"),
+        ("on_issued", "", ""),
     ],
 )
 def test_paths_are_relative_to_the_folder_of_the_file(

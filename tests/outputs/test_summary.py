@@ -12,9 +12,11 @@ from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.outputs.summary import (
     EXIT_MEANINGS,
+    DeliverySummary,
     LintCount,
     LintSummary,
     PopulationFacts,
+    ReasonCount,
     RunSummary,
     public_url,
     summary_json,
@@ -53,6 +55,7 @@ SUMMARY = RunSummary(
     credentials_folder="runs/b17/certs",
     information_folder="runs/b17/info",
     lint=LintSummary("rfc5280", 2, 5, 1, (LintCount("pkix.a_rule", "error", 1, "dev3"),)),
+    delivery=DeliverySummary("hand-over", 3, 2, 1, reasons=(ReasonCount("exit code 3", 2),)),
     notes=("the anchor ends in 3 days — soon",),
 )
 
@@ -100,6 +103,15 @@ def test_the_document_is_versioned_and_complete() -> None:
                 }
             ],
             "complete": True,
+        },
+        "delivery": {
+            "to": "hand-over",
+            "delivered": 3,
+            "failed": 2,
+            "to_do": 1,
+            "withheld": 0,
+            "reasons": [{"reason": "exit code 3", "rows": 2}],
+            "given_up": False,
         },
         "run_folder": "runs/b17",
         "results_file": "runs/b17/results.csv",

@@ -12,7 +12,14 @@ from rich.console import Console
 from bulkcmp.cmp.explanation import CLASSES
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK
 from bulkcmp.model import Operation, OutcomeClass
-from bulkcmp.outputs.summary import LintCount, LintSummary, PopulationFacts, RunSummary
+from bulkcmp.outputs.summary import (
+    DeliverySummary,
+    LintCount,
+    LintSummary,
+    PopulationFacts,
+    ReasonCount,
+    RunSummary,
+)
 from bulkcmp.stats.progress import HoldCount, Latencies, Snapshot
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.ui.summary import render_summary
@@ -83,6 +90,49 @@ def test_it_says_all_that_matters(
     assert "hunter2" not in text
     others = [line for line in lines if not line.startswith(("server", "results", "certif"))]
     assert max(map(len, others)) <= width
+
+
+@pytest.mark.parametrize(
+    ("delivery", "lines"),
+    [
+        (DeliverySummary("c", 7, 0, 0), ["7 of 7 certificates delivered"]),
+        (
+            DeliverySummary(
+                "c",
+                1_000,
+                30,
+                400,
+                withheld=2,
+                reasons=tuple(ReasonCount(f"exit code {n}", n) for n in (12, 8, 5, 3, 2)),
+            ),
+            [
+                "1,000 of 1,430 certificates delivered, 30 failed, 400 to do; 2 withheld, which"
+                " break a lint rule",
+                "12  exit code 12",
+                " 8  exit code 8",
+                " 5  exit code 5",
+                " 3  exit code 3",
+                "1 more reasons in summary.json",
+                "bulkcmp resume tries again; what failed said why in deliveries/",
+            ],
+        ),
+        (
+            DeliverySummary("c", 0, 20, 5, reasons=(ReasonCount("timeout", 20),), given_up=True),
+            [
+                "0 of 25 certificates delivered, 20 failed, 5 to do",
+                "20  timeout",
+                "given up, since all failed: bulkcmp resume tries again; what failed said why in"
+                " deliveries/",
+            ],
+        ),
+    ],
+)
+def test_deliveries(
+    make_console: MakeConsole, summary: RunSummary, delivery: DeliverySummary, lines: list[str]
+) -> None:
+    shown = render(make_console, dataclasses.replace(summary, delivery=delivery), 200)
+    first = shown.index(lines[0])
+    assert shown[first : first + len(lines)] == lines
 
 
 def test_no_row_is_lost_between_the_lines(make_console: MakeConsole, summary: RunSummary) -> None:
