@@ -16,6 +16,7 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
         "journal_lease",
         "out",
         *option.OF_OUTPUT,
+        *option.OF_DELIVERIES,
         "keys",
         "keys_pass",
         "skip_bad_rows",
