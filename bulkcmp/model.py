@@ -515,6 +515,7 @@ class Profile:
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         disable_confirm: send no certConf, whatever the CA awaits.
         rr_serial_only: name the certificate of an rr without its subject.
+        accept_revoked: an rr for what is revoked already is done.
         unprotected_requests: send messages without protection.
         sign_requests: sign although there is a secret too, which then checks MAC'd answers.
         send_root: the root of our own chain travels in extraCerts too.
@@ -544,6 +545,7 @@ class Profile:
     implicit_confirm: bool = False
     disable_confirm: bool = False
     rr_serial_only: bool = False
+    accept_revoked: bool = False
     unprotected_requests: bool = False
     sign_requests: bool = False
     send_root: bool = False

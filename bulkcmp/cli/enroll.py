@@ -27,6 +27,7 @@ def enroll(
     implicit_confirm: option.ImplicitConfirm = None,
     disable_confirm: option.DisableConfirm = None,
     rr_serial_only: option.RrSerialOnly = None,
+    accept_revoked: option.AcceptRevoked = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,

@@ -83,7 +83,7 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
     )
 app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
 app.command(cls=_Command, help=_unwrapped(renew.renew), no_args_is_help=True)(renew.renew)
-app.command(help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
+app.command(cls=_Command, help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
 app.command(help=_unwrapped(init.init), no_args_is_help=True)(init.init)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)

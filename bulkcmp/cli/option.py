@@ -167,6 +167,10 @@ RrSerialOnly = Annotated[
         "--rr-serial-only",
     ),
 ]
+AcceptRevoked = Annotated[
+    bool | None,
+    _switch(_SERVER, "An rr for what is revoked already is done.", "--accept-revoked"),
+]
 CertsPerMessage = Annotated[
     int | None,
     _option(

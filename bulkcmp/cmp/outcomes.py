@@ -138,20 +138,19 @@ def granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:
     )
 
 
-def revoked(status: PKIStatusInfo, *, repeats: bool) -> Outcome:
+def revoked(status: PKIStatusInfo, *, repeats: bool, accepts: bool) -> Outcome:
     """The outcome of one certificate's revocation, by a status of a proven rp.
 
     Args:
         repeats: we may have revoked it before.
+        accepts: whoever revoked it before, it is what was asked for.
     """
     if status.status == PKIStatus.REJECTION:
         rejected = refused(status, authenticated=True, details=[])
-        if repeats and rejected.fail_info == (_REVOKED_BEFORE,):
+        if (repeats or accepts) and rejected.fail_info == (_REVOKED_BEFORE,):
+            by_us = ": by our earlier request, whose answer is not known" if repeats else ""
             return replace(
-                rejected,
-                outcome=OutcomeClass.REVOKED,
-                reason="",
-                detail="revoked already: by our earlier request, whose answer is not known",
+                rejected, outcome=OutcomeClass.REVOKED, reason="", detail=f"revoked already{by_us}"
             )
         return rejected
     if status.status not in REVOKED:

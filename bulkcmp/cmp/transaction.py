@@ -526,7 +526,14 @@ class Transaction:
         if any(status.status == PKIStatus.WAITING for status in statuses):
             return self._whole_waits(now, message)
         answered = [
-            replace(part, outcome=outcomes.revoked(status, repeats=applicant.repeats))
+            replace(
+                part,
+                outcome=outcomes.revoked(
+                    status,
+                    repeats=applicant.repeats,
+                    accepts=self._profile.accept_revoked,
+                ),
+            )
             for part, status, applicant in zip(parts, statuses, self._applicants, strict=False)
         ]
         left = [replace(part, outcome=outcomes.UNANSWERED) for part in parts[len(statuses) :]]

@@ -22,7 +22,7 @@ from bulkcmp.engine.harvest import RESULTS_FILE
 from bulkcmp.errors import InputError, RemoteCmpError, Where
 from bulkcmp.inputs.credential import read_certificates
 from bulkcmp.inputs.csv import CsvSource
-from bulkcmp.inputs.keystore import Stored, stored_in
+from bulkcmp.inputs.keystore import Stored, holds_credential, stored_in
 from bulkcmp.inputs.material import PREFIX, parse_material
 from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.settings import key_in, newkey_in
@@ -163,7 +163,7 @@ class Holding:
 
 @contextmanager
 def open_holding(
-    path: Path, password: Secret | None, *, keeps_passphrase: bool
+    path: Path, password: Secret | None, *, keeps_passphrase: bool, with_renewals: bool = True
 ) -> Iterator[Holding]:
     """Read the certificates that a path has: a run, a folder of files, or a population.
 
@@ -172,6 +172,7 @@ def open_holding(
     Args:
         password: opens PKCS#12 files of a folder.
         keeps_passphrase: the keys of a run are opened by the passphrase that it had.
+        with_renewals: of the runs that renew a run, too.
 
     Raises:
         InputError: it can't be used.
@@ -180,9 +181,10 @@ def open_holding(
         with Journal.open(path) as journal:
             holding = Holding(path, path)
             _read_run(holding, path, journal, keeps_passphrase)
-            _read_renewals(holding, path, keeps_passphrase, {path.resolve()})
+            if with_renewals:
+                _read_renewals(holding, path, keeps_passphrase, {path.resolve()})
             yield holding
-    elif path.is_dir():
+    elif path.is_dir() or holds_credential(path):
         yield _folder(path, password)
     else:
         yield _population(path)

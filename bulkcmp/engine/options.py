@@ -180,6 +180,7 @@ class Options:
     implicit_confirm: bool = False
     disable_confirm: bool = False
     rr_serial_only: bool = False
+    accept_revoked: bool = False
     subject_check: str = SubjectCheck.EXACT.value
     tls_trusted: tuple[str, ...] = ()
     tls_cert: str | None = None
@@ -926,6 +927,7 @@ class Options:
             implicit_confirm=self.implicit_confirm,
             disable_confirm=self.disable_confirm,
             rr_serial_only=self.rr_serial_only,
+            accept_revoked=self.accept_revoked,
             unprotected_requests=self.unprotected_requests,
             sign_requests=self.sign_requests,
             send_root=self.send_root,

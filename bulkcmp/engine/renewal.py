@@ -108,12 +108,12 @@ def judge(
 
     The private keys of those that are due are tried.
     """
-    newest = _newest(holding.held)
+    newest = newest_of(holding.held)
     seen: set[bytes] = set()
     return [_judged(holding, rule, now, environ, newest, seen, held) for held in holding.held]
 
 
-def _newest(held: Iterable[Held]) -> dict[str, Held]:
+def newest_of(held: Iterable[Held]) -> dict[str, Held]:
     """The newest certificate of each family."""
     newest: dict[str, Held] = {}
     for one in held:

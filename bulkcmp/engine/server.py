@@ -326,6 +326,7 @@ def jitter() -> Iterator[float]:
 
 
 def trust_of(setup: Setup) -> Trust | None:
+    """Who is believed; None where that is whoever answers first."""
     """Whom a run believes; None where that is only known once the first ip is there."""
     if not setup.anchors:
         return None

@@ -101,9 +101,11 @@ def begin_on(
 
 
 def free_folder(beside: Path, word: str) -> Path:
-    """A folder for a run on what another has, which holds none yet: `RUN-renewed-1`."""
+    """A folder for a run on what another, or a file, has, and that is not there yet:
+    `RUN-renewed-1`."""
+    name = beside.stem if beside.is_file() else beside.absolute().name
     for number in count(1):
-        folder = beside.with_name(f"{beside.name}-{word}-{number}")
+        folder = beside.parent / f"{name}-{word}-{number}"
         if not folder.exists():
             return folder
     raise AssertionError("numbers do not end")

@@ -19,6 +19,9 @@ from bulkcmp.model import Secret
 _LARGEST: Final = 1 << 20
 """Octets; what is larger is no certificate and no key."""
 
+_HEAD: Final = 4096
+"""Octets that tell what a file is."""
+
 _KEY_ENDINGS: Final = (".key", "-key", "_key")
 
 
@@ -40,8 +43,18 @@ class Stored:
     flaw: InputError | None = None
 
 
+def holds_credential(path: Path) -> bool:
+    """Whether a file seems to hold certificates or keys, and no rows."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head[:1] == b"\x30" or b"-----BEGIN " in head
+
+
 def stored_in(folder: Path, password: Secret | None) -> Iterator[Stored]:
-    """The files of a folder and of the folders in it, but for those that hold nothing but a key.
+    """The files of a folder and of those in it, or one file, but for those that hold a key only.
 
     A key belongs to the certificate whose file is named like its own (`a.key`, `a.key.pem` or
     `a-key.pem` to `a.pem`), or else to the one with its public key.
@@ -55,7 +68,7 @@ def stored_in(folder: Path, password: Secret | None) -> Iterator[Stored]:
     keys: dict[str, Path] = {}
     found: list[Stored] = []
     for path in _files(folder):
-        stem = str(path.relative_to(folder).with_suffix(""))
+        stem = str(_within(folder, path).with_suffix(""))
         try:
             held = read_contents(path, password) if path.stat().st_size <= _LARGEST else Contents()
         except InputError as error:
@@ -74,15 +87,21 @@ def stored_in(folder: Path, password: Secret | None) -> Iterator[Stored]:
         for one in found
     ]
     for one in _paired_by_key(paired, list(keys.values()), password):
-        name = one.name if names[one.name] == 1 else str(one.path.relative_to(folder))
+        name = one.name if names[one.name] == 1 else str(_within(folder, one.path))
         yield replace(one, name=name)
 
 
 def _files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
     try:
         return sorted(path for path in folder.rglob("*") if path.is_file())
     except OSError as error:
         raise unreadable(folder, error) from None
+
+
+def _within(folder: Path, path: Path) -> Path:
+    return Path(path.name) if path == folder else path.relative_to(folder)
 
 
 def _owner(stem: str) -> str:

@@ -391,6 +391,13 @@ def test_what_is_revoked_already(
     assert set(finish.outcomes[0].fail_info) == set(fail_info)
 
 
+def test_what_whoever_has_revoked_already(make_run: "MakeRun") -> None:
+    run = ask(make_run, 1, operation=Operation.RR, profile=Profile(accept_revoked=True))
+    status = run.peer.status(PKIStatus.REJECTION, "certRevoked")
+    (outcome,) = run.end(revocations(run, status).macced()).outcomes
+    assert (outcome.outcome, outcome.detail) == (OutcomeClass.REVOKED, "revoked already")
+
+
 def test_a_server_that_revokes_the_first_only(make_run: "MakeRun") -> None:
     run = ask(make_run, 2, operation=Operation.RR)
     finish = run.end(revocations(run, run.peer.status(0)).macced())
