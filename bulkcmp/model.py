@@ -363,6 +363,8 @@ class EndEntity:
         authenticator: authenticator (RFC 4211, 6.2), UTF-8: known to us and the CA for good.
         reg_info: the text of utf8Pairs (RFC 4211, 7.1).
         priority: rows with a lower number go first; rows without one go last.
+        out_name: path of the row's files within their folder, without suffix; empty for the id's.
+        out_pass: opens the row's key files, where those of the run have not one for all.
     """
 
     number: int
@@ -393,6 +395,8 @@ class EndEntity:
     authenticator: Secret | None = None
     reg_info: str | None = None
     priority: int | None = None
+    out_name: str = ""
+    out_pass: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +456,8 @@ class RowResult:
             trust anchor last.
         infos: what a genm was told and passed its checks.
         has_key: the run holds the row's private key.
+        out_name: path of the row's files within their folder, without suffix; empty for the id's.
+        out_pass: opens the row's key files, where it has one of its own and was asked for.
         requested_subject, subject: RFC 4514 texts of the asked and the issued name.
         attempts: transactions started for the row; sends: requests sent over all of them,
             repetitions included.
@@ -477,6 +483,8 @@ class RowResult:
     sends: int = 0
     finished_at: dt.datetime | None = None
     has_key: bool = False
+    out_name: str = ""
+    out_pass: Secret | None = None
     delivery: Delivery = Delivery()
 
     @property

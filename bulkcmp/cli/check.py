@@ -66,6 +66,9 @@ def check(
     reginfo: option.Reginfo = None,
     keys: option.Keys = None,
     out_format: option.OutFormat_ = None,
+    out_name: option.OutName = None,
+    out_pass: option.OutPass = None,
+    out_pass_length: option.OutPassLength = None,
 ) -> None:
     """Read a population as `enroll` would, and list every bad row: line, column, reason.
 

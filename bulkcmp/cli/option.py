@@ -35,7 +35,9 @@ _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
 
-OF_OUTPUT: Final = ("out_format", "out_chain")
+OF_OUTPUT: Final = (
+    "out_format", "out_chain", "out_name", "out_pass", "out_pass_length", "passwords_recipient",
+)  # fmt: skip
 """How an enrollment writes what each row gets."""
 
 
@@ -596,6 +598,37 @@ OutChain_ = Annotated[
         " it) or none. Default: full.",
         "--out-chain",
         metavar="CHAIN",
+    ),
+]
+OutName = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Where the files of a row go in certs/, without suffix: '{id}', '{profile}/{id[:2]}/{id}'"
+        " ... Default: the id.",
+        metavar="TEMPLATE",
+    ),
+]
+OutPass = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        f"Password of a row's key files, if it is not --key-pass: {_SOURCE}; or make, for one of"
+        " its own for each row.",
+        metavar="SOURCE",
+    ),
+]
+OutPassLength = Annotated[
+    int | None,
+    _option(_KEYS, "Characters of passwords that are made. Default: 24.", metavar="N"),
+]
+PasswordsRecipient = Annotated[
+    list[str] | None,
+    _option(
+        _KEYS,
+        "Encrypt passwords.csv to this age recipient (age1..., the extra `age`), or by CMS to the"
+        " holder of this certificate of an RSA key; may be repeated.",
+        metavar="AGE|FILE",
     ),
 ]
 SaveMessages = Annotated[

@@ -13,6 +13,7 @@ import anyio.to_thread
 from bulkcmp.cmp.general import encode_infos
 from bulkcmp.engine.plan import OutputPlan, Plan
 from bulkcmp.errors import InputError
+from bulkcmp.filename import file_stem
 from bulkcmp.inspect.text import lines_of
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import BadRow, Itav, Outcome, OutcomeClass, RowResult
@@ -22,6 +23,7 @@ from bulkcmp.outputs.credentials import (
     write_credentials,
 )
 from bulkcmp.outputs.information import information_files, write_information
+from bulkcmp.outputs.passwords import RowPassword, write_passwords
 from bulkcmp.outputs.results import RowFiles, write_results
 from bulkcmp.outputs.text import visible
 from bulkcmp.stats.tally import Tally
@@ -66,6 +68,23 @@ def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally
     return tally
 
 
+def write_password_file(plan: Plan, journal: Journal) -> None:
+    """Write the passwords of the rows that have files under one of their own.
+
+    Raises:
+        BulkcmpError: the file system or the journal failed.
+    """
+    write_passwords(journal.folder, _passwords(plan, journal), plan.output.recipients)
+
+
+def _passwords(plan: Plan, journal: Journal) -> Iterator[RowPassword]:
+    for result, _ in journal.results(with_keys=True):
+        files = files_of(plan.output, result)
+        own = result.out_pass
+        if files.key and own is not None and own != plan.output.password:
+            yield RowPassword(result.id, result.number, files.key, own)
+
+
 async def write_files(plan: Plan, journal: Journal) -> None:
     """Write the credentials of all rows that have one, and what the CA told to genms; files that
     are whole are left alone.
@@ -85,7 +104,14 @@ def write_rows(plan: Plan, folder: Path, rows: Sequence[tuple[RowResult, bytes |
         BulkcmpError: the file system failed.
     """
     credentials = [
-        Credential(result.id, key, result.certificate, result.chain)
+        Credential(
+            result.id,
+            key,
+            result.certificate,
+            result.chain,
+            result.out_name,
+            result.out_pass,
+        )
         for result, key in rows
         if result.certificate is not None
     ]
@@ -138,9 +164,13 @@ def files_of(output: OutputPlan, result: RowResult) -> RowFiles:
         return RowFiles(infos=tuple(str(folder / name) for name in infos))
     if result.certificate is None:
         return RowFiles()
-    names = credential_files(output.formats, result.id, has_key=result.has_key)
+    names = credential_files(output.formats, _stem(result), has_key=result.has_key)
     folder = Path(CREDENTIALS_FOLDER)
     return RowFiles(str(folder / names.certificate), str(folder / names.key) if names.key else "")
+
+
+def _stem(result: RowResult) -> str:
+    return result.out_name or file_stem(result.id)
 
 
 @lru_cache(maxsize=64)

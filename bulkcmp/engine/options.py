@@ -35,6 +35,7 @@ from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.generation import Generation, refuse_columns
 from bulkcmp.inputs.name import parse_name
+from bulkcmp.inputs.password import DEFAULT_LENGTH, MAKE, MAX_LENGTH, MIN_LENGTH
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.profile import find_profile
 from bulkcmp.inputs.recognition import open_source
@@ -70,6 +71,12 @@ from bulkcmp.outputs.credentials import (
     check_password,
     parse_formats,
 )
+from bulkcmp.outputs.recipient import (
+    Recipients,
+    age_recipients,
+    cms_recipients,
+    is_age,
+)
 from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
 from bulkcmp.waves.breaker import BreakerRules
 
@@ -77,11 +84,14 @@ DEFAULT_NEWKEY: Final = "ec:P-256"
 
 _LEAST_LEASE: Final = 1.0
 
+_MADE: Final = ("out_pass", MAKE)
+"""The one setting of a secret that is no source."""
+
 _SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
-    "tls_keypass", "ra_keypass", "ra_secret", "on_issued_bearer",
+    "tls_keypass", "ra_keypass", "ra_secret", "out_pass", "on_issued_bearer",
 )  # fmt: skip
 _PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages")
 _PATH_LISTS: Final = (
@@ -213,6 +223,10 @@ class Options:
     out: str | None = None
     out_format: str = OutFormat.PEM.value
     out_chain: str = OutChain.FULL.value
+    out_name: str | None = None
+    out_pass: str | None = field(default=None, repr=False)
+    out_pass_length: int = DEFAULT_LENGTH
+    passwords_recipient: tuple[str, ...] = ()
     save_messages: str | None = None
     on_issued: str | None = None
     on_issued_url: str | None = None
@@ -320,7 +334,7 @@ class Options:
         del facts["stated"], facts["foremost"], facts["updates_only"]
         here = Path.cwd()
         for name in _SECRETS:
-            if facts[name] is not None:
+            if facts[name] is not None and (name, facts[name]) != _MADE:
                 facts[name] = describe_source(source_in(here, facts[name]))
         for name in _URLS:
             if facts[name] is not None:
@@ -332,6 +346,9 @@ class Options:
         for name in (*_PATHS, *_ROW_PATHS):
             if facts[name] is not None:
                 facts[name] = str(here / facts[name])
+        facts["passwords_recipient"] = [
+            one if is_age(one) else str(here / one) for one in self.passwords_recipient
+        ]
         if facts["on_issued"] is not None:
             facts["on_issued"] = command_in(here, facts["on_issued"])
         for name in _PATH_LISTS:
@@ -404,6 +421,9 @@ class Options:
             regtoken=_secret("regtoken", self.regtoken, environ),
             authenticator=_secret("authenticator", self.authenticator, environ),
             reginfo=self.reginfo,
+            out_name=self.out_name,
+            out_pass=MAKE if self.out_pass == MAKE else self._password(environ),
+            out_pass_length=self._password_length(),
             unprotected=self.unprotected_requests or self.updates_only,
             foremost=self.foremost,
         )
@@ -464,8 +484,8 @@ class Options:
                 hint="give --key-pass SOURCE to store them encrypted, or --plain-keys to store"
                 " them unencrypted",
             )
-        if may_keep_keys:
-            check_password(rows.output.formats, key_pass)
+        if may_keep_keys and self.out_pass != MAKE:
+            check_password(rows.output.formats, rows.output.password or key_pass)
         return Plan(
             rows=rows,
             population=population,
@@ -617,7 +637,7 @@ class Options:
         Raises:
             InputError: the file, or an option that stands for cells, can't be used.
         """
-        output = self._output()
+        output = self._output(environ)
         source = open_source(Path(population_file))
         population = Population(source, self.defaults(environ), environ)
         if population.operation is not None:
@@ -630,16 +650,52 @@ class Options:
                 raise InputError(f"--newkey: {error}", hint=error.hint) from None
         return Rows(population, population_file, output)
 
-    def _output(self) -> OutputPlan:
+    def _output(self, environ: Mapping[str, str]) -> OutputPlan:
         """
         Raises:
-            InputError: a format or a kind of chain is not known.
+            InputError: a format or a kind of chain is not known, or something can't be read.
         """
         try:
             formats = parse_formats(self.out_format)
         except InputError as error:
             raise InputError(f"--out-format: {error.what}", hint=error.hint) from None
-        return OutputPlan(formats, _choice("--out-chain", self.out_chain, OutChain))
+        return OutputPlan(
+            formats=formats,
+            chain=_choice("--out-chain", self.out_chain, OutChain),
+            password=self._password(environ),
+            recipients=self._recipients(),
+        )
+
+    def _password(self, environ: Mapping[str, str]) -> Secret | None:
+        """What opens the key files of all rows, where that is not what the journal is sealed with.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        return None if self.out_pass == MAKE else _secret("out_pass", self.out_pass, environ)
+
+    def _password_length(self) -> int:
+        length = _at_least("--out-pass-length", self.out_pass_length, MIN_LENGTH)
+        if length > MAX_LENGTH:
+            raise InputError(f"--out-pass-length is {length}; it must be at most {MAX_LENGTH}")
+        return length
+
+    def _recipients(self) -> Recipients | None:
+        given = self.passwords_recipient
+        if not given:
+            return None
+        ages = [one for one in given if is_age(one)]
+        if ages and len(ages) < len(given):
+            raise InputError(
+                "--passwords-recipient: age recipients and certificates exclude each other"
+            )
+        try:
+            if ages:
+                return age_recipients(ages)
+            return cms_recipients(_certificates("--passwords-recipient", given))
+        except InputError as error:
+            option = "" if error.what.startswith("--") else "--passwords-recipient: "
+            raise InputError(f"{option}{error.what}", hint=error.hint) from None
 
     def population(
         self,

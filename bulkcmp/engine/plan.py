@@ -10,7 +10,13 @@ from bulkcmp.engine.frame import Setup
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.population import Population
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret, TokenKey
-from bulkcmp.outputs.credentials import OutChain, OutFormat, check_formats
+from bulkcmp.outputs.credentials import (
+    OutChain,
+    OutFormat,
+    check_formats,
+    check_password,
+)
+from bulkcmp.outputs.recipient import Recipients
 from bulkcmp.waves.breaker import BreakerRules
 
 _SHOWN: Final = 20
@@ -24,10 +30,15 @@ class OutputPlan:
     Attributes:
         formats: at least one, each once.
         chain: which certificates stand beside that of the row.
+        password: opens the key files of rows that have none of their own; None where `key_pass`
+            does.
+        recipients: whom the passwords of rows are encrypted to.
     """
 
     formats: tuple[OutFormat, ...] = (OutFormat.PEM,)
     chain: OutChain = OutChain.FULL
+    password: Secret | None = field(default=None, repr=False)
+    recipients: Recipients | None = None
 
 
 class Rows:
@@ -46,10 +57,13 @@ class Rows:
                 yield self._judged(row)
 
     def _judged(self, row: EndEntity) -> EndEntity | BadRow:
+        column = "out_pass"
         try:
+            if row.out_pass is not None:
+                check_password(self.output.formats, row.out_pass)
+            column = "newkey" if row.new_key_spec is not None or row.central_keygen else "cmd"
             check_formats(self.output.formats, _key_of(row), central_keygen=row.central_keygen)
         except InputError as error:
-            column = "newkey" if row.new_key_spec is not None or row.central_keygen else "cmd"
             where = Where(self._file, row.line, column, row.number)
             problem = InputError(error.what, where=where, hint=error.hint)
             return BadRow(row.number, row.line, row.id, (problem,))

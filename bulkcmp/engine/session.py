@@ -24,6 +24,7 @@ from bulkcmp.engine.harvest import (
     RESULTS_FILE,
     SUMMARY_FILE,
     write_files,
+    write_password_file,
     write_table,
 )
 from bulkcmp.engine.interruption import Interruption
@@ -133,6 +134,8 @@ async def _session(
     with interruption.part() as writing:
         if tally.total >= _MANY:
             on_notice(f"writing {CREDENTIALS_FOLDER}/")
+        # before the files that they open
+        await anyio.to_thread.run_sync(write_password_file, plan, journal)
         await write_files(plan, journal)
     summary = _summary(
         command,

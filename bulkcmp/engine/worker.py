@@ -324,6 +324,8 @@ def _begun(task: Task, checkpoint: Checkpoint) -> Begun:
                 requested_subject=member.entity.subject,
                 key=member.new_key,
                 key_id=member.key_id,
+                out_name=member.entity.out_name,
+                out_pass=member.entity.out_pass,
             )
             for member in task.members
         ),

@@ -25,6 +25,7 @@ _ELSEWHERE: Final = {
     "cmd": "the steps of the lifecycles say the operations",
     "newkey": "the table keys says the type of all keys",
     "priority": "a load test takes end entities in their order",
+    "out_pass": "a load test keeps no keys",
 }
 """Columns that a load test has not, and why."""
 

@@ -7,7 +7,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.field import option_name
 from bulkcmp.model import Operation
 
-_BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
+BY_TEMPLATE: Final = (Operation.IR, Operation.CR, Operation.KUR)
 """The operations that ask by a CertTemplate."""
 
 CELLS: Final = {
@@ -18,29 +18,30 @@ CELLS: Final = {
     "oldwithold": (Operation.GENM,),
     "crlcert": (Operation.GENM,),
     "oldcrl": (Operation.GENM,),
-    "centralkeygen": _BY_TEMPLATE,
-    "keyusage": _BY_TEMPLATE,
-    "extkeyusage": _BY_TEMPLATE,
-    "policy_oids": _BY_TEMPLATE,
-    "extensions": _BY_TEMPLATE,
-    "extensions_from": _BY_TEMPLATE,
-    "not_before": _BY_TEMPLATE,
-    "not_after": _BY_TEMPLATE,
-    "regtoken": _BY_TEMPLATE,
-    "authenticator": _BY_TEMPLATE,
-    "reginfo": _BY_TEMPLATE,
+    "centralkeygen": BY_TEMPLATE,
+    "keyusage": BY_TEMPLATE,
+    "extkeyusage": BY_TEMPLATE,
+    "policy_oids": BY_TEMPLATE,
+    "extensions": BY_TEMPLATE,
+    "extensions_from": BY_TEMPLATE,
+    "not_before": BY_TEMPLATE,
+    "not_after": BY_TEMPLATE,
+    "regtoken": BY_TEMPLATE,
+    "authenticator": BY_TEMPLATE,
+    "reginfo": BY_TEMPLATE,
+    "out_pass": BY_TEMPLATE,
 }
 """Columns that a row of another operation must leave empty."""
 
 OPTIONS: Final = CELLS | {
-    "oldcert": (*_BY_TEMPLATE, Operation.RR),
-    "sans": _BY_TEMPLATE,
-    "san_nodefault": _BY_TEMPLATE,
-    "days": _BY_TEMPLATE,
-    "newkey": _BY_TEMPLATE,
-    "newkeypass": _BY_TEMPLATE,
-    "popo": _BY_TEMPLATE,
-    "certs_per_message": (*_BY_TEMPLATE, Operation.RR),
+    "oldcert": (*BY_TEMPLATE, Operation.RR),
+    "sans": BY_TEMPLATE,
+    "san_nodefault": BY_TEMPLATE,
+    "days": BY_TEMPLATE,
+    "newkey": BY_TEMPLATE,
+    "newkeypass": BY_TEMPLATE,
+    "popo": BY_TEMPLATE,
+    "certs_per_message": (*BY_TEMPLATE, Operation.RR),
 }
 """Options, by the names of their settings, that no row of another operation uses."""
 

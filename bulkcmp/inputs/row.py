@@ -49,11 +49,13 @@ from bulkcmp.inputs.extension import (
     parse_policies,
 )
 from bulkcmp.inputs.field import Default, Field, Filled, Known, Row, blaming, option_name
+from bulkcmp.inputs.filename import FileNameTemplate
 from bulkcmp.inputs.infotype import parse_infotypes
 from bulkcmp.inputs.material import Material, parse_material
 from bulkcmp.inputs.name import NULL_DN, NameTemplate, format_name, parse_name
+from bulkcmp.inputs.password import DEFAULT_LENGTH, MAKE, Made, made_or
 from bulkcmp.inputs.reginfo import RegInfoTemplate, parse_reg_info
-from bulkcmp.inputs.restriction import CELLS, listed
+from bulkcmp.inputs.restriction import BY_TEMPLATE, CELLS, listed
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.inputs.source import Place
@@ -77,13 +79,13 @@ COLUMNS: Final = (
     "extensions", "extensions_from", "days", "not_before", "not_after", "profile", "newkey",
     "centralkeygen", "popo", "ref", "secret", "csr", "cert", "key", "keypass", "oldcert", "serial",
     "revreason", "infotype", "oldwithold", "crlcert", "oldcrl", "regtoken", "authenticator",
-    "reginfo", "priority",
+    "reginfo", "priority", "out_pass",
 )  # fmt: skip
 
 ID_LIMIT: Final = 200
 """Characters; an id names files, and file systems end at 255 octets."""
 
-_SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator")
+_SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator", "out_pass")
 
 _CACHED: Final = 256
 """Files of each kind that are kept read: some rows share them, most have their own."""
@@ -117,6 +119,8 @@ class Defaults:
         san_nodefault: no subjectAltName is taken from oldcert or cert.
         unprotected: rows need no credential: requests are sent without protection, or something
             else that comes later protects them.
+        out_name: path of a row's files, without suffix; there is no such column.
+        out_pass: the secret itself, or `make`, which makes passwords of `out_pass_length`.
         newkeypass: the same, for the key files that `newkey` names; there is no such column.
         newkey_assumed: nobody said `newkey`: where the CA makes the key, it chooses the type.
         key: a path, or a PKCS#11 URI (RFC 7512).
@@ -164,6 +168,9 @@ class Defaults:
     authenticator: str | Secret | None = field(default=None, repr=False)
     reginfo: str | None = None
     priority: str | None = None
+    out_name: str | None = None
+    out_pass: str | Secret | None = field(default=None, repr=False)
+    out_pass_length: int = DEFAULT_LENGTH
     unprotected: bool = False
     keys_supplied: bool = False
     single: bool = False
@@ -236,6 +243,16 @@ class RowReader:
                 return Field(name, fetch, lambda: Known(read_secret(source, environ)))
             return Field(name, fetch, None if given is None else partial(Known, given))
 
+        def password(name: str) -> Field[Secret]:
+            given: str | Secret | None = getattr(defaults, name)
+            length = defaults.out_pass_length
+            fetch = partial(read_secret, environ=environ, folder=folder, stdin=False)
+            read = partial(made_or, fetch, length)
+            if isinstance(given, str):
+                assert given == MAKE, "sources of all rows are the caller's"
+                return Field(name, read, partial(Made, length))
+            return Field(name, read, None if given is None else partial(Known, given))
+
         self._cmd = text("cmd", read_operation)
         self._days = text("days", partial(read_whole, low=1, high=36500))
         self._priority = text("priority", partial(read_whole, low=0, high=9999))
@@ -260,6 +277,8 @@ class RowReader:
         self._newkey = path_or_uri("newkey", read_new_key)
         self._newkeypass = secret("newkeypass").constant
         self._newkey_assumed = defaults.newkey_assumed
+        self._out_name = own_template("out_name", str, FileNameTemplate)
+        self._out_pass = password("out_pass")
         self._central_keygen = text("centralkeygen", read_yes)
         self._popo = text("popo", read_popo)
         self._secret = secret("secret")
@@ -424,8 +443,21 @@ class RowReader:
             authenticator=request.authenticator,
             reg_info=request.reg_info,
             priority=self._priority.get(row),
+            out_name=self._read_out_name(row, cmd, seen),
+            out_pass=self._out_pass.get(row) if cmd in BY_TEMPLATE else None,
         )
         return row.bad(_printable(identity)) if row.problems else entity
+
+    def _read_out_name(self, row: Row, cmd: Operation, seen: dict[str, int]) -> str:
+        name = self._out_name.get(row) if cmd.certifies else None
+        if name is None:
+            return ""
+        # an id has no NUL; on some file systems names that differ in case are one
+        line = row.place.row_line
+        first = seen.setdefault(f"\0{name.lower()}", line)
+        if first != line:
+            row.add(None, f"--out-name: its files would be {name!r}, as those of line {first}")
+        return name
 
     def _without_operation(self, row: Row, identity: str) -> BadRow:
         """The problems that a row has whatever its operation is."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bulkcmp.cmp.events import Checkpoint
-from bulkcmp.model import BadRow, DeliveryState, Operation, Outcome, OutcomeClass, Timings
+from bulkcmp.model import BadRow, DeliveryState, Operation, Outcome, OutcomeClass, Secret, Timings
 
 INTERRUPTED: Final = "interrupted"
 """The reason of an outcome that nobody waited for: what the last message led to is not known."""
@@ -30,6 +30,9 @@ class BegunRow:
         requested_subject: DER of the Name that is asked for, if any.
         key: PKCS#8 DER of the key to certify, not encrypted; None where the row brings none.
         key_id: where the key came from a key file, its number there.
+        out_name: path of the row's files, without suffix; empty for the id's.
+        out_pass: opens the row's key files, if it has one of its own. The first that is recorded
+            for a row stays: nothing is ever encrypted under another one.
     """
 
     number: int
@@ -39,6 +42,8 @@ class BegunRow:
     requested_subject: bytes | None
     key: bytes | None = field(default=None, repr=False)
     key_id: int | None = None
+    out_name: str = ""
+    out_pass: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -277,9 +278,9 @@ class Journal:
                 ]
             )
 
-    def _sealed(self, key: bytes, number: int) -> bytes:
+    def _sealed(self, octets: bytes, column: str, number: int) -> bytes:
         assert self._seal is not None
-        return self._seal.seal(key, _context(number))
+        return self._seal.seal(octets, _context(column, number))
 
     def _issuer(self, der: bytes) -> int:
         """The number of an issuer's certificate; the same few stand behind all rows."""
@@ -341,7 +342,7 @@ class Journal:
                     number,
                     OutcomeClass(outcome) if outcome else OutcomeClass.TO_DO,
                     checkpoints.get(transaction_id),
-                    None if key is None else self._unsealed(key, number),
+                    None if key is None else self._unsealed(key, "key", number),
                     interrupted=reason == INTERRUPTED,
                 )
                 for number, outcome, reason, key, transaction_id in found
@@ -364,9 +365,9 @@ class Journal:
             self._issuer_ders[number] = der
         return der
 
-    def _unsealed(self, sealed: bytes, number: int) -> bytes:
+    def _unsealed(self, sealed: bytes, column: str, number: int) -> bytes:
         assert self._seal is not None
-        return self._seal.unseal(sealed, _context(number))
+        return self._seal.unseal(sealed, _context(column, number))
 
     def key_ids(self) -> Iterator[int]:
         """The numbers, in the key file, of the keys that rows of this run use."""
@@ -403,7 +404,7 @@ class Journal:
         return [(DeliveryState(state), reason, int(count)) for state, reason, count in found]
 
     def result(self, number: int) -> tuple[RowResult, bytes | None]:
-        """A row that was taken up, with its key.
+        """A row that was taken up, with its key and its password.
 
         Raises:
             InputError: its sealed key is damaged.
@@ -411,12 +412,13 @@ class Journal:
         """
         with self._mutex:
             (row,) = self._store.read(reading.RESULTS, (number - 1, 1))
-            result, sealed = reading.result_of(row, self._chain)
+            result, key, password = reading.result_of(row, self._chain)
         assert result.number == number, "it was taken up"
-        return result, self._unsealed(sealed, number) if sealed else None
+        return self._opened(result, key, password)
 
     def results(self, *, with_keys: bool = False) -> Iterator[tuple[RowResult, bytes | None]]:
-        """Every row that was taken up, in the population's order, with its key where asked for.
+        """Every row that was taken up, in the population's order, with its key and its password
+        where asked for.
 
         Streamed; outcome and certificate of a row are those of its last transaction.
 
@@ -429,12 +431,19 @@ class Journal:
             with self._mutex:
                 rows = self._store.read(reading.RESULTS, (last, _PAGE))
                 page = [reading.result_of(row, self._chain) for row in rows]
-            for result, sealed in page:
-                key = self._unsealed(sealed, result.number) if with_keys and sealed else None
-                yield result, key
+            for result, key, password in page:
+                yield self._opened(result, key, password) if with_keys else (result, None)
             if len(page) < _PAGE:
                 return
             last = page[-1][0].number
+
+    def _opened(
+        self, result: RowResult, key: bytes | None, password: bytes | None
+    ) -> tuple[RowResult, bytes | None]:
+        if password is not None:
+            opened = Secret(self._unsealed(password, "out_pass", result.number))
+            result = replace(result, out_pass=opened)
+        return result, None if key is None else self._unsealed(key, "key", result.number)
 
 
 def _postgresql() -> "type[PostgresqlStore]":
@@ -458,6 +467,6 @@ def _point(folder: HeldFolder, pointer: Pointer, store: Store) -> None:
         raise
 
 
-def _context(number: int) -> bytes:
-    """What seals a key to its row."""
-    return f"bulkcmp journal\0{number}".encode()
+def _context(column: str, number: int) -> bytes:
+    """What seals a key or a password to its row."""
+    return f"bulkcmp journal\0{column}\0{number}".encode()

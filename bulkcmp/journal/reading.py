@@ -57,7 +57,8 @@ DELIVERIES: Final = (
     f" WHERE {{where}}outcome IN ({_DELIVERABLE}) GROUP BY delivery, delivery_reason"
 )
 RESULTS: Final = """
-SELECT number, row.line, row.id, row.cmd, row.requested_subject, row.key,
+SELECT number, row.line, row.id, row.cmd, row.requested_subject, row.key, row.out_name,
+  row.out_pass,
   transaction_id, row.outcome, row.reason, row.detail, row.pki_status, row.fail_info,
   row.status_text, row.service, row.request, row.polling, row.confirm, row.attempts, row.sends,
   row.finished_at, row.delivery, row.delivery_attempts, row.delivery_reason,
@@ -164,8 +165,8 @@ def _part(columns: Row, chain: Chain) -> Part:
     )
 
 
-def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None]:
-    """A row's result and its sealed key.
+def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None, bytes | None]:
+    """A row's result, its sealed key and its sealed password.
 
     Args:
         columns: of a row that RESULTS found.
@@ -177,6 +178,8 @@ def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None]:
         cmd,
         requested,
         key,
+        out_name,
+        out_pass,
         transaction_id,
         outcome,
         reason,
@@ -225,9 +228,10 @@ def result_of(columns: Row, chain: Chain) -> tuple[RowResult, bytes | None]:
         sends=sends,
         finished_at=None if finished_at is None else dt.datetime.fromisoformat(finished_at),
         has_key=key is not None,
+        out_name=out_name or "",
         delivery=Delivery(DeliveryState(delivery), delivery_attempts, delivery_reason),
     )
-    return result, key
+    return result, key, out_pass
 
 
 def _outcome_from_json(text: str) -> Outcome:

@@ -26,6 +26,8 @@ CREATE TABLE row (
   requested_subject {blob},
   key {blob},
   key_id INTEGER,
+  out_name TEXT,
+  out_pass {blob},
   transaction_id {blob},
   outcome TEXT,
   reason TEXT NOT NULL DEFAULT '',

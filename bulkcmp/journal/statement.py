@@ -19,8 +19,8 @@ from bulkcmp.journal.entry import (
 from bulkcmp.journal.store import Statement
 from bulkcmp.model import Outcome
 
-Sealed = Callable[[bytes, int], bytes]
-"""Seals a key for the row with a number."""
+Sealed = Callable[[bytes, str, int], bytes]
+"""Seals what a column of the row with a number shall hold."""
 
 IssuerNumber = Callable[[bytes], int]
 """The number of an issuer's certificate, which is stored by then."""
@@ -35,14 +35,17 @@ _BEGIN_PART: Final = (
 )
 _BEGIN_ROW: Final = (
     "INSERT INTO row ({columns}number, line, id, cmd, requested_subject, key, key_id,"
-    " transaction_id, attempts) VALUES ({values}?, ?, ?, ?, ?, ?, ?, ?, 1)"
+    " out_name, out_pass, transaction_id, attempts)"
+    " VALUES ({values}?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)"
     " ON CONFLICT ({columns}number) DO UPDATE SET transaction_id = excluded.transaction_id,"
     " cmd = excluded.cmd, requested_subject = excluded.requested_subject,"
     " attempts = row.attempts + 1, outcome = NULL, reason = '', detail = '',"
     " pki_status = NULL, fail_info = '', status_text = '', service = NULL,"
     " request = NULL, polling = NULL, confirm = NULL, finished_at = NULL,"
     " key = coalesce(row.key, excluded.key),"
-    " key_id = coalesce(row.key_id, excluded.key_id)"
+    " key_id = coalesce(row.key_id, excluded.key_id),"
+    " out_name = coalesce(row.out_name, excluded.out_name),"
+    " out_pass = coalesce(row.out_pass, excluded.out_pass)"
 )
 _RESUME_ROW: Final = (
     "UPDATE row SET outcome = NULL, reason = '', detail = '', pki_status = NULL,"
@@ -159,8 +162,10 @@ def _begin_row(row: BegunRow, transaction_id: bytes, sealed: Sealed) -> Statemen
             row.id,
             row.cmd.value,
             row.requested_subject,
-            None if row.key is None else sealed(row.key, row.number),
+            None if row.key is None else sealed(row.key, "key", row.number),
             row.key_id,
+            row.out_name or None,
+            None if row.out_pass is None else sealed(row.out_pass.reveal(), "out_pass", row.number),
             transaction_id,
         ),
     )
@@ -203,7 +208,7 @@ def _advance(checkpoint: Checkpoint, sealed: Sealed, issuer: IssuerNumber) -> It
             ),
         )
         if part.key is not None:
-            yield _KEEP_KEY, (sealed(part.key, part.number), part.number)
+            yield _KEEP_KEY, (sealed(part.key, "key", part.number), part.number)
 
 
 def _end(entry: Ended) -> Iterator[Statement]:

@@ -6,7 +6,6 @@ it again.
 """
 
 import base64
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,17 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.filename import file_stem
 from bulkcmp.model import KeyFamily, KeySpec, Secret
 from bulkcmp.outputs.encryption import key_encryption
 from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all
 from bulkcmp.outputs.jks import MIN_PASSWORD, is_java_keystore, java_keystore
 from bulkcmp.outputs.keystore import Pkcs12, own_key
-
-MAX_STEM: Final = 200
-"""Longest file stem, bytes: with suffixes it stays below the 255 of common file systems."""
-
-_LITERAL: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-_DIGEST_DIGITS: Final = 32
 
 
 class OutFormat(StrEnum):
@@ -100,17 +94,25 @@ class Credential:
     """What a row got; all DER.
 
     Attributes:
-        id: the row's id; it names the files.
+        id: the row's id; it names the files where `name` does not.
         key_pkcs8: the private key, not encrypted; None where the user keeps it (p10cr), or the CA
             sent none that is good.
         certificate: the issued certificate.
         chain: its issuers, nearest first, trust anchor last.
+        name: path of the files within their folder, without suffix.
+        password: of its own, which opens its key files; None where that of the run does.
     """
 
     id: str
     key_pkcs8: bytes | None = field(repr=False)
     certificate: bytes
     chain: tuple[bytes, ...] = ()
+    name: str = ""
+    password: Secret | None = None
+
+    @property
+    def stem(self) -> str:
+        return self.name or file_stem(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,36 +212,14 @@ def check_password(formats: Sequence[OutFormat], password: Secret | None) -> Non
             raise InputError(f"the password of a jks has {MIN_PASSWORD} characters at least")
 
 
-def file_stem(row_id: str) -> str:
-    """The name, without suffix, of the files of the row `row_id`: one for each id, never a path.
-
-    ASCII letters, digits, `.`, `_` and `-` stand for themselves, all other bytes of the id's UTF-8
-    as `%XX`. A leading dot is encoded, and the dot of a last `.key` or `.p7b`, so that the
-    certificate of `a.key` is not taken for the key of `a`. An empty id is `~`. What is longer than
-    `MAX_STEM` is cut and gets `~` and 128 bits of the id's SHA-256; no other stem contains a `~`.
-    """
-    if not row_id:
-        return "~"
-    # a lone surrogate has no UTF-8, but an id is an id
-    raw = row_id.encode("utf-8", "surrogatepass")
-    stem = "".join(chr(byte) if byte in _LITERAL else f"%{byte:02X}" for byte in raw)
-    if stem.startswith("."):
-        stem = "%2E" + stem[1:]
-    if stem.lower().endswith((".key", ".p7b")):
-        stem = f"{stem[:-4]}%2E{stem[-3:]}"
-    if len(stem) > MAX_STEM:
-        digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_DIGITS]
-        stem = f"{stem[: MAX_STEM - 1 - _DIGEST_DIGITS]}~{digest}"
-    return stem
-
-
-def credential_files(
-    formats: Sequence[OutFormat], row_id: str, *, has_key: bool
-) -> CredentialFiles:
+def credential_files(formats: Sequence[OutFormat], stem: str, *, has_key: bool) -> CredentialFiles:
     """Names of the files, of those that `write_credentials` makes for a row, to work with: of the
-    first format that holds keys, or of the first one."""
+    first format that holds keys, or of the first one.
+
+    Args:
+        stem: their path within their folder, without suffix.
+    """
     out_format = next((one for one in formats if one.holds_keys), formats[0])
-    stem = file_stem(row_id)
     certificate = f"{stem}{_SUFFIXES[out_format]}"
     match out_format:
         case OutFormat.PEM | OutFormat.DER:
@@ -260,9 +240,10 @@ def write_credentials(
 ) -> list[str]:
     """Write the files of `items` into `folder` and return the names of those written.
 
-    The folder is made with mode 0700; keys and key stores have mode 0600 from their first byte,
-    certificates 0644 (both less the umask). Private keys are encrypted with `passphrase` (PKCS#8
-    and PKCS#12: PBES2 with PBKDF2 and AES-256-CBC), or not at all if `plain`.
+    The folder, and those in it that names ask for, are made with mode 0700; keys and key stores
+    have mode 0600 from their first byte, certificates 0644 (both less the umask). Private keys are
+    encrypted with the row's password or with `passphrase` (PKCS#8 and PKCS#12: PBES2 with PBKDF2
+    and AES-256-CBC); where there is no password, not at all if `plain`.
 
     A row's certificate takes its place last, and a format of a row is left alone if its
     certificate is already there, the same to the byte, and its other files are whole (`passphrase`
@@ -278,13 +259,14 @@ def write_credentials(
         BulkcmpError: the file system refused, or a certificate or key can't be read (names the
             row).
     """
-    if passphrase is None and not plain and any(item.key_pkcs8 is not None for item in items):
+    if passphrase is None and not plain and any(_lacks_password(item) for item in items):
         raise InputError(
             "private keys are written encrypted, and there is no passphrase",
             hint="give --key-pass, or --plain-keys to write them unencrypted",
         )
     passphrase = None if plain else passphrase
-    make_private_folder(folder)
+    for place in dict.fromkeys((folder, *((folder / item.stem).parent for item in items))):
+        make_private_folder(place)
     new = [
         NewFile(folder / part.name, part.mode, content)
         for item in items
@@ -292,6 +274,10 @@ def write_credentials(
     ]
     replace_all(new)
     return [file.path.relative_to(folder).as_posix() for file in new]
+
+
+def _lacks_password(item: Credential) -> bool:
+    return item.key_pkcs8 is not None and item.password is None
 
 
 def _missing(
@@ -334,8 +320,8 @@ class _Subject:
                 chain = item.chain[:-1]
             case OutChain.NONE:
                 chain = ()
-        stem = file_stem(item.id)
-        return cls(item.id, stem, item.key_pkcs8, item.certificate, chain, passphrase)
+        password = item.password or passphrase
+        return cls(item.id, item.stem, item.key_pkcs8, item.certificate, chain, password)
 
     def loaded(self) -> list[x509.Certificate]:
         """The certificate and its chain."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bulkcmp.filename import file_stem
 from bulkcmp.model import RowResult
-from bulkcmp.outputs.credentials import file_stem, pem_certificates
+from bulkcmp.outputs.credentials import pem_certificates
 from bulkcmp.outputs.files import make_private_folder, refused, replacing
 from bulkcmp.outputs.results import RowFiles, serial_text
 from bulkcmp.outputs.text import utc, visible

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import decode_sequence_of, encode
 from bulkcmp.cmp.general import RootCaKeyUpdate
+from bulkcmp.filename import file_stem
 from bulkcmp.model import Itav
-from bulkcmp.outputs.credentials import file_stem, pem_certificates
+from bulkcmp.outputs.credentials import pem_certificates
 from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all
 
 NEW_WITH_NEW = "newWithNew.pem"

@@ -137,7 +137,10 @@ SETUP = Setup(
     10,
 )
 ENTRIES: list[Entry] = [
-    Begun(CHECKPOINT, (BegunRow(7, 8, "dev7", Operation.KUR, b"dn", b"key", 4),)),
+    Begun(
+        CHECKPOINT,
+        (BegunRow(7, 8, "dev7", Operation.KUR, b"dn", b"key", 4, "a/7", Secret(b"x")),),
+    ),
     Resumed(b"id", (7,)),
     Advanced(CHECKPOINT),
     ENDED,

@@ -354,6 +354,18 @@ def test_what_is_not_kept_is_asked_for_again(name: str, value: str) -> None:
     assert getattr(Options.resumed(facts, {name: value}), name) == value
 
 
+def test_that_passwords_are_made_is_kept_and_what_they_are_given_by_is_not() -> None:
+    recipients = ("age1x", "vault.pem")
+    made = Options(out_pass="make", passwords_recipient=recipients).facts()
+    assert made["out_pass"] == "make"
+    assert made["passwords_recipient"] == ["age1x", str(Path.cwd() / "vault.pem")]
+    assert Options.resumed(made, {}).out_pass == "make"
+    given = Options(out_pass="pass:hush").facts()
+    assert given["out_pass"] == "pass:***"
+    with pytest.raises(InputError, match="--out-pass is needed again"):
+        Options.resumed(given, {})
+
+
 def test_what_is_given_takes_the_place_of_what_was() -> None:
     facts = Options(secret="env:OLD", rate=5.0, concurrency=7).facts()
     resumed = Options.resumed(facts, {"secret": "env:NEW", "rate": 0.0, "concurrency": None})
@@ -600,6 +612,18 @@ def test_weakened_checks_are_told() -> None:
         ({"subject_check": "no"}, "--subject-check: 'no' is not known (one of exact, record)"),
         ({"out_format": "pfx"}, "--out-format: 'pfx' is not known (one or several"),
         ({"out_format": "pem,"}, "--out-format: '' is not known"),
+        ({"out_name": "all"}, "--out-name: 'all' is the same for every row"),
+        ({"out_name": "{secret}"}, "--out-name: unknown placeholder {secret}"),
+        ({"out_pass": "env:NOPE"}, "--out-pass: the environment has no variable 'NOPE'"),
+        ({"out_pass": "make", "out_pass_length": 7}, "--out-pass-length is 7; it must be at least"),
+        ({"out_pass": "make", "out_pass_length": 65}, "--out-pass-length is 65; it must be at mo"),
+        ({"passwords_recipient": ("age1x",)}, "--passwords-recipient: not an age recipient"),
+        ({"passwords_recipient": ("nope",)}, "--passwords-recipient: nope: no such file"),
+        (
+            {"passwords_recipient": ("age1x", "ca.pem")},
+            "--passwords-recipient: age recipients and certificates exclude each other",
+        ),
+        ({"passwords_recipient": ("ca/ca.pem",)}, "--passwords-recipient: the key of CN="),
         ({"out_chain": "some"}, "--out-chain: 'some' is not known"),
         (
             {"out_format": "pem,jks", "key_pass": "pass:12345"},

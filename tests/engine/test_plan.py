@@ -71,6 +71,18 @@ def test_a_chain_alone_holds_no_key(tmp_path: Path) -> None:
     assert bad.problems[0].hint == "add a format that does, as in --out-format p7b,pem"
 
 
+def test_a_password_that_the_format_does_not_take_is_a_bad_row(tmp_path: Path) -> None:
+    text = "id,subject,out_pass\na,/CN=a,pass:12345\nb,/CN=b,make\nc,/CN=c,\n"
+    bad, made, none = rows(tmp_path, text, OutFormat.JKS)
+    assert isinstance(bad, BadRow)
+    assert "column out_pass: the password of a jks has 6 characters" in str(bad.problems[0])
+    assert isinstance(made, EndEntity)
+    assert made.out_pass is not None
+    assert len(made.out_pass.reveal()) == 24
+    assert isinstance(none, EndEntity)
+    assert none.out_pass is None
+
+
 def test_refusal_of_bad_rows(tmp_path: Path) -> None:
     good = Census.take(rows(tmp_path, "id,subject\na,/CN=a\n"))
     good.refuse_bad_rows("a.csv")

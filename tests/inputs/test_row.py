@@ -609,12 +609,54 @@ def test_files_are_read_again_in_the_next_pass(
     assert all(isinstance(row, BadRow) for row in population.rows())
 
 
+def test_no_two_rows_have_files_of_one_name(tmp_path: Path) -> None:
+    text = "id,subject,ref\na1,/CN=x,u\na2,/CN=x,v\nb1,/CN=x,U\nc1,/CN=x,\n"
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    defaults = Defaults(newkey="ec:P-256", secret=Secret(b"x"), out_name="{ref}/{id[1:]}")
+    population = Population(open_source(path), defaults, {})
+    for _ in range(2):  # it can be streamed again
+        first, second, twice, nameless = population.rows()
+        assert isinstance(first, EndEntity)
+        assert isinstance(second, EndEntity)
+        assert (first.out_name, second.out_name) == ("u/1", "v/2")
+        # one name on file systems that do without case
+        assert isinstance(twice, BadRow)
+        assert "--out-name: its files would be 'U/1', as those of line 2" in str(twice.problems[0])
+        assert isinstance(nameless, BadRow)
+        assert "needs column ref, which is empty here" in str(nameless.problems[0])
+
+
+def test_passwords_of_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "id,cmd,subject,out_pass,oldcert\na,ir,/CN=a,,\nb,ir,/CN=b,env:P,\nc,ir,/CN=c,make,\n"
+        "d,ir,/CN=d,plain,\ne,genm,,make,\n"
+    )
+    defaults = Defaults(
+        newkey="ec:P-256", secret=Secret(b"x"), infotype=None, out_pass="make", out_pass_length=9
+    )
+    a, b, c, bad, other = Population(open_source(path), defaults, {"P": "mine"}).rows()
+    assert isinstance(a, EndEntity)
+    assert isinstance(b, EndEntity)
+    assert isinstance(c, EndEntity)
+    assert a.out_pass is not None
+    assert c.out_pass is not None
+    assert len(a.out_pass.reveal()) == len(c.out_pass.reveal()) == 9
+    assert a.out_pass != c.out_pass
+    assert b.out_pass == Secret(b"mine")
+    assert isinstance(bad, BadRow)
+    assert "plain" not in str(bad.problems[0])
+    assert isinstance(other, BadRow)
+    assert "out_pass is for ir, cr and kur" in " ".join(map(str, other.problems))
+
+
 def test_columns_are_those_of_the_issues() -> None:
     assert ", ".join(COLUMNS) == (
         "id, cmd, subject, issuer, sans, keyusage, extkeyusage, policy_oids, extensions, "
         "extensions_from, days, not_before, not_after, profile, newkey, centralkeygen, popo, ref, "
         "secret, csr, cert, key, keypass, oldcert, serial, revreason, infotype, oldwithold, "
-        "crlcert, oldcrl, regtoken, authenticator, reginfo, priority"
+        "crlcert, oldcrl, regtoken, authenticator, reginfo, priority, out_pass"
     )
 
 

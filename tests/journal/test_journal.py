@@ -104,6 +104,26 @@ def test_a_sealed_key_does_not_fit_another_row(place: Place, journal: Journal) -
         assert len(list(opened.results())) == 2
 
 
+def test_a_row_keeps_the_name_and_the_password_that_it_began_with(place: Place) -> None:
+    password = Secret(b"a password of its own")
+    with place.create(passphrase=PASSPHRASE) as journal:
+        journal.write([begun(1, out_name="x/1", out_pass=password), begun(2)])
+        journal.write([begun(1, 2, out_name="y/1", out_pass=Secret(b"another password"))])
+        # what a row lacks, a later attempt brings
+        journal.write([begun(2, 2, out_name="x/2")])
+        files = place.octets()
+    files += place.octets()
+    assert b"x/1" in files
+    assert b"password" not in files
+    with place.open() as opened:
+        opened.unlock(PASSPHRASE)
+        (one, _), (two, _) = opened.results(with_keys=True)
+        assert (one.out_name, one.out_pass) == ("x/1", password)
+        assert (two.out_name, two.out_pass) == ("x/2", None)
+        assert "password of" not in repr(one)
+        assert [result.out_pass for result, _ in opened.results()] == [None, None]
+
+
 def test_a_row_keeps_the_key_that_it_began_with(journal: Journal) -> None:
     journal.write([begun(1, key_id=7)])
     journal.write([begun(1, 2, key=b"another", key_id=8)])

@@ -4,8 +4,10 @@ import dataclasses
 import os
 import pickle
 import shutil
+import signal
 import string
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -25,9 +27,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.filename import MAX_STEM, file_stem
 from bulkcmp.model import KeySpec, Secret
 from bulkcmp.outputs.credentials import (
-    MAX_STEM,
     Credential,
     CredentialFiles,
     OutChain,
@@ -35,7 +37,6 @@ from bulkcmp.outputs.credentials import (
     check_formats,
     check_password,
     credential_files,
-    file_stem,
     parse_formats,
     write_credentials,
 )
@@ -416,6 +417,60 @@ def test_what_a_power_failure_took_is_written_again(
         assert write(tmp_path, out_format, [credential], passphrase, plain) == []
 
 
+def test_a_kill_between_files_leaves_whole_ones_and_the_rest_is_written_then(
+    tmp_path: Path, issued: dict[str, Credential]
+) -> None:
+    items = [dataclasses.replace(issued[spec], id=f"d{n}") for n, spec in enumerate(P12_SPECS)]
+    formats = (OutFormat.PEM, OutFormat.P12)
+    arguments = (tmp_path / "certs", formats, OutChain.FULL, items, PASSPHRASE, False)
+    (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))
+    program = """
+import os, pathlib, pickle, signal, sys
+from bulkcmp.outputs.credentials import write_credentials
+rename, renamed = pathlib.Path.replace, []
+def replace(path, target):
+    if len(renamed) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    renamed.append(target)
+    return rename(path, target)
+pathlib.Path.replace = replace
+write_credentials(*pickle.load(open(sys.argv[1], "rb")))
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "arguments"], check=False, timeout=120
+    )
+    assert killed.returncode == -signal.SIGKILL
+    names = {path.name for path in (tmp_path / "certs").iterdir()}
+    whole = {name for name in names if not name.startswith(".")}
+    assert len(whole) == 4
+    assert len(names) == 12
+    before = {name: (tmp_path / "certs" / name).read_bytes() for name in whole}
+    written = write(tmp_path / "certs", formats, items, PASSPHRASE, False)
+    # the key whose certificate had not taken its place is written again, with it
+    assert len(written) == 9
+    assert len(list((tmp_path / "certs").iterdir())) == 12
+    for name in whole - set(written):
+        assert (tmp_path / "certs" / name).read_bytes() == before[name]
+    for item in items:
+        for one in formats:
+            assert is_key(key_of(tmp_path / "certs", one, item.id, PASSPHRASE.reveal()), item)
+
+
+def test_a_row_has_its_own_name_and_password(tmp_path: Path, credential: Credential) -> None:
+    own = dataclasses.replace(credential, name="de/x1", password=Secret(b"of its own"))
+    folder = tmp_path / "certs"
+    # that of the run opens the others; unencrypted is only what has none
+    for passphrase, plain in ((PASSPHRASE, False), (None, True)):
+        write(folder, OutFormat.P12, [own, credential], passphrase, plain)
+        assert is_key(key_of(folder, OutFormat.P12, "de/x1", b"of its own"), credential)
+        password = None if passphrase is None else passphrase.reveal()
+        assert is_key(key_of(folder, OutFormat.P12, "dev-1", password), credential)
+    assert (folder / "de").stat().st_mode & 0o777 == 0o700
+    assert write(folder, OutFormat.P12, [own], None, False) == []
+    again = dataclasses.replace(own, password=Secret(b"another"))
+    assert write(folder, OutFormat.P12, [again], None, False) == ["de/x1.p12"]
+
+
 @pytest.mark.parametrize("out_format", [one for one, plain in WAYS if plain])
 def test_keys_left_unencrypted_are_replaced_and_the_other_way_round(
     tmp_path: Path, credential: Credential, out_format: OutFormat
@@ -455,7 +510,9 @@ def test_what_goes_to_a_worker_process_can_be_pickled_and_hides_the_key(
     [
         ("dev-0001", "dev-0001"),
         ("host.example.com", "host.example.com"),
-        ("con", "con"),
+        ("con", "%63on"),
+        ("NUL.txt", "%4EUL.txt"),
+        ("console", "console"),
         ("", "~"),
         (".", "%2E"),
         ("..", "%2E."),

@@ -1,0 +1,72 @@
+"""What an enrollment leaves behind: names, passwords, files that are made again."""
+
+import csv
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Ca, Cli, RunFolder, WritePopulation
+
+
+def passwords(run: "RunFolder") -> dict[str, tuple[str, str]]:
+    with (run.path / "passwords.csv").open(newline="") as file:
+        return {row["id"]: (row["key_file"], row["password"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("protection", ["key-pass", "plain"])
+def test_each_row_has_its_own_password_and_keeps_it(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    protection: str,
+) -> None:
+    population = write_population(3, stem="own")
+    options = [*ca.options(), "--out-pass", "make", "--out-format", "p12,pem"]
+    options += ["--out-name", "{id[:3]}/{number}-{id}", "--out-pass-length", "12"]
+    if protection == "plain":
+        at = options.index("--key-pass")
+        options[at : at + 2] = ["--plain-keys"]
+    cli("enroll", population, *options, "--out", run.path)
+    made = passwords(run)
+    assert [file for file, _ in made.values()] == [
+        f"certs/own/{n}-own{n:06}.p12" for n in range(1, 4)
+    ]
+    assert len({password for _, password in made.values()}) == 3
+    for file, password in made.values():
+        assert len(password) == 12
+        store = pkcs12.load_pkcs12((run.path / file).read_bytes(), password.encode())
+        assert store.key is not None
+        assert store.cert is not None
+        assert store.key.public_key() == store.cert.certificate.public_key()
+    results = run.results()
+    assert [row["cert_file"] for row in results] == [file for file, _ in made.values()]
+    # all of it comes back out of the journal, whole or in part
+    gone = run.path / "certs" / "own" / "1-own000001.key.pem"
+    gone.unlink()
+    cli("resume", run.path)
+    assert gone.exists()
+    shutil.rmtree(run.path / "certs")
+    (run.path / "passwords.csv").unlink()
+    cli("resume", run.path)
+    assert passwords(run) == made
+    for file, password in made.values():
+        assert pkcs12.load_pkcs12((run.path / file).read_bytes(), password.encode()).key
+
+
+def test_two_rows_with_files_of_one_name_are_found_before_anything_is_sent(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    population = write_population(2, stem="same")
+    before = ca.count()
+    refused = cli(
+        *("enroll", population, *ca.options(), "--out", run.path, "--out-name", "{id[:4]}"), code=2
+    )
+    assert "--out-name: its files would be 'same', as those of line 2" in refused.err
+    listed = cli("check", population, "--out-name", "{id[:4]}", "--subject", "/CN={id}", code=2)
+    assert "as those of line 2" in listed.out
+    assert not run.path.exists()
+    assert ca.count() == before
