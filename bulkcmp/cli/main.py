@@ -23,6 +23,7 @@ from bulkcmp.cli import (
     inspect,
     keys,
     load,
+    migrate,
     outcomes,
     probe,
     profiles,
@@ -84,6 +85,7 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
 app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
 app.command(cls=_Command, help=_unwrapped(renew.renew), no_args_is_help=True)(renew.renew)
 app.command(cls=_Command, help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
+app.command(cls=_Command, help=_unwrapped(migrate.migrate), no_args_is_help=True)(migrate.migrate)
 app.command(help=_unwrapped(init.init), no_args_is_help=True)(init.init)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)

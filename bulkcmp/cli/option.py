@@ -9,6 +9,7 @@ import typer
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO
+from bulkcmp.engine.migration.rules import Names, Several
 from bulkcmp.model import (
     KEY_SPECS,
     AcceptProtection,
@@ -31,6 +32,7 @@ _LINT: Final = "Lint"
 _PACE: Final = "Pace and limits"
 _WAVES: Final = "Waves: when transactions begin"
 _CLUSTER: Final = "Cluster"
+_MIGRATION: Final = "Migration"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
@@ -88,6 +90,43 @@ def _switch(panel: str, text: str, name: str) -> typer.models.OptionInfo:
 PopulationFile = Annotated[
     str,
     typer.Argument(metavar="POPULATION", help="CSV file of end entities.", show_default=False),
+]
+PlanOnly = Annotated[
+    bool,
+    _flag(
+        _MIGRATION,
+        "Say what would be done by which rule, with counts and examples; nothing is written or"
+        " sent. Exit code 1 where users would be rejected.",
+        "--plan",
+    ),
+]
+Several_ = Annotated[
+    Several,
+    _option(
+        _MIGRATION,
+        "Of several valid old certificates of a user: all are revoked, or those matching the new"
+        " subject, or reject: the user is not migrated. Default: all.",
+        "--several",
+    ),
+]
+Names_ = Annotated[
+    Names,
+    _option(
+        _MIGRATION,
+        "Where the old certificate has another name than the row: keep the old one, or map: take"
+        " the row's. Default: map.",
+        "--names",
+    ),
+]
+MigrationReason = Annotated[
+    str,
+    _option(
+        _MIGRATION,
+        "Of the revocations: superseded (default), certificateHold, which can be undone,"
+        " cessationOfOperation, affiliationChanged or unspecified; a cell revreason goes before.",
+        "--reason",
+        metavar="REASON",
+    ),
 ]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)

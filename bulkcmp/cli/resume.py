@@ -5,7 +5,9 @@ import os
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.migrate import refuse_others, run_and_report
 from bulkcmp.cli.show import run_and_show
+from bulkcmp.engine.migration.migration import Migration, Session
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import go_on, open_run
 
@@ -52,7 +54,8 @@ def resume(
     quiet: option.Quiet = False,
     json: option.Json = False,
 ) -> None:
-    """Go on with a run where it stopped; no row is sent twice without your saying so.
+    """Go on with a run, or a migration, where it stopped; no row is sent twice without your saying
+    so.
 
     Options are those that the run began with, but for those given here. The journal keeps of a
     secret only where it came from: what was given as pass: or by stdin is to be given again.
@@ -69,6 +72,11 @@ def resume(
         if not quiet:
             typer.echo(what, err=True)
 
+    if Migration.is_in(run):
+        elsewhere = {"journal": journal, "run": run_id, "population": population}
+        refuse_others(given | elsewhere)
+        session = Session(os.environ, tell, retry_unknown, retry_failed)
+        raise typer.Exit(run_and_report(run, "resume", given, session, quiet=quiet, json=json))
     plan, record = go_on(
         open_run(run, journal, run_id),
         given,

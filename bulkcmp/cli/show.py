@@ -39,6 +39,35 @@ def run_and_show(
         Interrupted: by a signal that came too early or too late for a summary.
         BulkcmpError: something of this machine failed.
     """
+    try:
+        summary = show_run(
+            command, plan, journal, resumed=resumed, quiet=quiet, json=json, machines=machines
+        )
+    except KeyboardInterrupt:
+        raise Interrupted(hint=f"bulkcmp resume {journal.folder} goes on") from None
+    print_summary(summary, quiet=quiet, json=json)
+    return summary.exit_code
+
+
+def show_run(
+    command: str,
+    plan: Plan,
+    journal: Journal,
+    *,
+    resumed: bool,
+    quiet: bool,
+    json: bool,
+    machines: Machines | None = None,
+) -> RunSummary:
+    """Run a session with its live view.
+
+    Args:
+        machines: that do the work; None for this one.
+
+    Raises:
+        KeyboardInterrupt: by a signal that came too early or too late for a summary.
+        BulkcmpError: something of this machine failed.
+    """
     errors = Errors()
 
     def notice(what: str) -> None:
@@ -56,17 +85,10 @@ def run_and_show(
         on_notice=notice,
         machines=machines,
     )
-    try:
-        with ExitStack() as stack:
-            errors.survive(view.__enter__)
-            stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
-            summary = run(work)
-    except KeyboardInterrupt:
-        raise Interrupted(hint=f"bulkcmp resume {journal.folder} goes on") from None
-    _print_summary(summary, quiet=quiet, json=json)
-    if quiet and summary.exit_code != EXIT_OK:
-        errors.survive(lambda: _print_failure(errors, summary))
-    return summary.exit_code
+    with ExitStack() as stack:
+        errors.survive(view.__enter__)
+        stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
+        return run(work)
 
 
 class Errors(PipedConsole):
@@ -90,12 +112,16 @@ class Errors(PipedConsole):
         self.survive(lambda: self.print(visible(line), markup=False, soft_wrap=True))
 
 
-def _print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:
+def print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:
+    """Print what a session came to; of a quiet one only that it failed."""
     with printing("the summary", f"it stands in {summary.run_folder}/summary.json"):
         if json:
             typer.echo(summary_json(summary), nl=False)
         elif not quiet:
             render_summary(PipedConsole(highlight=False), summary)
+    if quiet and summary.exit_code != EXIT_OK:
+        errors = Errors()
+        errors.survive(lambda: _print_failure(errors, summary))
 
 
 def _print_failure(console: Console, summary: RunSummary) -> None:

@@ -44,6 +44,7 @@ from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import Kind, command_in, key_in, newkey_in, read_settings, source_in
+from bulkcmp.inputs.source import Source
 from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.webhook import check_webhook
@@ -631,6 +632,14 @@ class Options:
             self.refuse_unused((row.cmd,))
         return setup, row
 
+    def source(self, population_file: str) -> Source:
+        """What has the records of a population.
+
+        Raises:
+            InputError: it can't be used.
+        """
+        return open_source(Path(population_file))
+
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
         """The rows of a population, completed by these options.
 
@@ -638,8 +647,7 @@ class Options:
             InputError: the file, or an option that stands for cells, can't be used.
         """
         output = self._output(environ)
-        source = open_source(Path(population_file))
-        population = Population(source, self.defaults(environ), environ)
+        population = Population(self.source(population_file), self.defaults(environ), environ)
         if population.operation is not None:
             self.refuse_unused((population.operation,))
         spec = None if self.newkey is None else _key_spec(self.newkey)

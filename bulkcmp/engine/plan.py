@@ -1,12 +1,13 @@
 """What a run is to do, with every file read and every option checked."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from bulkcmp.engine.frame import Setup
+from bulkcmp.engine.precedence import Later, Precedence
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.population import Population
 from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret, TokenKey
@@ -202,6 +203,7 @@ class Plan:
         lint: None where certificates are not linted.
         breaker: when to send nothing to a CA that fails all; None for never.
         delivery: None where they are not delivered.
+        precedence: of the run that goes before; None where there is none.
         notes: what every report of the run shall say.
         is_partial: the rows are not all that was asked for: the exit code is no 0.
     """
@@ -223,5 +225,16 @@ class Plan:
     lint: LintPlan | None = None
     breaker: BreakerRules | None = None
     delivery: DeliveryPlan | None = None
+    precedence: Precedence | None = None
     notes: tuple[str, ...] = ()
     is_partial: bool = False
+
+    @property
+    def admitted(self) -> Iterable[EndEntity | BadRow]:
+        """The rows that may go in this session; can be streamed several times."""
+        return self.rows if self.precedence is None else Later(self.rows, self.precedence)
+
+    @property
+    def count(self) -> int | None:
+        """How many that are, if they were counted."""
+        return None if self.census is None or self.precedence is not None else self.census.rows

@@ -192,14 +192,14 @@ async def _work_here(
             await deliveries.recall()
     async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
         run = Run(
-            plan.rows,
+            plan.admitted,
             journal,
             keys,
             setup,
             workers=plan.workers,
             clock=SystemClock(),
             on_snapshot=on_snapshot,
-            total=None if plan.census is None else plan.census.rows,
+            total=plan.count,
             priorities=() if plan.census is None else plan.census.priorities,
             resumed=resumed,
             retry_unknown=plan.retry_unknown,

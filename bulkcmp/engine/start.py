@@ -1,16 +1,19 @@
 """How a run begins, and how it is taken up again."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from bulkcmp.engine.campaign import check_shared
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.precedence import Precedence
 from bulkcmp.engine.server import connect
 from bulkcmp.engine.session import hold
 from bulkcmp.errors import InputError, Where
@@ -23,6 +26,9 @@ from bulkcmp.outputs.files import make_private_folder
 from bulkcmp.outputs.messages import make_message_folder
 from bulkcmp.outputs.population import POPULATION_FILE, write_population
 
+_AFTER: Final = "after"
+"""Among the facts of a run: the folder of the run that goes before it, from its own."""
+
 
 def begin(
     population: str,
@@ -31,11 +37,14 @@ def begin(
     environ: Mapping[str, str],
     *,
     shared: bool = False,
+    after: Path | None = None,
 ) -> tuple[Plan, Journal]:
     """Check everything, then make the run folder and its journal.
 
     Args:
         shared: other machines are to work on the run, and not this process.
+        after: the folder of another run; a row goes only once the row that its id names (see
+            `precedence`) is done there.
 
     Raises:
         InputError: something can't be used; then there is no run folder.
@@ -44,13 +53,7 @@ def begin(
     if options.journal is None and "journal_lease" in options.stated:
         raise _no_lease("give --journal too")
     lease = options.lease()
-    plan = options.plan(population, environ)
-    if plan.census is not None and not plan.skip_bad_rows:
-        plan.census.refuse_bad_rows(plan.population_file)
-    if shared:
-        check_shared(plan)
-    _try(plan, environ)
-    _count_filed_keys(plan)
+    plan = check(population, options, environ, shared=shared)
     if plan.setup.save_messages:
         make_message_folder(Path(plan.setup.save_messages))
     facts = {
@@ -58,6 +61,9 @@ def begin(
         "sha256": plan.population.digest(),
         "options": options.facts(),
     }
+    if after is not None:
+        plan = replace(plan, precedence=Precedence.of(after))
+        facts[_AFTER] = os.path.relpath(after, folder)
     journal = Journal.create(folder, facts, plan.key_pass, url=options.journal)
     try:
         if not shared:
@@ -66,6 +72,27 @@ def begin(
         journal.close()
         raise
     return plan, journal
+
+
+def check(
+    population: str, options: Options, environ: Mapping[str, str], *, shared: bool = False
+) -> Plan:
+    """Make sure that a run could begin; nothing is written or sent.
+
+    Args:
+        shared: as of `begin`.
+
+    Raises:
+        InputError: something can't be used.
+    """
+    plan = options.plan(population, environ)
+    if plan.census is not None and not plan.skip_bad_rows:
+        plan.census.refuse_bad_rows(plan.population_file)
+    if shared:
+        check_shared(plan)
+    _try(plan, environ)
+    _count_filed_keys(plan)
+    return plan
 
 
 def begin_on(
@@ -192,6 +219,8 @@ def go_on(
         if plan.census is not None and not plan.skip_bad_rows:
             plan.census.refuse_bad_rows(plan.population_file)
         _try(plan, environ)
+        if _AFTER in facts:
+            plan = replace(plan, precedence=Precedence.of(journal.folder / facts[_AFTER]))
         hold(journal, options.lease(), on_notice)
     except BaseException:
         journal.close()
