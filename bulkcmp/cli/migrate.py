@@ -31,8 +31,16 @@ from bulkcmp.outputs.migration import MigrationSummary, migration_json
 from bulkcmp.outputs.summary import RunSummary
 from bulkcmp.ui.migration import render_migration, render_plan
 
-_PACE: Final = ("concurrency", "rate", "workers")
+_PACE: Final = (
+    "concurrency", "rate", "workers", "breaker_failures", "breaker_pause", "breaker_limit",
+)  # fmt: skip
 """Options that hold for both CAs."""
+
+_ENROLLMENT: Final = (
+    "key_pass", "on_issued", "on_issued_url", "on_issued_bearer", "on_issued_env",
+    "on_issued_concurrency", "on_issued_timeout", "on_issued_attempts",
+)  # fmt: skip
+"""Options that `resume` may be told for the new CA."""
 
 _REASONS: Final = (
     RevocationReason.SUPERSEDED,
@@ -70,16 +78,27 @@ def migrate(
     plain_keys: option.PlainKeys = None,
     out: option.Out = None,
     out_format: option.OutFormat_ = None,
+    on_issued: option.OnIssued = None,
+    on_issued_url: option.OnIssuedUrl = None,
+    on_issued_bearer: option.OnIssuedBearer = None,
+    on_issued_env: option.OnIssuedEnv = None,
+    on_issued_concurrency: option.OnIssuedConcurrency = None,
+    on_issued_timeout: option.OnIssuedTimeout = None,
+    on_issued_attempts: option.OnIssuedAttempts = None,
     skip_bad_rows: option.SkipBadRows = None,
     concurrency: option.Concurrency = None,
     rate: option.Rate = None,
     workers: option.Workers = None,
+    breaker_failures: option.BreakerFailures = None,
+    breaker_pause: option.BreakerPause = None,
+    breaker_limit: option.BreakerLimit = None,
     quiet: option.Quiet = False,
     json: option.Json = False,
 ) -> None:
     """Enroll the users of an old CA at a new one, and revoke their old certificates.
 
-    A certificate is revoked only once its user has the new one, and the CA knows that. The columns
+    A certificate is revoked only once its user has the new one, confirmed to the CA and delivered
+    where --on-issued says how. The columns
     oldcert, or serial and issuer, say which certificates a user has. bulkcmp resume goes on with a
     migration that was interrupted, or that left users behind.
 
@@ -109,7 +128,7 @@ def refuse_others(given: Mapping[str, Any]) -> None:
         InputError: it is.
     """
     for name, value in given.items():
-        if value is not None and name not in (*_PACE, "key_pass"):
+        if value not in (None, [], ()) and name not in (*_PACE, *_ENROLLMENT):
             raise InputError(
                 f"{option_name(name)} is for a run, and this is a migration",
                 hint="its settings stand in the files OLD and NEW that it began with",
@@ -139,7 +158,8 @@ def run_and_report(
     enrollment = revocation = None
     try:
         with migration.hold():
-            made = migration.enrollment({**pace, "key_pass": given.get("key_pass")}, session)
+            own = {name: value for name, value in given.items() if name in _ENROLLMENT}
+            made = migration.enrollment(pace | own, session)
             enrollment = _run(command, *made, quiet=quiet, json=json)
             if migration.revokes and not enrollment.interrupted:
                 made = migration.revocation(pace, session)

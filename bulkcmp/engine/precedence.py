@@ -4,13 +4,13 @@ The journal of the earlier run decides, whenever a session of the later one begi
 back stays `to do`, and goes in a later session.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bulkcmp.inputs.row import ID_LIMIT
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import BadRow, EndEntity, RowResult
+from bulkcmp.model import BadRow, DeliveryState, EndEntity, RowResult
 
 _MARK: Final = "."
 _NAME: Final = ":"
@@ -52,15 +52,32 @@ class Precedence:
             JournalError: the machine failed.
         """
         with Journal.open(folder) as journal:
-            return cls(one.number for one, _ in journal.results() if is_over(one))
+            delivered = must_deliver(journal.facts["options"])
+            results = (result for result, _ in journal.results())
+            return cls(one.number for one in results if is_over(one, delivered=delivered))
 
     def permits(self, row: EndEntity | BadRow) -> bool:
         number, _ = awaited(row.id)
         return number in self._done
 
 
-def is_over(result: RowResult) -> bool:
-    """Whether nothing is left to be done for a row: it is as the user wants it."""
+def must_deliver(options: Mapping[str, Any]) -> bool:
+    """Whether a run delivers its certificates.
+
+    Args:
+        options: facts of them.
+    """
+    return bool(options["on_issued"] or options["on_issued_url"])
+
+
+def is_over(result: RowResult, *, delivered: bool) -> bool:
+    """Whether nothing is left to be done for a row.
+
+    Args:
+        delivered: it must be.
+    """
+    if delivered and result.delivery.state is not DeliveryState.DELIVERED:
+        return False
     return result.outcome.outcome.is_done
 
 

@@ -28,6 +28,7 @@ class Standing(StrEnum):
     MIGRATED = "migrated"
     ENROLLED = "enrolled, nothing to revoke"
     NOT_REVOKED = "enrolled, old certificate not revoked"
+    NOT_DELIVERED = "enrolled, not delivered"
     NOT_ENROLLED = "not enrolled"
     REJECTED = "rejected"
 

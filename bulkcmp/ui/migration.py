@@ -15,6 +15,7 @@ _STYLES: Final = {
     Standing.MIGRATED: "green",
     Standing.ENROLLED: "green",
     Standing.NOT_REVOKED: "red",
+    Standing.NOT_DELIVERED: "red",
     Standing.NOT_ENROLLED: "red",
     Standing.REJECTED: "yellow",
 }

@@ -295,6 +295,7 @@ def test_every_user_is_migrated_or_named(
         "migrated": len(users.good),
         "enrolled, nothing to revoke": 0,
         "enrolled, old certificate not revoked": 0,
+        "enrolled, not delivered": 0,
         "not enrolled": 0,
         "rejected": len(users.bad),
     }
@@ -337,6 +338,13 @@ def test_a_migration_of_a_few(
     assert "1 of 4 users can't be migrated" in ended.err
     assert not run.path.exists()
     assert not new.certificates()
+
+    # what is not delivered is not revoked, and can't be delivered twice
+    deliver = ("--on-issued", "test -e there", "--on-issued-attempts", "1")
+    cli(*migrate[:-1], "delivery", *deliver, "--skip-bad-rows", "--several", "reject", code=1)
+    assert not old.users(CertificateStatus.REVOKED)
+    reasons = [row["reason"] for row in _table(tmp_path / "delivery" / "rejected.csv")]
+    assert sum("not delivered: " in reason for reason in reasons) == 3
 
     # b was revoked before by somebody else
     (tmp_path / "b.csv").write_text("id,cmd,oldcert\nb,rr,before/certs/b.pem\n")

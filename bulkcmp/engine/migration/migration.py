@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,6 +23,7 @@ from bulkcmp.engine.migration.oldcert import OldCa
 from bulkcmp.engine.migration.rules import Rules
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.precedence import must_deliver
 from bulkcmp.engine.start import begin, check, go_on, open_run, refuse_used
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.recognition import open_source
@@ -38,8 +39,9 @@ _INPUT: Final = "input"
 _OF_ENROLLMENT: Final = (
     "subject", "csr", "oldcert", "serial", "newkey", "newkeypass", "keys", "keys_pass", "key_pass",
     "plain_keys", "regtoken", "authenticator", "lint", "lint_profile", "lint_every", "lint_fail",
+    "on_issued", "on_issued_url", "on_issued_bearer", "on_issued_env",
 )  # fmt: skip
-"""Settings that would be in the way of a revocation: of rows, and of keys that it has none of."""
+"""Settings that would be in the way of a revocation: of rows, and of what it has none of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ class Sides:
         Raises:
             InputError: a secret could not be asked for again by `resume`.
         """
-        if new.lint_fail:
+        if new.lint_fail and not must_deliver(asdict(new)):
             raise InputError(
-                "--lint-fail is not for migrations: its findings come after the certificates",
-                hint="leave it away; --lint counts them",
+                "lint_fail of the new CA withholds certificates from delivery, and there is none",
+                hint="give --on-issued too, or leave it away",
             )
         empty = Options()
         of_new = {name: getattr(empty, name) for name in _OF_ENROLLMENT}

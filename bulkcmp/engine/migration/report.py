@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from bulkcmp.engine.migration.input import ENROLLMENT, REVOCATION, User
 from bulkcmp.engine.migration.migration import Migration
-from bulkcmp.engine.precedence import awaited, is_over
+from bulkcmp.engine.precedence import awaited, is_over, must_deliver
 from bulkcmp.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, InputError, Where
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
@@ -45,6 +45,8 @@ class _Found:
     user: User
     new: RowResult | None
     old: dict[int, RowResult]
+    is_enrolled: bool
+    """It has its certificate, and that was delivered where it is to be."""
 
 
 @dataclass(slots=True)
@@ -110,12 +112,13 @@ def _exit_code(summary: MigrationSummary) -> int:
 
 
 def _found(migration: Migration) -> Iterator[_Found]:
+    delivered = must_deliver(migration.facts["new"])
     new = _following(_results(migration.folder / ENROLLMENT), lambda one: one.number)
     old = _following(_results(migration.folder / REVOCATION), lambda one: awaited(one.id)[0])
     for user in migration.input.users():
-        mine = new(user.number)
+        mine = next(iter(new(user.number)), None)
         places = {awaited(one.id)[1]: one for one in old(user.number)}
-        yield _Found(user, mine[0] if mine else None, places)
+        yield _Found(user, mine, places, mine is not None and is_over(mine, delivered=delivered))
 
 
 def _results(folder: Path) -> Iterator[RowResult]:
@@ -176,8 +179,9 @@ def _standing(found: _Found, states: list[OldState | None]) -> Standing:
     Args:
         states: of the old certificates that are to be revoked.
     """
-    if found.new is None or not is_over(found.new):
-        return Standing.NOT_ENROLLED
+    if not found.is_enrolled:
+        issued = found.new is not None and found.new.is_deliverable
+        return Standing.NOT_DELIVERED if issued else Standing.NOT_ENROLLED
     if not states:
         return Standing.ENROLLED
     done = all(state is not None and state.is_done for state in states)
@@ -189,9 +193,12 @@ def _failure(found: _Found, population: str) -> BadRow | None:
     user, new = found.user, found.new
     where = Where(population, user.line, row=user.row)
     problems: list[InputError] = []
-    if new is None or not is_over(new):
+    if new is None or not new.is_deliverable:
         outcome = Outcome(OutcomeClass.TO_DO) if new is None else new.outcome
         problems.append(InputError(f"not enrolled: {_said(outcome)}", where=where))
+    elif not found.is_enrolled:
+        why = new.delivery.reason or new.delivery.state.value
+        problems.append(InputError(f"not delivered: {why}", where=where))
     else:
         for place, serial in enumerate(user.revoked, start=1):
             result = found.old.get(place)
