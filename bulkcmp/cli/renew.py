@@ -44,7 +44,8 @@ _CERTIFYING: Final = (Operation.IR, Operation.CR, Operation.KUR)
 
 _NOT_OF_RENEWALS: Final = (
     "population", "csr", "oldcert", "serial", "revreason", "infotype", "oldwithold", "crlcert",
-    "oldcrl", "skip_bad_rows", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
+    "oldcrl", "accept_revoked", "skip_bad_rows", "cluster", "cluster_tls_ca",
+    "cluster_tls_cert", "cluster_tls_key",
 )  # fmt: skip
 
 

@@ -72,7 +72,9 @@ _NOT_OF_REVOCATIONS: Final = (
     "oldwithold", "crlcert", "oldcrl", "regtoken", "authenticator", "reginfo", "key_pass",
     "plain_keys", "keys", "keys_pass", "out_format", "lint", "lint_profile", "lint_every",
     "lint_fail", "accept_revoked", "skip_bad_rows", "trust_first_ca_cert", "implicit_confirm",
-    "disable_confirm", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
+    "disable_confirm", "out_chain", "subject_check", "on_issued", "on_issued_attempts",
+    "on_issued_bearer", "on_issued_concurrency", "on_issued_env", "on_issued_timeout",
+    "on_issued_url", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
 )  # fmt: skip
 
 

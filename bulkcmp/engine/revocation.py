@@ -135,7 +135,7 @@ def select(
 def _is_renewed(held: Held, holding: Holding, newest: Mapping[str, Held]) -> bool:
     best = newest.get(held.family, held)
     # a renewal that is not over may yet be undone
-    return best is not held and held.id not in holding.open_in
+    return best is not held and not held.refused and held.id not in holding.open_in
 
 
 def _cells(held: Held, *, by_ra: bool) -> dict[str, str]:
