@@ -104,6 +104,8 @@ def enroll(
     out_pass: option.OutPass = None,
     out_pass_length: option.OutPassLength = None,
     passwords_recipient: option.PasswordsRecipient = None,
+    label: option.Label = None,
+    operator: option.Operator = None,
     save_messages: option.SaveMessages = None,
     on_issued: option.OnIssued = None,
     on_issued_url: option.OnIssuedUrl = None,

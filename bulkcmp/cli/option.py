@@ -39,6 +39,7 @@ _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
 
 OF_OUTPUT: Final = (
     "out_format", "out_chain", "out_name", "out_pass", "out_pass_length", "passwords_recipient",
+    "label", "operator",
 )  # fmt: skip
 """How an enrollment writes what each row gets."""
 
@@ -669,6 +670,14 @@ PasswordsRecipient = Annotated[
         " holder of this certificate of an RSA key; may be repeated.",
         metavar="AGE|FILE",
     ),
+]
+Label = Annotated[
+    str | None,
+    _option(_KEYS, "Label of the batch, for manifest.json.", metavar="TEXT"),
+]
+Operator = Annotated[
+    str | None,
+    _option(_KEYS, "Who runs this, for manifest.json.", metavar="TEXT"),
 ]
 SaveMessages = Annotated[
     str | None,

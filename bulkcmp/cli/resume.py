@@ -32,6 +32,7 @@ def resume(
     ra_keypass: option.RaKeypass = None,
     key_pass: option.KeyPass = None,
     out_pass: option.OutPass = None,
+    operator: option.Operator = None,
     keys_pass: option.KeysPass = None,
     save_messages: option.SaveMessages = None,
     on_issued: option.OnIssued = None,

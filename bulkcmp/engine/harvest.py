@@ -1,12 +1,12 @@
 """What a run leaves behind besides its journal: results.csv, credentials, what the CA told,
 summary.json."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio.to_thread
 
@@ -20,11 +20,19 @@ from bulkcmp.model import BadRow, Itav, Outcome, OutcomeClass, RowResult
 from bulkcmp.outputs.credentials import (
     Credential,
     credential_files,
+    possible_files,
     write_credentials,
 )
 from bulkcmp.outputs.information import information_files, write_information
+from bulkcmp.outputs.manifest import (
+    MANIFEST_FILE,
+    SUMS_FILE,
+    Listed,
+    remove_damaged,
+    write_manifest,
+)
 from bulkcmp.outputs.passwords import RowPassword, write_passwords
-from bulkcmp.outputs.results import RowFiles, write_results
+from bulkcmp.outputs.results import RowFiles, serial_text, write_results
 from bulkcmp.outputs.text import visible
 from bulkcmp.stats.tally import Tally
 
@@ -32,6 +40,9 @@ RESULTS_FILE: Final = "results.csv"
 CREDENTIALS_FOLDER: Final = "certs"
 INFORMATION_FOLDER: Final = "info"
 SUMMARY_FILE: Final = "summary.json"
+
+_NOT_LISTED: Final = (".", "journal", MANIFEST_FILE, SUMS_FILE)
+"""What names begin with that are no outputs of a run."""
 
 _CHUNK: Final = 64
 
@@ -87,11 +98,14 @@ def _passwords(plan: Plan, journal: Journal) -> Iterator[RowPassword]:
 
 async def write_files(plan: Plan, journal: Journal) -> None:
     """Write the credentials of all rows that have one, and what the CA told to genms; files that
-    are whole are left alone.
+    are whole are left alone, those that are not what the last manifest says are made again.
 
     Raises:
         BulkcmpError: the file system or the journal failed.
     """
+    await anyio.to_thread.run_sync(
+        remove_damaged, journal.folder, (CREDENTIALS_FOLDER, INFORMATION_FOLDER)
+    )
     items = _with_files(journal)
     while chunk := await anyio.to_thread.run_sync(_take, items):
         await anyio.to_thread.run_sync(write_rows, plan, journal.folder, chunk)
@@ -154,6 +168,54 @@ def _flawed(result: RowResult, rule: str) -> RowResult:
         detail="--lint-fail: the certificate breaks this rule, and is confirmed all the same",
     )
     return replace(result, outcome=outcome)
+
+
+class _LeftError(Exception):
+    """The session is left at once."""
+
+
+def write_manifest_files(
+    plan: Plan, journal: Journal, facts: Mapping[str, Any], is_left: Callable[[], bool]
+) -> bool:
+    """Write manifest.json and SHA256SUMS of all that the run left behind.
+
+    Args:
+        facts: what is said of the session, JSON-able.
+        is_left: whether to give it up, for the user's sake; asked again and again.
+
+    Returns:
+        Whether they are written.
+
+    Raises:
+        BulkcmpError: the file system or the journal failed.
+    """
+
+    def files() -> Iterator[Listed]:
+        for one in _outputs(plan, journal):
+            if is_left():
+                raise _LeftError
+            yield one
+
+    head = {"run": journal.run_id, "label": plan.output.label, "operator": plan.output.operator}
+    try:
+        write_manifest(journal.folder, head | dict(facts), files())
+    except _LeftError:
+        return False
+    return True
+
+
+def _outputs(plan: Plan, journal: Journal) -> Iterator[Listed]:
+    """All files that there may be: those of rows, then those of the run itself."""
+    for result, _ in journal.results():
+        about = {"row": result.number, "id": result.id, "serial": serial_text(result.serial)}
+        if result.certificate is not None:
+            for name in possible_files(plan.output.formats, _stem(result)):
+                yield Listed(f"{CREDENTIALS_FOLDER}/{name}", about)
+        for name in files_of(plan.output, result).infos:
+            yield Listed(name, about)
+    for path in sorted(journal.folder.iterdir()):
+        if path.is_file() and path.name.isascii() and not path.name.startswith(_NOT_LISTED):
+            yield Listed(path.name, {})
 
 
 def files_of(output: OutputPlan, result: RowResult) -> RowFiles:

@@ -228,6 +228,8 @@ class Options:
     out_pass: str | None = field(default=None, repr=False)
     out_pass_length: int = DEFAULT_LENGTH
     passwords_recipient: tuple[str, ...] = ()
+    label: str | None = None
+    operator: str | None = None
     save_messages: str | None = None
     on_issued: str | None = None
     on_issued_url: str | None = None
@@ -672,6 +674,8 @@ class Options:
             chain=_choice("--out-chain", self.out_chain, OutChain),
             password=self._password(environ),
             recipients=self._recipients(),
+            label=_printable("--label", self.label),
+            operator=_printable("--operator", self.operator),
         )
 
     def _password(self, environ: Mapping[str, str]) -> Secret | None:
@@ -1114,6 +1118,12 @@ def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:
         except InputError as error:
             raise InputError(f"{option}: {error}", hint=error.hint) from None
     return tuple(found)
+
+
+def _printable(option: str, text: str | None) -> str | None:
+    if text is not None and not text.isprintable():
+        raise InputError(f"{option} has a control or another unprintable character")
+    return text
 
 
 def _name(option: str, text: str | None) -> bytes | None:

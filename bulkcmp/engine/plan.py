@@ -34,12 +34,15 @@ class OutputPlan:
         password: opens the key files of rows that have none of their own; None where `key_pass`
             does.
         recipients: whom the passwords of rows are encrypted to.
+        label: of the batch; operator: who runs it: for the manifest.
     """
 
     formats: tuple[OutFormat, ...] = (OutFormat.PEM,)
     chain: OutChain = OutChain.FULL
     password: Secret | None = field(default=None, repr=False)
     recipients: Recipients | None = None
+    label: str | None = None
+    operator: str | None = None
 
 
 class Rows:

@@ -24,6 +24,7 @@ from bulkcmp.engine.harvest import (
     RESULTS_FILE,
     SUMMARY_FILE,
     write_files,
+    write_manifest_files,
     write_password_file,
     write_table,
 )
@@ -39,6 +40,7 @@ from bulkcmp.io.keypool import KeyPool
 from bulkcmp.journal.entry import Ended
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.keyfile import KeyFile
+from bulkcmp.outputs.manifest import MANIFEST_FILE, set_aside
 from bulkcmp.outputs.summary import (
     LintSummary,
     PopulationFacts,
@@ -46,7 +48,7 @@ from bulkcmp.outputs.summary import (
     public_url,
     write_summary,
 )
-from bulkcmp.outputs.text import visible
+from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.progress import Snapshot
 from bulkcmp.stats.tally import Tally
 
@@ -115,6 +117,7 @@ async def _session(
     machines: Machines | None,
 ) -> RunSummary:
     began = dt.datetime.now(dt.UTC)
+    set_aside(journal.folder)
     async with _delivering(plan, journal, interruption, on_notice) as deliveries:
         run: Run | Campaign
         if machines is None:
@@ -154,7 +157,33 @@ async def _session(
         code = summary.exit_code or (EXIT_OK if delivered.is_done else EXIT_SOME_FAILED)
         summary = replace(summary, delivery=delivered, exit_code=code)
     write_summary(journal.folder / SUMMARY_FILE, summary)
+    if not writing.cancel_called:
+        await _write_manifest(plan, journal, summary, interruption, on_notice)
     return summary
+
+
+async def _write_manifest(
+    plan: Plan,
+    journal: Journal,
+    summary: RunSummary,
+    interruption: Interruption,
+    on_notice: Callable[[str], None],
+) -> None:
+    """Last of all, since it lists what the session wrote; there is none where that is not all."""
+    facts = {
+        "tool": {"name": "bulkcmp", "version": summary.tool_version},
+        "population": {"file": summary.population.file, "sha256": summary.population.sha256},
+        "rows": summary.population.rows,
+        "rows_done": summary.done,
+        "started_at": utc(summary.started_at, "milliseconds"),
+        "ended_at": utc(summary.ended_at, "milliseconds"),
+    }
+    leaving = interruption.part()
+    is_written = await anyio.to_thread.run_sync(
+        write_manifest_files, plan, journal, facts, lambda: leaving.cancel_called
+    )
+    if not is_written:
+        on_notice(f"{MANIFEST_FILE} is not written: bulkcmp resume writes it")
 
 
 @asynccontextmanager

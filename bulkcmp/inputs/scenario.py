@@ -41,6 +41,8 @@ _ELSEWHERE: Final = {
             "out_pass",
             "out_pass_length",
             "passwords_recipient",
+            "label",
+            "operator",
             "lint",
             "lint_profile",
             "lint_every",

@@ -7,7 +7,7 @@ it again.
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -228,6 +228,24 @@ def credential_files(formats: Sequence[OutFormat], stem: str, *, has_key: bool) 
             return CredentialFiles(certificate)
         case _:
             return CredentialFiles(certificate, certificate if has_key else "")
+
+
+def possible_files(formats: Sequence[OutFormat], stem: str) -> Iterator[str]:
+    """Names of all files that `write_credentials` may make for a row; some have no key, no chain.
+
+    Args:
+        stem: their path within their folder, without suffix.
+    """
+    for one in formats:
+        match one:
+            case OutFormat.PEM:
+                yield f"{stem}.key.pem"
+            case OutFormat.DER:
+                yield f"{stem}.key.der"
+                yield f"{stem}.p7c"
+            case _:
+                pass
+        yield f"{stem}{_SUFFIXES[one]}"
 
 
 def write_credentials(

@@ -1,14 +1,16 @@
 """What an enrollment leaves behind: names, passwords, files that are made again."""
 
 import csv
+import hashlib
+import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, RunFolder, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, RunFolder, Tools, WritePopulation
 
 
 def passwords(run: "RunFolder") -> dict[str, tuple[str, str]]:
@@ -55,6 +57,53 @@ def test_each_row_has_its_own_password_and_keeps_it(
     assert passwords(run) == made
     for file, password in made.values():
         assert pkcs12.load_pkcs12((run.path / file).read_bytes(), password.encode()).key
+
+
+def test_the_manifest_says_what_was_made_for_whom_and_finds_what_was_changed(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+) -> None:
+    population = write_population(2, stem="batch")
+    label = ("--label", "B-2026/17", "--operator", "line 3, Müller")
+    options = (*ca.options(), "--out-format", "der,pem", "--out-chain", "intermediates")
+    cli("enroll", population, *options, *label, "--out", run.path)
+
+    def manifest() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((run.path / "manifest.json").read_text())
+        for one in found["files"]:
+            content = (run.path / one["path"]).read_bytes()
+            assert (len(content), hashlib.sha256(content).hexdigest()) == (
+                one["size"],
+                one["sha256"],
+            )
+        return found
+
+    first = manifest()
+    assert (first["label"], first["operator"]) == ("B-2026/17", "line 3, Müller")
+    assert first["population"]["sha256"] == hashlib.sha256(population.read_bytes()).hexdigest()
+    assert (first["rows"], first["rows_done"]) == (2, 2)
+    names = {
+        path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()
+    }
+    listed = {one["path"] for one in first["files"]}
+    assert names - listed == {"journal.db", "manifest.json", "SHA256SUMS"}
+    assert {"results.csv", "summary.json", "certs/batch000001.key.pem"} <= listed
+    serials = {row["id"]: row["serial"] for row in run.results()}
+    for one in first["files"]:
+        if one["path"].startswith("certs/"):
+            assert serials[one["id"]] == one["serial"]
+
+    # a change that is not seen by the look of a file
+    key = run.path / "certs" / "batch000001.key.pem"
+    content = key.read_bytes()
+    key.write_bytes(content.replace(content[200:204], b"AAAA"))
+    cli("resume", run.path, "--operator", "line 4")
+    again = manifest()
+    assert (again["run"], again["operator"]) == (first["run"], "line 4")
+    assert load_pem_private_key(key.read_bytes(), tools.passphrase.encode())
 
 
 def test_two_rows_with_files_of_one_name_are_found_before_anything_is_sent(

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import datetime as dt
+import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bulkcmp.cmp.asn1 import wrap
-from bulkcmp.engine.harvest import write_files, write_table
+from bulkcmp.engine.harvest import write_files, write_manifest_files, write_table
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.io.keyworker import make_keys
@@ -28,6 +29,7 @@ class Kept:
     """What a journal keeps of rows that were taken up."""
 
     folder: Path
+    run_id: str = "run"
     results_by_row: dict[int, RowResult] = field(default_factory=dict)
     key: bytes = b""
 
@@ -166,6 +168,25 @@ def test_what_was_told_to_a_genm(plan: Plan, kept: Kept) -> None:
     assert text == "genp: GenMsgContent, DER, 26 octets\n  - suppLangTags: en\n  - 1.2.3\n"
     assert (kept.folder / "info" / "c.txt").read_text().startswith("can't be shown: genp: ")
     assert not (kept.folder / "certs").exists()
+
+
+def test_a_manifest_of_a_session_that_is_left_is_not_there(plan: Plan, kept: Kept) -> None:
+    anchor = plan.setup.anchors[0]
+    kept.results_by_row = {
+        n: result(n, OutcomeClass.ISSUED, certificate=anchor, serial=n) for n in (1, 3)
+    }
+    anyio.run(write_files, plan, journal(kept))
+    answers = iter([False, True])
+    assert not write_manifest_files(plan, journal(kept), {}, lambda: next(answers))
+    assert {path.name for path in kept.folder.iterdir()} == {"certs", "ca", "a.csv"}
+    assert write_manifest_files(plan, journal(kept), {"rows": 4}, lambda: False)
+    manifest = json.loads((kept.folder / "manifest.json").read_text())
+    assert (manifest["run"], manifest["rows"]) == ("run", 4)
+    assert [(one["path"], one.get("serial")) for one in manifest["files"]] == [
+        ("certs/a.pem", "01"),
+        ("certs/c.pem", "03"),
+        ("a.csv", None),
+    ]
 
 
 def test_no_folder_where_there_is_nothing_to_write(plan: Plan, kept: Kept) -> None:

@@ -624,6 +624,8 @@ def test_weakened_checks_are_told() -> None:
             "--passwords-recipient: age recipients and certificates exclude each other",
         ),
         ({"passwords_recipient": ("ca/ca.pem",)}, "--passwords-recipient: the key of CN="),
+        ({"label": "a\nb"}, "--label has a control or another unprintable character"),
+        ({"operator": "\x07"}, "--operator has a control"),
         ({"out_chain": "some"}, "--out-chain: 'some' is not known"),
         (
             {"out_format": "pem,jks", "key_pass": "pass:12345"},

@@ -68,6 +68,9 @@ def test_unreachable_server(folder: Path) -> None:
     assert summary.credentials_folder == ""
     assert json.loads((folder / "run" / "summary.json").read_text())["exit_code"] == 1
     assert (folder / "run" / "results.csv").exists()
+    manifest = json.loads((folder / "run" / "manifest.json").read_text())
+    assert (manifest["rows"], manifest["rows_done"], manifest["label"]) == (2, 0, None)
+    assert [one["path"] for one in manifest["files"]] == ["results.csv", "summary.json"]
     assert snapshots[-1].finished
 
 
