@@ -644,8 +644,8 @@ OutName = Annotated[
     str | None,
     _option(
         _KEYS,
-        "Where the files of a row go in certs/, without suffix: '{id}', '{profile}/{id[:2]}/{id}'"
-        " ... Default: the id.",
+        "Where the files of a row go in certs/, without suffix: '{id}', '{profile}/{id}' ..."
+        " Default: the id.",
         metavar="TEMPLATE",
     ),
 ]
