@@ -3,6 +3,8 @@
 import csv
 import json
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -153,3 +155,39 @@ def test_plain_keys_are_asked_for_by_name(
     key = (run.path / row["key_file"]).read_text()
     assert key.startswith("-----BEGIN PRIVATE KEY-----")
     cli("resume", run.path)
+
+
+CRASH = """
+import sys
+from bulkcmp.cli import show
+
+async def session(command, plan, journal, **more):
+    secret, key_pass = plan.rows.population, plan.key_pass
+    row = next(iter(plan.rows))
+    raise RuntimeError(f"of {row!r} and {plan!r}")
+
+show.session = session
+from bulkcmp.cli.main import main
+sys.argv = ["bulkcmp", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_crash_shows_no_secret(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    """Not even with the whole traceback, and with all that bulkcmp knows in its message."""
+    population = write_population(lines=["id,subject,secret", "a,/CN=a,pass:Wrong-Secret-577215"])
+    arguments = ("enroll", population, *ca.options(), "--out", run.path)
+    ended = subprocess.run(
+        [sys.executable, "-c", CRASH, *map(str, arguments)],
+        env=cli.environ | {"BULKCMP_DEBUG": "1"},
+        cwd=cli.folder,
+        capture_output=True,
+        check=False,
+    )
+    assert b"RuntimeError: of EndEntity(" in ended.stderr
+    names = ("RA_SECRET", "KEY_PASS")
+    secrets = {name: cli.environ[name].encode() for name in names}
+    secrets["wrong secret"] = b"Wrong-Secret-577215"
+    assert secrecy.found(secrets, [("err", ended.stderr), *secrecy.files(run.path)]) == []
