@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, RunFolder, Tools, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, MakeServer, RunFolder, Tools, WritePopulation
 
 RECEIVER = """
 import json, os, sys
@@ -104,6 +104,33 @@ def test_what_is_refused_is_told_again_by_resume(
     attempts = Counter(variables["BULKCMP_ATTEMPT"] for _, variables, *_ in receiver.told())
     assert attempts == {"1": 5, "2": 2}
     assert not list((run.path / "deliveries").iterdir())
+
+
+def test_a_url_is_told_of_each(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+    make_server: "MakeServer",
+) -> None:
+    posts: list[bytes] = []
+
+    def take(number: int, body: bytes) -> bytes:
+        posts.append(body)
+        if number == 0:
+            return tools.http_answer("503 Busy", "text/plain", b"later")
+        return tools.http_answer("201 Created", "application/json", b"{}")
+
+    server = make_server(take)
+    cli.environ["INVENTORY"] = "a-token"
+    options = (*ca.options(), "--out", run.path, "--on-issued-bearer", "env:INVENTORY")
+    population = write_population(3, stem="post")
+    ended = cli("enroll", population, *options, "--on-issued-url", server.url)
+    assert "3 of 3 certificates delivered" in ended.out
+    assert sorted(Counter(json.loads(one)["token"] for one in posts).values()) == [1, 1, 2]
+    assert {json.loads(one)["id"] for one in posts} == {row["id"] for row in run.results()}
+    assert run.summary()["delivery"]["to"] == server.url
 
 
 def test_a_stop_leaves_the_rest_for_resume(

@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bulkcmp.testca.aliases import Behaviour
 from tests.disk import SmallDisk
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, MakeServer, RunFolder, Tools, WritePopulation
 
 MakeDisk = Callable[[Path, int], SmallDisk]
 
@@ -49,28 +49,39 @@ def check_nothing_is_half(folder: Path) -> None:
 
 def test_the_journals_disk_is_full_in_mid_run(
     cli: "Cli",
-    make_ca: "MakeCa",
+    ca: "Ca",
     write_population: "WritePopulation",
     run: "RunFolder",
     tools: "Tools",
+    make_server: "MakeServer",
     make_disk: MakeDisk,
 ) -> None:
+    is_full = threading.Event()
+
+    def wait_from_some_on(number: int, body: bytes) -> bytes:
+        if number >= 30:
+            assert is_full.wait(60)
+        return tools.forward(ca, body)
+
     disk = make_disk(run.path, 2048)
-    ca = make_ca(Behaviour(delay=0.2))
-    options = (*ca.options(), "--concurrency", "10", "--out", run.path)
-    process = cli.start("enroll", write_population(60), *options)
-    tools.wait_until(lambda: ca.count() >= 10)
+    server = make_server(wait_from_some_on)
+    options = (*ca.options(), "--server", server.url, "--concurrency", "10", "--out", run.path)
+    before = ca.transaction_ids()
+    process = cli.start("enroll", write_population(60, stem="midrun"), *options)
+    tools.wait_until(lambda: len(server.times) >= 31)
     disk.fill()
+    is_full.set()
     ended = cli.finish(process, 1)
     assert "the disk is full" in ended.err
     assert "what was committed before is safe; make room or mend the disk, then" in ended.err
-    assert 0 < ca.count() < 60
+    mine = ca.transaction_ids() - before
+    assert 0 < len(mine) < 60
     check_nothing_is_half(run.path)
 
     disk.make_room()
     # all that the CA did is known, if not what came of it
-    assert ca.transaction_ids() <= {one.id.hex() for one in run.transactions()}
-    cli("resume", run.path, "--retry-unknown")
+    assert mine <= {one.id.hex() for one in run.transactions()}
+    cli("resume", run.path, "--retry-unknown", "--server", ca.url())
     assert {outcome for outcome, _ in run.outcomes()} == {"issued"}
     check_nothing_is_half(run.path)
     assert len(list((run.path / "certs").glob("*.key.pem"))) == 60
