@@ -1,0 +1,141 @@
+"""A migration in its folder: how it begins, and what it refuses."""
+
+import datetime as dt
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bulkcmp.engine.migration.migration import (
+    Migration,
+    Session,
+    Sides,
+    begin_migration,
+)
+from bulkcmp.engine.migration.oldcert import OldCa
+from bulkcmp.engine.migration.report import report
+from bulkcmp.engine.migration.rules import Rules
+from bulkcmp.engine.options import Options
+from bulkcmp.errors import InputError
+from bulkcmp.model import RevocationReason
+from bulkcmp.outputs.migration import Standing
+from bulkcmp.testca import state
+
+ENVIRON = {"S": "a secret", "K": "a passphrase"}
+RUN = Path("run")
+NOW = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+GOOD = Options(server="http://ca.test/", secret="env:S", trusted=("ca/ca.pem",))
+NEW = replace(GOOD, key_pass="env:K")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory: a CA, and a population of two users with serial numbers."""
+    monkeypatch.chdir(tmp_path)
+    state.create(tmp_path / "ca", state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
+    write("a,/CN=a,1,{ca}", "b,/CN=b,,")
+
+
+def write(*lines: str) -> None:
+    (name,) = OldCa.of(GOOD).names
+    cells = "\n".join(lines).format(ca=f'"{name}"')
+    Path("users.csv").write_text(f"id,subject,serial,issuer\n{cells}\n")
+
+
+def begin(
+    old: Options = GOOD, new: Options = NEW, *, skip: bool = False, rules: Rules | None = None
+) -> Migration:
+    rules = rules or Rules()
+    sides = Sides.of(old, new, rules)
+    return begin_migration("users.csv", sides, rules, RUN, ENVIRON, NOW, skip_bad_rows=skip)
+
+
+def refused(old: Options = GOOD, new: Options = NEW) -> str:
+    with pytest.raises(InputError) as raised:
+        begin(old, new)
+    return str(raised.value)
+
+
+def test_what_it_is_stands_in_its_folder_before_anything_is_begun() -> None:
+    made = begin(rules=Rules(reason=RevocationReason.CERTIFICATE_HOLD))
+    again = Migration.open(RUN)
+    assert again.facts == json.loads(json.dumps(made.facts))
+    assert again.facts["cases"]["one old certificate"]["users"] == 1
+    assert again.facts["old"]["revreason"] == "certificate_hold"
+    assert again.revokes
+    assert sorted(one.name for one in RUN.iterdir()) == ["input", "migration.json"]
+    assert b"a secret" not in b"".join(p.read_bytes() for p in RUN.rglob("*") if p.is_file())
+    summary = report(again, None, None)
+    assert dict(summary.users) == {Standing.REJECTED: 0, Standing.NOT_ENROLLED: 2}
+    assert summary.exit_code == 1
+    lines = (RUN / "rejected.csv").read_text().splitlines()
+    assert [line.split(",")[4] for line in lines[1:]] == ["not enrolled: to do"] * 2
+    # each run begins when it is its turn, the second one behind the first
+    plan, journal = again.enrollment({}, Session(ENVIRON))
+    journal.close()
+    assert plan.census is not None
+    assert plan.census.rows == 2
+    plan, journal = again.revocation({}, Session(ENVIRON))
+    journal.close()
+    assert list(plan.admitted) == []
+    assert [row.id for row in plan.rows] == ["1.1:a"]
+    plan, journal = again.enrollment({"rate": 3.0}, Session(ENVIRON, retry_failed=True))
+    journal.close()
+    assert (plan.setup.rate, plan.retry_failed, plan.retry_unknown) == (3.0, True, False)
+    plan, journal = again.revocation({}, Session(ENVIRON))
+    journal.close()
+    assert (list(plan.admitted), plan.retry_unknown) == ([], True)
+
+
+def test_nobody_is_left_out_without_a_word() -> None:
+    write("a,/CN=a,1,{ca}", "b,CN,,")
+    assert "1 of 2 users can't be migrated" in refused()
+    assert not RUN.exists()
+    migration = begin(skip=True)
+    assert (migration.facts["users"], migration.facts["rejected"]) == (2, 1)
+    assert "holds a migration already" in refused()
+    shutil.rmtree(RUN)
+    write("b,CN,,")
+    with pytest.raises(InputError, match="1 of 1 users"):
+        begin(skip=True)
+
+
+def test_what_is_there_already_stays() -> None:
+    RUN.mkdir()
+    (RUN / "mine").touch()
+    assert "server" in refused(new=replace(NEW, server=""))
+    assert [one.name for one in RUN.iterdir()] == ["mine"]
+    (RUN / "enrollment").mkdir()
+    (RUN / "enrollment" / "journal.db").touch()
+    assert "holds a run already" in refused()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (replace(GOOD, secret="pass:x"), NEW, "old CA: --secret is needed again"),
+        (GOOD, replace(NEW, secret="pass:x"), "new CA: --secret is needed again"),
+        (GOOD, replace(NEW, lint=True, lint_fail=True), "withholds certificates from delivery"),
+        (replace(GOOD, trusted=()), NEW, "trust"),
+        (GOOD, replace(NEW, key_pass=None), "how shall the private keys be stored"),
+    ],
+)
+def test_settings_that_can_not_be_used(old: Options, new: Options, what: str) -> None:
+    assert what in refused(old, new)
+    assert not RUN.exists()
+
+
+def test_a_folder_that_was_changed() -> None:
+    migration = begin()
+    with migration.input.enrollment.open("a") as file:
+        file.write("c,/CN=c,\n")
+    with pytest.raises(InputError, match="has changed since the migration began"):
+        migration.enrollment({}, Session(ENVIRON))
+    for text, what in (("{", "not JSON"), ("{}", "not a migration of this version")):
+        (RUN / "migration.json").write_text(text)
+        with pytest.raises(InputError, match=what):
+            Migration.open(RUN)
+    with migration.hold(), pytest.raises(InputError, match="another bulkcmp"), migration.hold():
+        pass
