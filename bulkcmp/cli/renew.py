@@ -32,6 +32,7 @@ from bulkcmp.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from bulkcmp.inputs.cell import SameKey, read_popo
 from bulkcmp.inputs.duration import parse_duration
 from bulkcmp.inputs.secret import read_secret
+from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import Operation
 from bulkcmp.outputs.listing import listing, write_listing
@@ -192,7 +193,8 @@ def _begin(
     try:
         begun = begin_on(*population(judged, rule), options, folder, os.environ)
     except BaseException:
-        holding.drop_renewal()
+        if not holds_run(folder):
+            holding.drop_renewal()
         raise
     write_listing(folder / DUE_FILE, listed(judged))
     return begun
@@ -213,7 +215,7 @@ def _print_plan(
 def _told(source: Path, counts: Mapping[Standing, int]) -> str:
     total = sum(counts.values())
     parts = ", ".join(f"{count:,} {standing}" for standing, count in counts.items())
-    return f"{total:,} certificates in {source}: {parts or 'nothing to renew'}"
+    return f"{total:,} found in {source}: {parts or 'nothing to renew'}"
 
 
 def _complain(errors: Errors, judged: Sequence[Judged]) -> None:

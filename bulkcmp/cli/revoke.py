@@ -43,6 +43,7 @@ from bulkcmp.errors import (
     Interrupted,
 )
 from bulkcmp.inputs.credential import certified_subject, read_certificates
+from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.file import read_file
 from bulkcmp.inputs.name import format_name
 from bulkcmp.inputs.secret import read_secret
@@ -203,6 +204,12 @@ def _selection(
     by_ra = options.secret is not None or options.cert is not None or options.key is not None
     if renewed and not (source != _STDIN and holds_run(path)):
         raise InputError("--renewed is for the folder of a run, which knows what renewed it")
+    if source == _STDIN and options.read_from_stdin:
+        option_ = option_name(options.read_from_stdin[0])
+        raise InputError(
+            f"{option_} and the list can't both be read from standard input",
+            hint="give the secret as env:NAME or file:PATH",
+        )
     text = sys.stdin.read() if source == _STDIN else _list_in(path)
     if text is not None:
         if ids is not None:
@@ -257,7 +264,7 @@ def _told(source: str, selection: Selection) -> str:
     left = sum(selection.left.values())
     parts = [f"{len(selection.targets):,} to revoke"]
     parts += [f"{count:,} {why}" for why, count in selection.left.items()]
-    return f"{len(selection.targets) + left:,} certificates in {source}: {', '.join(parts)}"
+    return f"{len(selection.targets) + left:,} found in {source}: {', '.join(parts)}"
 
 
 def _done(record: Journal, targets: Sequence[Target]) -> list[Target]:

@@ -115,7 +115,7 @@ class Held:
         has_key: whether it is known where its private key is, or there is a secret instead.
         family: those of one family supersede one another; empty for one that stands alone.
         refused: it was issued, but a check of ours, or the CA, refused it then.
-        flaw: why it can't be used; None where it can.
+        flaw: why it can't be read; None too of a file that has none.
     """
 
     id: str
@@ -136,14 +136,12 @@ class Holding:
         path: of the source.
         run: the folder of the run that it is, None where it is none.
         open_in: the folder of the run in which a row of an id is not over.
-        others: files without a certificate.
     """
 
     path: Path
     run: Path | None = None
     held: list[Held] = field(default_factory=list)
     open_in: dict[str, Path] = field(default_factory=dict)
-    others: int = 0
 
     def add_renewal(self, folder: Path) -> None:
         """Write down, durably, that a run renews certificates of this one.
@@ -293,12 +291,7 @@ def _of_row(
 
 
 def _folder(path: Path, password: Secret | None) -> Holding:
-    holding = Holding(path)
-    for one in stored_in(path, password):
-        holding.others += one.certificate is None and one.flaw is None
-        if one.certificate is not None or one.flaw is not None:
-            holding.held.append(_of_file(one))
-    return holding
+    return Holding(path, held=[_of_file(one) for one in stored_in(path, password)])
 
 
 def _of_file(one: Stored) -> Held:

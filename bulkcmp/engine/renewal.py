@@ -43,6 +43,7 @@ class Standing(StrEnum):
     CA = "a CA's"
     SEALED = "sealed under another passphrase"
     UNREADABLE = "unreadable"
+    NONE = "no certificate"
 
     @property
     def is_due(self) -> bool:
@@ -107,10 +108,12 @@ def judge(
     """How each certificate stands, in the order of the holding.
 
     The private keys of those that are due are tried.
+
+    Args:
+        environ: where `env:` sources are looked up.
     """
-    newest = newest_of(holding.held)
-    seen: set[bytes] = set()
-    return [_judged(holding, rule, now, environ, newest, seen, held) for held in holding.held]
+    judging = _Judging(holding, rule, now, environ)
+    return [judging.judged(held) for held in holding.held]
 
 
 def newest_of(held: Iterable[Held]) -> dict[str, Held]:
@@ -130,38 +133,53 @@ def _age(held: Held) -> tuple[dt.datetime, dt.datetime]:
     return held.certificate.not_before, held.certificate.not_after
 
 
-def _judged(
-    holding: Holding,
-    rule: Rule,
-    now: dt.datetime,
-    environ: Mapping[str, str],
-    newest: Mapping[str, Held],
-    seen: set[bytes],
-    held: Held,
-) -> Judged:
-    certificate = held.certificate
-    if certificate is None:
-        sealed = isinstance(held.flaw, PassphraseError)
-        return Judged(held, Standing.SEALED if sealed else Standing.UNREADABLE, str(held.flaw))
-    if held.refused:
-        return Judged(held, Standing.REFUSED)
-    if certificate.is_ca:
-        return Judged(held, Standing.CA)
-    best = newest.get(held.family, held)
-    assert best.certificate is not None, "only such are compared"
-    if certificate.der in seen or (best is not held and best.certificate.der == certificate.der):
-        return Judged(held, Standing.DUPLICATE)
-    if best is not held:
-        return Judged(held, Standing.SUPERSEDED, f"by {best.place}")
-    seen.add(certificate.der)
-    if certificate.not_after > now + rule.within:
-        return Judged(held, Standing.NOT_DUE)
-    if certificate.not_after <= now and rule.expired is Expired.SKIP:
-        return Judged(held, Standing.EXPIRED)
-    if held.id in holding.open_in and holding.run is not None:
-        run = holding.open_in[held.id]
-        return Judged(held, Standing.OPEN, f"bulkcmp resume {run} goes on with it")
-    return _tried(held, rule, environ)
+class _Judging:
+    """Judges the certificates of a holding one by one."""
+
+    def __init__(
+        self, holding: Holding, rule: Rule, now: dt.datetime, environ: Mapping[str, str]
+    ) -> None:
+        self._open_in = holding.open_in
+        self._rule = rule
+        self._now = now
+        self._environ = environ
+        self._newest = newest_of(holding.held)
+        self._seen: set[bytes] = set()
+
+    def judged(self, held: Held) -> Judged:
+        certificate = held.certificate
+        if certificate is None:
+            return _unread(held)
+        if held.refused:
+            return Judged(held, Standing.REFUSED)
+        if certificate.is_ca:
+            return Judged(held, Standing.CA)
+        best = self._newest.get(held.family, held)
+        assert best.certificate is not None, "only such are compared"
+        is_again = best is not held and best.certificate.der == certificate.der
+        if is_again or certificate.der in self._seen:
+            return Judged(held, Standing.DUPLICATE)
+        if best is not held:
+            return Judged(held, Standing.SUPERSEDED, f"by {best.place}")
+        self._seen.add(certificate.der)
+        return self._by_its_end(held, certificate.not_after)
+
+    def _by_its_end(self, held: Held, not_after: dt.datetime) -> Judged:
+        if not_after > self._now + self._rule.within:
+            return Judged(held, Standing.NOT_DUE)
+        if not_after <= self._now and self._rule.expired is Expired.SKIP:
+            return Judged(held, Standing.EXPIRED)
+        if held.id in self._open_in:
+            run = self._open_in[held.id]
+            return Judged(held, Standing.OPEN, f"bulkcmp resume {run} goes on with it")
+        return _tried(held, self._rule, self._environ)
+
+
+def _unread(held: Held) -> Judged:
+    if held.flaw is None:
+        return Judged(held, Standing.NONE)
+    sealed = isinstance(held.flaw, PassphraseError)
+    return Judged(held, Standing.SEALED if sealed else Standing.UNREADABLE, str(held.flaw))
 
 
 def _tried(held: Held, rule: Rule, environ: Mapping[str, str]) -> Judged:

@@ -33,6 +33,7 @@ class Left(StrEnum):
     NOT_CHOSEN = "not among --ids"
     NO_SERIAL = "without a serial number"
     UNREADABLE = "unreadable"
+    NONE = "no certificate"
 
     @property
     def is_failure(self) -> bool:
@@ -114,6 +115,8 @@ def select(
         known.add(held.id)
         if ids is not None and held.id not in ids:
             selection.left[Left.NOT_CHOSEN] += 1
+        elif held.certificate is None and held.flaw is None:
+            selection.left[Left.NONE] += 1
         elif held.certificate is None:
             selection.left[Left.UNREADABLE] += 1
             selection.flaws.append(str(held.flaw))

@@ -40,7 +40,7 @@ def test_what_can_not_be_renewed(arguments: tuple[str, ...], what: str) -> None:
 def test_nothing_is_due() -> None:
     done = CliRunner().invoke(app, ["renew", "certs"])
     assert done.exit_code == 0
-    assert "1 certificates in certs: 1 not due yet" in done.stderr
+    assert "1 found in certs: 1 not due yet" in done.stderr
     assert {path.name for path in Path().iterdir()} == {"certs", "plain.csv"}
 
 

@@ -34,6 +34,7 @@ def refused(*arguments: str) -> InputError:
         (("list", *RA, "--ids", "a"), "--ids is for certificates of"),
         (("numbers", *RA), "nothing in the list tells"),
         (("-", *RA), "the list is empty"),
+        (("-", *RA[2:], "--secret", "stdin"), "--secret and the list can't both be read"),
         (("certs", "--renewed"), "--renewed is for the folder of a run"),
         (("certs", "--ids", "a"), "--ids: there is no 'a' in certs"),
         (("test", "--renewed"), "--renewed is not for the folder of a load test"),
@@ -50,4 +51,4 @@ def test_nothing_to_revoke() -> None:
     Path("certs/readme").write_text("no certificate")
     done = CliRunner().invoke(app, ["revoke", "certs", *RA])
     assert done.exit_code == 0
-    assert "0 to revoke" in done.stderr
+    assert "1 found in certs: 0 to revoke, 1 no certificate" in done.stderr

@@ -38,7 +38,7 @@ def test_what_was_renewed_by_its_own_key_then_the_rest_by_an_ra(
     cli("enroll", write_population(4, stem="rv"), *ca.options(), "--days", "9", "--out", run.path)
     some = ("--ids", "rv000001,rv000003", "--reason", "keyCompromise")
     told = cli("revoke", run.path, *ra(ca), *some)
-    assert "4 certificates in" in told.err
+    assert "4 found in" in told.err
     assert "2 to revoke, 2 not among --ids" in " ".join(told.err.split())
     first = type(run)(cli.folder / "run-revoked-1")
     assert first.outcomes() == {("revoked", "")}

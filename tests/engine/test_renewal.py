@@ -82,11 +82,12 @@ def test_what_is_no_end_entitys_or_can_not_be_read() -> None:
     found = standings(held(certificate("CA", is_ca=True)), held(None, flaw=InputError("x")), sealed)
     assert found == [Standing.CA, Standing.UNREADABLE, Standing.SEALED]
     assert [one.is_failure for one in found] == [False, True, True]
+    assert standings(held(None)) == [Standing.NONE]
 
 
 def test_a_row_whose_last_run_is_not_over() -> None:
     those = [held(certificate("a"), "a"), held(certificate("b", days=99), "b")]
-    found = standings(*those, run=Path("run"), open_in={"a": Path("other"), "b": Path("other")})
+    found = standings(*those, open_in={"a": Path("other"), "b": Path("other")})
     assert found == [Standing.OPEN, Standing.NOT_DUE]
 
 
