@@ -31,6 +31,7 @@ from bulkcmp.engine.courier import command_of, environ_of
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, DeliveryPlan, LintPlan, OutputPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
+from bulkcmp.inputs.cell import SameKey
 from bulkcmp.inputs.credential import read_certificates, read_credential
 from bulkcmp.inputs.field import option_name
 from bulkcmp.inputs.generation import Generation, refuse_columns
@@ -501,6 +502,7 @@ class Options:
             key_file_pass=key_file_pass,
             key_pass=key_pass,
             plain_keys=self.plain_keys,
+            stores_keys=may_keep_keys,
             skip_bad_rows=self.skip_bad_rows,
             retry_unknown=retry_unknown,
             retry_failed=retry_failed,
@@ -1047,6 +1049,8 @@ class Options:
 
 def _may_keep_keys(options: Options, population: Population) -> bool:
     """Whether keys may have to be stored, as far as it can be told without reading the rows."""
+    if options.newkey == SameKey.SAME.value and "newkey" not in population.columns:
+        return False
     if options.keys is not None or options.newkey is not None or options.centralkeygen:
         return True
     if not {"newkey", "centralkeygen"}.isdisjoint(population.columns):

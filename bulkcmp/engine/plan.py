@@ -201,6 +201,7 @@ class Plan:
         workers: processes.
         key_file: keys made earlier; None: keys are made on the way.
         key_pass: seals and encrypts private keys; None with plain_keys.
+        stores_keys: there may be private keys to keep.
         retry_unknown: begin anew where the outcome is unknown.
         retry_failed: begin anew where no certificate was issued.
         lint: None where certificates are not linted.
@@ -222,6 +223,7 @@ class Plan:
     key_file_pass: Secret | None = field(default=None, repr=False)
     key_pass: Secret | None = field(default=None, repr=False)
     plain_keys: bool = False
+    stores_keys: bool = True
     skip_bad_rows: bool = False
     retry_unknown: bool = False
     retry_failed: bool = False

@@ -401,4 +401,4 @@ def _key_mode(plan: Plan) -> str:
         return f"unique keys, made earlier ({plan.key_file})"
     if plan.census is not None and not plan.census.keys:
         return "keys made at the CA" if plan.census.central else "no keys made"
-    return "unique keys, made on the way"
+    return "unique keys, made on the way" if plan.stores_keys else "no keys made"

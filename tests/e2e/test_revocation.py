@@ -59,6 +59,7 @@ def test_what_was_renewed_by_its_own_key_then_the_rest_by_an_ra(
     told = cli("revoke", results, *ra(ca), "--confirm-crl", crl, "--out", "rest")
     rest = type(run)(cli.folder / "rest")
     assert rest.outcomes() == {("revoked", "")}
+    assert rest.summary()["key_mode"] == "no keys made"
     assert len(revoked(ca, run)) == 4
     assert "4 revocations by the CRL: 4 confirmed" in " ".join(told.err.split())
     with (rest.path / "confirmation.csv").open() as file:

@@ -712,6 +712,8 @@ def test_a_secret_is_read_once_from_stdin(monkeypatch: pytest.MonkeyPatch) -> No
         ("id,csr\na,a.csr\n", {"skip_bad_rows": True, "centralkeygen": True}, True),
         ("id,csr,centralkeygen\na,a.csr,\n", {"skip_bad_rows": True}, True),
         ("id,subject\na,/CN=a\n", {"skip_bad_rows": True}, True),
+        ("id,subject\na,/CN=a\n", {"skip_bad_rows": True, "newkey": "same"}, False),
+        ("id,newkey\na,\n", {"skip_bad_rows": True, "newkey": "same"}, True),
     ],
 )
 def test_a_run_that_makes_no_keys_needs_no_passphrase(
