@@ -20,15 +20,20 @@ from bulkcmp.outputs.text import visible
 
 def check(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="FILE",
-            help="CSV file of end entities, or scenario of a load test: a TOML file, or the name of"
-            " one that comes with bulkcmp.",
+            metavar="[FILE]",
+            help=f"{option.SOURCES} Or the scenario of a load test: a TOML file, or the name of one"
+            " that comes with bulkcmp.",
             show_default=False,
         ),
-    ],
+    ] = None,
     config: option.Config = None,
+    range: option.Range = None,  # noqa: A002  # the option's name
+    map: option.Map = None,  # noqa: A002  # the option's name
+    source_format: option.SourceFormat = None,
+    encoding: option.Encoding = None,
+    sheet: option.Sheet = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,
@@ -79,6 +84,7 @@ def check(
     hundred rows. Exit codes: 0 all is good, 2 something is bad.
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
+    file = option.population(file, range)
     scenario = find_scenario(file)
     if scenario is None:
         _check_population(file, Options.read(config or (), given))

@@ -18,8 +18,13 @@ from bulkcmp.io.loop import run
 
 
 def enroll(
-    population: option.PopulationFile,
+    population: option.PopulationSource = None,
     config: option.Config = None,
+    range: option.Range = None,  # noqa: A002  # the option's name
+    map: option.Map = None,  # noqa: A002  # the option's name
+    source_format: option.SourceFormat = None,
+    encoding: option.Encoding = None,
+    sheet: option.Sheet = None,
     server: option.Server = None,
     path: option.Path_ = None,
     recipient: option.Recipient = None,
@@ -144,7 +149,8 @@ def enroll(
     quiet: option.Quiet = False,
     json: option.Json = False,
 ) -> None:
-    """Enroll every row of a CSV; each comes out with a certificate, or with the reason why not.
+    """Enroll every row of a population; each comes out with a certificate, or with the reason
+    why not.
 
     Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
 
@@ -156,6 +162,7 @@ def enroll(
     options = Options.read(config or (), given)
     address = Address.of(cluster, cluster_tls_ca, cluster_tls_cert, cluster_tls_key)
     machines = None if address is None else _machines(address, options)
+    population = option.population(population, range)
     folder = Path(options.run_folder(population))
     plan, record = begin(population, options, folder, os.environ, shared=machines is not None)
     with record:

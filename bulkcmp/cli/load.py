@@ -44,8 +44,8 @@ from bulkcmp.ui.load import INTERVALS, make_view
 from bulkcmp.ui.report import render_report
 
 _OF_ENROLLMENTS: Final = (
-    "population", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys", "journal",
-    "journal_lease", *option.OF_OUTPUT, *option.OF_DELIVERIES,
+    "population", "range", "cmd", "revreason", "keys", "keys_pass", "key_pass", "plain_keys",
+    "journal", "journal_lease", *option.OF_OUTPUT, *option.OF_DELIVERIES,
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "retry_fail_info", "save_messages", "trust_first_ca_cert", *option.OF_WAVES,
 )  # fmt: skip

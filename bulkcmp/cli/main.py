@@ -19,6 +19,7 @@ from bulkcmp.cli import (
     dashboard,
     demo,
     enroll,
+    import_,
     init,
     inspect,
     keys,
@@ -82,6 +83,7 @@ for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.de
     app.command(cls=_Command, help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(
         _command
     )
+app.command("import", help=_unwrapped(import_.import_), no_args_is_help=True)(import_.import_)
 app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
 app.command(cls=_Command, help=_unwrapped(renew.renew), no_args_is_help=True)(renew.renew)
 app.command(cls=_Command, help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)

@@ -70,6 +70,10 @@ def migrate(
         ),
     ],
     population: option.PopulationFile,
+    map: option.Map = None,  # noqa: A002  # the option's name
+    source_format: option.SourceFormat = None,
+    encoding: option.Encoding = None,
+    sheet: option.Sheet = None,
     plan: option.PlanOnly = False,
     several: option.Several_ = Several.ALL,
     names: option.Names_ = Names.MAP,

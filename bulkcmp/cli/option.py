@@ -10,6 +10,9 @@ import typer
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO
 from bulkcmp.engine.migration.rules import Names, Several
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.range import RANGE
+from bulkcmp.inputs.recognition import FORMATS
 from bulkcmp.model import (
     KEY_SPECS,
     AcceptProtection,
@@ -21,6 +24,7 @@ from bulkcmp.model import (
 )
 from bulkcmp.outputs.credentials import OutFormat
 
+_POPULATION: Final = "Population"
 _SERVER: Final = "Server and messages"
 _AUTH: Final = "Authentication"
 _RA: Final = "Nested messages: what an RA puts around ours"
@@ -36,6 +40,9 @@ _MIGRATION: Final = "Migration"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
+
+OF_SOURCES: Final = ("range", "map", "source_format", "encoding", "sheet")
+"""Names of what says how a population is read."""
 
 OF_OUTPUT: Final = (
     "out_format", "out_chain", "out_name", "out_pass", "out_pass_length", "passwords_recipient",
@@ -88,9 +95,15 @@ def _switch(panel: str, text: str, name: str) -> typer.models.OptionInfo:
     return _flag(panel, text, f"{name}/--no-{name.removeprefix('--')}")
 
 
+SOURCES: Final = (
+    "What has the end entities: CSV of bulkcmp or, with --map, of others, LDIF, JSON Lines or Excel"
+    " workbook."
+)
 PopulationFile = Annotated[
-    str,
-    typer.Argument(metavar="POPULATION", help="CSV file of end entities.", show_default=False),
+    str, typer.Argument(metavar="POPULATION", help=SOURCES, show_default=False)
+]
+PopulationSource = Annotated[
+    str | None, typer.Argument(metavar="[POPULATION]", help=SOURCES, show_default=False)
 ]
 PlanOnly = Annotated[
     bool,
@@ -129,6 +142,61 @@ MigrationReason = Annotated[
         metavar="REASON",
     ),
 ]
+Range = Annotated[
+    str | None,
+    _option(
+        _POPULATION,
+        "Instead of a file, or besides: ids that follow one another, as a shell expands braces:"
+        " 'dev-{000001..250000}'.",
+        "--range",
+        metavar="IDS",
+    ),
+]
+Map = Annotated[
+    str | None,
+    _option(
+        _POPULATION,
+        "Mapping rules: which attributes of the source become which columns (TOML).",
+        "--map",
+        metavar="FILE",
+    ),
+]
+SourceFormat = Annotated[
+    str | None,
+    _option(
+        _POPULATION,
+        f"What the source is, where that is not recognised: {', '.join(FORMATS)}.",
+        metavar="FORMAT",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    _option(
+        _POPULATION,
+        "Of a CSV file that is neither UTF-8 nor UTF-16, such as cp1252.",
+        metavar="NAME",
+    ),
+]
+Sheet = Annotated[
+    str | None,
+    _option(_POPULATION, "Of a workbook that has several.", metavar="NAME"),
+]
+
+
+def population(file: str | None, ids: str | None) -> str:
+    """The source of a population: that of the argument, or of `--range`.
+
+    Raises:
+        InputError: neither is given, or both are.
+    """
+    if (file is None) is (ids is None):
+        raise InputError(
+            "what shall the population be?" if file is None else "a population, and --range too",
+            hint="name a file, or give --range IDS",
+        )
+    return f"{RANGE}{ids}" if file is None else file
+
+
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)
 ]
@@ -147,7 +215,7 @@ MovedPopulation = Annotated[
     str | None,
     _option(
         _KEYS,
-        "Where the CSV file of the run stands now, if it is not where it was.",
+        "Where the population of the run stands now, if it is not where it was.",
         "--population",
         metavar="FILE",
     ),

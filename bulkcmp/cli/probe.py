@@ -21,7 +21,7 @@ from bulkcmp.ui.probe import json_of_probe, lines_of_probe
 
 _OF_RUNS = (
     "population", "journal", "journal_lease", "out", *option.OF_OUTPUT, "keys", "keys_pass",
-    *option.OF_DELIVERIES,
+    "range", *option.OF_DELIVERIES,
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "workers", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
     "certs_per_message", "batch", "batch_wait", *option.OF_WAVES, "quiet", "json",

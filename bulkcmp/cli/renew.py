@@ -44,6 +44,7 @@ _MOST_FAILURES: Final = 10
 _CERTIFYING: Final = (Operation.IR, Operation.CR, Operation.KUR)
 
 _NOT_OF_RENEWALS: Final = (
+    *option.OF_SOURCES,
     "population", "csr", "oldcert", "serial", "revreason", "infotype", "oldwithold", "crlcert",
     "oldcrl", "accept_revoked", "skip_bad_rows", "cluster", "cluster_tls_ca",
     "cluster_tls_cert", "cluster_tls_key",

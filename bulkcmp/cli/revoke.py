@@ -67,6 +67,7 @@ _RATE: Final = 50.0
 _STDIN: Final = "-"
 
 _NOT_OF_REVOCATIONS: Final = (
+    *option.OF_SOURCES,
     "population", "cmd", "subject", "sans", "san_nodefault", "keyusage", "extkeyusage",
     "policy_oids", "extensions", "extensions_from", "newkey", "newkeypass", "centralkeygen", "popo",
     "days", "not_before", "not_after", "profile", "csr", "oldcert", "serial", "infotype",

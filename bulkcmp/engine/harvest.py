@@ -32,11 +32,13 @@ from bulkcmp.outputs.manifest import (
     write_manifest,
 )
 from bulkcmp.outputs.passwords import RowPassword, write_passwords
+from bulkcmp.outputs.rejected import rejecting
 from bulkcmp.outputs.results import RowFiles, serial_text, write_results
 from bulkcmp.outputs.text import visible
 from bulkcmp.stats.tally import Tally
 
 RESULTS_FILE: Final = "results.csv"
+REJECTED_FILE: Final = "rejected.csv"
 CREDENTIALS_FOLDER: Final = "certs"
 INFORMATION_FOLDER: Final = "info"
 SUMMARY_FILE: Final = "summary.json"
@@ -48,7 +50,8 @@ _CHUNK: Final = 64
 
 
 def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally:
-    """Write results.csv: a line for each row of the population.
+    """Write results.csv, a line for each row of the population; and rejected.csv, where bad rows
+    are passed over.
 
     Args:
         flaws: the lint rule that a row's certificate breaks, by its number, where that is a
@@ -76,6 +79,12 @@ def write_table(plan: Plan, journal: Journal, flaws: Mapping[int, str]) -> Tally
         files=lambda row: files_of(plan.output, row),
         delivers=plan.delivery is not None,
     )
+    if plan.skip_bad_rows:
+        with rejecting(journal.folder / REJECTED_FILE) as reject:
+            if tally.has(OutcomeClass.BAD_ROW):
+                for row in plan.rows:
+                    if isinstance(row, BadRow):
+                        reject(row)
     return tally
 
 

@@ -6,6 +6,7 @@ from, never what they are.
 
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import zip_longest
@@ -39,7 +40,8 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.password import DEFAULT_LENGTH, MAKE, MAX_LENGTH, MIN_LENGTH
 from bulkcmp.inputs.population import Population, single_row
 from bulkcmp.inputs.profile import find_profile
-from bulkcmp.inputs.recognition import open_source
+from bulkcmp.inputs.range import RANGE
+from bulkcmp.inputs.recognition import Reading, open_source
 from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
 from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
@@ -95,7 +97,9 @@ _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
     "tls_keypass", "ra_keypass", "ra_secret", "out_pass", "on_issued_bearer",
 )  # fmt: skip
-_PATHS: Final = ("pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages")
+_PATHS: Final = (
+    "map", "pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages",
+)  # fmt: skip
 _PATH_LISTS: Final = (
     "trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted", "ra_cert", "ra_key",
 )  # fmt: skip
@@ -122,6 +126,10 @@ class Options:
     Times are seconds, `rate` is requests/s, paths are relative to the working directory.
     """
 
+    map: str | None = None
+    source_format: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
     server: str = ""
     path: str | None = None
     proxy: str | None = None
@@ -315,7 +323,18 @@ class Options:
 
     def run_folder(self, population: str) -> str:
         """Where the run's outputs go: --out, or a folder named like the population."""
+        if population.startswith(RANGE):
+            population = re.sub(r"[^A-Za-z0-9_-]+", "-", population.removeprefix(RANGE)).strip("-")
         return self.out or str(Path("runs") / Path(population).stem)
+
+    @property
+    def reading(self) -> Reading:
+        """How a population is to be read."""
+        return Reading(self.source_format, self.map, self.encoding, self.sheet)
+
+    def of_own_population(self) -> Self:
+        """The same for a population that bulkcmp wrote itself, which is read as it is."""
+        return replace(self, map=None, source_format=None, encoding=None, sheet=None)
 
     def lease(self) -> float:
         """Seconds for which rows are ours after a sign of life.
@@ -642,7 +661,7 @@ class Options:
         Raises:
             InputError: it can't be used.
         """
-        return open_source(Path(population_file))
+        return open_source(population_file, self.reading)
 
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
         """The rows of a population, completed by these options.
@@ -724,8 +743,7 @@ class Options:
         """
         if isinstance(population, GeneratedPopulation):
             return Generation(population, self.defaults(environ), environ, seed)
-        source = open_source(Path(population.path))
-        found = Population(source, self.defaults(environ), environ)
+        found = Population(self.source(population.path), self.defaults(environ), environ)
         refuse_columns(found.columns, population.path)
         return found
 

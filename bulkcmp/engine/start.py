@@ -17,7 +17,7 @@ from bulkcmp.engine.precedence import Precedence
 from bulkcmp.engine.server import connect
 from bulkcmp.engine.session import hold
 from bulkcmp.errors import InputError, Where
-from bulkcmp.inputs.recognition import open_source
+from bulkcmp.inputs.recognition import absolute
 from bulkcmp.io.proxy import proxy_for
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
@@ -57,7 +57,7 @@ def begin(
     if plan.setup.save_messages:
         make_message_folder(Path(plan.setup.save_messages))
     facts = {
-        "population": str(Path(population).absolute()),
+        "population": absolute(population),
         "sha256": plan.population.digest(),
         "options": options.facts(),
     }
@@ -117,7 +117,7 @@ def begin_on(
     path = folder / POPULATION_FILE
     try:
         write_population(path, columns, rows)
-        return begin(str(path), options, folder, environ)
+        return begin(str(path), options.of_own_population(), folder, environ)
     except BaseException:
         if not holds_run(folder):
             path.unlink(missing_ok=True)
@@ -200,7 +200,8 @@ def go_on(
             # a run that made no keys, or --plain-keys: no passphrase is needed, none is checked
             given = {**given, "key_pass": None}
         population = population or str(facts["population"])
-        if open_source(Path(population)).digest() != facts["sha256"]:
+        began = Options.merge(facts["options"])
+        if began.source(population).digest() != facts["sha256"]:
             raise InputError(
                 "the population has changed since the run began",
                 where=Where(population),

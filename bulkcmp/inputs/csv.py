@@ -2,16 +2,15 @@
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.file import unreadable
-from bulkcmp.inputs.row import COLUMNS
+from bulkcmp.inputs.row import COLUMNS, unknown_hint
 from bulkcmp.inputs.source import FileSource, Place, Record
-from bulkcmp.inputs.spelling import nearest
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 
@@ -39,15 +38,26 @@ class CsvSource(FileSource):
     """A CSV file.
 
     The first line that is not empty names the columns, any of `COLUMNS` in any order and case.
-    The delimiter (`,` `;` tab `|`) is recognised by it; the encoding is UTF-8, or UTF-16 where a
-    byte order mark says so. Empty lines are skipped.
+    The delimiter (`,` `;` tab `|`) is recognised by it. Empty lines are skipped.
+
+    Args:
+        is_foreign: columns may have any names; those without one are passed over.
+        encoding: of the file; None for UTF-8, or UTF-16 where a byte order mark says so.
     """
+
+    def __init__(
+        self, path: Path, *, is_foreign: bool = False, encoding: str | None = None
+    ) -> None:
+        super().__init__(path)
+        self._is_foreign = is_foreign
+        self._encoding = None if encoding is None else _checked(encoding)
 
     @cached_property
     def _header(self) -> _Header:
         with self._open() as file:
             line, text = _first_line(file, self.path)
-            delimiter, columns = _columns(text, Where(self.name, line))
+            where = Where(self.name, line)
+            delimiter, columns = _columns(text, where, is_foreign=self._is_foreign)
             if not any(line.strip() for line in file):
                 raise _no_rows(self.path)
             return _Header(line, delimiter, columns)
@@ -59,7 +69,7 @@ class CsvSource(FileSource):
         Raises:
             InputError: the file can't be read, has no rows, or has a wrong header.
         """
-        return self._header.columns
+        return tuple(name for name in self._header.columns if name)
 
     def records(self) -> Iterator[Record]:
         """The rows in the order of the file.
@@ -99,25 +109,12 @@ class CsvSource(FileSource):
             number += 1
             problems = [*([wrong] if wrong else []), *dict.fromkeys(flaws)]
             flaws.clear()
-            yield self._record(Place(self.name, line, number), cells, problems)
-
-    def _record(self, place: Place, cells: list[str], problems: list[str]) -> Record:
-        values = {n: (c,) for n, c in zip(self.attributes, cells, strict=False) if c}
-        if problems:
-            damaged = next((name for name, (cell,) in values.items() if _is_damaged(cell)), None)
-            where = place.where(damaged)
-            return Record(place, values, tuple(InputError(one, where=where) for one in problems))
-        if len(cells) != len(self.attributes):
-            problem = InputError(
-                f"{len(cells)} cells, and the header has {len(self.attributes)}",
-                where=place.where(),
-                hint="put a cell that contains the delimiter in double quotes",
-            )
-            return Record(place, values, (problem,))
-        return Record(place, values)
+            yield _record(Place(self.name, line, number), header.columns, cells, problems)
 
     def _open(self) -> TextIO:
         try:
+            if self._encoding is not None:
+                return self.path.open(encoding=self._encoding, errors="surrogateescape", newline="")
             with self.path.open("rb") as file:
                 mark = file.read(3)
             if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -126,6 +123,24 @@ class CsvSource(FileSource):
             return self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from None
+
+
+def _record(
+    place: Place, columns: Sequence[str], cells: Sequence[str], problems: Sequence[str]
+) -> Record:
+    values = {n: (c,) for n, c in zip(columns, cells, strict=False) if c and n}
+    if problems:
+        damaged = next((name for name, (cell,) in values.items() if _is_damaged(cell)), None)
+        where = place.where(damaged)
+        return Record(place, values, tuple(InputError(one, where=where) for one in problems))
+    if len(cells) != len(columns):
+        problem = InputError(
+            f"{len(cells)} cells, and the header has {len(columns)}",
+            where=place.where(),
+            hint="put a cell that contains the delimiter in double quotes",
+        )
+        return Record(place, values, (problem,))
+    return Record(place, values)
 
 
 def _no_rows(path: Path) -> InputError:
@@ -147,7 +162,18 @@ def _first_line(file: TextIO, path: Path) -> tuple[int, str]:
     raise InputError("the file is empty", where=Where(str(path)))
 
 
-def _columns(line: str, where: Where) -> tuple[str, tuple[str, ...]]:
+def _checked(encoding: str) -> str:
+    try:
+        # others than those of text are refused here too
+        "".encode(encoding)
+    except (LookupError, ValueError):
+        raise InputError(
+            f"--encoding: unknown encoding {encoding!r}", hint="such as cp1252, latin-1 or utf-8"
+        ) from None
+    return encoding
+
+
+def _columns(line: str, where: Where, *, is_foreign: bool) -> tuple[str, tuple[str, ...]]:
     """The delimiter of a header, and the names of its columns.
 
     The delimiter is the one that makes the most known columns of it; a header of one column has
@@ -172,11 +198,13 @@ def _columns(line: str, where: Where) -> tuple[str, tuple[str, ...]]:
         raise InputError(_csv_error(error), where=where) from None
     problems: list[InputError] = []
     for position, name in enumerate(names, start=1):
+        if not name and is_foreign:
+            continue
         if not name:
             problems.append(InputError(f"column {position} has no name", where=where))
-        elif name not in COLUMNS:
+        elif name not in COLUMNS and not is_foreign:
             what = f"unknown column {name!r} (column {position} of {len(names)})"
-            problems.append(InputError(what, where=where, hint=nearest(name, COLUMNS)))
+            problems.append(InputError(what, where=where, hint=unknown_hint(name)))
         elif names.index(name) + 1 < position:
             first = names.index(name) + 1
             what = f"column {name!r} stands twice: columns {first} and {position}"

@@ -91,6 +91,7 @@ TYPES: Final = tuple(attribute.name for attribute in _BY_OID.values())
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _PRINTABLE_STRING: Final = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
+_SLASH_SPECIAL: Final = re.compile(r"[\\/+]")
 _SLASH_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _SLASH_LITERAL: Final = re.compile(r"([\\/+,\s])")
 _ESCAPED: Final = r"\\\1"
@@ -419,6 +420,15 @@ def _attributes(der: bytes) -> list[list[bytes]]:
     """The content of each AttributeTypeAndValue of each RDN."""
     ((_, rdns, _),) = tlvs(der)
     return [[attribute for _, attribute, _ in tlvs(rdn)] for _, rdn, _ in tlvs(rdns)]
+
+
+def escaper(dn: str) -> Callable[[str], str]:
+    """What makes a text a value in a DN of the form that `dn` has."""
+    return _escape_slash if dn.lstrip().startswith("/") else _escape_rfc4514
+
+
+def _escape_slash(value: str) -> str:
+    return _SLASH_SPECIAL.sub(r"\\\g<0>", value)
 
 
 def _escape_rfc4514(value: str) -> str:

@@ -1,16 +1,20 @@
 """Populations: end entities, streamed row by row from whatever source has them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bulkcmp.inputs.row import Defaults, RowReader
+from bulkcmp.errors import InputError, InputErrors, Where
+from bulkcmp.inputs.row import COLUMNS, LISTS, Defaults, RowReader, unknown_hint
 from bulkcmp.inputs.source import Place, Source
 from bulkcmp.model import BadRow, EndEntity, Operation
 
 COMMAND_LINE: Final = "the command line"
 """Stands for the file of a row that comes from none."""
+
+_SHOWN: Final = 20
+"""Unknown attributes that an error lists."""
 
 
 class Population:
@@ -31,9 +35,15 @@ class Population:
     """
 
     def __init__(self, source: Source, defaults: Defaults, environ: Mapping[str, str]) -> None:
+        _refuse_unknown(source)
         self._source = source
         self.columns = source.attributes
         self._reader = RowReader(source.folder, self.columns, defaults, environ)
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in cells are relative to."""
+        return self._source.folder
 
     @property
     def has_priorities(self) -> bool:
@@ -59,16 +69,23 @@ class Population:
         Raises:
             InputError: the source can't be read any more, or has no rows.
         """
+        return (row for _, row in self.judged(begins))
+
+    def judged(
+        self, begins: Callable[[int], Operation | None] = lambda _: None
+    ) -> Iterator[tuple[dict[str, str], EndEntity | BadRow]]:
+        """As `rows`, and with each row its cells, by column."""
         self._reader.forget_files()
         seen: dict[str, int] = {}
         for record in self._source.records():
             place = record.place
-            cells = {name: texts[0] for name, texts in record.values.items()}
-            if record.problems:
+            cells = {name: ",".join(texts) for name, texts in record.values.items()}
+            problems = record.problems or tuple(_several(place, record.values))
+            if problems:
                 identity = self._reader.id_of(place, cells)
-                yield BadRow(place.number, place.row_line, identity, record.problems)
+                yield cells, BadRow(place.number, place.row_line, identity, problems)
             else:
-                yield self._reader.read(place, cells, seen, begins(place.number))
+                yield cells, self._reader.read(place, cells, seen, begins(place.number))
 
     def digest(self) -> str:
         """SHA-256, hex, of what the rows come from.
@@ -77,6 +94,27 @@ class Population:
             InputError: it can't be read.
         """
         return self._source.digest()
+
+
+def _several(place: Place, values: Mapping[str, Sequence[str]]) -> Iterator[InputError]:
+    """Columns that have several values, and are no lists."""
+    for name, texts in values.items():
+        if len(texts) > 1 and name not in LISTS:
+            hint = "--map RULES says which one counts"
+            yield InputError(f"{name} has {len(texts)} values", where=place.where(name), hint=hint)
+
+
+def _refuse_unknown(source: Source) -> None:
+    unknown = [name for name in source.attributes if name not in COLUMNS]
+    where = Where(source.name)
+    problems = [
+        InputError(f"unknown attribute {name!r}", where=where, hint=unknown_hint(name))
+        for name in unknown[:_SHOWN]
+    ]
+    if problems:
+        raise InputErrors(
+            f"{source.name}: {len(unknown)} of its attributes are no columns", tuple(problems)
+        )
 
 
 def single_row(row_id: str, defaults: Defaults, environ: Mapping[str, str]) -> EndEntity | BadRow:

@@ -1,5 +1,6 @@
 """Which kind of source a file is: by what the user says, by its content, or by its suffix."""
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,20 @@ from typing import Final, NamedTuple
 
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.csv import CsvSource
+from bulkcmp.inputs.excel import ExcelSource
 from bulkcmp.inputs.file import unreadable
+from bulkcmp.inputs.jsonlines import JsonLinesSource
+from bulkcmp.inputs.ldif import LdifSource, looks_like_ldif
+from bulkcmp.inputs.mapping import MappedSource
+from bulkcmp.inputs.range import RANGE, RangeSource
+from bulkcmp.inputs.rules import Rules, read_rules
 from bulkcmp.inputs.source import Source
 from bulkcmp.inputs.spelling import nearest
 
 _HEAD: Final = 4096
 """Octets of a file that are enough to recognise it."""
+
+_ZIP: Final = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +30,15 @@ class Reading:
 
     Attributes:
         format: the name of its kind; None: it is recognised.
+        map: a file of mapping rules; None for those of its kind.
+        encoding: of a CSV file, where it is neither UTF-8 nor UTF-16.
+        sheet: of a workbook; None for the only one.
     """
 
     format: str | None = None
+    map: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
 
 
 _RECOGNISED: Final = Reading()
@@ -36,39 +51,97 @@ class _Kind(NamedTuple):
         name: as of `--source-format`.
         recognises: whether a path is one; told the first octets of a file, none of a folder.
         open: makes the source.
+        rules: how its records become rows where the user gives no rules; None: its attributes are
+            to be columns.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     open: Callable[[Path, Reading], Source]
+    rules: Rules | None = None
 
+
+def _is_workbook(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() in (".xlsx", ".xlsm") and head.startswith(_ZIP)
+
+
+def _is_json_lines(path: Path, head: bytes) -> bool:
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    return path.suffix.lower() in (".jsonl", ".ndjson") or text.startswith(b'{"')
+
+
+def _csv(path: Path, reading: Reading) -> CsvSource:
+    return CsvSource(path, is_foreign=reading.map is not None, encoding=reading.encoding)
+
+
+_DIRECTORY_RULES: Final = Rules.model_validate(
+    {
+        "columns": {
+            "id": "{uid}",
+            "subject": "{dn!s}",
+            "sans": ["email:{mail?}"],
+            "oldcert": "{cert?!s}",
+        },
+        "attributes": {
+            "uid": {"several": "first"},
+            "mail": {"several": "all"},
+            "cert": {"several": "first"},
+        },
+    }
+)
 
 _KINDS: Final = (
+    _Kind(
+        "ldif",
+        lambda _, head: looks_like_ldif(head),
+        lambda path, _: LdifSource(path),
+        _DIRECTORY_RULES,
+    ),
+    _Kind("xlsx", _is_workbook, lambda path, reading: ExcelSource(path, reading.sheet)),
+    _Kind("jsonl", _is_json_lines, lambda path, _: JsonLinesSource(path)),
     # takes whatever no other does, and tells what is wrong with it
-    _Kind("csv", lambda path, _: not path.is_dir(), lambda path, _: CsvSource(path)),
+    _Kind("csv", lambda path, _: not path.is_dir(), _csv),
 )
 
 FORMATS: Final = tuple(kind.name for kind in _KINDS)
 """The names of all kinds."""
 
 
-def open_source(path: Path, reading: Reading = _RECOGNISED) -> Source:
-    """The source that a path names.
+def open_source(name: str | Path, reading: Reading = _RECOGNISED) -> Source:
+    """The source of rows that a name stands for.
+
+    Args:
+        name: a path; or `range:` and a range, as of `--range`.
 
     Raises:
-        InputError: it can't be read, or is of no kind that is known; or its kind finds the whole
-            of it wrong.
+        InputError: it can't be read, or is of no kind that is known; or the mapping rules, or the
+            whole of it, can't be used.
     """
+    source, own_rules = _opened(name, reading)
+    rules = own_rules if reading.map is None else read_rules(Path(reading.map))
+    return source if rules is None else MappedSource(source, rules)
+
+
+def absolute(name: str) -> str:
+    """The name of a source, whatever the working directory will be."""
+    return name if name.startswith(RANGE) else str(Path(name).absolute())
+
+
+def _opened(name: str | Path, reading: Reading) -> tuple[Source, Rules | None]:
+    """A source, and the rules of its kind."""
     if reading.format is not None and reading.format not in FORMATS:
         raise InputError(
             f"--source-format: unknown format {reading.format!r}",
             hint=nearest(reading.format, FORMATS),
         )
+    if isinstance(name, str) and name.startswith(RANGE):
+        return RangeSource(name.removeprefix(RANGE)), None
+    path = Path(name)
     head = _head(path)
     for kind in _KINDS:
         named = kind.name == reading.format
         if named or (reading.format is None and kind.recognises(path, head)):
-            return kind.open(path, reading)
+            return kind.open(path, reading), kind.rules
     raise unreadable(path, IsADirectoryError())
 
 

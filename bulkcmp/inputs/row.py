@@ -59,6 +59,7 @@ from bulkcmp.inputs.restriction import BY_TEMPLATE, CELLS, listed
 from bulkcmp.inputs.san import SUBJECT_ALT_NAME, SanTemplate, parse_sans
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.inputs.source import Place
+from bulkcmp.inputs.spelling import nearest
 from bulkcmp.inputs.token import TokenCredential, TokenReader, read_key
 from bulkcmp.model import (
     BadRow,
@@ -82,10 +83,25 @@ COLUMNS: Final = (
     "reginfo", "priority", "out_pass",
 )  # fmt: skip
 
+
+def unknown_hint(name: str) -> str:
+    """What to do about an attribute that is no column."""
+    return f"{nearest(name, COLUMNS)}; --map RULES says which attributes become which columns"
+
+
 ID_LIMIT: Final = 200
 """Characters; an id names files, and file systems end at 255 octets."""
 
-_SECRET_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator", "out_pass")
+SECRETS: Final = ("secret", "keypass", "regtoken", "authenticator", "out_pass")
+"""Columns of sources of secrets."""
+
+LISTS: Final = ("sans", "keyusage", "extkeyusage", "policy_oids", "extensions", "infotype")
+"""Columns of entries between commas."""
+
+PATHS: Final = (
+    "extensions_from", "newkey", "csr", "cert", "key", "oldcert", "oldwithold", "crlcert", "oldcrl",
+)  # fmt: skip
+"""Columns that may name files."""
 
 _CACHED: Final = 256
 """Files of each kind that are kept read: some rows share them, most have their own."""
@@ -195,7 +211,7 @@ class RowReader:
     ) -> None:
         self._columns = tuple(columns)
         self._has_ids = "id" in columns
-        self._secrets = [name for name in _SECRET_COLUMNS if name in columns]
+        self._secrets = [name for name in SECRETS if name in columns]
         self._restricted = [(n, only) for n, only in CELLS.items() if n in columns]
         self._keys_supplied = defaults.keys_supplied
         self._unprotected = defaults.unprotected
@@ -205,7 +221,7 @@ class RowReader:
         self._tokens = TokenReader(defaults.pkcs11_module, environ)
         self._files = _Files(self._tokens)
         # no secret columns: what is filled into a name stands in the certificate
-        names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in _SECRET_COLUMNS]
+        names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in SECRETS]
 
         def text(name: str, read: Callable[[str], T]) -> Field[T]:
             given: str | None = getattr(defaults, name)

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from bulkcmp.outputs.files import replacing
 
@@ -26,9 +26,14 @@ def write_population(path: Path, columns: Sequence[str], rows: Iterable[Mapping[
         BulkcmpError: the file system refused.
     """
     with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text)
-        writer.writerow(columns)
-        writer.writerows([row.get(column, "") for column in columns] for row in rows)
-        # detached, or the wrapper would close the file that `replacing` has still to sync
-        text.detach()
+        write_rows(raw, columns, rows)
+
+
+def write_rows(raw: IO[bytes], columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Write a population, as `write_population`, into what is open."""
+    text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([row.get(column, "") for column in columns] for row in rows)
+    # detached, or the wrapper would close what is open
+    text.detach()

@@ -56,6 +56,10 @@ class Tally:
     def count(self, outcome: OutcomeClass, reason: str) -> int:
         return self._counts[outcome, reason]
 
+    def has(self, outcome: OutcomeClass) -> bool:
+        """Whether a row ended so, for whatever reason."""
+        return any(one is outcome for one, _ in self._counts)
+
     @property
     def total(self) -> int:
         return self._counts.total()

@@ -26,14 +26,14 @@ def helps(command: Any) -> dict[str, str]:
 
 def test_enroll_has_every_option() -> None:
     cluster = {"cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key"}
-    own = {"population", "config", "quiet", "json", *cluster}
+    own = {"population", "range", "config", "quiet", "json", *cluster}
     assert helps(enroll).keys() == KNOWN | own
 
 
 def test_resume_and_check_have_no_other_options() -> None:
     own = {"run", "run_id", "population", "retry_unknown", "retry_failed", "quiet", "json"}
     assert helps(resume).keys() - KNOWN == own
-    assert helps(check).keys() - KNOWN == {"file", "config"}
+    assert helps(check).keys() - KNOWN == {"file", "range", "config"}
 
 
 def test_a_settings_file_has_every_option_but_those_of_one_run() -> None:

@@ -6,7 +6,11 @@ import pytest
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.csv import CsvSource
-from bulkcmp.inputs.recognition import Reading, open_source
+from bulkcmp.inputs.excel import ExcelSource
+from bulkcmp.inputs.jsonlines import JsonLinesSource
+from bulkcmp.inputs.mapping import MappedSource
+from bulkcmp.inputs.range import RangeSource
+from bulkcmp.inputs.recognition import Reading, absolute, open_source
 
 if TYPE_CHECKING:
     from tests.inputs.conftest import WriteCsv
@@ -20,7 +24,7 @@ def test_csv(write_csv: "WriteCsv", reading: Reading) -> None:
 def test_an_unknown_format(write_csv: "WriteCsv") -> None:
     with pytest.raises(InputError, match="--source-format: unknown format 'cvs'") as caught:
         open_source(write_csv("id\na\n"), Reading("cvs"))
-    assert (caught.value.hint or "").startswith("did you mean 'csv'? known are csv")
+    assert (caught.value.hint or "").startswith("did you mean 'csv'? known are")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
@@ -31,4 +35,39 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         open_source(tmp_path / "pipe")
     for reading in (Reading(), Reading("csv")):
         with pytest.raises(InputError, match="is a folder, not a file"):
-            open_source(tmp_path, reading)
+            _ = open_source(tmp_path, reading).attributes
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.jsonl", b"", JsonLinesSource),
+        ("a.txt", b'\xef\xbb\xbf {"id": "a"}\n', JsonLinesSource),
+        ("a.XLSX", b"PK\x03\x04", ExcelSource),
+        ("a.txt", b"# users\nversion: 1\n", MappedSource),
+        ("a.xlsx", b"id\na\n", CsvSource),
+    ],
+)
+def test_kinds(tmp_path: Path, name: str, content: bytes, kind: type) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert type(open_source(tmp_path / name)) is kind
+
+
+def test_a_range_is_no_path(tmp_path: Path) -> None:
+    assert isinstance(open_source("range:a{1..2}"), RangeSource)
+    assert absolute("range:a{1..2}") == "range:a{1..2}"
+    assert absolute("a.csv") == str(Path.cwd() / "a.csv")
+
+
+def test_rules_take_the_place_of_those_of_the_kind(tmp_path: Path) -> None:
+    rules, users = tmp_path / "rules.toml", tmp_path / "users.ldif"
+    users.write_text("dn: uid=ann,o=Acme\nuid: ann\nmail: a@x.example\nmail: b@x.example\n")
+    (record,) = open_source(users).records()
+    assert record.values == {
+        "id": ("ann",),
+        "subject": ("uid=ann,o=Acme",),
+        "sans": ("email:a@x.example", "email:b@x.example"),
+    }
+    rules.write_text('[columns]\nid = "user-{UID}"\n')
+    (record,) = open_source(users, Reading(map=str(rules))).records()
+    assert record.values == {"id": ("user-ann",)}

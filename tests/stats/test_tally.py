@@ -70,3 +70,10 @@ def test_a_peer_can_not_make_kinds_without_end() -> None:
     assert tally.total == 2001
     tally.add(OutcomeClass.NOT_CMP)
     assert tally.failed == 2002
+
+
+def test_what_it_has() -> None:
+    tally = Tally()
+    tally.add(OutcomeClass.BAD_ROW, "id")
+    assert tally.has(OutcomeClass.BAD_ROW)
+    assert not tally.has(OutcomeClass.TO_DO)

@@ -186,7 +186,7 @@ class Migration:
             )
         if open_source(population).digest() != self.facts["sha256"][name]:
             raise InputError("has changed since the migration began", where=Where(str(population)))
-        options = Options.resumed(self.facts[side], given)
+        options = Options.resumed(self.facts[side], given).of_own_population()
         return begin(str(population), options, folder, session.environ, after=after)
 
 
