@@ -1,4 +1,4 @@
-"""What tests of several folders share: a PKCS#11 token, by SoftHSM, and a PostgreSQL server."""
+"""What tests of several folders share: a PKCS#11 token, by SoftHSM, a PostgreSQL server, disks."""
 
 import os
 import shutil
@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from hypothesis import HealthCheck, settings
+
+from tests.disk import SmallDisk
 
 # the same examples each time, and a busy machine is no failure
 settings.register_profile(
@@ -262,3 +265,24 @@ def postgres() -> Iterator[Postgres]:
 def database(postgres: Postgres) -> str:
     """URL of a database that tests share, each with runs of its own."""
     return postgres.make()
+
+
+MakeDisk = Callable[[Path, int], SmallDisk]
+
+
+@pytest.fixture
+def make_disk() -> Iterator[MakeDisk]:
+    """Mounts file systems of so many KiB, where this user may do that."""
+    with ExitStack() as stack:
+
+        def make(path: Path, kib: int) -> SmallDisk:
+            if shutil.which("mount") is None:
+                pytest.skip("there is no mount on this machine")
+            try:
+                disk = SmallDisk(path, kib)
+            except PermissionError as error:
+                pytest.skip(f"no file system can be mounted: {error}")
+            stack.callback(disk.close)
+            return disk
+
+        yield make

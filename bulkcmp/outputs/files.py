@@ -4,7 +4,7 @@ grow."""
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -50,7 +50,7 @@ def replace_all(files: Sequence[NewFile]) -> None:
                 raise refused(file.path, error) from error
     except BaseException:
         for file in files:
-            _beside(file.path).unlink(missing_ok=True)
+            _discard(_beside(file.path))
         raise
     for folder in dict.fromkeys(file.path.parent for file in files):
         try:
@@ -98,11 +98,17 @@ def replacing(path: Path, mode: int, *, durable: bool) -> Iterator[IO[bytes]]:
         if durable:
             _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise refused(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
+
+
+def _discard(path: Path) -> None:
+    # a file system that refuses this too has told what is wrong with it
+    with suppress(OSError):
+        path.unlink()
 
 
 def _beside(path: Path) -> Path:

@@ -1,40 +1,17 @@
 """Disks that are full or read-only: a clear error, nothing lost, `resume` once there is room."""
 
 import csv
-import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.disk import SmallDisk
-
 if TYPE_CHECKING:
+    from tests.conftest import MakeDisk
     from tests.e2e.conftest import Ca, Cli, MakeServer, RunFolder, Tools, WritePopulation
-
-MakeDisk = Callable[[Path, int], SmallDisk]
-
-
-@pytest.fixture
-def make_disk() -> Iterator[MakeDisk]:
-    with ExitStack() as stack:
-
-        def make(path: Path, kib: int) -> SmallDisk:
-            if shutil.which("mount") is None:
-                pytest.skip("there is no mount on this machine")
-            try:
-                disk = SmallDisk(path, kib)
-            except PermissionError as error:
-                pytest.skip(f"no file system can be mounted: {error}")
-            stack.callback(disk.close)
-            return disk
-
-        yield make
 
 
 def check_nothing_is_half(folder: Path) -> None:
@@ -54,7 +31,7 @@ def test_the_journals_disk_is_full_in_mid_run(
     run: "RunFolder",
     tools: "Tools",
     make_server: "MakeServer",
-    make_disk: MakeDisk,
+    make_disk: "MakeDisk",
 ) -> None:
     is_full = threading.Event()
 
@@ -92,7 +69,7 @@ def test_a_delivery_fills_the_disk(
     ca: "Ca",
     write_population: "WritePopulation",
     run: "RunFolder",
-    make_disk: MakeDisk,
+    make_disk: "MakeDisk",
     tmp_path: Path,
 ) -> None:
     disk = make_disk(run.path, 1024)
@@ -125,7 +102,7 @@ def test_no_room_for_certificates(
     ca: "Ca",
     write_population: "WritePopulation",
     run: "RunFolder",
-    make_disk: MakeDisk,
+    make_disk: "MakeDisk",
     delivers: bool,
 ) -> None:
     # three rows and a half
@@ -150,7 +127,11 @@ def test_no_room_for_certificates(
 
 
 def test_no_room_for_what_a_failed_delivery_said(
-    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", make_disk: MakeDisk
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    make_disk: "MakeDisk",
 ) -> None:
     disk = make_disk(run.path / "deliveries", 4)
     say = "sh -c 'head -c 60000 /dev/zero; exit 3'"
@@ -169,7 +150,7 @@ def test_no_room_for_messages(
     ca: "Ca",
     write_population: "WritePopulation",
     run: "RunFolder",
-    make_disk: MakeDisk,
+    make_disk: "MakeDisk",
     tmp_path: Path,
 ) -> None:
     disk = make_disk(tmp_path / "messages", 12)
@@ -187,7 +168,7 @@ def test_a_folder_that_is_read_only(
     cli: "Cli",
     ca: "Ca",
     write_population: "WritePopulation",
-    make_disk: MakeDisk,
+    make_disk: "MakeDisk",
     tmp_path: Path,
 ) -> None:
     disk = make_disk(tmp_path / "disk", 4096)
