@@ -243,8 +243,10 @@ def _read_run(holding: Holding, folder: Path, journal: Journal, keeps_passphrase
 
 
 def _passphrase(journal: Journal) -> str:
-    """The source of the passphrase of a run's keys; empty where it can't be read again."""
-    kept = journal.facts["options"].get("key_pass") or ""
+    """The source of what opens a run's key files; empty where it can't be read again, or where
+    each row has one of its own."""
+    options = journal.facts["options"]
+    kept = options.get("out_pass") or options.get("key_pass") or ""
     return kept if kept.startswith(("env:", "file:")) else ""
 
 

@@ -119,3 +119,19 @@ def test_two_rows_with_files_of_one_name_are_found_before_anything_is_sent(
     assert "as those of line 2" in listed.out
     assert not run.path.exists()
     assert ca.count() == before
+
+
+def test_files_under_a_password_of_their_own_are_renewed(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+) -> None:
+    cli.environ["FILE_PASS"] = "the password of all files"
+    population = write_population(lines=["id,subject,days", "again,/CN=again,10"])
+    options = ("--out-format", "p12,p12-legacy", "--out-pass", "env:FILE_PASS")
+    cli("enroll", population, *ca.options(), *options, "--out", run.path)
+    # it is that of all rows: nobody needs a list
+    assert not (run.path / "passwords.csv").exists()
+    own = ("--server", ca.url("client-cert"), "--trusted", ca.anchor, "--key-pass", "env:KEY_PASS")
+    cli("renew", run.path, *own, "--out", "renewed")
+    renewed = type(run)(cli.folder / "renewed")
+    assert renewed.outcomes() == {("issued", "")}
+    tools.verify(ca.anchor, [renewed.path / row["cert_file"] for row in renewed.results()])

@@ -21,6 +21,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Finished,
     Frame,
+    Halt,
     Host,
     Legacy,
     Lot,
@@ -28,11 +29,13 @@ from bulkcmp.engine.frame import (
     Order,
     Over,
     Pinned,
+    Proceed,
     Ready,
     Record,
     Recorded,
     Report,
     Returned,
+    Setback,
     Setup,
     Supply,
     Task,
@@ -44,7 +47,16 @@ from bulkcmp.engine.frame import (
 from bulkcmp.errors import InputError, Loss
 from bulkcmp.io import loop
 from bulkcmp.io.limits import Limits
-from bulkcmp.journal.entry import Advanced, Begun, BegunRow, Ended, Entry, Resumed, Skipped
+from bulkcmp.journal.entry import (
+    Advanced,
+    Attempted,
+    Begun,
+    BegunRow,
+    Ended,
+    Entry,
+    Resumed,
+    Skipped,
+)
 from bulkcmp.journal.lease import Shard
 from bulkcmp.load.arrivals import Ramp
 from bulkcmp.load.certified import Certified
@@ -214,13 +226,16 @@ FRAMES: list[Frame] = [
         (Certified(3, "dev7", Operation.IR, 1 << 150, OutcomeClass.ISSUED, b"0\0"),),
     ),
     Finished(2),
+    Halt(),
+    Proceed(),
+    Setback(3, "no answer"),
 ]
 
 
 def test_every_kind_of_frame_and_entry_is_tried() -> None:
     assert {type(frame) for frame in FRAMES} == set(get_args(Frame))
-    # a bad row never comes to a worker
-    assert {type(entry) for entry in ENTRIES} == set(get_args(Entry)) - {Skipped}
+    # a bad row never comes to a worker, and the parent itself sees to deliveries
+    assert {type(entry) for entry in ENTRIES} == set(get_args(Entry)) - {Skipped, Attempted}
 
 
 def joined() -> tuple[SocketChannel, SocketChannel]:
