@@ -9,6 +9,7 @@ import base64
 import csv
 import io
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,8 +38,6 @@ from bulkcmp.token.uri import is_uri
 
 RENEWALS_FILE: Final = "renewals.csv"
 """In the folder of a run: the folders of the runs that renew its certificates."""
-
-_MOST_GENERATIONS: Final = 1000
 
 _REFUSED: Final = frozenset({OutcomeClass.ISSUED_REFUSED, OutcomeClass.ISSUED_CONFIRMATION_REFUSED})
 """Outcomes after which nobody should use the certificate."""
@@ -180,7 +179,7 @@ def open_holding(
             holding = Holding(path, path)
             _read_run(holding, path, journal, keeps_passphrase)
             if with_renewals:
-                _read_renewals(holding, path, keeps_passphrase, {path.resolve()})
+                _read_renewals(holding, path, keeps_passphrase)
             yield holding
     elif path.is_dir() or holds_credential(path):
         yield _folder(path, password)
@@ -191,22 +190,27 @@ def open_holding(
 # --- runs -----------------------------------------------------------------------------------------
 
 
-def _read_renewals(holding: Holding, folder: Path, keeps_passphrase: bool, seen: set[Path]) -> None:
-    for name in _renewals(folder):
-        renewal = Path(os.path.normpath(folder / name))
-        if renewal.resolve() in seen or len(seen) > _MOST_GENERATIONS:
-            continue
-        seen.add(renewal.resolve())
-        if not holds_run(renewal):
-            raise InputError(
-                f"the run {renewal}, which renews certificates of this one, is not there",
-                where=Where(str(folder / RENEWALS_FILE)),
-                hint="put it back, for its certificates would be renewed twice; or, if it never"
-                " began, take its line out of the file",
-            )
-        with Journal.open(renewal) as journal:
-            _read_run(holding, renewal, journal, keeps_passphrase)
-        _read_renewals(holding, renewal, keeps_passphrase, seen)
+def _read_renewals(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
+    """Add what the runs have that renewed a run, or one of them; each is read once."""
+    seen = {run.resolve()}
+    todo = deque([run])
+    while todo:
+        folder = todo.popleft()
+        for name in _renewals(folder):
+            renewal = Path(os.path.normpath(folder / name))
+            if renewal.resolve() in seen:
+                continue
+            seen.add(renewal.resolve())
+            if not holds_run(renewal):
+                raise InputError(
+                    f"the run {renewal}, which renews certificates of this one, is not there",
+                    where=Where(str(folder / RENEWALS_FILE)),
+                    hint="put it back, for its certificates would be renewed twice; or, if it never"
+                    " began, take its line out of the file",
+                )
+            with Journal.open(renewal) as journal:
+                _read_run(holding, renewal, journal, keeps_passphrase)
+            todo.append(renewal)
 
 
 def _renewals(folder: Path) -> list[str]:

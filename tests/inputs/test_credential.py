@@ -22,10 +22,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import (
+    PassphraseError,
     PrivateKey,
     certified_extensions,
+    certified_key_spec,
     certified_subject,
     read_certificates,
+    read_contents,
     read_credential,
     read_csr,
     read_extensions,
@@ -34,7 +37,7 @@ from bulkcmp.inputs.credential import (
 )
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.san import parse_sans
-from bulkcmp.model import Popo, RequestedExtension, Secret
+from bulkcmp.model import KeySpec, Popo, RequestedExtension, Secret
 
 if TYPE_CHECKING:
     from tests.inputs.conftest import Pki
@@ -392,3 +395,51 @@ def test_a_file_without_readable_extensions(pki: "Pki", tmp_path: Path) -> None:
     damaged = pki.certificate.replace(san, b"\x31" + san[1:])
     with pytest.raises(InputError, match=r"/dam: the certificate's extensions can't be read"):
         read_extensions(_file(tmp_path / "dam", damaged))
+
+
+# --- what files have, and keys are ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "has_key"),
+    [
+        ("cert.pem", 2, False),
+        ("cert.der", 1, False),
+        ("both.pem", 2, True),
+        ("key.pem", 0, True),
+        ("key.der", 0, True),
+        ("sealed.pem", 0, True),
+        ("sealed.der", 0, True),
+        ("dev1.p12", 2, True),
+        ("open.p12", 1, True),
+        ("csr.pem", 0, False),
+        ("csr.der", 0, False),
+        ("garbage", 0, False),
+    ],
+)
+def test_what_a_file_has(pki: "Pki", name: str, count: int, has_key: bool) -> None:
+    found = read_contents(pki.folder / name, Secret(b"correct horse"))
+    assert (len(found.certificates), found.has_key) == (count, has_key)
+
+
+def test_a_passphrase_that_is_wrong_or_missing_has_its_own_error(pki: "Pki") -> None:
+    for password in (None, Secret(b"wrong")):
+        with pytest.raises(PassphraseError):
+            read_contents(pki.folder / "dev1.p12", password)
+        with pytest.raises(PassphraseError):
+            read_private_key(pki.folder / "sealed.pem", password)
+
+
+def test_the_key_of_a_certificate_in_a_pkcs12_of_another(pki: "Pki") -> None:
+    found = read_credential(
+        pki.folder / "cert.pem", pki.folder / "dev1.p12", Secret(b"correct horse")
+    )
+    assert found.key == pki.key
+
+
+def test_the_type_of_a_certified_key(pki: "Pki") -> None:
+    assert certified_key_spec(pki.certificate) == KeySpec.parse("ec:P-256")
+    (ed,) = read_certificates(pki.folder / "ed-cert.pem")
+    assert certified_key_spec(ed) == KeySpec.parse("ed25519")
+    with pytest.raises(InputError, match="public key can't be read"):
+        certified_key_spec(b"")
