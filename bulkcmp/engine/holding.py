@@ -7,7 +7,6 @@ a population.
 
 import base64
 import csv
-import io
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -31,8 +30,7 @@ from bulkcmp.inputs.source import Record
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import OutcomeClass, RowResult, Secret
-from bulkcmp.outputs.files import replacing
-from bulkcmp.outputs.population import POPULATION_FILE
+from bulkcmp.outputs.population import POPULATION_FILE, write_population
 from bulkcmp.outputs.results import RowFiles, read_row_files
 from bulkcmp.token.uri import is_uri
 
@@ -100,7 +98,7 @@ def _usage(parsed: x509.Certificate) -> tuple[bool, tuple[bytes, ...]]:
             is_ca = one.value.ca
         elif isinstance(one.value, _KINDS):
             usage.append(one.value.public_bytes())
-    return is_ca, tuple(usage)
+    return is_ca, tuple(sorted(usage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +223,7 @@ def _renewals(folder: Path) -> list[str]:
 
 
 def _write_renewals(folder: Path, names: list[str]) -> None:
-    with replacing(folder / RENEWALS_FILE, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        csv.writer(text).writerows([["run"], *([name] for name in names)])
-        text.detach()
+    write_population(folder / RENEWALS_FILE, ("run",), ({"run": name} for name in names))
 
 
 def _read_run(holding: Holding, folder: Path, journal: Journal, keeps_passphrase: bool) -> None:
