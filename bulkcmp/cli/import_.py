@@ -17,6 +17,7 @@ from bulkcmp.cli.stdout import printing
 from bulkcmp.engine.intake import Intake, population_of
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
+from bulkcmp.inputs.mapping import MappedSource
 from bulkcmp.inputs.range import RANGE
 from bulkcmp.inputs.recognition import open_source
 from bulkcmp.inputs.rules import rules_schema
@@ -105,7 +106,8 @@ def import_(
         with _rejecting(rejected) as reject:
             _write(out, population.columns, intake.rows(population, folder, reject))
     console.print(problems(intake))
-    console.print(_summary(source.name, intake, None if dry_run else rejected))
+    left_out = sum(one.left_out for one in opened if isinstance(one, MappedSource))
+    console.print(_summary(source.name, intake, left_out, None if dry_run else rejected))
     raise typer.Exit(EXIT_SOME_FAILED if intake.rejected else EXIT_OK)
 
 
@@ -133,7 +135,8 @@ def _write(out: str, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) 
         write_rows(sys.stdout.buffer, columns, rows)
 
 
-def _summary(name: str, intake: Intake, rejected: Path | None) -> str:
+def _summary(name: str, intake: Intake, left_out: int, rejected: Path | None) -> str:
     rows = "1 row" if intake.taken == 1 else f"{intake.taken:,} rows"
     where = f" (see {rejected})" if rejected is not None and intake.rejected else ""
-    return f"{name}: {rows}, {intake.rejected:,} rejected{where}"
+    filtered = f", {left_out:,} left out by the rules" if left_out else ""
+    return f"{name}: {rows}, {intake.rejected:,} rejected{where}{filtered}"

@@ -324,7 +324,7 @@ class Options:
     def run_folder(self, population: str) -> str:
         """Where the run's outputs go: --out, or a folder named like the population."""
         if population.startswith(RANGE):
-            population = re.sub(r"[^A-Za-z0-9_-]+", "-", population.removeprefix(RANGE)).strip("-")
+            population = re.sub(r"[^A-Za-z0-9_]+", "-", population.removeprefix(RANGE)).strip("-")
         return self.out or str(Path("runs") / Path(population).stem)
 
     @property

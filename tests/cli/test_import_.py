@@ -94,6 +94,16 @@ def test_standard_output_of_a_range(site: Path) -> None:
     assert not (site / "rejected.csv").exists()
 
 
+def test_what_the_rules_leave_out_is_counted(site: Path) -> None:
+    with (site / "rules.toml").open("a") as file:
+        file.write(
+            '[[skip]]\nattribute = "uid"\nmatches = "a.*"\n[attributes.cn]\nseveral = "first"\n'
+        )
+    result = run("users.ldif", "--map", "rules.toml", "--dry-run")
+    assert result.exit_code == 0
+    assert "users.ldif: 1 row, 0 rejected, 2 left out by the rules" in result.stderr
+
+
 def test_several_sources(site: Path) -> None:
     (site / "a.jsonl").write_text('{"id": "a", "sans": ["dns:a.example", "ip:10.0.0.1"]}\n')
     (site / "b.csv").write_text("id;profile\na;p\nb;p\n")

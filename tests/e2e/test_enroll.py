@@ -1,5 +1,6 @@
 """The main job: every row comes out with a certificate that OpenSSL accepts, and its key."""
 
+import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,6 +204,9 @@ def test_skipped_bad_rows_are_recorded(
         ("good", "bad row", "4", "5"),
     ]
     assert "duplicate id 'good': line 2 has it" in run.results()[3]["detail"]
+    with (run.path / "rejected.csv").open(encoding="utf-8", newline="") as file:
+        rejected = [(one["row"], one["id"], one["column"]) for one in csv.DictReader(file)]
+    assert rejected == [("2", "bad", "subject"), ("3", "worse", ""), ("4", "good", "id")]
     # nothing is tried again, and nothing is lost
     cli("resume", run.path, code=1)
     assert [(r["id"], r["outcome"], r["row"], r["line"]) for r in run.results()] == found

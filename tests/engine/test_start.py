@@ -7,7 +7,7 @@ import pytest
 
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
-from bulkcmp.engine.start import begin, go_on, open_run, refuse_used
+from bulkcmp.engine.start import begin, begin_on, go_on, open_run, refuse_used
 from bulkcmp.errors import InputError
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.entry import Skipped
@@ -156,6 +156,40 @@ def test_changed_population() -> None:
     assert "the population has changed since the run began" in refused()
     Path("a.csv").unlink()
     assert "a.csv: no such file" in refused()
+
+
+def test_a_run_on_a_mapped_source_goes_on_with_the_same_rules() -> None:
+    Path("users.jsonl").write_text('{"uid": "ann"}\n')
+    rules = Path("rules.toml")
+    rules.write_text('[columns]\nid = "{uid}"\nsubject = "/CN={uid}"\n')
+    mapped = options(map="rules.toml")
+    plan, journal = begin("users.jsonl", mapped, RUN, ENVIRON)
+    journal.close()
+    assert [row.id for row in plan.rows] == ["ann"]
+    again, journal = resume()
+    journal.close()
+    assert [row.id for row in again.rows] == ["ann"]
+    rules.write_text('[columns]\nid = "{uid}"\nsubject = "/CN={uid}/O=Acme"\n')
+    assert "the population has changed since the run began" in refused()
+
+
+def test_a_run_on_a_range_goes_on() -> None:
+    ranged = options(subject="/CN={id}")
+    plan, journal = begin("range:dev-{1..2}", ranged, RUN, ENVIRON)
+    with journal:
+        assert journal.facts["population"] == "range:dev-{1..2}"
+    again, journal = resume()
+    journal.close()
+    assert [row.id for row in plan.rows] == [row.id for row in again.rows] == ["dev-1", "dev-2"]
+    assert ranged.run_folder("range:dev-{1..2}") == "runs/dev-1-2"
+
+
+def test_a_population_of_our_own_is_read_as_it_is() -> None:
+    Path("rules.toml").write_text('[columns]\nid = "{uid}"\n')
+    rows = [{"id": "a", "subject": "/CN=a"}]
+    plan, journal = begin_on(("id", "subject"), rows, options(map="rules.toml"), RUN, ENVIRON)
+    journal.close()
+    assert [row.id for row in plan.rows] == ["a"]
 
 
 def test_plain_run_needs_no_passphrase() -> None:
