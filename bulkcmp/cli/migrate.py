@@ -102,13 +102,13 @@ def migrate(
     """Enroll the users of an old CA at a new one, and revoke their old certificates.
 
     A certificate is revoked only once its user has the new one, confirmed to the CA and delivered
-    where --on-issued says how. The columns
-    oldcert, or serial and issuer, say which certificates a user has. bulkcmp resume goes on with a
-    migration that was interrupted, or that left users behind.
+    where --on-issued says how. The columns oldcert, or serial and issuer, say which certificates a
+    user has. bulkcmp resume goes on with a migration that was interrupted, or that left users
+    behind.
 
     Exit codes: 0 all users are migrated, 1 some are not, 2 bad input or usage, 130 interrupted.
 
-    Example: bulkcmp migrate old.toml new.toml users.csv --plan
+    Example: bulkcmp migrate old.toml new.toml users.ldif --map rules.toml --plan
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     rules = Rules(several, names, _reason(reason))

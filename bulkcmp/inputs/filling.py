@@ -21,6 +21,7 @@ from bulkcmp.token.uri import is_uri
 
 _SUBJECT: Final = "subject"
 _SANS: Final = "sans"
+_OLDCERT: Final = "oldcert"
 
 _OPTIONAL: Final = "?"
 _AS_IT_IS: Final = "s"
@@ -141,7 +142,8 @@ class CellFilling:
         self.names = tuple(name for filling in self._fillings for name in filling.names)
 
     def texts(self, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-        """What the cell says; several texts where the column is of lists, none if it is empty.
+        """What the cell says; several texts where the column is of lists, or of the certificates
+        that a user had, none if it is empty.
 
         Raises:
             InputError: as `Filling.texts`, or there are several where one is wanted.
@@ -155,7 +157,7 @@ class CellFilling:
         ]
         if self._is_list and self._column == _SUBJECT:
             return ("/" + "/".join(made),) if made else ()
-        if len(made) > 1 and self._column not in LISTS:
+        if len(made) > 1 and self._column not in (*LISTS, _OLDCERT):
             raise InputError(f"{self._column} would be one of {len(made)} texts")
         return tuple(made)
 

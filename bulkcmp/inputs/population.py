@@ -1,13 +1,13 @@
 """Populations: end entities, streamed row by row from whatever source has them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.row import COLUMNS, LISTS, Defaults, RowReader, unknown_hint
-from bulkcmp.inputs.source import Place, Source
+from bulkcmp.inputs.source import Place, Record, Source
 from bulkcmp.model import BadRow, EndEntity, Operation
 
 COMMAND_LINE: Final = "the command line"
@@ -79,8 +79,8 @@ class Population:
         seen: dict[str, int] = {}
         for record in self._source.records():
             place = record.place
-            cells = {name: ",".join(texts) for name, texts in record.values.items()}
-            problems = record.problems or tuple(_several(place, record.values))
+            cells = cells_of(record)
+            problems = record.problems or tuple(several_values(record))
             if problems:
                 identity = self._reader.id_of(place, cells)
                 yield cells, BadRow(place.number, place.row_line, identity, problems)
@@ -96,12 +96,22 @@ class Population:
         return self._source.digest()
 
 
-def _several(place: Place, values: Mapping[str, Sequence[str]]) -> Iterator[InputError]:
-    """Columns that have several values, and are no lists."""
-    for name, texts in values.items():
-        if len(texts) > 1 and name not in LISTS:
+def cells_of(record: Record) -> dict[str, str]:
+    """The cells of a record whose attributes are columns; those of lists have entries."""
+    return {name: ",".join(texts) for name, texts in record.values.items()}
+
+
+def several_values(record: Record, *, but: Collection[str] = ()) -> Iterator[InputError]:
+    """What is wrong with columns that have several values, and are no lists.
+
+    Args:
+        but: columns that may have them.
+    """
+    for name, texts in record.values.items():
+        if len(texts) > 1 and name not in LISTS and name not in but:
             hint = "--map RULES says which one counts"
-            yield InputError(f"{name} has {len(texts)} values", where=place.where(name), hint=hint)
+            where = record.place.where(name)
+            yield InputError(f"{name} has {len(texts)} values", where=where, hint=hint)
 
 
 def _refuse_unknown(source: Source) -> None:

@@ -88,8 +88,9 @@ def sites(tmp_path: Path, tools: "Tools") -> Iterator[tuple[Site, Site]]:
     new.stop()
 
 
-def inline(der: bytes) -> str:
-    return "base64:" + base64.b64encode(der).decode()
+def encoded(value: bytes) -> str:
+    """A value as LDIF has it behind the first colon."""
+    return f": {base64.b64encode(value).decode()}"
 
 
 def foreign(user: str) -> bytes:
@@ -108,26 +109,38 @@ def foreign(user: str) -> bytes:
     return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
 
 
+RULES = """
+[attributes.usercertificate]
+several = "all"
+
+[columns]
+id = "{uid}"
+subject = "{dn!s}"
+sans = ["email:{mail}"]
+oldcert = "{usercertificate?!s}"
+"""
+"""How the entries of the directory become rows."""
+
 WAYS = {
     "bad base64": "is not base64",
-    "no uid": "the id is empty",
+    "no uid": "there is no uid",
     "duplicate uid": "duplicate id",
     "invalid DN": "no '='",
     "invalid mail": "email",
     "foreign certificate": "is not of the old CA",
     "no certificate": "neither PEM nor the DER of a certificate",
     "long name": "65 characters, and CN may have 64",
-    "no name": "needs a subject or sans",
-    "charset": "octets that are no characters",
+    "no mail": "there is no mail",
+    "charset": "UTF-8",
 }
-"""Ways in which a row may be bad, and what rejected.csv says of it."""
+"""Ways in which an entry may be bad, and what rejected.csv says of it."""
 
 
 class Users:
-    """A population in which each of some rows is bad in one way.
+    """A directory, as LDIF, in which each of some entries is bad in one way.
 
     Attributes:
-        bad: ways, by the number of the row, from 1.
+        bad: ways, by the number of the entry, from 1.
         good: the users that can be migrated.
         lost: those that can't, but stand in the old CA's books.
     """
@@ -138,42 +151,45 @@ class Users:
         self.good: list[str] = []
         self.lost: list[str] = []
         ways = list(WAYS)
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(("id", "subject", "sans", "oldcert"))
-            for number, (user, der) in enumerate(old.items(), start=1):
-                cells = [user, f"/CN={user}/O=New", f"email:{user}@new.test", inline(der)]
-                if number % step:
-                    self.good.append(user)
-                else:
-                    self.bad[number] = ways[(number // step - 1) % len(ways)]
-                    self.lost.append(user)
-                    self._spoil(cells, self.bad[number])
-                writer.writerow(cells)
+        entries = []
+        for number, (user, der) in enumerate(old.items(), start=1):
+            entry = {
+                "dn": f" cn={user},o=New",
+                "uid": f" {user}",
+                "mail": f" {user}@new.test",
+                "userCertificate;binary": encoded(der),
+            }
+            if number % step:
+                self.good.append(user)
+            else:
+                self.bad[number] = ways[(number // step - 1) % len(ways)]
+                self.lost.append(user)
+                self._spoil(entry, user, self.bad[number])
+            entries.append("".join(f"{name}:{text}\n" for name, text in entry.items()))
+        path.write_text("version: 1\n\n" + "\n".join(entries))
 
-    def _spoil(self, cells: list[str], way: str) -> None:
-        user = cells[0]
+    def _spoil(self, entry: dict[str, str], user: str, way: str) -> None:
         match way:
             case "bad base64":
-                cells[3] = "base64:@@@"
+                entry["userCertificate;binary"] = ": @@@"
             case "no uid":
-                cells[0] = ""
+                del entry["uid"]
             case "duplicate uid":
-                cells[0] = self.good[-1]
+                entry["uid"] = f" {self.good[-1]}"
             case "invalid DN":
-                cells[1] = "/CN"
+                entry["dn"] = " no name"
             case "invalid mail":
-                cells[2] = f"email:{user} at new.test"
+                entry["mail"] = f" {user} at new.test"
             case "foreign certificate":
-                cells[3] = inline(foreign(user))
+                entry["userCertificate;binary"] = encoded(foreign(user))
             case "no certificate":
-                cells[3] = inline(b"no certificate")
+                entry["userCertificate;binary"] = encoded(b"no certificate")
             case "long name":
-                cells[1] = f"/CN={'x' * 65}"
-            case "no name":
-                cells[1:] = ["", "", ""]
+                entry["dn"] = f" cn={'x' * 65},o=New"
+            case "no mail":
+                del entry["mail"]
             case "charset":
-                cells[1] = f"/CN={user}/O=\udcff"
+                entry["dn"] = encoded(f"cn={user},o=".encode() + b"\xff")
 
 
 class Campaign:
@@ -236,14 +252,15 @@ def test_every_user_is_migrated_or_named(
     cli("enroll", "before.csv", "--config", old_settings, "--plain-keys", "--quiet",
         "--out", tmp_path / "before", seconds=1200)  # fmt: skip
     issued = {one.user or "": one.der for one in old.certificates()}
-    users = Users(tmp_path / "users.csv", issued, step)
+    users = Users(tmp_path / "users.ldif", issued, step)
+    (tmp_path / "rules.toml").write_text(RULES)
     assert len(set(users.bad.values())) == len(WAYS)
     campaign = Campaign(
         cli,
         tools,
         run,
-        ("migrate", old_settings, new_settings, users.path, "--key-pass", "env:KEY_PASS",
-         "--skip-bad-rows", "--out", run.path),
+        ("migrate", old_settings, new_settings, users.path, "--map", tmp_path / "rules.toml",
+         "--key-pass", "env:KEY_PASS", "--skip-bad-rows", "--out", run.path),
     )  # fmt: skip
 
     def check_order() -> None:

@@ -12,6 +12,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.material import PREFIX
 from bulkcmp.inputs.name import format_name
+from bulkcmp.inputs.population import cells_of, several_values
 from bulkcmp.inputs.row import RowReader
 from bulkcmp.inputs.secret import describe_source
 from bulkcmp.inputs.settings import Kind, located
@@ -117,8 +118,10 @@ class Assessment:
         own = tuple(name for name in attributes if name not in of_old)
         _check_columns(own, new)
         self.columns = tuple(dict.fromkeys((*own, "subject", "oldcert")))
-        # what is said of all rows must not go before a name that is kept
-        self.options = replace(new, subject=None) if rules.names is Names.KEEP else new
+        self.options = new.of_own_population()
+        if rules.names is Names.KEEP:
+            # what is said of all rows must not go before a name that is kept
+            self.options = replace(self.options, subject=None)
         self._has_subject = new.subject is not None
         self._reader = self._reader_for(own, new, environ)
         self._heir = self._reader_for(self.columns, replace(new, subject=None), environ)
@@ -131,6 +134,14 @@ class Assessment:
     ) -> RowReader:
         return RowReader(self._folder, columns, options.defaults(environ), environ)
 
+    def digest(self) -> str:
+        """SHA-256, hex, of what the users come from.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        return self._source.digest()
+
     def users(self) -> Iterator[Migrating | BadRow]:
         """Every user in the order of the source; to be read once.
 
@@ -139,7 +150,7 @@ class Assessment:
         """
         for record in self._source.records():
             self.cases.users += 1
-            cells = {name: texts[0] for name, texts in record.values.items()}
+            cells = cells_of(record)
             identity = self._reader.id_of(record.place, cells)
             try:
                 user = self._user(record, cells)
@@ -157,8 +168,9 @@ class Assessment:
         Raises:
             _RejectedError: the user can't be migrated.
         """
-        if record.problems:
-            raise _RejectedError(Case.BAD_ROW, *record.problems)
+        problems = record.problems or tuple(several_values(record, but=("oldcert",)))
+        if problems:
+            raise _RejectedError(Case.BAD_ROW, *problems)
         old = self._old_certificates(record, cells)
         certified = [one for one in old if one.certificate is not None]
         newest = max(certified, key=lambda one: one.begins, default=None)

@@ -26,7 +26,7 @@ from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.precedence import must_deliver
 from bulkcmp.engine.start import begin, check, go_on, open_run, refuse_used
 from bulkcmp.errors import InputError, InputErrors, Where
-from bulkcmp.inputs.recognition import open_source
+from bulkcmp.inputs.recognition import absolute, open_source
 from bulkcmp.journal.folder import HeldFolder, holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import Operation
@@ -73,7 +73,8 @@ class Sides:
         empty = Options()
         of_new = {name: getattr(empty, name) for name in _OF_ENROLLMENT}
         reason = rules.reason.name.lower()
-        sides = cls(replace(old, **of_new, cmd=Operation.RR.value, revreason=reason), new)
+        revoking = replace(old, **of_new, cmd=Operation.RR.value, revreason=reason)
+        sides = cls(revoking.of_own_population(), new)
         for name, options in (("old", sides.old), ("new", replace(new, key_pass=None))):
             try:
                 Options.resumed(options.facts(), {})
@@ -186,7 +187,7 @@ class Migration:
             )
         if open_source(population).digest() != self.facts["sha256"][name]:
             raise InputError("has changed since the migration began", where=Where(str(population)))
-        options = Options.resumed(self.facts[side], given).of_own_population()
+        options = Options.resumed(self.facts[side], given)
         return begin(str(population), options, folder, session.environ, after=after)
 
 
@@ -268,8 +269,8 @@ def begin_migration(
         raise
     facts = {
         "version": _VERSION,
-        "population": str(Path(population).absolute()),
-        "population_sha256": sides.new.source(population).digest(),
+        "population": absolute(population),
+        "population_sha256": assessment.digest(),
         "began": now.isoformat(),
         "users": assessment.cases.users,
         "rejected": assessment.cases.rejected,

@@ -295,6 +295,29 @@ def test_the_old_ca_is_named_by_its_settings(site: Site) -> None:
     assert isinstance(user, Migrating)
 
 
+def test_a_directory_has_several_certificates_of_a_user(site: Site, tmp_path: Path) -> None:
+    both = [site.ca.issue("CN=a"), site.ca.issue("CN=a")]
+    values = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in both]
+    lines = ["dn: cn=a", "uid: a", *(f"userCertificate;binary:: {one}" for one in values)]
+    (tmp_path / "users.ldif").write_text("\n".join(lines) + "\n")
+    (tmp_path / "rules.toml").write_text(
+        'columns = {id = "{uid}", subject = "{dn!s}", oldcert = "{usercertificate!s}"}\n'
+        'attributes.usercertificate.several = "all"\n'
+    )
+    new = replace(NEW, map=str(tmp_path / "rules.toml"))
+    source = new.source(str(tmp_path / "users.ldif"))
+    made = Assessment(source, new, OldCa.of(site.old), Rules(), {}, NOW)
+    (user,) = made.users()
+    assert isinstance(user, Migrating)
+    assert {one.serial for one in user.old.revoked} == {one.serial_number for one in both}
+    assert made.options.map is None
+    assert made.digest() == source.digest()
+    # a run that is no migration would not know which of them is meant
+    (row,) = new.rows(str(tmp_path / "users.ldif"), {})
+    assert isinstance(row, BadRow)
+    assert "oldcert has 2 values" in str(row.problems[0])
+
+
 def test_what_is_written_is_read_again(site: Site, tmp_path: Path) -> None:
     both = [site.ca.issue("CN=a"), site.ca.issue("CN=a", ends=NOW - DAY)]
     (site.folder / "two.pem").write_bytes(pem(*both))
