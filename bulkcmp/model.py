@@ -493,6 +493,52 @@ class RowResult:
         return self.outcome.outcome.is_deliverable
 
 
+class DifferenceKind(StrEnum):
+    """How a CA and a journal differ about a certificate."""
+
+    ORPHANED = "orphaned"
+    """Issued for a row of ours, and the journal does not have it."""
+    UNCONFIRMED = "unconfirmed"
+    """The CA waits for its confirmation."""
+    MISSING = "missing"
+    """The journal has it, and the CA does not know it."""
+    DOUBLE = "double"
+    """One of several that are valid for one row."""
+    REVOKED = "revoked"
+    """The CA has revoked it, and the journal does not say so."""
+    NOT_REVOKED = "not revoked"
+    """It is valid at the CA, and the journal says that it is revoked, or was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What reconciliation.csv says of one certificate.
+
+    Attributes:
+        number, line, id: of the row.
+        journal: what the journal has of the row.
+        ca: what the CA says of the certificate, in a few words.
+        by: how it was found that it is the row's.
+        source: where the CA says it: file and line of a list, or a CRL.
+        certificate: DER, if the CA told it.
+    """
+
+    kind: DifferenceKind
+    number: int
+    line: int
+    id: str
+    serial: int
+    subject: str
+    journal: str
+    ca: str
+    by: str
+    source: str
+    issued_at: dt.datetime | None = None
+    revoked_at: dt.datetime | None = None
+    transaction_id: str = ""
+    certificate: bytes | None = field(default=None, repr=False)
+
+
 class ReportFormat(StrEnum):
     """What the report of a load test can be."""
 

@@ -1,5 +1,6 @@
 """`bulkcmp ca`: the embedded CA, its end entities, and what other CAs need to know."""
 
+import base64
 import csv
 import datetime as dt
 import io
@@ -49,7 +50,7 @@ app = typer.Typer(help="Run the embedded CA, and prepare others.", no_args_is_he
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _CERTIFICATE_COLUMNS: Final = (
     "serial", "subject", "alias", "user", "transaction_id", "status", "reason", "issued_at",
-    "revoked_at",
+    "revoked_at", "not_after", "key_identifier", "certificate",
 )  # fmt: skip
 
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The CA's state folder.")]
@@ -390,16 +391,20 @@ def issued(
     state_dir: StateOption = DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV (the default).")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write here (0600), not to stdout."),
+    ] = None,
 ) -> None:
-    """List every certificate that the CA issued: CSV, or JSON."""
+    """List every certificate that the CA issued: CSV, or JSON. bulkcmp reconcile reads the CSV."""
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other")
-    with closing(state.open_books(state_dir)) as store:
+    with closing(state.open_books(state_dir)) as store, _output(out) as file:
         rows = (_certificate_facts(certificate) for certificate in store.certificates())
         if as_json:
-            typer.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+            file.write(json.dumps(list(rows), indent=2, ensure_ascii=False) + "\n")
             return
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_CERTIFICATE_COLUMNS)
         for row in rows:
             writer.writerow([row[column] or "" for column in _CERTIFICATE_COLUMNS])
@@ -613,6 +618,7 @@ def _certificate_facts(certificate: IssuedCertificate) -> dict[str, str | None]:
     digits = f"{certificate.serial:X}"
     revoked_at = certificate.revoked_at
     transaction_id = certificate.transaction_id
+    not_after = x509.load_der_x509_certificate(certificate.der).not_valid_after_utc
     return {
         # as `openssl x509 -serial` and results.csv write it
         "serial": digits.zfill(len(digits) + len(digits) % 2),
@@ -624,6 +630,9 @@ def _certificate_facts(certificate: IssuedCertificate) -> dict[str, str | None]:
         "reason": None if certificate.reason is None else certificate.reason.name.lower(),
         "issued_at": utc(certificate.issued_at, "milliseconds"),
         "revoked_at": None if revoked_at is None else utc(revoked_at, "milliseconds"),
+        "not_after": utc(not_after, "seconds"),
+        "key_identifier": certificate.key_identifier.hex(),
+        "certificate": base64.b64encode(certificate.der).decode(),
     }
 
 

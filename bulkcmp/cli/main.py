@@ -28,6 +28,7 @@ from bulkcmp.cli import (
     outcomes,
     probe,
     profiles,
+    reconcile,
     renew,
     report,
     resume,
@@ -89,6 +90,7 @@ app.command(cls=_Command, help=_unwrapped(renew.renew), no_args_is_help=True)(re
 app.command(cls=_Command, help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
 app.command(cls=_Command, help=_unwrapped(migrate.migrate), no_args_is_help=True)(migrate.migrate)
 app.command(help=_unwrapped(init.init), no_args_is_help=True)(init.init)
+app.command(help=_unwrapped(reconcile.reconcile), no_args_is_help=True)(reconcile.reconcile)
 app.command("inspect", no_args_is_help=True)(inspect.inspect)
 app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
 app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
+    BitString,
     Explicit,
     ObjectIdentifier,
     decode,
@@ -593,6 +594,13 @@ def public_bytes(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
+
+
+def key_digest(key: PublicKeyTypes) -> bytes:
+    """SHA-1 of a public key's BIT STRING, of which most CAs make the subjectKeyIdentifier (RFC
+    5280, 4.2.1.2, method 1). It finds keys, and proves nothing."""
+    _, bits = decode_sequence_of(public_bytes(key))
+    return hashlib.sha1(decode(BitString, bits).as_bytes(), usedforsecurity=False).digest()
 
 
 _CURVES: Final = {

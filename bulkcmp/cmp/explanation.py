@@ -496,6 +496,9 @@ STATUSES: Final[dict[PKIStatus, Explanation]] = {
 }
 
 OTHERS: Final[dict[str, Explanation]] = {
+    "adopted": Explanation(
+        "the CA's answer was lost, and bulkcmp reconcile --adopt took the certificate from its list"
+    ),
     "interrupted": Explanation("the run was cut off at this point"),
     "interrupted before the answer": Explanation(
         "the run was cut off between sending the request and storing its answer"

@@ -1,5 +1,6 @@
 """The CRLs of the CAs that issued to a run, wherever they are, to look certificates up in."""
 
+import datetime as dt
 import ssl
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Revocations:
     def covers(self, issuer: bytes) -> bool:
         """Whether there is a CRL with everything that an issuer (DER Name) has revoked."""
         return self._whole(issuer) is not None
+
+    def as_of(self, issuer: bytes) -> dt.datetime | None:
+        """When that CRL was made."""
+        whole = self._whole(issuer)
+        return None if whole is None else whole.crl.this_update
 
     def statuses(self, issuer: bytes, serials: Collection[int]) -> dict[int, Revocation]:
         """Those of some certificates of an issuer (DER Name) that are revoked, or on hold.

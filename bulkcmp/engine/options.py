@@ -27,7 +27,7 @@ from bulkcmp.cmp.request import (
     is_for_macs,
     may_certify,
 )
-from bulkcmp.cmp.trust import TrustStore, load_certificate
+from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.engine.courier import command_of, environ_of
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, DeliveryPlan, LintPlan, OutputPlan, Plan, Rows
@@ -853,6 +853,25 @@ class Options:
             batch_wait=_number("--batch-wait", self.batch_wait, "seconds"),
             rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
         )
+
+    def trust(self, pinned: bytes | None = None) -> Trust:
+        """Whose certificates and CRLs are believed.
+
+        Args:
+            pinned: DER of the root that the run's first ip brought.
+
+        Raises:
+            InputError: nobody's, or a certificate can't be used.
+        """
+        srvcert = (self.srvcert,) if self.srvcert else ()
+        anchors = (
+            _certificates("--trusted", self.trusted)
+            or _certificates("--srvcert", srvcert)
+            or (() if pinned is None else (pinned,))
+        )
+        untrusted = _certificates("--untrusted", self.untrusted)
+        issuers = _certificates("--out-trusted", self.out_trusted) or anchors
+        return Trust(TrustStore(anchors, untrusted), TrustStore(issuers, untrusted))
 
     def _layers(
         self, profile: Profile, salt: bytes, environ: Mapping[str, str]

@@ -1,5 +1,6 @@
 """How a run begins, and how it is taken up again."""
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -60,6 +61,7 @@ def begin(
         "population": absolute(population),
         "sha256": plan.population.digest(),
         "options": options.facts(),
+        "began_at": dt.datetime.now(dt.UTC).isoformat(),
     }
     if after is not None:
         plan = replace(plan, precedence=Precedence.of(after))

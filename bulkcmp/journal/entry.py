@@ -125,6 +125,19 @@ Entry = Begun | Resumed | Advanced | Ended | Skipped | Attempted
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierTransaction:
+    """A transaction of a row after which it began another.
+
+    Attributes:
+        certificate: DER, if one was stored.
+    """
+
+    number: int
+    transaction_id: bytes
+    certificate: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class RowState:
     """Where a row of an earlier run stands.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.errors import InputError, Where
 from bulkcmp.journal import reading
-from bulkcmp.journal.entry import INTERRUPTED, Entry, RowState
+from bulkcmp.journal.entry import INTERRUPTED, EarlierTransaction, Entry, RowState
 from bulkcmp.journal.folder import FILE_NAME, HeldFolder, Pointer, file_errors, holds_run
 from bulkcmp.journal.lease import TERM, WHOLE, Shard
 from bulkcmp.journal.seal import Seal, is_plain_header
@@ -444,6 +444,12 @@ class Journal:
             opened = Secret(self._unsealed(password, "out_pass", result.number))
             result = replace(result, out_pass=opened)
         return result, None if key is None else self._unsealed(key, "key", result.number)
+
+    def earlier(self) -> list[EarlierTransaction]:
+        """The transactions of all rows but the last of each."""
+        with self._mutex:
+            found = self._store.read(reading.EARLIER)
+        return [EarlierTransaction(*one) for one in found]
 
 
 def _postgresql() -> "type[PostgresqlStore]":

@@ -67,6 +67,12 @@ FROM row LEFT JOIN part USING ({columns}transaction_id, number)
 WHERE {where}number > ? ORDER BY number LIMIT ?
 """
 
+EARLIER: Final = (
+    "SELECT number, part.transaction_id, part.certificate FROM part"
+    " JOIN row USING ({columns}number)"
+    " WHERE {where}part.transaction_id <> row.transaction_id ORDER BY number"
+)
+
 
 def states_query(count: int) -> str:
     """The query for so many rows."""

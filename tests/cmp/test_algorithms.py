@@ -389,3 +389,10 @@ def test_a_key_for_pss_makes_no_other_signature(pki: "Pki") -> None:
                 algorithms.check_key_use(sha384, used.identifier())
     for other in (b"\x30\x00", wrap(0x30, SHA256[2:], NULL)):
         algorithms.check_key_use(other, plain)
+
+
+def test_the_digest_of_a_key_is_what_cas_identify_it_by(pki: "Pki") -> None:
+    for key in pki.keys.values():
+        public = key.public_key()
+        known = x509.SubjectKeyIdentifier.from_public_key(public)
+        assert algorithms.key_digest(public) == known.digest
