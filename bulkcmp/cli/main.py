@@ -26,6 +26,7 @@ from bulkcmp.cli import (
     load,
     migrate,
     outcomes,
+    pause,
     probe,
     profiles,
     reconcile,
@@ -80,7 +81,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (enroll.enroll, resume.resume, check.check, probe.probe, demo.demo):
+for _command in (enroll.enroll, resume.resume, pause.pause, check.check, probe.probe, demo.demo):
     app.command(cls=_Command, help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(
         _command
     )

@@ -860,6 +860,36 @@ Rate = Annotated[
 Workers = Annotated[
     int | None, _option(_PACE, "Worker processes. Default: 0, one for each core.", metavar="N")
 ]
+Canary = Annotated[
+    str | None,
+    _option(
+        _WAVES,
+        "Rows that go first, alone: those of the lowest priority, or spread over the population. 0"
+        " for none.",
+        metavar="N|P%",
+    ),
+]
+CanaryFailures = Annotated[
+    str | None,
+    _option(
+        _WAVES,
+        "End the run where more of them than these did not reach their end. Default: 0.",
+        metavar="N|P%",
+    ),
+]
+Window = Annotated[
+    list[str] | None,
+    _option(
+        _WAVES,
+        "Begin transactions at these hours only: 22:00-05:00, or 'Sat,Sun 00:00-24:00'. May be"
+        " repeated.",
+        metavar="[DAYS ]FROM-TO",
+    ),
+]
+WindowTz = Annotated[
+    str | None,
+    _option(_WAVES, "IANA time zone of --window. Default: the machine's.", metavar="NAME"),
+]
 BreakerFailures = Annotated[
     int | None,
     _option(
@@ -887,7 +917,10 @@ BreakerLimit = Annotated[
         metavar="SECONDS",
     ),
 ]
-OF_WAVES: Final = ("breaker_failures", "breaker_pause", "breaker_limit")
+OF_WAVES: Final = (
+    "canary", "canary_failures", "window", "window_tz", "breaker_failures", "breaker_pause",
+    "breaker_limit",
+)  # fmt: skip
 """Names of the options that say when the transactions of an enrollment begin."""
 
 Cluster = Annotated[

@@ -19,7 +19,18 @@ from anyio.abc import TaskGroup
 
 from bulkcmp.engine.colleague import Colleague, Crew, WorkerError
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Drain, Failed, Frame, Lot, Order, Over, Setup, Told
+from bulkcmp.engine.frame import (
+    Drain,
+    Failed,
+    Frame,
+    Halt,
+    Lot,
+    Order,
+    Over,
+    Proceed,
+    Setup,
+    Told,
+)
 from bulkcmp.engine.plan import Plan
 from bulkcmp.errors import BulkcmpError, InputError, TransportError
 from bulkcmp.io.clock import Clock
@@ -38,7 +49,9 @@ from bulkcmp.stats.progress import (
     Snapshot,
     Started,
 )
+from bulkcmp.waves.admission import Admission
 from bulkcmp.waves.breaker import BreakerRules
+from bulkcmp.waves.window import Windows
 
 _TICK: Final = 0.2
 """Seconds between two snapshots."""
@@ -91,6 +104,8 @@ def check_shared(plan: Plan) -> None:
         )
     if plan.census is not None and len(plan.census.priorities) > 1:
         raise InputError("rows with a priority are for one machine", hint=hint)
+    if plan.canary is not None:
+        raise InputError("--canary is for one machine", hint=hint)
 
 
 @dataclass(slots=True)
@@ -123,6 +138,8 @@ class Campaign:
         key_pass: of its keys; None where they are not sealed.
         setup: for all workers of all machines together.
         breaker: when each machine is to send nothing to a CA that fails all; None for never.
+        windows: outside of which nothing begins; None for none.
+        is_paused: tells, whenever it is asked, whether somebody wants nothing to begin.
         clock: of all times.
         on_snapshot: told how the run stands, several times a second.
         on_notice: told, in plain English, of a machine that was lost.
@@ -142,6 +159,8 @@ class Campaign:
         setup: Setup,
         *,
         breaker: BreakerRules | None = None,
+        windows: Windows | None = None,
+        is_paused: Callable[[], bool] = bool,
         clock: Clock,
         on_snapshot: Callable[[Snapshot], None],
         on_notice: Callable[[str], None],
@@ -153,6 +172,9 @@ class Campaign:
         self._order = partial(Order, machines.journal, run_id, machines.term, key_pass)
         self._setup = setup
         self._breaker = breaker
+        self._admission = Admission(setup.concurrency, windows=windows)
+        self._is_paused = is_paused
+        self._own_hold: Held | None = None
         self._held: dict[Shard, Held] = {}
         self._clock = clock
         self._on_snapshot = on_snapshot
@@ -203,7 +225,9 @@ class Campaign:
         try:
             with self._scope:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._show)
+                    # what holds it back holds from the beginning
+                    self._decide()
+                    group.start_soon(self._tick)
                     async with anyio.create_task_group() as crew:
                         for share in shares(self._setup.concurrency, self._machines.count):
                             crew.start_soon(self._lead, share, group)
@@ -293,6 +317,8 @@ class Campaign:
         )
         workers = self._machines.each or host.workers
         foreman.outbox.put(self._order(setup, workers, host.silence, self._breaker))
+        if self._own_hold is not None:
+            foreman.outbox.put(Halt())
         group.start_soon(foreman.outbox.run)
         self._foremen.append(foreman)
         try:
@@ -364,7 +390,23 @@ class Campaign:
         self._held.pop(attempt.lot.shard, None)
         if held is not None:
             self._held[attempt.lot.shard] = held
-        self._progress.held(self._clock.now(), next(iter(self._held.values()), None))
+        self._tell_hold()
+
+    def _tell_hold(self) -> None:
+        held = self._own_hold or next(iter(self._held.values()), None)
+        self._progress.held(self._clock.now(), held)
+
+    def _decide(self) -> None:
+        """Ask whether new transactions may begin, and have the foremen heed it."""
+        self._admission.is_paused = self._is_paused()
+        decision = self._admission.decide(self._clock.now(), self._clock.wall())
+        hold = None if decision.hold is None else Held(decision.hold, decision.until)
+        before, self._own_hold = self._own_hold, hold
+        if hold != before:
+            self._tell_hold()
+        if (hold is None) is not (before is None):
+            for foreman in self._foremen:
+                foreman.outbox.put(Proceed() if hold is None else Halt())
 
     def _end(self, attempt: _Attempt, over: Over) -> None:
         self._hold(attempt, None)
@@ -405,8 +447,10 @@ class Campaign:
                 )
             )
 
-    async def _show(self) -> None:
+    async def _tick(self) -> None:
+        """Heed what time alone brings, and show how the run stands."""
         while True:
+            self._decide()
             self._on_snapshot(self.snapshot())
             await anyio.sleep(_TICK)
 

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.colleague import Hire
-from bulkcmp.engine.frame import Beat, Drain, Frame, Lot, Order, Over, Told
+from bulkcmp.engine.frame import Beat, Drain, Frame, Halt, Lot, Order, Over, Proceed, Told
 from bulkcmp.engine.keys import PooledKeys
 from bulkcmp.engine.run import Run, hire_process
 from bulkcmp.engine.server import pace_file
@@ -54,6 +54,7 @@ class Foreman:
         self._order: Order
         self._run: Run | None = None
         self._stopping = False
+        self._is_halted = False
 
     async def run(self) -> None:
         """Work until the parent says `Drain`, or is gone or silent."""
@@ -90,6 +91,10 @@ class Foreman:
                 self._put.close()
                 if self._run is not None:
                     self._run.stop()
+            case Halt():
+                self._is_halted = True
+            case Proceed():
+                self._is_halted = False
             case Beat():
                 pass
             case _:
@@ -122,6 +127,7 @@ class Foreman:
                 progress=account,
                 reached=lot.is_heard,
                 breaker=order.breaker,
+                is_paused=lambda: self._is_halted,
             )
             try:
                 if self._stopping:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.messages import FAIL_INFO, MAX_NESTED
@@ -83,6 +84,8 @@ from bulkcmp.outputs.recipient import (
 )
 from bulkcmp.token.uri import Pkcs11Uri, describe_uri, is_uri
 from bulkcmp.waves.breaker import BreakerRules
+from bulkcmp.waves.canary import Amount, Canary
+from bulkcmp.waves.window import Window, Windows
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
@@ -90,6 +93,8 @@ _LEAST_LEASE: Final = 1.0
 
 _MADE: Final = ("out_pass", MAKE)
 """The one setting of a secret that is no source."""
+
+_LOCAL_ZONE: Final = Path("/etc/localtime")
 
 _SINGLE_ID: Final = "probe"
 
@@ -216,6 +221,10 @@ class Options:
     concurrency: int = 100
     rate: float = 0.0
     workers: int = 0
+    canary: str | None = None
+    canary_failures: str = "0"
+    window: tuple[str, ...] = ()
+    window_tz: str | None = None
     breaker_failures: int = 5
     breaker_pause: float = 2.0
     breaker_limit: float = 900.0
@@ -495,8 +504,14 @@ class Options:
             raise InputError(
                 "--keys and --centralkeygen exclude each other: both say who makes keys"
             )
+        canary = self._canary()
         census = None
-        if not self.skip_bad_rows or population.has_priorities or self._is_doubtful(population):
+        if (
+            canary is not None
+            or not self.skip_bad_rows
+            or population.has_priorities
+            or self._is_doubtful(population)
+        ):
             census = Census.take(rows)
             if self.skip_bad_rows or not census.bad:
                 self.refuse_unused(census.operations)
@@ -528,6 +543,8 @@ class Options:
             lint=self._lint(),
             breaker=self._breaker(),
             delivery=self._delivery(environ),
+            canary=canary,
+            windows=self._windows(environ),
             notes=tuple(self._notes()),
         )
 
@@ -541,6 +558,22 @@ class Options:
             InputError: none of the rows, which are of these operations, uses an option.
         """
         refuse_unused(self.stated, operations)
+
+    def _canary(self) -> Canary | None:
+        failures = _amount("--canary-failures", self.canary_failures)
+        rows = None if self.canary is None else _amount("--canary", self.canary)
+        return Canary(rows, failures) if rows is not None and rows.value else None
+
+    def _windows(self, environ: Mapping[str, str]) -> Windows | None:
+        if not self.window:
+            if self.window_tz is not None:
+                raise InputError("--window-tz without --window", hint="give --window too")
+            return None
+        try:
+            windows = tuple(map(Window.parse, self.window))
+        except InputError as error:
+            raise InputError(f"--window: {error.what}", hint=error.hint) from None
+        return Windows(windows, _zone(self.window_tz, environ))
 
     def _breaker(self) -> BreakerRules | None:
         failures = _at_least("--breaker-failures", self.breaker_failures, 0)
@@ -1149,6 +1182,29 @@ def _secret(name: str, source: str | None, environ: Mapping[str, str]) -> Secret
         return read_secret(source, environ)
     except InputError as error:
         raise InputError(f"{option_name(name)}: {error}", hint=error.hint) from None
+
+
+def _amount(option: str, text: str) -> Amount:
+    try:
+        return Amount.parse(text)
+    except InputError as error:
+        raise InputError(f"{option}: {error.what}", hint=error.hint) from None
+
+
+def _zone(name: str | None, environ: Mapping[str, str]) -> ZoneInfo:
+    """A time zone by its IANA name, or that of the machine."""
+    hint = "give --window-tz with a name of the IANA time zones: Europe/Stockholm, for instance"
+    name = name or environ.get("TZ", "").removeprefix(":")
+    if name:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise InputError(f"--window-tz: {name!r} is no time zone", hint=hint) from None
+    try:
+        with _LOCAL_ZONE.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        raise InputError("--window: the machine has no time zone", hint=hint) from None
 
 
 def _certificates(option: str, paths: Iterable[str]) -> tuple[bytes, ...]:

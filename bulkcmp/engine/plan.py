@@ -1,7 +1,7 @@
 """What a run is to do, with every file read and every option checked."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -19,6 +19,8 @@ from bulkcmp.outputs.credentials import (
 )
 from bulkcmp.outputs.recipient import Recipients
 from bulkcmp.waves.breaker import BreakerRules
+from bulkcmp.waves.canary import Canary
+from bulkcmp.waves.window import Windows
 
 _SHOWN: Final = 20
 """Problems of a population that an error lists; `bulkcmp check` lists all."""
@@ -95,6 +97,7 @@ class Census:
         keys: how many keys of which type the rows want; those that the CA makes do not count.
         central: rows whose keys the CA makes.
         priorities: the distinct ones, first to last; rows without one, and bad rows, are None.
+        usable: good rows of each priority.
     """
 
     rows: int
@@ -104,6 +107,7 @@ class Census:
     central: int
     priorities: tuple[int | None, ...]
     problems: tuple[InputError, ...] = ()
+    usable: Mapping[int | None, int] = field(default_factory=dict)
 
     @property
     def stores_keys(self) -> bool:
@@ -117,6 +121,7 @@ class Census:
         operations: set[Operation] = set()
         keys: Counter[KeySpec] = Counter()
         priorities: set[int | None] = set()
+        usable: Counter[int | None] = Counter()
         problems: list[InputError] = []
         for row in rows:
             count += 1
@@ -128,13 +133,22 @@ class Census:
                 continue
             operations.add(row.cmd)
             priorities.add(row.priority)
+            usable[row.priority] += 1
             central += row.central_keygen
             if row.new_key_spec is not None and not row.central_keygen:
                 keys[row.new_key_spec] += 1
         known = sorted(priority for priority in priorities if priority is not None)
         order = (*known, *((None,) if None in priorities else ()))
-        problems = problems[:_SHOWN]
-        return cls(count, bad, frozenset(operations), dict(keys), central, order, tuple(problems))
+        return cls(
+            rows=count,
+            bad=bad,
+            operations=frozenset(operations),
+            keys=dict(keys),
+            central=central,
+            priorities=order,
+            problems=tuple(problems[:_SHOWN]),
+            usable=dict(usable),
+        )
 
     def refuse_bad_rows(self, file: str) -> None:
         """
@@ -206,6 +220,8 @@ class Plan:
         retry_failed: begin anew where no certificate was issued.
         lint: None where certificates are not linted.
         breaker: when to send nothing to a CA that fails all; None for never.
+        canary: what goes first, and decides on the rest; None for nothing.
+        windows: outside of which nothing begins; None for none.
         delivery: None where they are not delivered.
         precedence: of the run that goes before; None where there is none.
         notes: what every report of the run shall say.
@@ -231,6 +247,8 @@ class Plan:
     breaker: BreakerRules | None = None
     delivery: DeliveryPlan | None = None
     precedence: Precedence | None = None
+    canary: Canary | None = None
+    windows: Windows | None = None
     notes: tuple[str, ...] = ()
     is_partial: bool = False
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -57,8 +58,10 @@ from bulkcmp.journal.journal import Journal
 from bulkcmp.load.sharing import shares
 from bulkcmp.model import BadRow, EndEntity, Operation, Outcome, OutcomeClass
 from bulkcmp.stats.progress import Held, Progress, Snapshot
-from bulkcmp.waves.admission import Admission, Decision
+from bulkcmp.waves.admission import Admission, Decision, Hold
 from bulkcmp.waves.breaker import Breaker, BreakerRules, Word, word_of
+from bulkcmp.waves.canary import Canary, told_apart
+from bulkcmp.waves.window import Windows
 
 _CHUNK: Final = 64
 """Rows read by one visit to the reading thread."""
@@ -100,6 +103,10 @@ class Run:
         reached: the server was heard of before.
         breaker: when to send nothing to a CA that fails all; None for never.
         on_ended: told of rows whose ends are durable.
+        windows: outside of which nothing begins; None for none.
+        canary: what goes first, and decides on the rest; None for nothing.
+        usable: good rows of each priority; needed for a canary.
+        is_paused: tells, whenever it is asked, whether somebody wants nothing to begin.
 
     Attributes:
         given_up: why the run began nothing more before its end, by its own judgement; else empty.
@@ -125,6 +132,10 @@ class Run:
         reached: bool = False,
         breaker: BreakerRules | None = None,
         on_ended: Callable[[Sequence[Ended]], None] | None = None,
+        windows: Windows | None = None,
+        canary: Canary | None = None,
+        usable: Mapping[int | None, int] = MappingProxyType({}),
+        is_paused: Callable[[], bool] = bool,
     ) -> None:
         self._rows = rows
         self._journal = journal
@@ -151,8 +162,13 @@ class Run:
         self._entries: list[tuple[Entry | None, Callable[[], None]]] = []
         self._written = anyio.Event()
         self._breaker = None if breaker is None else Breaker(breaker, worked=reached)
-        self._admission = Admission(sum(map(_in_hand, self._shares)), self._breaker)
+        self._admission = Admission(sum(map(_in_hand, self._shares)), self._breaker, windows)
+        self._canary = canary
+        self._usable = usable
+        self._is_paused = is_paused
         self._decision = Decision(1)
+        self._shown: Held | None = None
+        self._is_fed = False
         self._waiting: deque[Task] = deque()
         self._probe: int | None = None
         self._open = 0
@@ -235,10 +251,8 @@ class Run:
         except BulkcmpError as error:
             # the rows that were handed out have all that they need
             self._failure = self._failure or error
-        while self._open or (self._waiting and not self._stopping):
-            await self._hand_out_waiting()
-            if self._open:
-                await self._something_happens()
+        self._is_fed = True
+        await self._finish()
         self._all_done = True
         for colleague in self._colleagues:
             colleague.outbox.put(Drain())
@@ -255,19 +269,64 @@ class Run:
     # --- rows -----------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        rows = by_priority(self._rows, self._priorities) if self._priorities else iter(self._rows)
-        while not self._stopping:
-            chunk = await anyio.to_thread.run_sync(_take, rows)
-            if not chunk:
-                break
-            await self._feed_chunk(chunk)
-        await self._hand_out_gathered(self._gathering.rest())
+        size = await self._canary_size()
+        if size:
+            chosen = told_apart(self._in_order(), self._usable, size)
+            await self._feed_rows(row for row, is_canary in chosen if is_canary)
+            await self._await_canary(size)
+            chosen = told_apart(self._in_order(), self._usable, size)
+            await self._feed_rows(row for row, is_canary in chosen if not is_canary)
+        else:
+            await self._feed_rows(self._in_order())
         # rows that went in one message go on together, or not at all
         for reunion in self._reunions.values():
             for state in reunion.states:
                 self._progress.already_done(state.outcome)
         if not self._stopping and not self._counted:
             self._progress.set_total(self._seen)
+
+    def _in_order(self) -> Iterator[EndEntity | BadRow]:
+        return by_priority(self._rows, self._priorities) if self._priorities else iter(self._rows)
+
+    async def _feed_rows(self, rows: Iterator[EndEntity | BadRow]) -> None:
+        while not self._stopping:
+            chunk = await anyio.to_thread.run_sync(_take, rows)
+            if not chunk:
+                break
+            await self._feed_chunk(chunk)
+        await self._hand_out_gathered(self._gathering.rest())
+
+    async def _canary_size(self) -> int:
+        """How many rows go first; none where others were taken up by an earlier session."""
+        if self._canary is None or not self._usable:
+            return 0
+        size = self._canary.size(sum(self._usable.values()))
+        if self._resumed and await anyio.to_thread.run_sync(self._journal.count) > size:
+            return 0
+        return size
+
+    async def _await_canary(self, size: int) -> None:
+        """Wait until the first rows are over, and end the run where too many of them failed."""
+        assert self._canary is not None, "there are first rows"
+        self._admission.awaits_canary = True
+        await self._finish()
+        self._admission.awaits_canary = False
+        self._decide()
+        failed = self._progress.failed
+        if not self._stopping and not self._canary.passes(size, failed):
+            self.given_up = (
+                f"{failed} of the {size} first rows failed, more than --canary-failures"
+                f" {self._canary.failures}; bulkcmp resume --retry-failed tries them again, and"
+                " with --canary 0 the others go on without"
+            )
+            self.stop()
+
+    async def _finish(self) -> None:
+        """Hand out what waits, and wait until nothing is left of it."""
+        while self._open or (self._waiting and not self._stopping):
+            await self._hand_out_waiting()
+            if self._open:
+                await self._something_happens()
 
     async def _feed_chunk(self, chunk: list[EndEntity | BadRow]) -> None:
         self._seen += len(chunk)
@@ -357,23 +416,32 @@ class Run:
 
     def _may_begin(self, task: Task, decision: Decision) -> bool:
         # what goes on is under way
-        return decision.hold is None or decision.probe or task.checkpoint is not None
+        return not decision.halts or decision.probe or task.checkpoint is not None
 
     def _decide(self) -> Decision:
         """Ask what may begin now, and have the workers heed it."""
         now = self._clock.now()
         self._admission.is_known = self._reached and bool(self._setup.anchors)
-        before, self._decision = self._decision, self._admission.decide(now)
-        hold, until = self._decision.hold, self._decision.until
-        if (hold, until) != (before.hold, before.until):
-            why = "" if self._breaker is None else self._breaker.why
-            self._progress.held(now, None if hold is None else Held(hold, until, why))
-        if (hold is None) is not (before.hold is None):
+        self._admission.is_paused = self._is_paused()
+        before, self._decision = self._decision, self._admission.decide(now, self._clock.wall())
+        if (held := self._held()) != self._shown:
+            self._shown = held
+            self._progress.held(now, held)
+        if self._decision.halts is not before.halts:
             for colleague in self._colleagues:
-                colleague.outbox.put(Proceed() if hold is None else Halt())
+                colleague.outbox.put(Halt() if self._decision.halts else Proceed())
         if self._decision != before:
             self._news.set()
         return self._decision
+
+    def _held(self) -> Held | None:
+        """What holds the rest of the rows back."""
+        hold, until = self._decision.hold, self._decision.until
+        if hold is None or (hold is Hold.WINDOW and self._is_fed and not self._waiting):
+            # a window that closes behind the last row keeps nobody waiting
+            return None
+        why = self._breaker.why if self._breaker and hold is Hold.CIRCUIT else ""
+        return Held(hold, until, why)
 
     def _give(self, task: Task) -> None:
         """Give a task to the worker that is the farthest from having its hands full."""
@@ -410,7 +478,7 @@ class Run:
         colleague.share = share
         self._colleagues.append(colleague)
         colleague.outbox.put(replace(self._setup, concurrency=share))
-        if self._decision.hold is not None:
+        if self._decision.halts:
             colleague.outbox.put(Halt())
         crew.start_soon(colleague.outbox.run)
         crew.start_soon(self._listen, colleague, crew)
@@ -517,7 +585,10 @@ class Run:
         """Do what the breaker's newest state asks for."""
         assert self._breaker is not None, "who tells it something has it"
         if self._breaker.is_given_up and not self._stopping:
-            self.given_up = f"the CA fails all that it is asked ({self._breaker.why})"
+            self.given_up = (
+                f"the CA fails all that it is asked ({self._breaker.why}); bulkcmp resume goes on"
+                " once it works"
+            )
             self.stop()
         self._decide()
 
@@ -528,7 +599,7 @@ class Run:
         they were sent, or did not get through to a server that is away."""
         if self._stopping:
             return ()
-        away = self._decision.hold is not None
+        away = self._decision.halts
         numbers = {
             one.number
             for one in ended

@@ -31,6 +31,7 @@ from bulkcmp.engine.harvest import (
 from bulkcmp.engine.interruption import Interruption
 from bulkcmp.engine.keys import FiledKeys, KeySource, PooledKeys
 from bulkcmp.engine.linting import Linting
+from bulkcmp.engine.pause import Pause, heed_signals
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.run import Run
 from bulkcmp.engine.server import pace_file
@@ -51,6 +52,7 @@ from bulkcmp.outputs.summary import (
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.progress import Snapshot
 from bulkcmp.stats.tally import Tally
+from bulkcmp.waves.admission import Hold
 
 _AHEAD: Final = 1024
 """Keys of a type that are made ahead of the network, at most."""
@@ -79,23 +81,35 @@ async def session(
         journal: unlocked.
         resumed: it has rows of an earlier session.
         on_snapshot: told how the run stands, several times a second.
-        on_notice: told, in plain English, what a signal led to, and what takes its time.
+        on_notice: told, in plain English, what a signal led to, what takes its time, and what holds
+            new transactions back.
         machines: that do it; None for this one, which has the journal's rows already.
 
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
     """
+    told: Hold | None = None
+
+    def show(snapshot: Snapshot) -> None:
+        nonlocal told
+        held = snapshot.held
+        if (None if held is None else held.hold) is not told:
+            told = None if held is None else held.hold
+            on_notice("transactions begin again" if held is None else f"nothing begins: {held}")
+        on_snapshot(snapshot)
+
     try:
         async with anyio.create_task_group() as group:
             interruption = Interruption(on_notice, "bulkcmp resume goes on")
             await group.start(interruption.watch)
+            await group.start(heed_signals, Pause(journal.folder), on_notice)
             summary = await _session(
                 command,
                 plan,
                 journal,
                 interruption,
                 resumed=resumed,
-                on_snapshot=on_snapshot,
+                on_snapshot=show,
                 on_notice=on_notice,
                 machines=machines,
             )
@@ -219,6 +233,7 @@ async def _work_here(
         on_ended = deliveries.ended
         if resumed:
             await deliveries.recall()
+    pause = Pause(journal.folder)
     async with _keys(plan, journal) as keys, pace_file(plan.setup) as setup:
         run = Run(
             plan.admitted,
@@ -235,6 +250,10 @@ async def _work_here(
             retry_failed=plan.retry_failed,
             breaker=plan.breaker,
             on_ended=on_ended,
+            windows=plan.windows,
+            canary=plan.canary,
+            usable={} if plan.census is None else plan.census.usable,
+            is_paused=lambda: pause.is_on,
         )
         interruption.attend(run)
         await run.execute()
@@ -250,6 +269,7 @@ async def _have_worked(
     on_notice: Callable[[str], None],
 ) -> Campaign:
     """Have machines of a cluster work, and take the run for this process afterwards."""
+    pause = Pause(journal.folder)
     async with machines.join(on_notice) as crew:
         campaign = Campaign(
             plan.rows,
@@ -259,6 +279,8 @@ async def _have_worked(
             plan.key_pass,
             plan.setup,
             breaker=plan.breaker,
+            windows=plan.windows,
+            is_paused=lambda: pause.is_on,
             clock=SystemClock(),
             on_snapshot=on_snapshot,
             on_notice=on_notice,
@@ -352,7 +374,7 @@ def _summary(
             " check --server, the network and the proxy"
         )
     if run.given_up:
-        notes.append(f"{run.given_up}: nothing more was begun; bulkcmp resume goes on")
+        notes.append(f"nothing more was begun: {run.given_up}")
     if run.unsaved:
         notes.append(f"not all messages were saved (--save-messages): {run.unsaved}")
     if snapshot.keys_waiting > 1.0:

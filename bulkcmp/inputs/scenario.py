@@ -52,6 +52,9 @@ _ELSEWHERE: Final = {
     ),
     **dict.fromkeys(("journal", "journal_lease"), "a load test keeps no journal"),
     **dict.fromkeys(
+        ("canary", "canary_failures", "window", "window_tz"), "the schedule says when it begins"
+    ),
+    **dict.fromkeys(
         ("breaker_failures", "breaker_pause", "breaker_limit"),
         "a load test measures a CA that fails, too",
     ),

@@ -15,6 +15,11 @@ class Clock(Protocol):
         """The Unix time of a monotonic instant, as transports stamp them."""
         ...
 
+    def wall(self) -> float:
+        """Unix time by the machine's wall clock, which may be set: for what goes by the time of
+        day."""
+        return self.now()
+
     async def sleep_until(self, when: float) -> None: ...
 
 
@@ -30,6 +35,9 @@ class SystemClock:
 
     def unix(self, monotonic: float) -> float:
         return self._offset + monotonic
+
+    def wall(self) -> float:
+        return time.time()
 
     async def sleep_until(self, when: float) -> None:
         await anyio.sleep(max(0.0, when - self.now()))

@@ -63,6 +63,9 @@ class Held:
     until: float | None = None
     why: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.hold.value} ({self.why})" if self.why else self.hold.value
+
 
 @dataclass(frozen=True, slots=True)
 class HoldCount:
@@ -282,6 +285,11 @@ class Progress:
         self._newest_error: NewestError | None = None
         self._keys_waiting = 0.0
         self._holds = _Holds()
+
+    @property
+    def failed(self) -> int:
+        """Rows that did not reach what the user asked for, so far."""
+        return self._tally.failed
 
     def set_total(self, total: int) -> None:
         """The population's rows, once they are counted."""

@@ -43,9 +43,7 @@ def share(part: int, whole: int) -> str:
 def waiting(held: Held) -> str:
     """`circuit open (server busy) until Sat 14:05:09`: what holds new transactions back, and until
     when, in the time zone of the machine."""
-    text = held.hold.value
-    if held.why:
-        text += f" ({held.why})"
+    text = str(held)
     if held.until is not None:
         until = dt.datetime.fromtimestamp(held.until, dt.UTC).astimezone()
         text += f" until {until:%a %H:%M:%S}"

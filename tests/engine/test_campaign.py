@@ -1,5 +1,6 @@
 """Campaigns with foremen that do what a test says, in virtual time."""
 
+import datetime as dt
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -15,7 +16,18 @@ from bulkcmp.engine.campaign import Campaign, Machines, check_shared
 from bulkcmp.engine.channel import Channel, memory_channels
 from bulkcmp.engine.colleague import Colleague, Crew, WorkerError
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Beat, Drain, Failed, Host, Lot, Order, Over, Told
+from bulkcmp.engine.frame import (
+    Beat,
+    Drain,
+    Failed,
+    Halt,
+    Host,
+    Lot,
+    Order,
+    Over,
+    Proceed,
+    Told,
+)
 from bulkcmp.engine.plan import Census, Plan
 from bulkcmp.errors import BulkcmpError, InputError, Loss
 from bulkcmp.journal.lease import Shard
@@ -23,13 +35,19 @@ from bulkcmp.model import BadRow, EndEntity, Operation, Outcome, OutcomeClass, S
 from bulkcmp.stats.progress import (
     Abandoned,
     AlreadyDone,
+    Changed,
     Event,
     Finished,
+    Held,
     KeysWaited,
     Settled,
     Snapshot,
     Started,
 )
+from bulkcmp.waves.admission import Hold
+from bulkcmp.waves.breaker import BreakerRules
+from bulkcmp.waves.canary import Amount, Canary
+from bulkcmp.waves.window import Window, Windows
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Scene
@@ -46,12 +64,14 @@ class Foreman:
 
     Attributes:
         place: among all that were hired; order, lots: what it was given.
+        told: what it was told besides, and when.
     """
 
     place: int
     channel: Channel
     order: Order | None = None
     lots: list[Lot] = field(default_factory=list)
+    told: list[tuple[float, str]] = field(default_factory=list)
 
     async def next(self) -> Lot | None:
         """The next lot; None once there is none."""
@@ -64,6 +84,8 @@ class Foreman:
                         case Lot():
                             self.lots.append(frame)
                             return frame
+                        case Halt() | Proceed():
+                            self.told.append((anyio.current_time(), type(frame).__name__))
         except anyio.EndOfStream:
             return None
 
@@ -111,6 +133,7 @@ class Site:
         total: int | None = None,
         conduct: Callable[[Campaign], Coroutine[Any, Any, None]] | None = None,
         most: int = 100,
+        **waves: Any,
     ) -> None:
         """Have rows done.
 
@@ -151,6 +174,7 @@ class Site:
                 on_snapshot=self.snapshots.append,
                 on_notice=self.notices.append,
                 total=total,
+                **waves,
             )
             try:
                 with anyio.fail_after(3600):
@@ -375,7 +399,7 @@ def test_what_a_foreman_never_says_is_an_error(site: Site) -> None:
 
 def test_what_only_one_machine_can_do_is_refused(scene: "Scene") -> None:
     def check(setup: dict[str, Any], **fields: Any) -> None:
-        values: dict[str, Any] = {"key_file": None, "census": None, **fields}
+        values: dict[str, Any] = {"key_file": None, "census": None, "canary": None, **fields}
         plan = object.__new__(Plan)
         for name, value in {**values, "setup": scene.setup(**setup)}.items():
             object.__setattr__(plan, name, value)
@@ -390,6 +414,83 @@ def test_what_only_one_machine_can_do_is_refused(scene: "Scene") -> None:
         ("--save-messages", {"save_messages": "/tmp/x"}, {}),
         ("--trust-first-ca-cert", {"anchors": ()}, {}),
         ("a priority", {}, {"census": census(1, None)}),
+        ("--canary", {}, {"canary": Canary(Amount(1.0, True), Amount(0.0, False))}),
     ):
         with pytest.raises(InputError, match=what):
             check(setup, **fields)
+
+
+def test_all_foremen_hold_back_outside_the_window_and_in_a_pause(site: Site) -> None:
+    paused = False
+
+    async def conduct(_: Campaign) -> None:
+        nonlocal paused
+        await anyio.sleep(70.0)
+        paused = True
+        await anyio.sleep(10.0)
+        paused = False
+
+    async def play(foreman: Foreman) -> None:
+        while (lot := await foreman.next()) is not None:
+            # it is told meanwhile: as long as two of the conductor's waits
+            with anyio.move_on_after(100.0):
+                await foreman.next()
+            for row in lot.rows:
+                await foreman.tell(*done(row))
+            await foreman.over()
+
+    # virtual time begins at 12:00
+    windows = Windows((Window.parse("12:01-13:00"),), dt.UTC)
+    rules = BreakerRules(5, 2.0, 900.0)
+    site.play(
+        site.scene.rows(32),
+        play,
+        machines=2,
+        total=32,
+        conduct=conduct,
+        windows=windows,
+        is_paused=lambda: paused,
+        breaker=rules,
+    )
+    assert len(site.foremen) == 2
+    for foreman in site.foremen:
+        assert foreman.order is not None
+        assert foreman.order.breaker == rules
+        assert [what for _, what in foreman.told] == ["Halt", "Proceed", "Halt", "Proceed"]
+        for (at, _), wanted in zip(foreman.told, (0.0, 60.0, 70.0, 80.0), strict=True):
+            assert at == pytest.approx(wanted, abs=0.5)
+    last = site.snapshots[-1]
+    assert (last.done, last.held) == (32, None)
+    assert [(one.hold, one.times) for one in last.holds] == [(Hold.WINDOW, 1), (Hold.PAUSED, 1)]
+    assert site.snapshots[0].held is not None
+
+
+def test_a_machine_that_holds_back_is_told_of_and_one_that_gives_up_ends_the_run(
+    site: Site,
+) -> None:
+    busy = Held(Hold.CIRCUIT, None, "server busy")
+
+    async def play(foreman: Foreman) -> None:
+        lot = await foreman.next()
+        assert lot is not None
+        if foreman.place == 0:
+            await foreman.tell(Changed(busy))
+            await anyio.sleep(10.0)
+            await foreman.tell(Changed(None))
+            await foreman.tell(Changed(busy))
+            await anyio.sleep(5.0)
+        else:
+            await anyio.sleep(20.0)
+        await foreman.over(given_up="" if foreman.place else "the CA fails all")
+        while await foreman.next() is not None:
+            pass
+
+    site.play(site.scene.rows(200), play, machines=2, total=200)
+    assert site.campaign.given_up == "the CA fails all"
+    assert {one.held for one in site.snapshots if 1.0 < one.elapsed < 14.0} == {busy}
+    last = site.snapshots[-1]
+    assert last.held is None
+    assert [(one.hold, one.times) for one in last.holds] == [(Hold.CIRCUIT, 2)]
+    assert last.holds[0].seconds == pytest.approx(15.0, abs=0.5)
+    # nothing more is given out
+    assert [len(foreman.lots) for foreman in site.foremen] == [1, 1]

@@ -1,27 +1,42 @@
 """A foreman with workers, a CA and a journal of its own, in virtual time."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
 import trio.testing
 
 from bulkcmp.engine.channel import Channel, memory_channels, packed, unpacked
 from bulkcmp.engine.foreman import Foreman
-from bulkcmp.engine.frame import Beat, Drain, Failed, Frame, Lot, Order, Over, Recorded, Told
+from bulkcmp.engine.frame import (
+    Beat,
+    Drain,
+    Failed,
+    Frame,
+    Halt,
+    Lot,
+    Order,
+    Over,
+    Proceed,
+    Recorded,
+    Told,
+)
 from bulkcmp.errors import InputError, Loss, TransportError, Where
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.failure import LeaseHeld
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.lease import Shard
 from bulkcmp.model import BadRow, EndEntity, Operation, OutcomeClass
-from bulkcmp.stats.progress import AlreadyDone, Progress
+from bulkcmp.stats.progress import AlreadyDone, Held, Progress
+from bulkcmp.waves.admission import Hold
+from bulkcmp.waves.breaker import BreakerRules
 from tests.engine.conftest import EC, VirtualClock
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import Scene
+    from tests.engine.conftest import Scene, Seen
 
 SILENCE = 20.0
 TERM = 5.0
@@ -268,3 +283,40 @@ def test_what_a_foreman_is_never_sent_is_an_error(site: Site) -> None:
 
     site.play(parent)
     assert [type(frame) for frame in site.said] == [Failed]
+
+
+def test_between_halt_and_proceed_nothing_begins(site: Site) -> None:
+    rows = site.rows(12)
+
+    async def parent(channel: Channel) -> None:
+        await channel.send([site.order(), Halt(), Lot(Shard(1, 13), rows, True)])
+        for _ in range(6):
+            await anyio.sleep(10.0)
+            await channel.send([Beat()])
+        assert site.scene.peer.seen == []
+        assert site.progress().snapshot(0.0).held == Held(Hold.PAUSED)
+        await channel.send([Proceed()])
+        await site.until_over()
+        await channel.send([Drain()])
+
+    site.play(parent)
+    told = site.progress().snapshot(0.0)
+    assert (told.done, told.held) == (12, None)
+
+
+def test_a_foreman_tells_that_it_gave_up(site: Site) -> None:
+    async def refuse(_: "Seen") -> httpx.Response:
+        return httpx.Response(500)
+
+    site.scene.peer.before = refuse
+
+    async def parent(channel: Channel) -> None:
+        order = replace(site.order(), breaker=BreakerRules(3, 2.0, 900.0))
+        await channel.send([order, Lot(Shard(1, 41), site.rows(40), False)])
+        await site.until_over()
+        await channel.send([Drain()])
+
+    site.play(parent)
+    (over,) = [frame for frame in site.said if isinstance(frame, Over)]
+    assert over.given_up.startswith("the CA fails all that it is asked (HTTP 500)")
+    assert len(site.scene.peer.opened()) < 40

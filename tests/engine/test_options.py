@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography import x509
@@ -24,6 +25,8 @@ from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import EndEntity, KeySpec, Popo, Secret, SubjectCheck
 from bulkcmp.outputs.credentials import OutChain, OutFormat
 from bulkcmp.testca import state
+from bulkcmp.waves.breaker import BreakerRules
+from bulkcmp.waves.canary import Amount, Canary
 
 ENVIRON = {"S": "a secret", "K": "a passphrase"}
 GOOD: dict[str, Any] = {
@@ -648,6 +651,15 @@ def test_weakened_checks_are_told() -> None:
         ({"total_timeout": -1.0}, "--total-timeout is -1; it must be"),
         ({"rate": float("inf")}, "--rate is inf; it must be"),
         ({"rate": -0.5}, "--rate is -0.5; it must be"),
+        ({"canary": "x"}, "--canary: 'x' is no number of rows (write it as 20, or as 1%)"),
+        ({"canary_failures": "2%%"}, "--canary-failures: '2%%' is no number of rows"),
+        ({"window": ("22-5",)}, "--window: '22-5' is no window (write it as 22:00-05:00"),
+        ({"window_tz": "UTC"}, "--window-tz without --window"),
+        ({"window": ("1:00-2:00",), "window_tz": "Mars"}, "--window-tz: 'Mars' is no time zone"),
+        ({"window": ("1:00-2:00",), "window_tz": "../x"}, "--window-tz: '../x' is no time zone"),
+        ({"breaker_failures": -1}, "--breaker-failures is -1; it must be at least 0"),
+        ({"breaker_pause": 0.0}, "--breaker-pause is 0; it must be a number of seconds above 0"),
+        ({"breaker_limit": -1.0}, "--breaker-limit is -1; it must be a number of seconds"),
         ({"secret": "env:NOPE"}, "--secret: the environment has no variable 'NOPE'"),
         ({"secret": "file:nope"}, "--secret: nope: no such file"),
         ({"key_pass": "pass:"}, "--key-pass: "),
@@ -665,6 +677,48 @@ def test_weakened_checks_are_told() -> None:
 )  # fmt: skip
 def test_refusals(changes: dict[str, Any], says: str) -> None:
     assert says in refused(**changes)
+
+
+def test_waves() -> None:
+    made = plan()
+    assert (made.canary, made.windows) == (None, None)
+    assert made.breaker == BreakerRules(5, 2.0, 900.0)
+    assert plan(breaker_failures=0).breaker is None
+    assert plan(canary="0").canary is None
+    made = plan(
+        canary="1%",
+        canary_failures="2",
+        window=("Sat 1:00-2:00", "3:00-4:00"),
+        window_tz="Asia/Tokyo",
+    )
+    assert made.canary == Canary(Amount(1.0, True), Amount(2.0, False))
+    assert made.windows is not None
+    assert len(made.windows.windows) == 2
+    assert str(made.windows.zone) == "Asia/Tokyo"
+
+
+def test_the_window_is_in_the_time_zone_of_the_machine() -> None:
+    for zone in ("America/Lima", ":America/Lima"):
+        made = Options.merge(GOOD, {"window": ("1:00-2:00",)}).plan("a.csv", ENVIRON | {"TZ": zone})
+        assert made.windows is not None
+        assert str(made.windows.zone) == "America/Lima"
+    made = plan(window=("1:00-2:00",))
+    assert made.windows is not None
+    now = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
+    with Path("/etc/localtime").open("rb") as file:
+        assert (
+            now.astimezone(made.windows.zone).utcoffset()
+            == now.astimezone(ZoneInfo.from_file(file)).utcoffset()
+        )
+
+
+def test_a_canary_counts_the_good_rows_of_each_priority(folder: Path) -> None:
+    lines = ["id,subject,priority", "a,/CN=a,2", "b,/CN=b,1", "c,,1", "d,/CN=d,", "e,/CN=e,2"]
+    (folder / "p.csv").write_text("\n".join(lines) + "\n")
+    made = plan("p.csv", skip_bad_rows=True, canary="1")
+    assert made.census is not None
+    assert made.census.usable == {2: 2, 1: 1, None: 1}
+    assert plan(skip_bad_rows=True, canary="1").census is not None
 
 
 def test_cheap_checks_come_before_the_population_is_read() -> None:

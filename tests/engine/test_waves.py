@@ -1,9 +1,10 @@
 """When a run begins transactions, and when it does not, in virtual time."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -11,11 +12,13 @@ import pytest
 
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.engine.run import Run
-from bulkcmp.errors import Loss, TransportError
-from bulkcmp.model import EndEntity, OutcomeClass, Secret
+from bulkcmp.errors import InputError, Loss, TransportError, Where
+from bulkcmp.model import BadRow, EndEntity, OutcomeClass, Secret
 from bulkcmp.waves.admission import Hold
 from bulkcmp.waves.breaker import BreakerRules
-from tests.engine.conftest import REQUESTS
+from bulkcmp.waves.canary import Amount, Canary
+from bulkcmp.waves.window import Window, Windows
+from tests.engine.conftest import EPOCH, REQUESTS
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Lose, Scene, Seen
@@ -136,7 +139,7 @@ def test_polling_and_confirmation_go_on_while_the_circuit_is_open(
 def test_a_server_that_never_answered_is_not_waited_for(scene: "Scene", lose: "Lose") -> None:
     scene.peer.before = lose(Loss.BUSY)
     run = scene.play(scene.rows(100), breaker=RULES)
-    assert run.given_up == "the CA fails all that it is asked (server busy)"
+    assert run.given_up.startswith("the CA fails all that it is asked (server busy);")
     assert not run.interrupted
     # the first row as often as the profile says, then as many as may be in flight at most
     assert 5 <= len(scene.peer.opened()) <= 4 + 10
@@ -148,7 +151,7 @@ def test_an_outage_that_does_not_end_ends_the_run(scene: "Scene", lose: "Lose") 
     scene.peer.before = away(2.0, 1e9, lose(Loss.CONNECT))
     rules = BreakerRules(failures=5, pause=2.0, limit=300.0)
     run = scene.play(brief(scene, 100), rate=25.0, breaker=rules)
-    assert run.given_up == "the CA fails all that it is asked (cannot connect)"
+    assert run.given_up.startswith("the CA fails all that it is asked (cannot connect);")
     assert 300.0 < scene.ended_at < 375.0
     # after 2, 4, 8, 16, 32, and then each 60 s
     probes = [seen.at for seen in opened_between(scene, 4.0, 1e9)]
@@ -205,3 +208,177 @@ def test_several_rows_of_one_message_go_again_together(scene: "Scene", lose: "Lo
     scene.play(brief(scene, 60), certs_per_message=4, rate=5.0, breaker=RULES)
     assert tally(scene) == {ISSUED: 60}
     scene.check()
+
+
+# --- the window -----------------------------------------------------------------------------------
+
+HOURS = Windows((Window.parse("12:00-12:01"), Window.parse("12:05-12:06")), dt.UTC)
+"""Virtual time begins at 12:00; a row that was sent as a window closed may be a tick late."""
+
+
+def is_inside(at: float) -> bool:
+    return at < 60.3 or 299.99 < at < 360.3
+
+
+def test_transactions_begin_in_the_window_and_go_on_outside(scene: "Scene") -> None:
+    scene.peer.behave(poll_count=2, check_after=90)
+    scene.play(scene.rows(80), rate=1.0, concurrency=100, windows=HOURS)
+    assert tally(scene) == {ISSUED: 80}
+    scene.check()
+    begun = [seen.at for seen in scene.peer.opened()]
+    assert len(begun) == 80
+    assert [at for at in begun if not is_inside(at)] == []
+    assert len([at for at in begun if at < 61.0]) > 50
+    # what was begun is polled and confirmed in between
+    confirmed = [seen.at for seen in scene.peer.sent(BodyType.CERT_CONF)]
+    assert len([at for at in confirmed if 61.0 < at < 300.0]) > 50
+    (between,) = {one.held for one in scene.snapshots if 120.0 < one.elapsed < 290.0}
+    assert between is not None
+    assert (between.hold, between.until) == (Hold.WINDOW, EPOCH + 300.0)
+    last = scene.snapshots[-1]
+    assert [(one.hold, one.times) for one in last.holds] == [(Hold.WINDOW, 1)]
+    assert last.holds[0].seconds == pytest.approx(240.0, abs=1.0)
+
+
+def test_what_waits_for_its_turn_as_the_window_closes_waits_for_the_next(scene: "Scene") -> None:
+    # so slow that the workers have rows in hand that wait to be sent
+    scene.play(brief(scene, 20), rate=0.2, windows=HOURS)
+    assert tally(scene) == {ISSUED: 20}
+    begun = [seen.at for seen in scene.peer.opened()]
+    assert len(begun) == 20
+    assert [at for at in begun if not is_inside(at)] == []
+    assert [one.sends for one in scene.results().values()] == [1] * 20
+    scene.check()
+
+
+# --- the pause ------------------------------------------------------------------------------------
+
+
+def test_a_paused_run_begins_nothing_and_cuts_nothing(scene: "Scene") -> None:
+    paused = False
+
+    async def conduct(_: Run) -> None:
+        nonlocal paused
+        await anyio.sleep(2.0)
+        paused = True
+        await anyio.sleep(100.0)
+        paused = False
+
+    scene.play(scene.rows(60), rate=10.0, conduct=conduct, is_paused=lambda: paused)
+    assert tally(scene) == {ISSUED: 60}
+    assert not opened_between(scene, 2.5, 102.0)
+    assert scene.snapshots[-1].failed == 0
+    (count,) = scene.snapshots[-1].holds
+    assert (count.hold, count.times) == (Hold.PAUSED, 1)
+    assert count.seconds == pytest.approx(100.0, abs=0.5)
+    scene.check()
+
+
+def test_a_run_may_begin_paused_and_be_stopped_so(scene: "Scene") -> None:
+    async def conduct(run: Run) -> None:
+        await anyio.sleep(50.0)
+        run.stop()
+
+    run = scene.play(scene.rows(10), conduct=conduct, is_paused=lambda: True)
+    assert run.interrupted
+    assert scene.peer.seen == []
+    assert scene.outcomes() == {}
+
+
+# --- the canary -----------------------------------------------------------------------------------
+
+
+def canary(rows: str, failures: str, good: int) -> dict[str, Any]:
+    return {
+        "canary": Canary(Amount.parse(rows), Amount.parse(failures)),
+        "usable": {None: good},
+    }
+
+
+def some_fail(*numbers: int) -> Fail:
+    """The n-th requests of all are answered by an HTTP error."""
+    count = 0
+
+    async def spoil(seen: "Seen") -> httpx.Response | None:
+        nonlocal count
+        count += seen.body_type in REQUESTS
+        failed = seen.body_type in REQUESTS and count in numbers
+        return httpx.Response(500) if failed else None
+
+    return spoil
+
+
+def test_the_canary_goes_first_and_the_others_when_it_is_over(scene: "Scene") -> None:
+    scene.peer.behave(poll_count=2, check_after=30)
+    scene.play(scene.rows(40), concurrency=40, **canary("10", "0", 40))
+    assert tally(scene) == {ISSUED: 40}
+    begun = [seen.at for seen in scene.peer.opened()]
+    assert len(begun) == 40
+    # each waits for its certificate for 30 s
+    assert max(begun[:10]) < 5.0
+    assert min(begun[10:]) > 30.0
+    issued = {tx.transaction_id: tx.number for tx in scene.transactions()}
+    first = [issued[seen.transaction_id] for seen in scene.peer.opened()[:10]]
+    assert sorted(first) == list(range(1, 41, 4))
+    assert Hold.CANARY in {one.held.hold for one in scene.snapshots if one.held}
+    assert scene.snapshots[-1].done == 40
+
+
+def test_a_canary_that_fails_ends_the_run_until_it_is_mended(scene: "Scene") -> None:
+    rows, more = scene.rows(60), canary("10", "1", 60)
+    scene.peer.before = some_fail(3, 5)
+    run = scene.play(rows, **more)
+    assert run.given_up.startswith("2 of the 10 first rows failed, more than --canary-failures 1;")
+    assert not run.interrupted
+    assert tally(scene) == {ISSUED: 8, OutcomeClass.HTTP_ERROR: 2}
+
+    # as it was
+    assert scene.play(rows, resumed=True, **more).given_up == run.given_up
+    assert len(scene.outcomes()) == 10
+    # one of the two succeeds now
+    scene.peer.before = some_fail(1)
+    assert scene.play(rows, resumed=True, retry_failed=True, **more).given_up == ""
+    assert tally(scene) == {ISSUED: 59, OutcomeClass.HTTP_ERROR: 1}
+
+
+def test_a_canary_that_was_waived_is_not_asked_again(scene: "Scene") -> None:
+    rows, more = scene.rows(60), canary("10", "0", 60)
+    scene.peer.before = some_fail(1, 2, 3)
+
+    async def stop(run: Run) -> None:
+        await anyio.sleep(2.0)
+        run.stop()
+
+    scene.play(rows, **more)
+    scene.play(rows, resumed=True, rate=10.0, conduct=stop)
+    assert 10 < len(scene.outcomes()) < 60
+    assert scene.play(rows, resumed=True, **more).given_up == ""
+    assert tally(scene) == {ISSUED: 57, OutcomeClass.HTTP_ERROR: 3}
+
+
+def test_a_canary_waits_for_an_outage_to_end(scene: "Scene", lose: "Lose") -> None:
+    scene.peer.before = away(1.0, 8.0, lose(Loss.CONNECT))
+    rows = brief(scene, 60)
+    run = scene.play(rows, rate=10.0, breaker=RULES, **canary("50%", "0", 60))
+    assert run.given_up == ""
+    assert tally(scene) == {ISSUED: 60}
+    scene.check()
+
+
+def test_bad_rows_are_no_canary(scene: "Scene") -> None:
+    bad = [
+        BadRow(number, number + 1, f"dev{number}", (InputError("bad", where=Where("x.csv")),))
+        for number in range(1, 21)
+    ]
+    good = [scene.row(number, priority=number % 2) for number in range(21, 41)]
+    more = canary("5", "0", 0) | {"usable": {0: 10, 1: 10}}
+    run = scene.play([*bad, *good], priorities=(0, 1, None), **more)
+    assert run.given_up == ""
+    assert tally(scene) == {ISSUED: 20, OutcomeClass.BAD_ROW: 20}
+    numbers = {tx.transaction_id: tx.number for tx in scene.transactions()}
+    first = [numbers[seen.transaction_id] for seen in scene.peer.opened()[:5]]
+    assert sorted(first) == [22, 26, 30, 34, 38]
+
+
+def test_a_population_without_good_rows_has_no_canary(scene: "Scene") -> None:
+    assert scene.play([], **canary("1%", "0", 0) | {"usable": {}}).given_up == ""
