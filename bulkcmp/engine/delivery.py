@@ -58,7 +58,8 @@ class Deliveries:
         plan: of a run that delivers.
         courier: makes the attempts.
         clock: of what the journal keeps.
-        on_notice: told, in plain English, what is left when the run is over.
+        on_notice: told, in plain English, what is left when the run is over, and why nothing more
+            is delivered.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Deliveries:
         """Add the rest: nothing becomes due any more.
 
         Args:
-            withheld: numbers of rows that are not to be delivered.
+            withheld: numbers of rows that are not to be delivered, whatever they got.
 
         Raises:
             JournalError: the machine failed.
@@ -151,6 +152,9 @@ class Deliveries:
         counts = dict.fromkeys(DeliveryState, 0)
         for state, _, count in found:
             counts[state] += count
+        withheld = 0
+        if self._withheld:
+            withheld = sum(number in self._withheld for number in self._journal.undelivered())
         reasons = sorted(
             (ReasonCount(reason, count) for _, reason, count in found if reason),
             key=lambda one: (-one.rows, one.reason),
@@ -159,8 +163,8 @@ class Deliveries:
             to=self._ways.target,
             delivered=counts[DeliveryState.DELIVERED],
             failed=counts[DeliveryState.FAILED],
-            to_do=counts[DeliveryState.TO_DO] - len(self._withheld),
-            withheld=len(self._withheld),
+            to_do=counts[DeliveryState.TO_DO] - withheld,
+            withheld=withheld,
             reasons=tuple(reasons),
             given_up=self.is_hopeless,
         )
@@ -197,7 +201,7 @@ class Deliveries:
             except BulkcmpError as error:
                 # the CA may be about to issue: the run itself goes on
                 self._failure = self._failure or error
-                self.stop()
+                self._end(f"{error}")
             finally:
                 self._in_hand -= 1
                 self._happen()
@@ -254,7 +258,12 @@ class Deliveries:
         if self._failed_in_a_row >= _HOPELESS and not self._stopping:
             # whoever is told is not there: each row more would cost all its attempts
             self.is_hopeless = True
-            self.stop()
+            self._end(f"{self._failed_in_a_row} failed one after another")
+
+    def _end(self, why: str) -> None:
+        if not self._stopping:
+            self._on_notice(f"nothing more is delivered: {why}")
+        self.stop()
 
     async def _tell(self) -> None:
         while True:

@@ -112,6 +112,11 @@ _ROW_PATHS: Final = (
     "csr", "cert", "oldcert", "extensions_from", "oldwithold", "crlcert", "oldcrl",
 )  # fmt: skip
 _URLS: Final = ("server", "proxy", "journal", "on_issued_url")
+_TOLD: Final = {
+    "on_issued": ("on_issued_url", "on_issued_bearer"),
+    "on_issued_url": ("on_issued", "on_issued_env"),
+}
+"""Who may be told of what is issued, and what is for another one alone."""
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
 _KINDS: Final = {
     str: Kind.TEXT,
@@ -308,12 +313,17 @@ class Options:
     def merge(cls, *layers: Mapping[str, Any]) -> Self:
         """Options from layers of settings, later ones first in rank; None means not given.
 
-        A server with a path is a place as a whole: no `path` of an earlier layer goes with it.
+        A server with a path is a place as a whole: no `path` of an earlier layer goes with it. Nor
+        does the URL of an earlier layer go with a command that is told of what is issued.
         """
         merged: dict[str, Any] = {}
         for layer in layers:
             if _has_path(layer.get("server") or ""):
                 merged.pop("path", None)
+            for told, others in _TOLD.items():
+                if _is_given(layer.get(told)):
+                    for other in others:
+                        merged.pop(other, None)
             for name, value in layer.items():
                 if not _is_given(value):
                     continue

@@ -419,6 +419,15 @@ def test_deliveries_that_cannot_be(changes: dict[str, Any], text: str) -> None:
     assert text in refused(**changes)
 
 
+def test_another_one_is_told_from_now_on() -> None:
+    facts = Options(on_issued="push it", on_issued_env=("S",), on_issued_attempts=7).facts()
+    resumed = Options.resumed(facts, {"on_issued_url": "https://h/", "on_issued_bearer": "env:S"})
+    assert (resumed.on_issued, resumed.on_issued_env) == (None, ())
+    assert (resumed.on_issued_url, resumed.on_issued_attempts) == ("https://h/", 7)
+    back = Options.resumed(resumed.facts(), {"on_issued": "push it"})
+    assert (back.on_issued, back.on_issued_url, back.on_issued_bearer) == ("push it", None, None)
+
+
 def test_a_command_is_found_from_another_folder(folder: Path) -> None:
     facts = Options(on_issued="./push it", on_issued_url="https://u:pw@h/").facts()
     assert facts["on_issued"] == f"{folder}/push it"
