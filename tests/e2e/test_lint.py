@@ -47,7 +47,9 @@ def test_lint_fail_makes_failures_of_findings(
     cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
 ) -> None:
     options = (*ca.options(), "--lint", "--lint-profile", "cabf-serverauth", "--lint-fail")
-    ended = cli("enroll", write_population(2), *options, "--out", run.path, code=1)
+    told = ("--on-issued", "false")
+    ended = cli("enroll", write_population(2), *options, *told, "--out", run.path, code=1)
+    assert "0 of 0 certificates delivered; 2 withheld, which break a lint rule" in ended.out
     ((outcome, reason),) = run.outcomes()
     assert outcome == "issued, breaks a lint rule"
     assert reason.startswith("cabf.serverauth.")
