@@ -178,11 +178,17 @@ class GrowingFile:
 def make_private_folder(folder: Path) -> None:
     """Make `folder` for the user alone (0700), and its parents; one that exists stays as it is.
 
+    What was made stays after a power failure.
+
     Raises:
         BulkcmpError: the file system refused.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [one for one in folder.parents if not one.exists()]
+        for one in (*reversed(missing), folder):
+            if not one.is_dir():
+                one.mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(one.parent)
     except OSError as error:
         raise refused(folder, error) from error
 

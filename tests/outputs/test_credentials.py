@@ -466,6 +466,9 @@ def test_a_row_has_its_own_name_and_password(tmp_path: Path, credential: Credent
         password = None if passphrase is None else passphrase.reveal()
         assert is_key(key_of(folder, OutFormat.P12, "dev-1", password), credential)
     assert (folder / "de").stat().st_mode & 0o777 == 0o700
+    deep = dataclasses.replace(own, name="a/b/c/x1")
+    assert write(folder, OutFormat.P12, [deep], None, False) == ["a/b/c/x1.p12"]
+    assert {(folder / one).stat().st_mode & 0o777 for one in ("a", "a/b", "a/b/c")} == {0o700}
     assert write(folder, OutFormat.P12, [own], None, False) == []
     again = dataclasses.replace(own, password=Secret(b"another"))
     assert write(folder, OutFormat.P12, [again], None, False) == ["de/x1.p12"]

@@ -95,9 +95,22 @@ def test_a_private_folder_is_for_the_user_alone(tmp_path: Path) -> None:
     make_private_folder(folder)
     make_private_folder(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
     (tmp_path / "file").touch()
     with pytest.raises(BulkcmpError, match="can't be written"):
         make_private_folder(tmp_path / "file")
+
+
+def test_a_folder_is_on_the_disk_when_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+    )
+    make_private_folder(tmp_path / "a" / "b")
+    make_private_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path.name, "a"]
 
 
 # --- many files ------------------------------------------------------------------------------
