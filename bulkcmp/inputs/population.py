@@ -77,6 +77,7 @@ class Population:
         """As `rows`, and with each row its cells, by column."""
         self._reader.forget_files()
         seen: dict[str, int] = {}
+        record = None
         for record in self._source.records():
             place = record.place
             cells = cells_of(record)
@@ -86,6 +87,12 @@ class Population:
                 yield cells, BadRow(place.number, place.row_line, identity, problems)
             else:
                 yield cells, self._reader.read(place, cells, seen, begins(place.number))
+        if record is None:
+            raise InputError(
+                "there are no rows",
+                where=Where(self._source.name),
+                hint="is it empty, or do the rules leave all of it out?",
+            )
 
     def digest(self) -> str:
         """SHA-256, hex, of what the rows come from.

@@ -156,6 +156,13 @@ def test_all_problems_of_a_header_at_once(write_csv: "WriteCsv") -> None:
     assert "unknown column 'bar' (column 2 of 5)" in str(caught.value)
 
 
+def test_a_source_without_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n")
+    with pytest.raises(InputError, match=r"a\.jsonl: there are no rows"):
+        list(_open(path).rows())
+
+
 def test_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         _open(tmp_path / "nope.csv")
