@@ -14,6 +14,7 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
     assert left_out == {
         "journal",
         "journal_lease",
+        "range",
         "out",
         *option.OF_OUTPUT,
         *option.OF_DELIVERIES,
