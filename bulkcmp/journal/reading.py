@@ -70,7 +70,7 @@ WHERE {where}number > ? ORDER BY number LIMIT ?
 EARLIER: Final = (
     "SELECT number, part.transaction_id, part.certificate FROM part"
     " JOIN row USING ({columns}number)"
-    " WHERE {where}part.transaction_id <> row.transaction_id ORDER BY number"
+    " WHERE {where}part.transaction_id <> row.transaction_id ORDER BY number, part.transaction_id"
 )
 
 

@@ -22,6 +22,7 @@ from bulkcmp.journal.entry import (
     Advanced,
     Attempted,
     Begun,
+    EarlierTransaction,
     Entry,
     Resumed,
     RowState,
@@ -287,6 +288,23 @@ def test_a_new_transaction_leaves_the_old_one_there(place: Place, journal: Journ
         (1, "issued", ""),
     ]
     assert (results(journal)[1].attempts, results(journal)[1].sends) == (2, 3)
+
+
+def test_what_rows_did_before_their_last_transaction(journal: Journal) -> None:
+    assert journal.earlier() == []
+    journal.write([begun(1), begun(2), Advanced(issued(1))])
+    assert journal.earlier() == []
+    journal.write([begun(1, 2), begun(2, 2), begun(2, 3)])
+    assert journal.earlier() == [
+        EarlierTransaction(1, checkpoint(1).transaction_id, b"certificate"),
+        *sorted(
+            (
+                EarlierTransaction(2, checkpoint(2, attempt).transaction_id, None)
+                for attempt in (1, 2)
+            ),
+            key=lambda one: one.transaction_id,
+        ),
+    ]
 
 
 def test_a_transaction_that_is_not_known_gets_no_further(journal: Journal) -> None:
