@@ -34,6 +34,7 @@ def check(
     source_format: option.SourceFormat = None,
     encoding: option.Encoding = None,
     sheet: option.Sheet = None,
+    source_pass: option.SourcePass = None,
     ref: option.Ref = None,
     secret: option.SecretSource = None,
     cert: option.Cert = None,

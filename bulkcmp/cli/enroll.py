@@ -25,6 +25,7 @@ def enroll(
     source_format: option.SourceFormat = None,
     encoding: option.Encoding = None,
     sheet: option.Sheet = None,
+    source_pass: option.SourcePass = None,
     server: option.Server = None,
     path: option.Path_ = None,
     recipient: option.Recipient = None,

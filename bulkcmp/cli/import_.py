@@ -47,6 +47,7 @@ def import_(
     source_format: option.SourceFormat = None,
     encoding: option.Encoding = None,
     sheet: option.Sheet = None,
+    source_pass: option.SourcePass = None,
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -74,6 +74,7 @@ def migrate(
     source_format: option.SourceFormat = None,
     encoding: option.Encoding = None,
     sheet: option.Sheet = None,
+    source_pass: option.SourcePass = None,
     plan: option.PlanOnly = False,
     several: option.Several_ = Several.ALL,
     names: option.Names_ = Names.MAP,

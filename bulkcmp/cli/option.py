@@ -41,7 +41,7 @@ _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
 
-OF_SOURCES: Final = ("range", "map", "source_format", "encoding", "sheet")
+OF_SOURCES: Final = ("range", "map", "source_format", "encoding", "sheet", "source_pass")
 """Names of what says how a population is read."""
 
 OF_OUTPUT: Final = (
@@ -180,6 +180,15 @@ Encoding = Annotated[
 Sheet = Annotated[
     str | None,
     _option(_POPULATION, "Of a workbook that has several.", metavar="NAME"),
+]
+SourcePass = Annotated[
+    str | None,
+    _option(
+        _POPULATION,
+        "Where the password of a population's PKCS#12 and key files is: env:NAME, file:PATH, or"
+        " list:PATH of a CSV of name and password.",
+        metavar="SOURCE",
+    ),
 ]
 
 

@@ -100,7 +100,7 @@ _SINGLE_ID: Final = "probe"
 
 _SECRETS: Final = (
     "secret", "keypass", "newkeypass", "regtoken", "authenticator", "key_pass", "keys_pass",
-    "tls_keypass", "ra_keypass", "ra_secret", "out_pass", "on_issued_bearer",
+    "tls_keypass", "ra_keypass", "ra_secret", "out_pass", "on_issued_bearer", "source_pass",
 )  # fmt: skip
 _PATHS: Final = (
     "map", "pkcs11_module", "srvcert", "tls_cert", "tls_key", "keys", "out", "save_messages",
@@ -140,6 +140,7 @@ class Options:
     source_format: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    source_pass: str | None = field(default=None, repr=False)
     server: str = ""
     path: str | None = None
     proxy: str | None = None
@@ -349,11 +350,13 @@ class Options:
     @property
     def reading(self) -> Reading:
         """How a population is to be read."""
-        return Reading(self.source_format, self.map, self.encoding, self.sheet)
+        return Reading(self.source_format, self.map, self.encoding, self.sheet, self.source_pass)
 
     def of_own_population(self) -> Self:
         """The same for a population that bulkcmp wrote itself, which is read as it is."""
-        return replace(self, map=None, source_format=None, encoding=None, sheet=None)
+        return replace(
+            self, map=None, source_format=None, encoding=None, sheet=None, source_pass=None
+        )
 
     def lease(self) -> float:
         """Seconds for which rows are ours after a sign of life.

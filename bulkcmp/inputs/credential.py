@@ -303,7 +303,7 @@ def read_credential(
             not that of the first certificate.
     """
     data = read_material(cert)
-    if _is_pkcs12(data):
+    if is_pkcs12(data):
         if isinstance(cert, Inline):
             raise InputError(
                 "a PKCS#12 stands in the cell, and that holds a private key",
@@ -331,7 +331,7 @@ def read_credential(
 def _key_in(path: Path, password: Secret | None) -> CredentialKey:
     data = read_file(path)
     return (
-        _pkcs12(data, path, password)[0] if _is_pkcs12(data) else _private_key(data, path, password)
+        _pkcs12(data, path, password)[0] if is_pkcs12(data) else _private_key(data, path, password)
     )
 
 
@@ -360,7 +360,7 @@ def read_contents(path: Path, password: Secret | None) -> Contents:
     """
     data = read_file(path)
     labels = _labels(data)
-    if not labels and _is_pkcs12(data):
+    if not labels and is_pkcs12(data):
         return Contents(_pkcs12(data, path, password)[1], True)
     if labels:
         has_key = any(label.endswith(b"PRIVATE KEY") for label in labels)
@@ -419,7 +419,7 @@ def _check_match(
         )
 
 
-def _is_pkcs12(data: bytes) -> bool:
+def is_pkcs12(data: bytes) -> bool:
     # PFX ::= SEQUENCE { version INTEGER {v3(3)}, ... } (RFC 7292, 4); a certificate's first
     # element is a SEQUENCE
     if data[:1] != b"\x30" or len(data) < 2:

@@ -1,15 +1,19 @@
 """Which kind of source a file is: by what the user says, by its content, or by its suffix."""
 
 import codecs
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.archive import is_archive
+from bulkcmp.inputs.content import looks_like_content
 from bulkcmp.inputs.csv import CsvSource
 from bulkcmp.inputs.excel import ExcelSource
 from bulkcmp.inputs.file import unreadable
+from bulkcmp.inputs.files import FilesSource, Passwords
 from bulkcmp.inputs.jsonlines import JsonLinesSource
 from bulkcmp.inputs.ldif import LdifSource, looks_like_ldif
 from bulkcmp.inputs.mapping import MappedSource
@@ -33,12 +37,14 @@ class Reading:
         map: a file of mapping rules; None for those of its kind.
         encoding: of a CSV file, where it is neither UTF-8 nor UTF-16.
         sheet: of a workbook; None for the only one.
+        source_pass: where the passwords of PKCS#12 and key files are, as of `Passwords`.
     """
 
     format: str | None = None
     map: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    source_pass: str | None = None
 
 
 _RECOGNISED: Final = Reading()
@@ -70,6 +76,15 @@ def _is_json_lines(path: Path, head: bytes) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson") or text.startswith(b'{"')
 
 
+def _has_files(path: Path, head: bytes) -> bool:
+    return path.is_dir() or is_archive(head) or looks_like_content(head)
+
+
+def _files(path: Path, reading: Reading) -> FilesSource:
+    source = reading.source_pass
+    return FilesSource(path, None if source is None else Passwords(source, os.environ))
+
+
 def _csv(path: Path, reading: Reading) -> CsvSource:
     return CsvSource(path, is_foreign=reading.map is not None, encoding=reading.encoding)
 
@@ -90,6 +105,19 @@ _DIRECTORY_RULES: Final = Rules.model_validate(
     }
 )
 
+_FILES_RULES: Final = Rules.model_validate(
+    {
+        "columns": {
+            "id": "{stem}",
+            "csr": "{csr?!s}",
+            "oldcert": "{cert?!s}",
+            "cert": "{credential?!s}",
+            "key": "{credential.key?!s}",
+            "keypass": "{credential.pass?!s}",
+        }
+    }
+)
+
 _KINDS: Final = (
     _Kind(
         "ldif",
@@ -98,6 +126,7 @@ _KINDS: Final = (
         _DIRECTORY_RULES,
     ),
     _Kind("xlsx", _is_workbook, lambda path, reading: ExcelSource(path, reading.sheet)),
+    _Kind("files", _has_files, _files, _FILES_RULES),
     _Kind("jsonl", _is_json_lines, lambda path, _: JsonLinesSource(path)),
     # takes whatever no other does, and tells what is wrong with it
     _Kind("csv", lambda path, _: not path.is_dir(), _csv),

@@ -4,23 +4,27 @@ No error of this module has the text of a source in it, unless the text is known
 secret itself.
 """
 
+import csv
 import re
 import sys
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from bulkcmp.errors import InputError
+from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.model import Secret
 
 _LINE_LIMIT: Final = 64 * 1024
 """Octets; a first line that is longer is no secret but a wrong file."""
 
-_URL_PASSWORD: Final = re.compile(r"((?:^|//|=)[^/@:=]*):[^/@]*@")
+_URL_COLUMN: Final = re.compile(r"((?:^|//|=)[^/@:=]*):[^/@]*@")
 
 _HINT: Final = "write env:NAME, file:PATH or pass:TEXT (which others can see in `ps`)"
+
+_COLUMN: Final = "password"
+"""What the column of passwords is called, where their list has a header."""
 
 
 def read_secret(
@@ -29,10 +33,11 @@ def read_secret(
     """Fetch a secret.
 
     Args:
-        source: `pass:TEXT`, `env:NAME`, `file:PATH` (the first line, without its line end), or
-            `stdin` (its first line, however often it is asked for).
+        source: `pass:TEXT`, `env:NAME`, `file:PATH` (the first line, without its line end),
+            `list:PATH#NAME` (that of a name in a CSV of names and passwords), or `stdin` (its first
+            line, however often it is asked for).
         environ: the environment that `env:` looks in.
-        folder: what a relative `file:` path is relative to; by default the working directory.
+        folder: what a relative path is relative to; by default the working directory.
         stdin: whether `stdin` is a source here; it is none in a cell of a population.
 
     Raises:
@@ -57,7 +62,58 @@ def read_secret(
                 return _secret(file.readline(_LINE_LIMIT), f"file:{path}")
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
+    if colon and kind == "list" and "#" in rest:
+        named, _, name = rest.rpartition("#")
+        password = read_passwords(folder / named).get(name)
+        if password is None:
+            raise InputError(f"list:{folder / named} has no password for {name!r}")
+        return password
     raise InputError("not a source of a secret (its text is not shown here)", hint=_HINT)
+
+
+def read_passwords(path: Path) -> Mapping[str, Secret]:
+    """A list of passwords: a CSV whose first column has names, and the second one passwords.
+
+    Or the one that is called `password`, as in the passwords.csv of a run.
+
+    Raises:
+        InputError: the file can't be read, or a line of it has no password, or a name stands twice.
+    """
+    try:
+        stand = path.stat()
+        return _passwords(path, stand.st_mtime_ns, stand.st_size)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+
+
+@lru_cache(4)  # it is asked for each row
+def _passwords(path: Path, _changed: int, _size: int) -> Mapping[str, Secret]:
+    passwords: dict[str, Secret] = {}
+    column = None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        for cells in _rows(reader, path):
+            where = Where(str(path), reader.line_num)
+            if column is None:
+                column = cells.index(_COLUMN) if _COLUMN in cells else 1
+                if cells[column : column + 1] == [_COLUMN]:
+                    continue
+            if len(cells) <= column or not cells[column]:
+                raise InputError("no password; a line is name,password", where=where)
+            name = cells[0].strip()
+            if name in passwords:
+                raise InputError(f"{name!r} has a password already", where=where)
+            passwords[name] = Secret(cells[column].encode())
+    return passwords
+
+
+def _rows(reader: Iterator[list[str]], path: Path) -> Iterator[list[str]]:
+    try:
+        for cells in reader:
+            if cells:
+                yield cells
+    except csv.Error:
+        raise InputError("not a CSV of names and passwords", where=Where(str(path))) from None
 
 
 @cache
@@ -82,11 +138,11 @@ def describe_source(source: str) -> str:
     `pass:***` for `pass:`, and `***` for a text without known prefix.
     """
     kind, colon, _ = source.partition(":")
-    if source == "stdin" or (colon and kind in ("env", "file")):
+    if source == "stdin" or (colon and kind in ("env", "file", "list")):
         return source
     return "pass:***" if colon and kind == "pass" else "***"
 
 
 def describe_url(url: str) -> str:
     """The URL as the journal may keep it: `***` in place of a password."""
-    return _URL_PASSWORD.sub(r"\1:***@", url)
+    return _URL_COLUMN.sub(r"\1:***@", url)

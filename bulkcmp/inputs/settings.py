@@ -151,7 +151,7 @@ def located(folder: Path, kind: Kind, value: Any) -> object:
 def source_in(folder: Path, source: str) -> str:
     """The source of a secret, with a relative path made one from `folder`."""
     kind, colon, rest = source.partition(":")
-    return f"file:{folder / rest}" if colon and kind == "file" else source
+    return f"{kind}:{folder / rest}" if colon and kind in ("file", "list") else source
 
 
 def command_in(folder: Path, text: str) -> str:
