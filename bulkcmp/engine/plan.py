@@ -10,7 +10,7 @@ from bulkcmp.engine.frame import Setup
 from bulkcmp.engine.precedence import Later, Precedence
 from bulkcmp.errors import InputError, InputErrors, Where
 from bulkcmp.inputs.population import Population
-from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret, TokenKey
+from bulkcmp.model import BadRow, EndEntity, KeySpec, Operation, Secret
 from bulkcmp.outputs.credentials import (
     OutChain,
     OutFormat,
@@ -68,23 +68,13 @@ class Rows:
             if row.out_pass is not None:
                 check_password(self.output.formats, row.out_pass)
             column = "newkey" if row.new_key_spec is not None or row.central_keygen else "cmd"
-            check_formats(self.output.formats, _key_of(row), central_keygen=row.central_keygen)
+            # a key that a file gave stays where it is
+            check_formats(self.output.formats, row.new_key_spec, central_keygen=row.central_keygen)
         except InputError as error:
             where = Where(self._file, row.line, column, row.number)
             problem = InputError(error.what, where=where, hint=error.hint)
             return BadRow(row.number, row.line, row.id, (problem,))
         return row
-
-
-def _key_of(row: EndEntity) -> KeySpec | bytes | None:
-    """The key that a row's files shall hold, or its type; None where the run does not have it."""
-    if row.cmd is Operation.P10CR:
-        return None
-    key = row.new_key_spec or row.new_key
-    if key is None and not row.central_keygen:
-        # kur with the key that the certificate has
-        key = row.key
-    return None if isinstance(key, TokenKey) else key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import mldsa, mlkem
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    load_der_private_key,
     pkcs7,
 )
 
@@ -69,13 +67,6 @@ _STORES: Final = frozenset({OutFormat.P12, OutFormat.P12_LEGACY, OutFormat.JKS})
 """Formats with a key and its certificate in one file."""
 
 _UNHELD: Final = (KeyFamily.ML_DSA, KeyFamily.ML_KEM)
-_UNHELD_KEYS: Final = (
-    mldsa.MLDSA44PrivateKey
-    | mldsa.MLDSA65PrivateKey
-    | mldsa.MLDSA87PrivateKey
-    | mlkem.MLKEM768PrivateKey
-    | mlkem.MLKEM1024PrivateKey
-)
 """What PKCS#12 can't hold, as `cryptography` writes it."""
 
 _SUFFIXES: Final = {
@@ -140,12 +131,12 @@ def parse_formats(text: str) -> tuple[OutFormat, ...]:
 
 
 def check_formats(
-    formats: Sequence[OutFormat], key: KeySpec | bytes | None, *, central_keygen: bool = False
+    formats: Sequence[OutFormat], key: KeySpec | None, *, central_keygen: bool = False
 ) -> None:
     """Make sure that files of these formats can hold the key of a row.
 
     Args:
-        key: its type, or PKCS#8 DER; None where the run does not have it (of a CSR, on a token).
+        key: its type; None where the run does not have it (of a CSR, in a file, on a token).
         central_keygen: the CA makes the key, and chooses its type where `key` is None.
 
     Raises:
@@ -163,7 +154,7 @@ def check_formats(
         if not has_key:
             raise InputError(
                 f"{one} files can't be made without the private key, which neither a CSR nor a"
-                " token brings",
+                " token brings, and a key file keeps",
                 hint="use --out-format pem or der",
             )
         if one is OutFormat.JKS:
@@ -173,18 +164,10 @@ def check_formats(
                 f"{one} files can't hold keys of every type that a CA may choose",
                 hint="say with --newkey which type it shall be, or use --out-format pem or der",
             )
-        if (kind := _unheld(key)) is not None:
+        if key.family in _UNHELD:
             raise InputError(
-                f"{one} files can't hold {kind} keys", hint="use --out-format pem, der or jks"
+                f"{one} files can't hold {key} keys", hint="use --out-format pem, der or jks"
             )
-
-
-def _unheld(key: KeySpec | bytes) -> str | None:
-    """What a key is called that PKCS#12 can't hold."""
-    if isinstance(key, KeySpec):
-        return str(key) if key.family in _UNHELD else None
-    loaded = load_der_private_key(key, None, unsafe_skip_rsa_key_validation=True)
-    return "ML-DSA or ML-KEM" if isinstance(loaded, _UNHELD_KEYS) else None
 
 
 def check_password(formats: Sequence[OutFormat], password: Secret | None) -> None:
