@@ -167,8 +167,9 @@ def test_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         _open(tmp_path / "nope.csv")
     assert str(caught.value) == f"{tmp_path}/nope.csv: no such file"
-    with pytest.raises(InputError, match="is a folder, not a file"):
-        _open(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no files in it"):
+        list(_open(tmp_path / "empty").rows())
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):
         _open(tmp_path / "pipe")

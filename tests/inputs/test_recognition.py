@@ -33,9 +33,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):
         open_source(tmp_path / "pipe")
-    for reading in (Reading(), Reading("csv")):
+    for name in ("csv", "jsonl"):
         with pytest.raises(InputError, match="is a folder, not a file"):
-            _ = open_source(tmp_path, reading).attributes
+            _ = open_source(tmp_path, Reading(name)).attributes
 
 
 @pytest.mark.parametrize(
