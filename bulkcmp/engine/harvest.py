@@ -94,7 +94,9 @@ def write_password_file(plan: Plan, journal: Journal) -> None:
     Raises:
         BulkcmpError: the file system or the journal failed.
     """
-    write_passwords(journal.folder, _passwords(plan, journal), plan.output.recipients)
+    # all keys would be unsealed for nothing
+    if journal.has_passwords():
+        write_passwords(journal.folder, _passwords(plan, journal), plan.output.recipients)
 
 
 def _passwords(plan: Plan, journal: Journal) -> Iterator[RowPassword]:

@@ -381,6 +381,11 @@ class Journal:
             ((count,),) = self._store.read(reading.COUNT)
         return int(count)
 
+    def has_passwords(self) -> bool:
+        """Whether any row has a password of its own."""
+        with self._mutex:
+            return bool(self._store.read(reading.HAS_PASSWORDS))
+
     def undelivered(self) -> Iterator[int]:
         """The numbers of rows with a certificate that is to be delivered, in their order; streamed.
 

@@ -32,6 +32,7 @@ ISSUER_NUMBER: Final = "SELECT id FROM issuer WHERE {where}der = ?"
 ISSUER: Final = "SELECT der FROM issuer WHERE {where}id = ?"
 KEY_IDS: Final = "SELECT key_id FROM row WHERE {where}key_id IS NOT NULL"
 COUNT: Final = "SELECT count(*) FROM row WHERE {where}TRUE"
+HAS_PASSWORDS: Final = "SELECT 1 FROM row WHERE {where}out_pass IS NOT NULL LIMIT 1"
 OPEN_ROWS: Final = (
     "SELECT number, row.cmd, transaction_id, phase, granted, part.confirm, ended FROM row"
     " JOIN part USING ({columns}transaction_id, number) WHERE {where}row.outcome IS NULL"

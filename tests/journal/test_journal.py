@@ -108,7 +108,9 @@ def test_a_sealed_key_does_not_fit_another_row(place: Place, journal: Journal) -
 def test_a_row_keeps_the_name_and_the_password_that_it_began_with(place: Place) -> None:
     password = Secret(b"a password of its own")
     with place.create(passphrase=PASSPHRASE) as journal:
+        assert not journal.has_passwords()
         journal.write([begun(1, out_name="x/1", out_pass=password), begun(2)])
+        assert journal.has_passwords()
         journal.write([begun(1, 2, out_name="y/1", out_pass=Secret(b"another password"))])
         # what a row lacks, a later attempt brings
         journal.write([begun(2, 2, out_name="x/2")])
