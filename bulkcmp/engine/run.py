@@ -310,8 +310,6 @@ class Run:
         assert self._canary is not None, "there are first rows"
         self._admission.awaits_canary = True
         await self._finish()
-        self._admission.awaits_canary = False
-        self._decide()
         failed = self._progress.failed
         if not self._stopping and not self._canary.passes(size, failed):
             self.given_up = (
@@ -320,6 +318,9 @@ class Run:
                 " with --canary 0 the others go on without"
             )
             self.stop()
+            return
+        self._admission.awaits_canary = False
+        self._decide()
 
     async def _finish(self) -> None:
         """Hand out what waits, and wait until nothing is left of it."""

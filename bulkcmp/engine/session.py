@@ -93,7 +93,8 @@ async def session(
     def show(snapshot: Snapshot) -> None:
         nonlocal told
         held = snapshot.held
-        if (None if held is None else held.hold) is not told:
+        # in the end nothing is held back, and nothing begins
+        if not snapshot.finished and (None if held is None else held.hold) is not told:
             told = None if held is None else held.hold
             on_notice("transactions begin again" if held is None else f"nothing begins: {held}")
         on_snapshot(snapshot)

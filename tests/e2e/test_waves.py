@@ -115,6 +115,7 @@ def test_a_canary_that_fails_ends_the_run(
     assert "1 of the 4 first rows failed, more than --canary-failures 0;" in " ".join(
         ended.out.split()
     )
+    assert "begin again" not in ended.err
     outcomes = Counter(row["outcome"] for row in run.results())
     assert outcomes == {"issued": 3, "HTTP error": 1, "to do": ROWS - 4}
     assert [row["id"][-6:] for row in run.results() if row["outcome"] != "to do"] == [
