@@ -26,6 +26,8 @@ _OLDCERT: Final = "oldcert"
 _OPTIONAL: Final = "?"
 _AS_IT_IS: Final = "s"
 """The conversion of a placeholder whose value is not quoted."""
+_SHOWN: Final = 40
+"""Characters of a value that a message shows."""
 
 _SCHEME: Final = re.compile(r"(?:pass|env|file):")
 _DIR_NAME_SPECIAL: Final = re.compile(r"[\\/+,\s]")
@@ -219,7 +221,11 @@ def _first(value: str) -> str:
 
 def _in_path(value: str) -> str:
     if "/" in value or "\\" in value or value in (".", ".."):
-        raise InputError(f"{value!r} can't be part of a path")
+        shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+        raise InputError(
+            f"{shown!r} can't be part of a path",
+            hint="{ATTRIBUTE!s} puts a whole path, or base64:…, in as it stands",
+        )
     return value
 
 

@@ -65,6 +65,15 @@ def test_values_that_cannot_be_filled_in(column: str, texts: str, why: str) -> N
         cell(column, texts, up="../x")
 
 
+def test_a_certificate_where_a_part_of_a_path_is_wanted() -> None:
+    certificate = f"base64:{'MII/' * 300}"
+    with pytest.raises(InputError, match="…' can't be part of a path") as caught:
+        cell("oldcert", "{up}", up=certificate)
+    assert caught.value.hint == "{ATTRIBUTE!s} puts a whole path, or base64:…, in as it stands"
+    assert len(str(caught.value)) < 200
+    assert cell("oldcert", "{up!s}", up=certificate) == (certificate,)
+
+
 @pytest.mark.parametrize(
     ("column", "texts", "why"),
     [
