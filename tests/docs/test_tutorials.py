@@ -13,8 +13,8 @@ import pytest
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PORT = "8829"
-"""Of the CA in a tutorial; another one takes its place here, where many tests have CAs."""
+PORTS = ("8829", "8830")
+"""Of the CAs in tutorials; others take their place here, where many tests have CAs."""
 
 
 def free_port() -> int:
@@ -29,9 +29,10 @@ def free_port() -> int:
 def test_a_tutorial_runs_as_it_is_written(name: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((TUTORIALS / f"{name}.md").read_text())
     script = tmp_path / "tutorial.sh"
-    script.write_text(
-        "\n".join(text for kind, text in blocks if kind == "sh").replace(PORT, str(free_port()))
-    )
+    commands = "\n".join(text for kind, text in blocks if kind == "sh")
+    for port in PORTS:
+        commands = commands.replace(port, str(free_port()))
+    script.write_text(commands)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     folder = tmp_path / "empty"
     folder.mkdir()
