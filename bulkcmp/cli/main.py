@@ -3,44 +3,34 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
 from inspect import cleandoc
+from keyword import iskeyword
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from bulkcmp.cli import (
-    ca,
-    check,
-    compare,
-    dashboard,
-    demo,
-    enroll,
-    import_,
-    init,
-    inspect,
-    keys,
-    load,
-    migrate,
-    outcomes,
-    pause,
-    probe,
-    profiles,
-    reconcile,
-    renew,
-    report,
-    resume,
-    revoke,
-    scenarios,
-)
 from bulkcmp.cmp import owf
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
 _DEBUG: Final = "BULKCMP_DEBUG"
+
+_NAMES: Final = (
+    "enroll", "resume", "pause", "check", "probe", "demo", "import", "load", "renew", "revoke",
+    "migrate", "init", "reconcile", "inspect", "report", "compare", "dashboard", "outcomes", "keys",
+    "profiles", "ca", "scenarios",
+)  # fmt: skip
+"""Of the commands, each in a module of its name."""
+
+_MARKUP: Final = "rich"
+
+_HARMLESS: Final = ("dashboard", "demo", "outcomes")
+"""Commands that do their work without arguments; the others show their help."""
 
 
 class _Commands(TyperGroup):
@@ -71,36 +61,60 @@ def _unwrapped(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+class _Modules(Mapping[str, Any]):
+    """The commands: a module is imported when its command is first asked for, since all together
+    take longer than a short command."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = _command(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+class _Program(_Commands):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": _Modules()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Give the names in their order."""
+        return list(self.commands)
+
+
+def _command(name: str) -> Any:
+    module_name = f"{name}_" if iskeyword(name) else name
+    module = import_module(f"bulkcmp.cli.{module_name}")
+    group = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
+    if hasattr(module, "app"):
+        group.add_typer(module.app, name=name)
+    else:
+        function = getattr(module, module_name)
+        group.command(
+            name, cls=_Command, help=_unwrapped(function), no_args_is_help=name not in _HARMLESS
+        )(function)
+    return typer.main.get_group(group).commands[name]
+
+
 app = typer.Typer(
-    cls=_Commands,
+    cls=_Program,
     help="Enroll populations of end entities over CMP (RFC 9810, 9483), and test the CA that"
     " serves them.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (enroll.enroll, resume.resume, pause.pause, check.check, probe.probe, demo.demo):
-    app.command(cls=_Command, help=_unwrapped(_command), no_args_is_help=_command is not demo.demo)(
-        _command
-    )
-app.command("import", help=_unwrapped(import_.import_), no_args_is_help=True)(import_.import_)
-app.command(cls=_Command, help=_unwrapped(load.load), no_args_is_help=True)(load.load)
-app.command(cls=_Command, help=_unwrapped(renew.renew), no_args_is_help=True)(renew.renew)
-app.command(cls=_Command, help=_unwrapped(revoke.revoke), no_args_is_help=True)(revoke.revoke)
-app.command(cls=_Command, help=_unwrapped(migrate.migrate), no_args_is_help=True)(migrate.migrate)
-app.command(help=_unwrapped(init.init), no_args_is_help=True)(init.init)
-app.command(help=_unwrapped(reconcile.reconcile), no_args_is_help=True)(reconcile.reconcile)
-app.command("inspect", no_args_is_help=True)(inspect.inspect)
-app.command(help=_unwrapped(report.report), no_args_is_help=True)(report.report)
-app.command(help=_unwrapped(compare.compare), no_args_is_help=True)(compare.compare)
-app.command(help=_unwrapped(dashboard.dashboard))(dashboard.dashboard)
-app.command(help=_unwrapped(outcomes.outcomes))(outcomes.outcomes)
-app.add_typer(keys.app, name="keys")
-app.add_typer(profiles.app, name="profiles")
-app.add_typer(ca.app, name="ca")
-app.add_typer(scenarios.app, name="scenarios")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,5 @@
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -44,6 +45,15 @@ def test_load_offers_no_option_that_does_nothing_there() -> None:
     assert offered.isdisjoint({"on_issued", "on_issued_url"})
     assert offered.isdisjoint({"save_messages", "retry_fail_info", "trust_first_ca_cert", "rate"})
     assert {"ref", "secret", "trusted", "threshold"} <= offered
+
+
+def test_a_command_loads_its_own_module_only() -> None:
+    code = "import sys; from bulkcmp.cli import main; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "bulkcmp.cli.main" in loaded
+    assert [name for name in loaded if name.startswith(("bulkcmp.engine", "bulkcmp.testca"))] == []
 
 
 def test_help_shows_what_stands_in_brackets() -> None:
