@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bulkcmp.testca.aliases import Behaviour
-from bulkcmp.testca.store import CertificateStatus
+from tests.aftermath import Aftermath, check_files
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, MakeCa, RunFolder, Tools, WritePopulation
+    from tests.e2e.conftest import Cli, MakeCa, RunFolder, Tools, WritePopulation
 
 UNKNOWN = "unknown outcome"
 
@@ -66,50 +66,19 @@ def test_killed_again_and_again(
 
     assert landed > kills // 2
     ended = cli.finish(cli.start("resume", run.path), 0, 1, seconds=600)
-    after = Counter(row["outcome"] for row in run.results())
-    assert after.keys() <= {"issued", UNKNOWN}
-    assert after.total() == rows
-    assert (ended.code == 1) == (after[UNKNOWN] > 0)
+    outcomes = Counter(row["outcome"] for row in run.results())
+    assert outcomes.keys() <= {"issued", UNKNOWN}
+    assert outcomes.total() == rows
+    assert (ended.code == 1) == (outcomes[UNKNOWN] > 0)
     one_each = Counter(one.number for one in run.transactions())
     assert set(one_each.values()) == {1}, "a row was sent twice"
-    _judge_surplus(run, ca)
+    Aftermath.read(run.path, ca.issued(), tools.passphrase).check_ended()
 
     cli("resume", run.path, "--retry-unknown", seconds=600)
     results = run.results()
     assert {row["outcome"] for row in results} == {"issued"}
     assert [row["row"] for row in results] == [str(n) for n in range(1, rows + 1)]
-    assert _own(run) <= _judge_surplus(run, ca)
+    Aftermath.read(run.path, ca.issued(), tools.passphrase).check_ended()
+    check_files(run.path)
     assert len({row["serial"] for row in results}) == rows
     tools.verify(ca.anchor, [run.path / row["cert_file"] for row in results])
-
-
-Part = tuple[str, int]
-"""A transaction, hex, and the number of a row in it."""
-
-
-def _own(run: "RunFolder") -> set[Part]:
-    """What the rows came to."""
-    return {(row["transaction_id"], int(row["row"])) for row in run.results()}
-
-
-def _judge_surplus(run: "RunFolder", ca: "Ca") -> set[Part]:
-    """Every certificate at the CA must be a row's own, or the journal must name it as unknown.
-
-    Returns:
-        What the CA saw confirmed.
-    """
-    outcomes = {(one.id.hex(), one.number): one.outcome for one in run.transactions()}
-    own = _own(run)
-    confirmed = set()
-    for certificate in ca.issued():
-        assert certificate.transaction_id is not None
-        assert certificate.user is not None
-        part = certificate.transaction_id.hex(), int(certificate.user.removeprefix("dev"))
-        assert part in outcomes, "a certificate of no known transaction"
-        assert part in own or outcomes[part] == UNKNOWN
-        if certificate.status is CertificateStatus.CONFIRMED:
-            confirmed.add(part)
-    for part, outcome in outcomes.items():
-        # all of a row's transactions but the last are named unknown
-        assert part in own or outcome == UNKNOWN
-    return confirmed
