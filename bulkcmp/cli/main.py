@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from bulkcmp.cli.stdout import leave
 from bulkcmp.cmp import owf
 from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
@@ -150,6 +151,8 @@ def main() -> NoReturn:
             raise
         _report(_unforeseen(error))
         sys.exit(BulkcmpError.exit_code)
+    finally:
+        leave()
     sys.exit()
 
 

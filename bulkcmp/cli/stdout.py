@@ -41,14 +41,26 @@ def printing(what: str, hint: str) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # the interpreter must not try to flush it again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass
     except OSError as error:
         raise BulkcmpError(
             f"{what} can't be printed: {error.strerror or error}",
             where=Where("standard output"),
             hint=hint,
         ) from None
+
+
+def leave() -> None:
+    """Let go of what can no longer be printed, on standard output or error.
+
+    The interpreter flushes both as it ends; where it can't, the exit code would be 120, whatever
+    came of the run.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def put_out(texts: Callable[[Console], Iterable[str]], what: str, file: Path | None) -> None:

@@ -101,7 +101,12 @@ class Cli:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
-    kept = {n: v for n, v in os.environ.items() if not n.lower().endswith("_proxy")}
+    # standard output is buffered, as it is for most people
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and name != "PYTHONUNBUFFERED"
+    }
     environ = {**kept, "KEY_PASS": PASSPHRASE, "COLUMNS": "80", "PYTHONWARNINGS": "error"}
     made = Cli(tmp_path, environ)
     yield made
