@@ -489,7 +489,7 @@ def test_base_stations(
 ) -> None:
     """Recipe 7: with the vendor's certificates; then renewed with the operator's."""
     stations = write_population(
-        lines=["id,subject", "s1,/CN=s1/O=Operator", "s2,/CN=s2/O=Operator", "s3,/CN=s3/O=Operator"]
+        lines=["id,subject", *(f"lte{n},/CN=lte{n}/O=Operator" for n in range(1, 4))]
     )
     devices = tmp_path / "devices"
     cli("ca", "vendor-cert", "--state", ca.folder, "--csv", stations, "--out", devices)
