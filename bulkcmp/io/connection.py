@@ -185,7 +185,9 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection at once, whatever is under way."""
         if not self.is_lost:
-            self._transport.abort()
+            # TLS ends with what is under it; asyncio's own before Python 3.11.4 can't be aborted
+            # once it was closed
+            self._socket.abort()
 
     # -- what the event loop says ------------------------------------------------------------
 
