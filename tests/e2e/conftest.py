@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import shutil
-import signal
 import socket
 import socketserver
 import sqlite3
@@ -31,6 +30,7 @@ from bulkcmp.testca import state
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.store import IssuedCertificate
+from tests.processes import descendants, kill_all
 
 if TYPE_CHECKING:
     from tests.e2e.dask import Cluster
@@ -372,30 +372,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below `pid`, at this moment."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found: list[int] = []
-    todo = [pid]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """`kill -9` for a process and all below it."""
-    for pid in (*descendants(process.pid), process.pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120, step: float = 0.01) -> None:

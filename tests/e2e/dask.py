@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.conftest import descendants, wait_until
+from tests.e2e.conftest import wait_until
+from tests.processes import descendants
 
 PATIENCE = 90
 """Seconds that a busy machine may take to start what a test needs."""
