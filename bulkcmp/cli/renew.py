@@ -184,18 +184,23 @@ def _rule(options: Options, expiring_within: str, expired: Expired) -> Rule:
 def _begin(
     holding: Holding, judged: Sequence[Judged], rule: Rule, options: Options
 ) -> tuple[Plan, Journal]:
-    """Begin the run that renews what is due, after its place is written down."""
+    """Begin the run that renews what is due, once its place is written down."""
     if not rule.by_ra and options.keypass is None and "key_pass" not in options.read_from_stdin:
         # of keys whose passphrase no run remembers
         options = replace(options, keypass=options.key_pass)
     folder = Path(options.out) if options.out else free_folder(holding.path, "renewed")
     refuse_used(folder)
-    holding.add_renewal(folder)
     try:
-        begun = begin_on(*population(judged, rule), options, folder, os.environ)
+        begun = begin_on(
+            *population(judged, rule),
+            options,
+            folder,
+            os.environ,
+            on_made=lambda: holding.add_renewal(folder),
+        )
     except BaseException:
         if not holds_run(folder):
-            holding.drop_renewal()
+            holding.drop_renewal(folder)
         raise
     write_listing(folder / DUE_FILE, listed(judged))
     return begun

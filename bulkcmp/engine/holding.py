@@ -143,17 +143,25 @@ class Holding:
     def add_renewal(self, folder: Path) -> None:
         """Write down, durably, that a run renews certificates of this one.
 
+        Its folder is there by then: a run that never began is told by that from one that is lost.
+
         Raises:
             BulkcmpError: the file system refused.
         """
         if self.run is not None:
-            known = _renewals(self.run)
-            _write_renewals(self.run, [*known, os.path.relpath(folder, self.run)])
+            self._set_renewals(folder, is_one=True)
 
-    def drop_renewal(self) -> None:
-        """Take back what `add_renewal` wrote last: that run did not begin."""
+    def drop_renewal(self, folder: Path) -> None:
+        """Take back what `add_renewal` wrote, if it did: that run did not begin."""
         if self.run is not None:
-            _write_renewals(self.run, _renewals(self.run)[:-1])
+            self._set_renewals(folder, is_one=False)
+
+    def _set_renewals(self, folder: Path, *, is_one: bool) -> None:
+        assert self.run is not None, "it is a run that is renewed"
+        known, name = _renewals(self.run), os.path.relpath(folder, self.run)
+        if (name in known) is not is_one:
+            others = [one for one in known if one != name]
+            _write_renewals(self.run, [*others, name] if is_one else others)
 
 
 @contextmanager
@@ -199,6 +207,8 @@ def _read_renewals(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
             if renewal.resolve() in seen:
                 continue
             seen.add(renewal.resolve())
+            if _never_began(renewal):
+                continue
             if not holds_run(renewal):
                 raise InputError(
                     f"the run {renewal}, which renews certificates of this one, is not there",
@@ -209,6 +219,12 @@ def _read_renewals(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
             with Journal.open(renewal) as journal:
                 _read_run(holding, renewal, journal, keeps_passphrase)
             todo.append(renewal)
+
+
+def _never_began(renewal: Path) -> bool:
+    """Whether a run was cut off before it had a journal: its folder has at most its population."""
+    names = {one.name for one in renewal.iterdir()} if renewal.is_dir() else None
+    return names is not None and all(one == POPULATION_FILE or one[0] == "." for one in names)
 
 
 def _renewals(folder: Path) -> list[str]:

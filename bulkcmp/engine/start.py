@@ -103,11 +103,14 @@ def begin_on(
     options: Options,
     folder: Path,
     environ: Mapping[str, str],
+    *,
+    on_made: Callable[[], None] = lambda: None,
 ) -> tuple[Plan, Journal]:
     """Write a population into the folder of a run, and begin that.
 
     Args:
         columns, rows: of the population, as of `write_population`.
+        on_made: called once the folder is there, durably, and before anything is in it.
 
     Raises:
         InputError: something can't be used; then nothing of it is left.
@@ -118,6 +121,7 @@ def begin_on(
     make_private_folder(folder)
     path = folder / POPULATION_FILE
     try:
+        on_made()
         write_population(path, columns, rows)
         return begin(str(path), options.of_own_population(), folder, environ)
     except BaseException:

@@ -27,7 +27,7 @@ import typer.main
 
 from bulkcmp.cli import main as cli
 from bulkcmp.cmp import owf
-from bulkcmp.engine import session
+from bulkcmp.engine import keygen, session
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import hire_task
 from bulkcmp.engine.run import Run
@@ -130,7 +130,8 @@ def _play(scene: _Scene) -> None:
             return httpx.Response(200, headers=kind, content=octets)
 
         vars(session)["Run"] = functools.partial(Run, hire=hire_task(work))
-        vars(session)["KeyPool"] = lambda **_: _HomeMade()
+        for module in (session, keygen):
+            vars(module)["KeyPool"] = lambda **_: _HomeMade()
         if scene.failpoint is not None:
             scene.failpoint.arm(strike)
         vars(cli)["app"] = _COMMAND
@@ -244,10 +245,15 @@ class Stage:
         is_worker: bool = False,
     ) -> int:
         """Enroll, one row after another."""
-        return self(
-            "enroll", population, "--server", _URL, "--ref", "ra1", "--secret", "env:RA_SECRET",
-            "--trusted", str(self.ca / "ca.pem"), "--workers", "1", "--concurrency", "1",
-            "--plain-keys", *options, "--out", out, failpoint=failpoint, is_worker=is_worker,
+        arguments = ("enroll", population, *self.options, *options, "--plain-keys", "--out", out)
+        return self(*arguments, failpoint=failpoint, is_worker=is_worker)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The CA, and the pace."""
+        return (
+            "--server", _URL, "--ref", "ra1", "--secret", "env:RA_SECRET", "--trusted",
+            str(self.ca / "ca.pem"), "--workers", "1", "--concurrency", "1",
         )  # fmt: skip
 
     @property
@@ -263,10 +269,17 @@ class Stage:
 
     def issued(self) -> list[IssuedCertificate]:
         """What the CA issued besides that which it had issued before."""
-        with closing(state.open_books(self.troupe.ca)) as books:
-            before = {one.serial for one in books.certificates()}
-        with closing(state.open_books(self.ca)) as books:
-            return [one for one in books.certificates() if one.serial not in before]
+        before = {one.serial for one in _issued_by(self.troupe.ca)}
+        return [one for one in _issued_by(self.ca) if one.serial not in before]
+
+    def all_issued(self) -> list[IssuedCertificate]:
+        return _issued_by(self.ca)
 
     def aftermath(self) -> Aftermath:
         return Aftermath.read(self.out, self.issued(), None)
+
+
+def _issued_by(ca: Path) -> list[IssuedCertificate]:
+    """What it issued to end entities."""
+    with closing(state.open_books(ca)) as books:
+        return [one for one in books.certificates() if not one.is_ra]

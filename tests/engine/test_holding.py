@@ -29,8 +29,12 @@ def test_a_run_knows_its_renewals(tmp_path: Path) -> None:
     run, first, second = (make_run(tmp_path / name) for name in ("run", "first", "second"))
     holding = read(run)
     holding.add_renewal(first)
+    # once is enough
+    holding.add_renewal(first)
     holding.add_renewal(tmp_path / "never")
-    holding.drop_renewal()
+    holding.drop_renewal(tmp_path / "never")
+    # which was never written down
+    holding.drop_renewal(second)
     read(first).add_renewal(second)
     # which may be that of an earlier one: each is read once
     read(second).add_renewal(run)
@@ -41,6 +45,23 @@ def test_a_run_knows_its_renewals(tmp_path: Path) -> None:
         read(run)
     with open_holding(run, None, keeps_passphrase=True, with_renewals=False) as holding:
         assert holding.run == run
+
+
+def test_a_renewal_that_was_cut_off_before_it_began(tmp_path: Path) -> None:
+    """It can have renewed nothing, and is no reason to ask the user."""
+    run, renewal = make_run(tmp_path / "run"), tmp_path / "renewal"
+    read(run).add_renewal(renewal)
+    with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
+        read(run)
+    renewal.mkdir()
+    for name in ("population.csv", ".journal.db.draft"):
+        assert read(run).held == []
+        (renewal / name).touch()
+    assert read(run).open_in == {}
+    # what it left shows that it had begun
+    (renewal / "results.csv").touch()
+    with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
+        read(run)
 
 
 def test_a_run_on_which_another_is_at_work(tmp_path: Path) -> None:
