@@ -27,6 +27,7 @@ WORKER_CASES: Final = [
     for name, moment in CASES
     if STEPS[name].worker and (IS_FULL or (STEPS[name].act == "certConf" and moment == "after"))
 ]
+TORN: Final = ("certificate stored", "request recorded", "row done", "results", "told")
 
 
 def begin(
@@ -86,6 +87,23 @@ def test_all_die_at_once(stage: "Stage", name: str, moment: str) -> None:
         stage("resume", "run", failpoint=step.at(moment))
         stage.aftermath().check_promises(confirms=act.confirms, makes_keys=act.makes_keys)
     check(stage, act, go_on, step.doubtful(moment, is_worker=False))
+
+
+@pytest.mark.parametrize("name", [name for name in TORN if IS_FULL or name == TORN[0]])
+def test_the_power_fails(stage: "Stage", name: str) -> None:
+    """What was not synced is half there: a commit in the log, and files that have no name yet."""
+    step = STEPS[name]
+    act = ACTS[step.act]
+    go_on = begin(stage, act, step.at("after"))
+    log = stage.out / "journal.db-wal"
+    octets = log.read_bytes()
+    # the last frame once more, as if the next commit had come half to the disk
+    log.write_bytes(octets + octets[-4120:][:3000])
+    # an index into the log, which is never synced
+    (stage.out / "journal.db-shm").write_bytes(b"\xa5" * 32768)
+    (stage.out / ".results.csv.tmp").write_bytes(b"id,outco")
+    (stage.out / ".manifest.json.tmp").touch()
+    check(stage, act, go_on, step.doubtful("after", is_worker=False))
 
 
 @pytest.mark.parametrize(("name", "moment"), WORKER_CASES)

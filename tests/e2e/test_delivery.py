@@ -41,6 +41,12 @@ class Receiver:
     def open(self) -> None:
         (self._folder / "open").touch()
 
+    @property
+    def has_told(self) -> bool:
+        """Whether one was told of to the end."""
+        path = self._folder / "told"
+        return path.exists() and path.read_bytes().endswith(b"\n")
+
     def told(self) -> list[Any]:
         lines = (self._folder / "told").read_text().splitlines()
         return [json.loads(line) for line in lines]
@@ -171,3 +177,35 @@ def test_a_stop_leaves_the_rest_for_resume(
     assert {row["delivery"] for row in run.results()} == {"delivered"}
     told = Counter(variables["BULKCMP_TOKEN"] for _, variables, *_ in receiver.told())
     assert sorted(told.values()) == [1] * 6
+
+
+def test_killed_while_a_command_is_told(
+    cli: "Cli",
+    ca: "Ca",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+    tmp_path: Path,
+) -> None:
+    """The command lives on and may do all it has to, but nobody hears of it: it is told again."""
+    receiver = Receiver(tmp_path / "receiver")
+    gate, begun = tmp_path / "gate", tmp_path / "begun"
+    os.mkfifo(gate)
+    slow = f"sh -c 'touch {begun}; read line < {gate}; exec {receiver.command}'"
+    options = (*ca.options(), "--out", run.path, "--on-issued-concurrency", "1")
+    process = cli.start("enroll", write_population(3, stem="cut"), *options, "--on-issued", slow)
+    tools.wait_until(begun.exists)
+    process.kill()
+    cli.finish(process, -signal.SIGKILL)
+    descriptor = os.open(gate, os.O_RDWR)
+    os.write(descriptor, b"go on\n")
+    tools.wait_until(lambda: receiver.has_told)
+    os.close(descriptor)
+
+    # of rows that were asked for at that moment nobody knows
+    ended = cli("resume", run.path, "--on-issued", receiver.command, "--retry-unknown")
+    assert "3 of 3 certificates delivered" in ended.out
+    assert {row["delivery"] for row in run.results()} == {"delivered"}
+    tokens = [variables["BULKCMP_TOKEN"] for _, variables, *_ in receiver.told()]
+    assert tokens.count(tokens[0]) == 2
+    assert len(tokens) == len(set(tokens)) + 1 == 4

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,7 +24,7 @@ from bulkcmp.model import Outcome, OutcomeClass, Secret
 from tests.journal.entries import begun, begun_row, ended, issued, key
 
 if TYPE_CHECKING:
-    from tests.conftest import Postgres
+    from tests.conftest import MakeDisk, Postgres
 
 # where psycopg is missing, the fixture says so
 pytestmark = [pytest.mark.peer, pytest.mark.usefixtures("postgres")]
@@ -468,6 +470,37 @@ def test_what_the_database_says_no_to(
     monkeypatch.setattr(psycopg.Connection, "execute", refuse)
     with pytest.raises(expected, match=text):
         journal.count()
+
+
+def test_a_full_disk_takes_nothing_half(
+    folder: Path, postgres: "Postgres", make_disk: "MakeDisk"
+) -> None:
+    """What the tables stand on is full, and has room again later."""
+    # an empty database has some 8 MB
+    disk = make_disk(postgres.folder / "disk", 12 * 1024)
+    if os.geteuid() == 0:
+        shutil.chown(disk.path, "postgres")
+    anywhere = postgres.url("postgres")
+    postgres.run(anywhere, f"CREATE TABLESPACE disk LOCATION '{disk.path}'")
+    url = postgres.make("TABLESPACE disk")
+    try:
+        many = [begun(number) for number in range(2, 1000)]
+        with Journal.create(folder, {}, None, url=url) as journal:
+            journal.hold()
+            journal.write([begun(1)])
+            disk.fill()
+            with pytest.raises(JournalError, match="the database's disk is full") as caught:
+                journal.write(many)
+            assert caught.value.exit_code == EXIT_SOME_FAILED
+            assert "make room, then bulkcmp resume" in (caught.value.hint or "")
+            assert journal.count() == 1
+            disk.make_room()
+            journal.write(many)
+            assert journal.count() == 999
+    finally:
+        # or the server would miss them
+        postgres.run(anywhere, f"DROP DATABASE {urlsplit(url).path[1:]}")
+        postgres.run(anywhere, "DROP TABLESPACE disk")
 
 
 def test_writers_of_one_journal_take_turns(journal: Journal) -> None:

@@ -8,21 +8,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from bulkcmp.errors import EXIT_BAD_INPUT, EXIT_SOME_FAILED, InputError
 from bulkcmp.journal import sqlite as sqlite_module
-from bulkcmp.journal.entry import (
-    Entry,
-)
+from bulkcmp.journal.entry import Advanced, Entry
 from bulkcmp.journal.failure import JournalError
 from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.sqlite import SqliteStore
 from bulkcmp.model import Secret
-from tests.journal.entries import begun
+from tests.journal.entries import begun, ended, issued
 
 
 @pytest.fixture
@@ -278,6 +276,48 @@ def test_a_full_disk_takes_nothing_half(folder: Path) -> None:
         connection_of(journal).execute("PRAGMA max_page_count = 100000")
         journal.write(many)
         assert journal.count() == 299
+
+
+_LOG_HEAD: Final = 32
+_FRAME: Final = 24 + 4096
+"""Octets of a page in the log, with its head (SQLite's "WAL Format")."""
+
+
+def test_a_torn_end_of_the_log_is_as_if_it_were_not_there(folder: Path, tmp_path: Path) -> None:
+    """A power failure takes any part of what was not synced yet, and none of what was."""
+    log = folder / f"{FILE_NAME}-wal"
+    entries: list[Entry] = [begun(1), Advanced(issued(1)), ended(1)]
+    logs: list[bytes] = []
+    states: list[Any] = []
+    with Journal.create(folder, {}, None) as journal:
+        for entry in entries:
+            journal.write([entry])
+            logs.append(log.read_bytes())
+            states.append(journal.states([1]))
+        database = (folder / FILE_NAME).read_bytes()
+    for before, after, known, then in zip(logs, logs[1:], states, states[1:], strict=False):
+        assert known != then
+        new = after[len(before) :]
+        assert (len(after) - _LOG_HEAD) % _FRAME == 0
+        ends = range(0, len(new), _FRAME)
+        for cut in (*ends, *(end + 24 + 512 for end in ends)):
+            lost = len(new) - cut
+            for rest in (b"", b"\xa5" * lost):
+                torn = before + new[:cut] + rest
+                # which octets that happen to be the same are not
+                assert torn == after or _states_of(tmp_path / "image", database, torn) == known
+        # a later part may have come to the disk before an earlier one
+        assert _states_of(tmp_path / "image", database, before + bytes(9) + new[9:]) == known
+        assert _states_of(tmp_path / "image", database, after) == then
+
+
+def _states_of(image: Path, database: bytes, log: bytes) -> Any:
+    image.mkdir(exist_ok=True)
+    (image / FILE_NAME).write_bytes(database)
+    (image / f"{FILE_NAME}-wal").write_bytes(log)
+    with Journal.open(image) as journal:
+        journal.unlock(None)
+        return journal.states([1])
 
 
 @pytest.mark.parametrize(
