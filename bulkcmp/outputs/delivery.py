@@ -9,7 +9,7 @@ from typing import Any, Final
 from bulkcmp.filename import file_stem
 from bulkcmp.model import RowResult
 from bulkcmp.outputs.credentials import pem_certificates
-from bulkcmp.outputs.files import make_private_folder, refused, replacing
+from bulkcmp.outputs.files import make_private_folder, remove, replacing
 from bulkcmp.outputs.results import RowFiles, serial_text
 from bulkcmp.outputs.text import utc, visible
 
@@ -110,11 +110,7 @@ class DeliveryLogs:
         Raises:
             BulkcmpError: the file system refused.
         """
-        path = self._path(row_id)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise refused(path, error) from error
+        remove(self._path(row_id))
 
     def _path(self, row_id: str) -> Path:
         return self._folder / f"{file_stem(row_id)}.log"

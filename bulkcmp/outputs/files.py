@@ -54,7 +54,7 @@ def replace_all(files: Sequence[NewFile]) -> None:
         raise
     for folder in dict.fromkeys(file.path.parent for file in files):
         try:
-            _sync_folder(folder)
+            sync_folder(folder)
         except OSError as error:
             raise refused(folder, error) from error
 
@@ -96,13 +96,27 @@ def replacing(path: Path, mode: int, *, durable: bool) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
         temporary.replace(path)
         if durable:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         _discard(temporary)
         raise refused(path, error) from error
     except BaseException:
         _discard(temporary)
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, and what a killed process left of one that was to take its place; neither need
+    be there.
+
+    Raises:
+        BulkcmpError: the file system refused, naming `path`.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        _beside(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def _discard(path: Path) -> None:
@@ -188,12 +202,17 @@ def make_private_folder(folder: Path) -> None:
         for one in (*reversed(missing), folder):
             if not one.is_dir():
                 one.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(one.parent)
+                sync_folder(one.parent)
     except OSError as error:
         raise refused(folder, error) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk: what was made, renamed or removed in it.
+
+    Raises:
+        OSError: the file system refused.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

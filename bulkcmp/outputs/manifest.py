@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bulkcmp.errors import BulkcmpError, Where
-from bulkcmp.outputs.files import refused, replacing
+from bulkcmp.outputs.files import refused, replacing, sync_folder
 
 SCHEMA: Final = "bulkcmp/manifest/1"
 
@@ -40,7 +40,7 @@ class _Sum:
 
 
 def set_aside(folder: Path) -> None:
-    """Begin a session: what it makes is not in the manifest.
+    """Begin a session: what it makes is not in the manifest, which is gone for good by then.
 
     Raises:
         BulkcmpError: the file system refused.
@@ -49,6 +49,8 @@ def set_aside(folder: Path) -> None:
         if (folder / SUMS_FILE).exists():
             (folder / SUMS_FILE).replace(folder / _ASIDE)
         (folder / MANIFEST_FILE).unlink(missing_ok=True)
+        # or after a power failure it might list files that the session has changed
+        sync_folder(folder)
     except OSError as error:
         raise refused(folder / SUMS_FILE, error) from error
 

@@ -70,7 +70,14 @@ class Act:
     makes_keys: bool = True
 
 
-TELL = "sh -c 'echo $BULKCMP_TOKEN >> told'"
+TELL = "echo $BULKCMP_TOKEN >> told"
+REFUSE_ONCE = f"{TELL}; test $(grep -c -- -2- told) != 1"
+"""The second row is refused when it is told of for the first time."""
+
+
+def told_by(script: str) -> tuple[str, ...]:
+    return ("--on-issued", f"sh -c '{script}'", "--on-issued-concurrency", "1")
+
 
 ACTS: Final = {
     "certConf": Act(plain, (ISSUED,) * 3),
@@ -79,7 +86,8 @@ ACTS: Final = {
     "polling": Act(plain, (ISSUED,) * 3, behaviour=Behaviour(poll_count=1, check_after=0)),
     "central": Act(central, (ISSUED,) * 3, makes_keys=False),
     "passwords": Act(with_passwords, (ISSUED,) * 3),
-    "delivering": Act(two, (ISSUED,) * 2, ("--on-issued", TELL, "--on-issued-concurrency", "1")),
+    "delivering": Act(two, (ISSUED,) * 2, told_by(TELL)),
+    "refusing": Act(two, (ISSUED,) * 2, told_by(REFUSE_ONCE)),
     "mixed": Act(mixed, (ISSUED, ISSUED, "revoked", "answered"), ("--accept-revoked",)),
 }
 
@@ -187,7 +195,7 @@ STEPS: Final = {
     "passwords": Step("passwords", placed("passwords.*")),
     "key file": Step("certConf", placed("000002.key.pem")),
     "certificate file": Step("certConf", placed("000002.pem"), small=BEFORE),
-    "files synced": Step("certConf", Failpoint("bulkcmp.outputs.files:_sync_folder", of="/certs'")),
+    "files synced": Step("certConf", Failpoint("bulkcmp.outputs.files:sync_folder", of="/certs'")),
     "summary": Step("certConf", placed("summary.json")),
     "manifest": Step("certConf", placed("manifest.json"), small=BEFORE),
     "sums": Step("certConf", placed("SHA256SUMS")),
@@ -197,6 +205,7 @@ STEPS: Final = {
         "delivering", Failpoint("bulkcmp.engine.courier:_Command.__call__", nth=2), small=MOMENTS
     ),
     "told recorded": Step("delivering", written("Attempted", 2)),
+    "refusal kept": Step("refusing", placed("000002.log")),
     # a resumed run
     "resume: settled": Step(
         "certConf", Failpoint("bulkcmp.journal.journal:Journal.settle"), cut=UNCONFIRMED

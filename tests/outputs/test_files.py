@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bulkcmp.errors import BulkcmpError
-from bulkcmp.outputs.files import NewFile, make_private_folder, replace_all, replacing
+from bulkcmp.outputs.files import NewFile, make_private_folder, remove, replace_all, replacing
 
 pytestmark = pytest.mark.usefixtures("usual_umask")
 
@@ -88,6 +88,17 @@ def test_a_refused_rename_is_an_error_and_leaves_nothing(tmp_path: Path) -> None
     ):
         file.write(b"new")
     assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_what_is_removed_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    for name in ("x", ".x.tmp", "y"):
+        (tmp_path / name).touch()
+    remove(tmp_path / "x")
+    remove(tmp_path / "x")
+    assert [one.name for one in tmp_path.iterdir()] == ["y"]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BulkcmpError, match="folder: can't be written"):
+        remove(tmp_path / "folder")
 
 
 def test_a_private_folder_is_for_the_user_alone(tmp_path: Path) -> None:

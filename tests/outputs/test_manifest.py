@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -84,6 +85,21 @@ def test_files_that_are_not_what_it_says_are_removed_to_be_made_again(folder: Pa
     assert (folder / "results.csv").read_bytes() == b"another"
     assert remove_damaged(folder, ("certs", "info")) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["certs", "results.csv"]
+
+
+def test_it_is_gone_for_good_before_the_session_changes_anything(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_manifest(folder, {}, listed())
+    there: list[bool] = []
+
+    def record(descriptor: int) -> None:
+        assert Path(f"/proc/self/fd/{descriptor}").readlink() == folder
+        there.append((folder / "manifest.json").exists() or (folder / "SHA256SUMS").exists())
+
+    monkeypatch.setattr(os, "fsync", record)
+    set_aside(folder)
+    assert there == [False]
 
 
 def test_nothing_outside_is_removed(folder: Path, tmp_path: Path) -> None:
