@@ -15,7 +15,7 @@ author = "the authors of bulkcmp"
 
 extensions = ["myst_parser", "sphinxcontrib.mermaid"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "benchmarks/*.md", "docs/**.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "docs/**.md"]
 exclude_patterns = ["docs/measurements/**"]
 
 html_theme = "furo"

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -28,3 +30,9 @@ def test_what_only_an_inspection_needs_is_not_loaded_at_the_start() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout == "False\n"
+
+
+def test_the_extra_all_has_every_other() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert extras.pop("all") == [f"bulkcmp[{','.join(sorted(extras))}]"]
