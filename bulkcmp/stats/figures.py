@@ -7,7 +7,7 @@ length of a run beyond what `Series` and `Histogram` are bounded to.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from bulkcmp.errors import Loss
 from bulkcmp.model import Operation, OutcomeClass
@@ -22,6 +22,7 @@ from bulkcmp.stats.record import (
     Level,
     Record,
     TransactionRecord,
+    Window,
     to_microsecond,
 )
 from bulkcmp.stats.series import Interval, Series
@@ -280,6 +281,10 @@ class Figures:
                     self.faults += (record.failed,)
                 span.end(record.at)
                 self._levels.clear()
+            case Window():
+                pass  # the search hears of it, which gives each window figures of its own
+            case _:
+                assert_never(record)
 
     def feed(self, records: Iterable[Record]) -> None:
         for record in records:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import Final
+from typing import Final, assert_never
 
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 from bulkcmp.stats.histogram import Histogram, LatencySummary
@@ -355,6 +355,8 @@ class Progress:
                 self.waited_for_keys(seconds)
             case Changed(held):
                 self.held(now, held)
+            case _:
+                assert_never(event)
 
     def end(self, now: float) -> None:
         """Nothing more comes; time stands still in later snapshots."""

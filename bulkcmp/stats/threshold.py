@@ -247,7 +247,7 @@ def _check_what(text: str, function: str, what: str) -> None:
             known = len(before) == 1 and len(pair) == 2 and last in EXCHANGE_METRICS
             known = known and all(one in _MESSAGES for one in pair)
         else:
-            if name in _OPERATIONS:
+            if before and name in _OPERATIONS:
                 del before[0]
             known = before in ([], ["failed"]) and last in TRANSACTION_METRICS
         names = "latencies are response, service, lag, crypto, network, and of an exchange such as"

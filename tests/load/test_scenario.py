@@ -3,7 +3,17 @@ from math import isclose, log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkcmp.load.scenario import Constant, Exponential, Uniform
+from bulkcmp.load.scenario import (
+    Closed,
+    Constant,
+    Exponential,
+    GeneratedPopulation,
+    Lifecycle,
+    Scenario,
+    Step,
+    Uniform,
+)
+from bulkcmp.model import Operation
 
 uniforms = st.floats(0.0, 1.0, exclude_max=True)
 
@@ -32,3 +42,15 @@ def test_exponential_pauses_have_their_mean() -> None:
     count = 10_000
     total = sum(Exponential(2.0).seconds((n + 0.5) / count) for n in range(count))
     assert isclose(total / count, 2.0, rel_tol=1e-3)
+
+
+def test_the_works_of_a_scenario_are_those_of_all_its_lifecycles() -> None:
+    ir, kur = Step(Operation.IR), Step(Operation.KUR, server="b")
+    scenario = Scenario(
+        "mixed",
+        {},
+        GeneratedPopulation("s.toml", 1, {"id": "{number}"}),
+        (Lifecycle("one", 1.0, (ir, kur)), Lifecycle("two", 2.0, (ir,))),
+        Closed(1),
+    )
+    assert scenario.works == {(Operation.IR, ""), (Operation.KUR, "b")}

@@ -16,11 +16,11 @@ from bulkcmp.errors import (
 )
 from bulkcmp.load.capacity import Search
 from bulkcmp.stats.capacity import Capacity, Conclusion, Course, Judgement
-from bulkcmp.stats.record import Drop, End, Record, Window
+from bulkcmp.stats.record import Drop, End, Fault, Record, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import transaction
-from tests.stats.searches import found, queue, run_of, steady, windows
+from tests.stats.searches import found, queue, reported, run_of, steady, windows
 
 SEARCH = Search(start=10, up_to=1000, window=10, settle=2, precision=0.05)
 
@@ -112,6 +112,8 @@ def test_the_limit_of_the_generator_is_not_that_of_the_server() -> None:
     assert capacity.held is not None
     assert capacity.held.rate == pytest.approx(100, rel=0.06)
     assert "worker 1 used 99% of a core" in capacity.bottlenecks[0]
+    assert capacity.failed is not None
+    assert capacity.failed.reasons == capacity.bottlenecks
     # where it was full its figures are none of the server
     assert all(one.rate < 100 for one in capacity.curve)
     assert capacity.knee is not None
@@ -290,3 +292,30 @@ def test_nothing_was_tried_yet() -> None:
     capacity = Capacity(SEARCH, ())
     assert (capacity.rate, capacity.conclusion) == (10, Conclusion.UNFINISHED)
     assert (capacity.held, capacity.failed, capacity.knee, capacity.shown) == (None,) * 4
+
+
+def test_a_window_that_was_cut_short_gives_no_reason() -> None:
+    course = course_of(SEARCH, "p95(response) < 30ms")
+    course.feed([Window(20, 0.0), *regular(10), End(5, interrupted=True)])
+    (trial,) = course.capacity.trials
+    assert (trial.judgement, trial.reasons) == (Judgement.UNFINISHED, ())
+
+
+def test_what_a_search_could_not_go_on_after_comes_first() -> None:
+    course = course_of(SEARCH, "p95(response) < 30ms")
+    fault = Fault("worker 1 died", EXIT_BAD_INPUT)
+    course.feed([Window(20, 0.0), *regular(10), End(5, interrupted=True, failed=fault)])
+    capacity = course.capacity
+    assert (capacity.conclusion, capacity.exit_code) == (Conclusion.FAILED, EXIT_BAD_INPUT)
+    assert capacity.rate is None
+    report = Report.of([run_of(SEARCH)], course.chosen, [], capacity=capacity)
+    assert report.exit_code == EXIT_BAD_INPUT
+
+
+def test_what_the_generator_lacked_limits_a_search_only_where_it_ended_it() -> None:
+    run = run_of(SEARCH, "p95(response) < 30ms")
+    report, _ = reported(run, list(windows(run, queue(0.02))))
+    assert report.capacity is not None
+    assert report.capacity.conclusion is Conclusion.FOUND
+    assert report.limits == ()
+    assert report.exit_code == EXIT_OK

@@ -51,3 +51,9 @@ def test_heat_of_no_success_is_empty() -> None:
     assert heat(figures).counts == ()
     figures.add(transaction(0, 0, 1, REJECTED))
     assert heat(figures).counts == ()
+
+
+def test_heat_knows_of_times_in_which_nothing_happened() -> None:
+    found = heat(figures_of((10, 10.3), (14, 14.3)))
+    assert found.begins == (10, 11, 12, 13, 14)
+    assert [sum(column) for column in zip(*found.counts, strict=True)] == [1, 0, 0, 0, 1]

@@ -10,7 +10,7 @@ from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.stats.figures import Figures, pair_name, work_name
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.histogram import RELATIVE_ERROR
-from bulkcmp.stats.record import Drop, End, Ending, Level, Record
+from bulkcmp.stats.record import Drop, End, Ending, Level, Record, Window
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.tally import MOST_KINDS
 from tests.stats.records import OK, REJECTED, RUN, exchange, lost, transaction
@@ -281,3 +281,10 @@ def test_hostile_reasons_take_no_memory_without_end() -> None:
     for one in (report.total, *report.operations):
         assert len(one.failures) <= MOST_KINDS + 1
         assert all(failure.detail for failure in one.failures)
+
+
+def test_that_a_window_begins_is_no_figure() -> None:
+    figures = Figures()
+    figures.begin(0)
+    figures.feed([Window(10.0, 0.0), transaction(0, 0, 1)])
+    assert figures.measured.all_operations().finished == 1

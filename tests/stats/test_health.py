@@ -116,3 +116,9 @@ def test_a_hiccup_of_a_short_run_is_no_shortage() -> None:
     short = replace(WELL, intervals=4, saturated=2, delayed=2)
     assert bottlenecks([short]) == ()
     assert len(bottlenecks([replace(short, saturated=3, delayed=3)])) == 2
+
+
+@pytest.mark.parametrize("cpu", [float("nan"), float("inf")])
+def test_a_pulse_of_no_share_is_refused(cpu: float) -> None:
+    with pytest.raises(ValueError, match="says nothing"):
+        Health().add(replace(CALM, cpu=cpu))

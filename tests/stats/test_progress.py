@@ -229,3 +229,16 @@ def test_what_holds_a_run_back_is_counted_and_timed_also_elsewhere() -> None:
         last = progress.snapshot(BEGAN + 20)
         assert last.held is None
         assert last.holds == (HoldCount(Hold.CIRCUIT, 2, 7.0),)
+
+
+def test_why_a_run_is_held_back_stands_behind_what_holds_it() -> None:
+    assert str(Held(Hold.CIRCUIT, None, "server busy")) == f"{Hold.CIRCUIT.value} (server busy)"
+    assert str(Held(Hold.CIRCUIT)) == Hold.CIRCUIT.value
+
+
+def test_failures_so_far() -> None:
+    progress = Progress(BEGAN)
+    run(progress, [1.0, 2.0])
+    assert progress.failed == 0
+    run(progress, [3.0], REJECTED)
+    assert progress.failed == 1

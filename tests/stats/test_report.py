@@ -11,7 +11,7 @@ from bulkcmp.errors import (
 )
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, End, Record
+from bulkcmp.stats.record import Drop, End, Fault, Record
 from bulkcmp.stats.report import Report
 from bulkcmp.stats.threshold import Threshold
 from tests.stats.records import REJECTED, RUN, transaction, trouble
@@ -88,3 +88,14 @@ def test_without_time_there_are_no_rates() -> None:
     report = report_of([])
     assert (report.total.ok_rate, report.total.failed_share) == (None, None)
     assert not report.ended
+
+
+def test_what_a_run_could_not_go_on_after_comes_before_an_interruption() -> None:
+    fault = Fault("worker 1 died", EXIT_SOME_FAILED)
+    report = report_of([transaction(0, 0, 1), End(2, interrupted=True, failed=fault)])
+    assert report.exit_code == EXIT_SOME_FAILED
+
+
+def test_the_limits_of_a_test_without_a_search_are_its_bottlenecks() -> None:
+    report = report_of([transaction(0, 0, 1), *FULL, End(2)])
+    assert report.limits == report.bottlenecks != ()

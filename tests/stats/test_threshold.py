@@ -5,7 +5,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.model import Operation
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Drop, End
-from bulkcmp.stats.threshold import Threshold
+from bulkcmp.stats.threshold import Threshold, check_latency
 from tests.stats.records import REJECTED, exchange, transaction
 
 
@@ -132,6 +132,7 @@ def test_abort(text: str, aborts: bool) -> None:
         pytest.param(f"abort after {'9' * 400}s rate(ok) > 1", "no such number", id="for ever"),
         ("p95(ok) < 5s", "p has no 'ok'"),
         ("p95(krr.response) < 5s", "p has no 'krr.response'"),
+        ("p95(kur) < 5s", "p has no 'kur'"),
         ("p95(failed.ir.response) < 5s", "p has no"),
         ("p95(ir/ip.response) < 5s", "p has no"),
         ("p95(ir/ip.failed.total) < 5s", "p has no"),
@@ -230,3 +231,14 @@ def test_a_server_is_judged_alone_or_with_the_others(text: str, value: float | N
         ]
     )
     assert Threshold.parse(text).value(figures) == value
+
+
+@pytest.mark.parametrize("text", ["response", "kur.service", "certConf/pkiconf.total"])
+def test_latencies(text: str) -> None:
+    check_latency(text)
+
+
+@pytest.mark.parametrize("text", ["ok", "kur", "service time"])
+def test_what_is_no_latency_is_told(text: str) -> None:
+    with pytest.raises(InputError, match=f"'{text}' is no latency"):
+        check_latency(text)
