@@ -37,8 +37,8 @@ _PACE: Final = (
 """Options that hold for both CAs."""
 
 _ENROLLMENT: Final = (
-    "key_pass", "on_issued", "on_issued_url", "on_issued_bearer", "on_issued_env",
-    "on_issued_concurrency", "on_issued_timeout", "on_issued_attempts",
+    "key_pass", "canary", "canary_failures", "on_issued", "on_issued_url", "on_issued_bearer",
+    "on_issued_env", "on_issued_concurrency", "on_issued_timeout", "on_issued_attempts",
 )  # fmt: skip
 """Options that `resume` may be told for the new CA."""
 
@@ -166,7 +166,7 @@ def run_and_report(
             own = {name: value for name, value in given.items() if name in _ENROLLMENT}
             made = migration.enrollment(pace | own, session)
             enrollment = _run(command, *made, quiet=quiet, json=json)
-            if migration.revokes and not enrollment.interrupted:
+            if migration.revokes and not (enrollment.interrupted or enrollment.canary_failed):
                 made = migration.revocation(pace, session)
                 revocation = _run(command, *made, quiet=quiet, json=json)
             summary = report(migration, enrollment, revocation)

@@ -508,7 +508,11 @@ OTHERS: Final[dict[str, Explanation]] = {
         "the answer to a poll was lost, and the CA knows of nothing more to poll for",
         "the lost answer may have been the certificate: look at the CA",
     ),
-    "stopped": Explanation("by Ctrl-C or SIGTERM"),
+    "stopped": Explanation(
+        "the run ended before the row was over, by Ctrl-C or SIGTERM, by a failed canary or an"
+        " open circuit; or a pause, a window or an open circuit held it back when the run ended",
+        "bulkcmp resume goes on with it; the summary says why the run ended",
+    ),
     "time limit": Explanation(
         "the next poll is due after --total-timeout", "give the CA longer, or resume later"
     ),

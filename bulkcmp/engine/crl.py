@@ -51,9 +51,12 @@ class Revocations:
         nobody knows.
         """
         whole = self._whole(issuer)
-        found: dict[int, Revocation] = {}
-        for one in self._of(issuer) if whole is None else [whole]:
-            found |= one.statuses(serials)
+        found: dict[int, Revocation] = {} if whole is None else whole.statuses(serials)
+        for one in self._of(issuer):
+            made = one.crl.this_update
+            if one.partial and (whole is None or made > whole.crl.this_update):
+                # what is in a part is revoked, whatever an older CRL says
+                found |= one.statuses(serials)
         return found
 
     def _whole(self, issuer: bytes) -> RevocationList | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from bulkcmp.cmp.checks import same_name
 from bulkcmp.cmp.crl import Revocation
 from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.engine.crl import Revocations, read_revocations
@@ -247,12 +246,11 @@ def confirmed_by(
 
 def _absent(found: Revocations, issuer: bytes, since: dt.datetime) -> Confirmation:
     """What it means that a certificate of an issuer is in no CRL."""
-    if not found.covers(issuer):
+    made = found.as_of(issuer)
+    if made is None:
         return Confirmation.UNKNOWN
-    made = [one.crl.this_update for one in found.lists if same_name(one.crl.issuer, issuer)]
     # a CRL's times are of whole seconds
-    is_older = max(made) < since.replace(microsecond=0)
-    return Confirmation.OLDER if is_older else Confirmation.MISSING
+    return Confirmation.OLDER if made < since.replace(microsecond=0) else Confirmation.MISSING
 
 
 def listed_confirmations(confirmed: Iterable[Confirmed]) -> Iterator[tuple[str, ...]]:

@@ -110,6 +110,7 @@ class Run:
 
     Attributes:
         given_up: why the run began nothing more before its end, by its own judgement; else empty.
+        canary_failed: that is why: too many of the first rows failed.
     """
 
     def __init__(
@@ -184,6 +185,7 @@ class Run:
         self.unreachable: TransportError | None = None
         self.unsaved = ""
         self.given_up = ""
+        self.canary_failed = False
 
     @property
     def stopping(self) -> bool:
@@ -312,6 +314,7 @@ class Run:
         await self._finish()
         failed = self._progress.failed
         if not self._stopping and not self._canary.passes(size, failed):
+            self.canary_failed = True
             self.given_up = (
                 f"{failed} of the {size} first rows failed, more than --canary-failures"
                 f" {self._canary.failures}; bulkcmp resume --retry-failed tries them again, and"

@@ -399,6 +399,7 @@ def _summary(
         failure=snapshot.failure,
         holds=snapshot.holds,
         interrupted=interrupted,
+        canary_failed=isinstance(run, Run) and run.canary_failed,
         exit_code=EXIT_INTERRUPTED if interrupted else exit_code,
         run_folder=str(journal.folder),
         results_file=str(journal.folder / RESULTS_FILE),

@@ -113,6 +113,7 @@ class RunSummary:
             the user asked for.
         holds: what held new transactions back in this session.
         interrupted: the run was stopped before its end.
+        canary_failed: it ended before its end, since too many of its first rows failed.
         exit_code: that the command ends with.
         run_folder, results_file, credentials_folder, information_folder: where the output is; empty
             where there is none.
@@ -136,6 +137,7 @@ class RunSummary:
     failure: Latencies
     interrupted: bool
     exit_code: int
+    canary_failed: bool = False
     holds: tuple[HoldCount, ...] = ()
     run_folder: str = ""
     results_file: str = ""
@@ -186,6 +188,7 @@ def _document(summary: RunSummary) -> dict[str, Any]:
         "ended_at": utc(summary.ended_at, "milliseconds"),
         "elapsed_s": round(summary.elapsed, 6),
         "interrupted": summary.interrupted,
+        "canary_failed": summary.canary_failed,
         "exit_code": summary.exit_code,
         "server": public_url(summary.server),
         "operations": [operation.value for operation in summary.operations],

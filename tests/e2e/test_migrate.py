@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,10 @@ class Site:
         state.create(folder, state.DEFAULT_CA_KEY, dt.datetime.now(dt.UTC))
         self.start()
 
-    def start(self) -> None:
-        self._serving.enter_context(serving(self._settings))
+    def start(self, **behaviour: Any) -> None:
+        """Serve, with a behaviour of its own."""
+        behaves = replace(self._settings.behaviour, **behaviour)
+        self._serving.enter_context(serving(replace(self._settings, behaviour=behaves)))
 
     def stop(self) -> None:
         self._serving.close()
@@ -384,3 +387,34 @@ def test_a_migration_of_a_few(
     assert len(new.certificates()) == before
     # the run of the old CA never goes by itself beyond what was enrolled
     cli("resume", run.path / "revocation", code=1)
+
+
+def test_a_failed_canary_at_the_new_ca_revokes_nothing(
+    cli: "Cli", run: "RunFolder", sites: tuple[Site, Site], tmp_path: Path
+) -> None:
+    old, new = sites
+    old_settings, new_settings = (site.settings(1) for site in sites)
+    (tmp_path / "before.csv").write_text("id,subject\na,/CN=a\nb,/CN=b\nc,/CN=c\n")
+    cli("enroll", "before.csv", "--config", old_settings, "--plain-keys", "--out", "before")
+    lines = ["id,subject,oldcert", *(f"{n},/CN={n},before/certs/{n}.pem" for n in "abc")]
+    (tmp_path / "users.csv").write_text("\n".join(lines) + "\n")
+    new_settings.write_text(new_settings.read_text() + 'canary = "2"\n')
+    new.stop()
+    new.start(reject="badCertTemplate", reject_every=2)
+
+    # a is enrolled, b is not, and nobody is asked for c
+    ended = cli("migrate", old_settings, new_settings, "users.csv", "--key-pass", "env:KEY_PASS",
+                "--out", run.path, code=1)  # fmt: skip
+    assert "no old certificate is revoked" in " ".join(ended.out.split())
+    assert run.summary()["revocation_exit_code"] is None
+    cli("resume", run.path, "--quiet", code=1)
+    assert new.users(CertificateStatus.CONFIRMED).keys() == {"a"}
+    assert not old.users(CertificateStatus.REVOKED)
+
+    # told to go on without
+    new.stop()
+    new.start()
+    cli("resume", run.path, "--canary", "0", "--quiet", code=1)
+    assert old.users(CertificateStatus.REVOKED).keys() == {"a", "c"}
+    assert run.summary()["notes"] == []
+    assert run.summary()["users"]["not enrolled"] == 1

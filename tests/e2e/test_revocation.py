@@ -5,10 +5,11 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bulkcmp.testca.server import ServerSettings, serving
 from bulkcmp.testca.store import CertificateStatus
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, RunFolder, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, RunFolder, Tools, WritePopulation
 
 
 def ra(ca: "Ca") -> tuple[str, ...]:
@@ -65,6 +66,23 @@ def test_what_was_renewed_by_its_own_key_then_the_rest_by_an_ra(
     with (rest.path / "confirmation.csv").open() as file:
         reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
     assert reasons["rv000001"] == "key_compromise"
+
+
+def test_the_crl_that_the_certificates_name(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+) -> None:
+    port = tools.free_port()
+    base = f"http://127.0.0.1:{port}"
+    with serving(ServerSettings(ca.folder, port=port, url=base)):
+        naming = type(ca)(ca.folder, base)
+        cli("enroll", write_population(2, stem="cdp"), *naming.options(), "--out", run.path)
+        some = ("--ids", "cdp000002", "--confirm-crl", "cdp", "--out", "gone")
+        told = cli("revoke", run.path, *ra(naming), *some)
+    assert "1 revocations by the CRL: 1 confirmed" in " ".join(told.err.split())
+    assert revoked(ca, run) == {"cdp000002": "UNSPECIFIED"}
+    with (cli.folder / "gone" / "confirmation.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["confirmation"]) == ("cdp000002", "confirmed")
 
 
 def test_what_can_not_be_done_is_told(

@@ -186,6 +186,19 @@ def test_parts_of_a_crl_do_not_cover_an_issuer(
     assert not found.covers(one.subject)
 
 
+def test_a_part_that_is_newer_adds_to_a_whole_crl(
+    issuers: tuple[Issuer, Issuer], evidence: Evidence
+) -> None:
+    one = issuers[0]
+    whole = one.crl(6, age=DAY / 4)
+    newer, older = (
+        one.crl(n, age=age, point="http://ca.test/") for n, age in ((7, DAY / 8), (8, DAY / 2))
+    )
+    found = checked_revocations([newer, whole, older], evidence, "the genp")
+    assert found.statuses(one.subject, [6, 7, 8]).keys() == {6, 7}
+    assert found.as_of(one.subject) == NOW - DAY / 4
+
+
 def test_crls_that_can_not_be_used(
     issuers: tuple[Issuer, Issuer],
     evidence: Evidence,

@@ -97,9 +97,10 @@ def test_a_list_of_serial_numbers() -> None:
 class FakeList:
     """A CRL of one issuer."""
 
-    partial = ""
-
-    def __init__(self, issuer: str, made: dt.datetime, serials: list[int]) -> None:
+    def __init__(
+        self, issuer: str, made: dt.datetime, serials: list[int], partial: str = ""
+    ) -> None:
+        self.partial = partial
         self.crl = SimpleNamespace(issuer=name(issuer).public_bytes(), this_update=made)
         self._serials = serials
 
@@ -128,4 +129,8 @@ def test_what_crls_say_of_what_was_revoked() -> None:
     ]  # fmt: skip
     assert confirmations(FakeList("CA", before, []), FakeList("Other", NOW, [1])) == [
         Confirmation.OLDER, Confirmation.OLDER, Confirmation.CONFIRMED,
+    ]  # fmt: skip
+    # a newer part does not make what is absent from the whole one a failure of the CA
+    assert confirmations(FakeList("CA", before, []), FakeList("CA", later, [1], "a part")) == [
+        Confirmation.CONFIRMED, Confirmation.OLDER, Confirmation.UNKNOWN,
     ]  # fmt: skip

@@ -75,6 +75,7 @@ def test_the_document_is_versioned_and_complete() -> None:
         "ended_at": "2026-01-02T03:04:09.500Z",
         "elapsed_s": 4.5,
         "interrupted": True,
+        "canary_failed": False,
         "exit_code": 130,
         "server": "https://ca.example:8443/cmp?x=1",
         "operations": ["ir", "kur"],

@@ -98,10 +98,20 @@ def report(
         interrupted=any(one is not None and one.interrupted for one in (enrollment, revocation)),
         exit_code=EXIT_OK,
         folder=str(folder),
+        notes=_notes(migration, enrollment),
     )
     summary = replace(summary, exit_code=_exit_code(summary))
     write_migration(folder / SUMMARY_FILE, summary)
     return summary
+
+
+def _notes(migration: Migration, enrollment: RunSummary | None) -> tuple[str, ...]:
+    if enrollment is None or not enrollment.canary_failed or not migration.revokes:
+        return ()
+    return (
+        "no old certificate is revoked while the canary at the new CA fails: bulkcmp resume"
+        f" {migration.folder} --retry-failed tries it again, --canary 0 goes on without",
+    )
 
 
 def _exit_code(summary: MigrationSummary) -> int:
