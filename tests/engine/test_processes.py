@@ -178,8 +178,12 @@ def test_a_worker_is_killed_in_mid_run(site: Site) -> None:
 def test_signals_for_all_are_for_the_parent(site: Site) -> None:
     """As when a terminal or a service manager signals every process that there is."""
 
-    async def stop_all(run: Run, colleagues: list[Colleague]) -> None:
-        await until(run, 20)
+    async def stop_all(_run: Run, colleagues: list[Colleague]) -> None:
+        # one that is still starting would end, and another take its place
+        begun: set[int] = set()
+        while len(begun) < 2:
+            begun |= {number for number, one in enumerate(colleagues) if one.started}
+            await anyio.sleep(0.005)
         for colleague in colleagues:
             assert colleague.process is not None
             colleague.process.send_signal(signal.SIGINT)
