@@ -23,6 +23,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import httpx
+import typer.core
 import typer.main
 
 from bulkcmp.cli import main as cli
@@ -48,9 +49,18 @@ KILLED: Final = -signal.SIGKILL
 _URL: Final = "http://ca.test/.well-known/cmp"
 _SECONDS: Final = 100
 
-# what takes its time in each process, and can be done before it is forked
-_COMMAND: Final = typer.main.get_command(cli.app)
-owf.is_native()
+
+def _warmed_up() -> typer.core.TyperGroup:
+    """The program, after all that takes its time in each process and can be done before a fork."""
+    owf.is_native()
+    program = typer.main.get_group(cli.app)
+    # which are imported as they are asked for
+    for name in ("enroll", "resume", "renew", "revoke", "keys"):
+        assert program.commands[name]
+    return program
+
+
+_PROGRAM: Final = _warmed_up()
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ def _play(scene: _Scene) -> None:
         (scene.folder / "struck").touch()
         try:
             anyio.from_thread.run_sync(alive[0].cancel)
-        except anyio.NoEventLoopError:
+        except RuntimeError:
             # this is the loop's own thread
             alive[0].cancel()
 
@@ -134,7 +144,7 @@ def _play(scene: _Scene) -> None:
             vars(module)["KeyPool"] = lambda **_: _HomeMade()
         if scene.failpoint is not None:
             scene.failpoint.arm(strike)
-        vars(cli)["app"] = _COMMAND
+        vars(cli)["app"] = _PROGRAM
         sys.argv = ["bulkcmp", *scene.arguments]
         cli.main()
 

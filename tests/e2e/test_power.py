@@ -28,6 +28,11 @@ class Promises:
         self._sent: dict[bytes, set[BodyType]] = {}
         self.checked = 0
 
+    @property
+    def sent(self) -> list[set[BodyType]]:
+        """Messages of each transaction."""
+        return list(self._sent.values())
+
     def add(self, call: Call) -> None:
         message = decode_message(call.texts[0].partition(b"\r\n\r\n")[2])
         assert message.header.transactionID is not None
@@ -75,16 +80,15 @@ def test_what_was_sent_is_on_the_disk(
         text=True,
         check=False,
     )
-    if "ptrace" in ended.stderr:
+    if ended.returncode and "ptrace" in ended.stderr.lower():
         pytest.skip(f"nothing can be traced here: {ended.stderr.strip()}")
     assert ended.returncode == 0, ended.stderr
 
-    disk, promises, sent = Disk(), Promises(tmp_path / "image"), 0
+    disk, promises = Disk(), Promises(tmp_path / "image")
     for call in calls(log, run.path):
         if call.texts and call.texts[0].startswith(b"POST "):
             promises.add(call)
             promises.check(disk.survivors())
-            sent += 1
         elif call.name in ("fsync", "fdatasync"):
             # just before it, most of what was written may be lost, in many ways
             for files in disk.torn(call.path):
@@ -93,8 +97,8 @@ def test_what_was_sent_is_on_the_disk(
             file = disk.files[call.path]
             assert not file.pending, f"{call.path} takes its place half written"
         disk.take(call)
-    assert sent == 2 * ROWS
-    assert promises.checked > 100
+    assert promises.sent == [{BodyType.IR, BodyType.CERT_CONF}] * ROWS
+    assert promises.checked > 50
     promises.check(disk.survivors())
 
     # all that the run says it left outlives it

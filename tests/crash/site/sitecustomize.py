@@ -24,8 +24,15 @@ def _victims() -> list[int]:
             return [os.getpid()]
         case "parent":
             return [os.getppid()]
-    below = descendants(os.getpid())
-    return [pid for pid in below if b"engine.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in descendants(os.getpid()) if _is_worker(pid)]
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"bulkcmp.engine.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        # it has ended since
+        return False
 
 
 def _strike() -> None:
