@@ -152,11 +152,16 @@ class Ca:
             ).fetchone()
         return int(found)
 
-    def options(self, alias: str = "ra-hmac") -> tuple[str, ...]:
-        """What `enroll` must be told to use ra-hmac; RA_SECRET holds the secret."""
+    def options(self, alias: str = "ra-hmac", *, has_pass: bool = True) -> tuple[str, ...]:
+        """What `enroll` must be told to use ra-hmac; RA_SECRET holds the secret.
+
+        Args:
+            has_pass: a passphrase seals the keys, which takes its time.
+        """
         return (
             "--server", self.url(alias), "--ref", "ra1", "--secret", f"env:{RA_SECRET}",
-            "--trusted", str(self.anchor), "--key-pass", "env:KEY_PASS", "--workers", "1",
+            "--trusted", str(self.anchor), "--workers", "1",
+            *(("--key-pass", "env:KEY_PASS") if has_pass else ()),
         )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from tests.crash.steps import ISSUED, MOMENTS, SEND, STEPS, UNKNOWN
 from tests.e2e.conftest import FULL
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Ca, Cli, RunFolder, Tools, WritePopulation
+    from tests.e2e.conftest import Ca, Cli, RunFolder, WritePopulation
 
 ROOT: Final = Path(__file__).parents[2]
 PARENT, WORKER = "parent", "worker"
@@ -62,7 +62,6 @@ def test_one_of_the_processes_dies(
     ca: "Ca",
     write_population: "WritePopulation",
     run: "RunFolder",
-    tools: "Tools",
     name: str,
     moment: str,
     victim: str,
@@ -70,8 +69,10 @@ def test_one_of_the_processes_dies(
     step = STEPS[name]
     before = {one.serial for one in ca.issued()}
     stem = f"{victim}{list(STEPS).index(name)}{moment}"
-    enroll = ("enroll", write_population(3, stem=stem), *ca.options(), "--concurrency", "1")
-    enroll = (*enroll, "--out", run.path)
+    enroll = (
+        "enroll", write_population(3, stem=stem), *ca.options(has_pass=False), "--plain-keys",
+        "--concurrency", "1", "--out", run.path,
+    )  # fmt: skip
     mark = cli.folder / "struck"
     process = start(cli, enroll, step.at(moment), victim, mark)
     doubtful = step.doubtful(moment, is_worker=victim == WORKER)
@@ -84,7 +85,7 @@ def test_one_of_the_processes_dies(
 
     def aftermath() -> Aftermath:
         issued = [one for one in ca.issued() if one.serial not in before]
-        return Aftermath.read(run.path, issued, tools.passphrase)
+        return Aftermath.read(run.path, issued, None)
 
     code = 1 if doubtful else 0
     if (run.path / "journal.db").exists():

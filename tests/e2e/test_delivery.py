@@ -192,7 +192,8 @@ def test_killed_while_a_command_is_told(
     gate, begun = tmp_path / "gate", tmp_path / "begun"
     os.mkfifo(gate)
     slow = f"sh -c 'touch {begun}; read line < {gate}; exec {receiver.command}'"
-    options = (*ca.options(), "--out", run.path, "--on-issued-concurrency", "1")
+    options = (*ca.options(has_pass=False), "--plain-keys", "--out", run.path)
+    options = (*options, "--on-issued-concurrency", "1")
     process = cli.start("enroll", write_population(3, stem="cut"), *options, "--on-issued", slow)
     tools.wait_until(begun.exists)
     process.kill()

@@ -68,10 +68,15 @@ def test_what_was_sent_is_on_the_disk(
 ) -> None:
     tools.program("strace")
     log = tmp_path / "trace"
-    sealed = ("--key-pass", "env:KEY_PASS")
-    options = [text for text in ca.options() if text not in sealed]
     command = [sys.executable, "-m", "bulkcmp", "enroll", str(write_population(ROWS, stem="power"))]
-    command += [*options, "--plain-keys", "--concurrency", "1", "--out", str(run.path)]
+    command += [
+        *ca.options(has_pass=False),
+        "--plain-keys",
+        "--concurrency",
+        "1",
+        "--out",
+        str(run.path),
+    ]
     ended = subprocess.run(
         traced(log, command),
         cwd=cli.folder,

@@ -147,7 +147,7 @@ def test_files_of_a_run_are_private(
 def test_plain_keys_are_asked_for_by_name(
     cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
 ) -> None:
-    options = [text for text in ca.options() if text not in ("--key-pass", "env:KEY_PASS")]
+    options = ca.options(has_pass=False)
     plain = ("--plain-keys", "--out", run.path)
     ended = cli("enroll", write_population(1, stem="plain"), *options, *plain)
     assert "note: private keys are stored unencrypted (--plain-keys)" in ended.out
