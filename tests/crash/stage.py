@@ -7,7 +7,6 @@ is what `kill -9` leaves of the same processes when they all die at once; a work
 
 import csv
 import datetime as dt
-import functools
 import multiprocessing
 import os
 import shutil
@@ -139,7 +138,9 @@ def _play(scene: _Scene) -> None:
             kind = {"Content-Type": "application/pkixcmp"}
             return httpx.Response(200, headers=kind, content=octets)
 
-        vars(session)["Run"] = functools.partial(Run, hire=hire_task(work))
+        defaults = Run.__init__.__kwdefaults__
+        assert defaults is not None
+        defaults["hire"] = hire_task(work)
         for module in (session, keygen):
             vars(module)["KeyPool"] = lambda **_: _HomeMade()
         if scene.failpoint is not None:
