@@ -3,6 +3,7 @@
 import datetime as dt
 import json as json_text
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.show import Errors, run_and_show
 from bulkcmp.cli.stdout import printing
-from bulkcmp.engine.holding import Holding, open_holding
+from bulkcmp.engine.holding import SIGNERS_FOLDER, Holding, open_holding
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.renewal import (
@@ -26,7 +27,9 @@ from bulkcmp.engine.renewal import (
     judge,
     listed,
     population,
+    signers,
 )
+from bulkcmp.engine.retrieval import write_signers
 from bulkcmp.engine.start import begin_on, free_folder, refuse_used
 from bulkcmp.errors import EXIT_OK, EXIT_SOME_FAILED, InputError
 from bulkcmp.inputs.cell import SameKey, read_popo
@@ -190,17 +193,20 @@ def _begin(
         options = replace(options, keypass=options.key_pass)
     folder = Path(options.out) if options.out else free_folder(holding.path, "renewed")
     refuse_used(folder)
+    own = folder / SIGNERS_FOLDER
+
+    def prepare() -> None:
+        holding.add_renewal(folder)
+        write_signers(own, holding, signers(judged))
+
     try:
         begun = begin_on(
-            *population(judged, rule),
-            options,
-            folder,
-            os.environ,
-            on_made=lambda: holding.add_renewal(folder),
+            *population(judged, rule, own), options, folder, os.environ, on_made=prepare
         )
     except BaseException:
         if not holds_run(folder):
             holding.drop_renewal(folder)
+            shutil.rmtree(own, ignore_errors=True)
         raise
     write_listing(folder / DUE_FILE, listed(judged))
     return begun

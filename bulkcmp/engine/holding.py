@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 
@@ -36,6 +36,9 @@ from bulkcmp.token.uri import is_uri
 
 RENEWALS_FILE: Final = "renewals.csv"
 """In the folder of a run: the folders of the runs that renew its certificates."""
+
+SIGNERS_FOLDER: Final = "signers"
+"""In the folder of a run that renews: what protects its requests, where no other file has it."""
 
 _REFUSED: Final = frozenset({OutcomeClass.ISSUED_REFUSED, OutcomeClass.ISSUED_CONFIRMATION_REFUSED})
 """Outcomes after which nobody should use the certificate."""
@@ -101,6 +104,13 @@ def _usage(parsed: x509.Certificate) -> tuple[bool, tuple[bytes, ...]]:
     return is_ca, tuple(sorted(usage))
 
 
+class Kept(NamedTuple):
+    """The row of a run whose journal has a private key."""
+
+    run: Path
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A certificate that is there.
@@ -112,6 +122,7 @@ class Held:
         has_key: whether it is known where its private key is, or there is a secret instead.
         family: those of one family supersede one another; empty for one that stands alone.
         refused: it was issued, but a check of ours, or the CA, refused it then.
+        kept: where a journal has its private key.
         flaw: why it can't be read; None too of a file that has none.
     """
 
@@ -122,6 +133,7 @@ class Held:
     has_key: bool = False
     family: str = ""
     refused: bool = False
+    kept: Kept | None = None
     flaw: InputError | None = None
 
 
@@ -132,13 +144,28 @@ class Holding:
     Attributes:
         path: of the source.
         run: the folder of the run that it is, None where it is none.
+        record: its journal, as long as the holding is open.
         open_in: the folder of the run in which a row of an id is not over.
     """
 
     path: Path
     run: Path | None = None
+    record: Journal | None = field(default=None, repr=False)
     held: list[Held] = field(default_factory=list)
     open_in: dict[str, Path] = field(default_factory=dict)
+
+    @contextmanager
+    def journal(self, run: Path) -> Iterator[Journal]:
+        """The journal of this run, or of one that renewed it, at which nobody else works.
+
+        Raises:
+            BulkcmpError: it can't be read, or another process has it.
+        """
+        if run == self.run and self.record is not None:
+            yield self.record
+        else:
+            with Journal.open(run) as journal:
+                yield journal
 
     def add_renewal(self, folder: Path) -> None:
         """Write down, durably, that a run renews certificates of this one.
@@ -182,7 +209,7 @@ def open_holding(
     """
     if holds_run(path):
         with Journal.open(path) as journal:
-            holding = Holding(path, path)
+            holding = Holding(path, path, journal)
             _read_run(holding, path, journal, keeps_passphrase)
             if with_renewals:
                 _read_renewals(holding, path, keeps_passphrase)
@@ -222,9 +249,11 @@ def _read_renewals(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
 
 
 def _never_began(renewal: Path) -> bool:
-    """Whether a run was cut off before it had a journal: its folder has at most its population."""
+    """Whether a run was cut off before it had a journal: its folder has at most what it was to
+    begin with."""
     names = {one.name for one in renewal.iterdir()} if renewal.is_dir() else None
-    return names is not None and all(one == POPULATION_FILE or one[0] == "." for one in names)
+    made = (POPULATION_FILE, SIGNERS_FOLDER)
+    return names is not None and all(one in made or one[0] == "." for one in names)
 
 
 def _renewals(folder: Path) -> list[str]:
@@ -243,7 +272,7 @@ def _write_renewals(folder: Path, names: list[str]) -> None:
 
 
 def _read_run(holding: Holding, folder: Path, journal: Journal, keeps_passphrase: bool) -> None:
-    source = _passphrase(journal) if keeps_passphrase else ""
+    source = kept_source(journal, "out_pass", "key_pass") if keeps_passphrase else ""
     files = read_row_files(folder / RESULTS_FILE)
     own = _own_rows(folder)
     for result, _ in journal.results():
@@ -257,11 +286,11 @@ def _read_run(holding: Holding, folder: Path, journal: Journal, keeps_passphrase
     holding.open_in |= dict.fromkeys(own, folder)
 
 
-def _passphrase(journal: Journal) -> str:
-    """The source of what opens a run's key files; empty where it can't be read again, or where
-    each row has one of its own."""
+def kept_source(journal: Journal, *names: str) -> str:
+    """The source of the first of these passphrases that a run was given; empty where it can't be
+    read again, or where each row has one of its own."""
     options = journal.facts["options"]
-    kept = options.get("out_pass") or options.get("key_pass") or ""
+    kept = next(filter(None, map(options.get, names)), "")
     return kept if kept.startswith(("env:", "file:")) else ""
 
 
@@ -301,6 +330,7 @@ def _of_row(
         has_key=bool(files.key or cells.get("key")),
         family=f"id {result.id}",
         refused=refused,
+        kept=Kept(folder, result.number) if result.has_key else None,
     )
 
 

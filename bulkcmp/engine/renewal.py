@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from bulkcmp.engine.holding import Held, Holding
+from bulkcmp.engine.holding import Held, Holding, Kept
+from bulkcmp.engine.retrieval import Opening, Openings, signer_cells
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import PassphraseError, certified_key_spec, read_credential
 from bulkcmp.inputs.material import parse_material
@@ -56,8 +57,9 @@ class Standing(StrEnum):
         return self in _FAILURES
 
 
-_DUE: Final = frozenset({Standing.DUE, Standing.NO_KEY, Standing.LOCKED, Standing.UNUSABLE})
-_FAILURES: Final = (_DUE - {Standing.DUE}) | {
+_WANTS_KEY: Final = frozenset({Standing.NO_KEY, Standing.LOCKED, Standing.UNUSABLE})
+_DUE: Final = _WANTS_KEY | {Standing.DUE}
+_FAILURES: Final = _WANTS_KEY | {
     Standing.OTHER_KEY,
     Standing.OPEN,
     Standing.SEALED,
@@ -95,11 +97,13 @@ class Judged:
 
     Attributes:
         detail: one line for a human.
+        opening: what opens the journal that has its private key, where no file does.
     """
 
     held: Held
     standing: Standing
     detail: str = ""
+    opening: Opening | None = None
 
 
 def judge(
@@ -140,6 +144,7 @@ class _Judging:
         self, holding: Holding, rule: Rule, now: dt.datetime, environ: Mapping[str, str]
     ) -> None:
         self._open_in = holding.open_in
+        self._openings = Openings(holding, rule.password, environ)
         self._rule = rule
         self._now = now
         self._environ = environ
@@ -172,7 +177,13 @@ class _Judging:
         if held.id in self._open_in:
             run = self._open_in[held.id]
             return Judged(held, Standing.OPEN, f"bulkcmp resume {run} goes on with it")
-        return _tried(held, self._rule, self._environ)
+        tried = _tried(held, self._rule, self._environ)
+        if tried.standing not in _WANTS_KEY or held.kept is None:
+            return tried
+        try:
+            return Judged(held, Standing.DUE, opening=self._openings.of(held.kept.run))
+        except PassphraseError as error:
+            return Judged(held, Standing.LOCKED, str(error))
 
 
 def _unread(held: Held) -> Judged:
@@ -234,22 +245,38 @@ def counted(judged: Iterable[Judged]) -> dict[Standing, int]:
 # --- the population of the run --------------------------------------------------------------------
 
 
+def signers(judged: Iterable[Judged]) -> list[tuple[Kept, Opening]]:
+    """Those whose private keys only journals have, with what opens these."""
+    return [
+        (one.held.kept, one.opening)
+        for one in judged
+        if one.opening is not None and one.held.kept is not None
+    ]
+
+
 def population(
-    judged: Iterable[Judged], rule: Rule
+    judged: Iterable[Judged], rule: Rule, folder: Path
 ) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """The columns and rows of a population of all that is due.
 
     What is due and can't be used is among it, for it is a bad row of the run, and once it is mended
     `bulkcmp resume --retry-failed` renews it.
+
+    Args:
+        folder: in which `write_signers` writes what only journals have.
     """
-    rows = [_row(one.held, rule) for one in judged if one.standing.is_due]
+    rows = [_row(one, rule, folder) for one in judged if one.standing.is_due]
     used = {name for row in rows for name in row}
     return tuple(name for name in COLUMNS if name in used), rows
 
 
-def _row(held: Held, rule: Rule) -> dict[str, str]:
+def _row(one: Judged, rule: Rule, folder: Path) -> dict[str, str]:
+    held = one.held
     foreign = {name for name, only in CELLS.items() if rule.cmd not in only}
-    cells = {name: text for name, text in held.cells.items() if name not in foreign and text}
+    known = dict(held.cells)
+    if one.opening is not None:
+        known |= signer_cells(folder, held, one.opening)
+    cells = {name: text for name, text in known.items() if name not in foreign and text}
     if rule.by_ra:
         cells = {name: text for name, text in cells.items() if name not in _OWN}
         assert held.certificate is not None, "only what can be read is due"

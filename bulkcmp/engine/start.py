@@ -2,8 +2,8 @@
 
 import datetime as dt
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -110,7 +110,8 @@ def begin_on(
 
     Args:
         columns, rows: of the population, as of `write_population`.
-        on_made: called once the folder is there, durably, and before anything is in it.
+        on_made: called once the folder is there, durably, and before anything is in it; may put
+            into it what the rows name.
 
     Raises:
         InputError: something can't be used; then nothing of it is left.
@@ -127,9 +128,8 @@ def begin_on(
     except BaseException:
         if not holds_run(folder):
             path.unlink(missing_ok=True)
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
+            if is_new:
+                shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

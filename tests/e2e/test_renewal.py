@@ -115,3 +115,35 @@ def test_a_folder_then_a_population_then_an_ra(
     assert {row["cmd"] for row in by_ra.results()} == {"cr"}
     names = {one.subject for one in certificates(run).values()}
     assert {one.subject for one in certificates(by_ra).values()} == names
+
+
+def test_keys_that_the_journal_alone_can_give(
+    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    cli.environ["OWN"] = "a password of its own"
+    lines = ["id,subject,out_pass", "j1,/CN=j1,make", "j2,/CN=j2,env:OWN", "j3,/CN=j3,"]
+    formats = ("--out-format", "jks,p12", "--days", "9", "--out", run.path)
+    cli("enroll", write_population(lines=lines), *ca.options(), *formats)
+    # of these two the files are of no use
+    (run.path / "certs" / "j3.jks").unlink()
+    first = type(run)(cli.folder / "run-renewed-1")
+    dead = ("--server", "ftp://x")
+    assert "server" in cli("renew", run.path, *own(ca), *dead, code=2).err
+    assert not first.path.exists()
+    assert cli("renew", run.path, *own(ca), "--days", "9").code == 0
+    assert first.outcomes() == {("issued", "")}
+    assert {row["cmd"] for row in first.results()} == {"kur"}
+    assert len(first.results()) == 3
+    for path in (first.path / "signers").glob("*.key.pem"):
+        assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+        assert path.stat().st_mode & 0o777 == 0o600
+
+    # the renewal's files are gone too, and its passphrase is another by now
+    for path in (first.path / "certs").iterdir():
+        path.unlink()
+    cli.environ["KEY_PASS"], cli.environ["FORMER"] = "a new one", cli.environ["KEY_PASS"]
+    told = cli("renew", run.path, *own(ca), code=1)
+    assert "not renewed: j1: due, its private key under another passphrase" in told.err
+    second = type(run)(cli.folder / "again")
+    cli("renew", run.path, *own(ca), "--keypass", "env:FORMER", "--out", second.path)
+    assert second.outcomes() == {("issued", "")}

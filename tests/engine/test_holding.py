@@ -54,7 +54,7 @@ def test_a_renewal_that_was_cut_off_before_it_began(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
         read(run)
     renewal.mkdir()
-    for name in ("population.csv", ".journal.db.draft"):
+    for name in ("signers", "population.csv", ".journal.db.draft"):
         assert read(run).held == []
         (renewal / name).touch()
     assert read(run).open_in == {}

@@ -127,7 +127,7 @@ def test_the_type_of_the_new_key() -> None:
 
 
 def rows(rule: Rule, *those: Held) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    return population([Judged(one, Standing.DUE) for one in those], rule)
+    return population([Judged(one, Standing.DUE) for one in those], rule, Path("signers"))
 
 
 def test_the_rows_of_renewals(files: dict[str, str]) -> None:
