@@ -150,6 +150,7 @@ def enroll(
     tls_cert: option.TlsCert = None,
     tls_key: option.TlsKey = None,
     tls_keypass: option.TlsKeypass = None,
+    insecure: option.Insecure = None,
     proxy: option.Proxy = None,
     quiet: option.Quiet = False,
     json: option.Json = False,

@@ -14,7 +14,7 @@ from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.report import put_report
 from bulkcmp.cli.revoke import clean_up_and_show
-from bulkcmp.cli.show import Errors
+from bulkcmp.cli.show import Errors, warn
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.cluster.address import Address
 from bulkcmp.cluster.crew import GENERATOR, joined, look
@@ -207,6 +207,7 @@ def load(
         )
     _refuse_present(folder / name for name in meant.outputs.values())
     errors = Errors()
+    warn(errors, planned.run.notes)
     view = make_view(errors, quiet=quiet, json=json)
 
     def notice(what: str) -> None:

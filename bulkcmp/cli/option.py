@@ -1007,6 +1007,14 @@ TlsTrusted = Annotated[
 TlsCert = Annotated[str | None, _option(_TLS, "TLS client certificate.", metavar="FILE")]
 TlsKey = Annotated[str | None, _option(_TLS, "Its private key.", metavar="FILE")]
 TlsKeypass = Annotated[str | None, _option(_TLS, f"Its passphrase: {_SOURCE}.", metavar="SOURCE")]
+Insecure = Annotated[
+    bool | None,
+    _switch(
+        _TLS,
+        "Check neither the TLS server's certificate nor its name; every report says so.",
+        "--insecure",
+    ),
+]
 Proxy = Annotated[
     str | None,
     _option(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.show import Errors, warn
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.probe import Outputs
 from bulkcmp.engine.probe import probe as run_probe
@@ -130,8 +132,9 @@ def probe(
     )
     setup, row = options.single(population, row_id, os.environ)
     outputs.check(row)
+    warn(Errors(), options.notes())
     try:
-        probed = run(run_probe, setup, row, outputs)
+        probed = replace(run(run_probe, setup, row, outputs), notes=options.notes())
     except KeyboardInterrupt:
         raise Interrupted(hint="if the request had left, the CA may have issued") from None
     if as_json:

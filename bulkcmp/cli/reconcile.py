@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.show import Errors, warn
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.reconciliation.reconciliation import RECONCILIATION_FILE, Request
@@ -97,6 +98,8 @@ def reconcile(
     lists = tuple(map(IssuedList, issued or ()))
     request = Request(tuple(crl or ()), lists, genm, adopt, given)
     with open_run(run, journal, run_id) as record:
+        if genm:
+            warn(Errors(), Options.merge(record.facts["options"]).notes())
         try:
             found = run_loop(partial(run_reconcile, record, request, os.environ))
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
-from bulkcmp.cli.show import Errors, run_and_show
+from bulkcmp.cli.show import Errors, run_and_show, warn
 from bulkcmp.engine.holding import open_holding
 from bulkcmp.engine.load.cleanup import (
     Cleanup,
@@ -353,6 +353,7 @@ def clean_up_and_show(
     if not left:
         notice("nothing is left to revoke")
         return EXIT_OK
+    warn(errors, [note for one in how.values() for note in one.notes])
     try:
         with show_progress(
             "revoking certificates", "certificates", len(left), quiet=quiet

@@ -1,6 +1,6 @@
 """How a run is shown while it goes on, and what is printed of it in the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.campaign import Machines
+from bulkcmp.engine.options import INSECURE
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
 from bulkcmp.errors import EXIT_OK, Interrupted
@@ -69,6 +70,7 @@ def show_run(
         BulkcmpError: something of this machine failed.
     """
     errors = Errors()
+    warn(errors, plan.notes)
 
     def notice(what: str) -> None:
         if not quiet:
@@ -110,6 +112,12 @@ class Errors(PipedConsole):
     def say(self, line: str) -> None:
         """Print a line, whatever is in it, if that is possible."""
         self.survive(lambda: self.print(visible(line), markup=False, soft_wrap=True))
+
+
+def warn(errors: Errors, notes: Iterable[str]) -> None:
+    """Say of a command's notes what must not be overlooked, also where it is quiet."""
+    if INSECURE in notes:
+        errors.say(f"warning: {INSECURE}")
 
 
 def print_summary(summary: RunSummary, *, quiet: bool, json: bool) -> None:

@@ -37,6 +37,7 @@ class TlsFiles:
     certificate: str | None = None
     key: str | None = None
     key_password: Secret | None = None
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

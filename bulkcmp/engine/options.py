@@ -89,6 +89,9 @@ from bulkcmp.waves.window import Window, Windows
 
 DEFAULT_NEWKEY: Final = "ec:P-256"
 
+INSECURE: Final = "the TLS server's certificate is not checked (--insecure)"
+"""What every report of a run with --insecure says, and its command on standard error."""
+
 _LEAST_LEASE: Final = 1.0
 
 _MADE: Final = ("out_pass", MAKE)
@@ -117,7 +120,7 @@ _TOLD: Final = {
     "on_issued_url": ("on_issued", "on_issued_env"),
 }
 """Who may be told of what is issued, and what is for another one alone."""
-_TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass")
+_TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass", "insecure")
 _KINDS: Final = {
     str: Kind.TEXT,
     int: Kind.WHOLE,
@@ -217,6 +220,7 @@ class Options:
     tls_cert: str | None = None
     tls_key: str | None = None
     tls_keypass: str | None = field(default=None, repr=False)
+    insecure: bool = False
     connect_timeout: float = 10.0
     msg_timeout: float = 60.0
     total_timeout: float = 600.0
@@ -558,7 +562,7 @@ class Options:
             delivery=self._delivery(environ),
             canary=canary,
             windows=self._windows(environ),
-            notes=tuple(self._notes()),
+            notes=self.notes(),
         )
 
     def _is_doubtful(self, population: Population) -> bool:
@@ -998,11 +1002,17 @@ class Options:
     def _tls(self, url: str, environ: Mapping[str, str]) -> TlsFiles | None:
         if not url.lower().startswith("https:"):
             return None
+        if self.insecure and self.tls_trusted:
+            raise InputError(
+                "--insecure and --tls-trusted exclude each other",
+                hint="leave --insecure away: what --tls-trusted names is to be checked",
+            )
         return TlsFiles(
             self.tls_trusted,
             self.tls_cert,
             self.tls_key,
             _secret("tls_keypass", self.tls_keypass, environ),
+            self.insecure,
         )
 
     def _limits(self) -> Limits:
@@ -1110,7 +1120,13 @@ class Options:
                 )
         return accepted
 
+    def notes(self) -> tuple[str, ...]:
+        """What every report shall say of these options: those that weaken something, above all."""
+        return tuple(self._notes())
+
     def _notes(self) -> Iterator[str]:
+        if self.insecure:
+            yield INSECURE
         layers = max(len(self.ra_cert), len(self.ra_key)) + (self.ra_secret is not None)
         if layers:
             batches = f", {self.batch} messages in one at most" if self.batch > 1 else ""

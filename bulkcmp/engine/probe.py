@@ -255,6 +255,7 @@ class Probed:
         key_seconds: what the private key took to make; None where none was made.
         is_kept: a certificate was to be written.
         part: the certificate and its chain; None before there is an answer.
+        notes: of the options.
     """
 
     url: str
@@ -267,6 +268,7 @@ class Probed:
     outcome: Outcome
     timings: Timings
     part: Part | None
+    notes: tuple[str, ...] = ()
 
     @property
     def certificate(self) -> bytes | None:

@@ -69,6 +69,7 @@ def connect(setup: Setup) -> CmpHttpClient:
             certificate=None if files.certificate is None else Path(files.certificate),
             key=None if files.key is None else Path(files.key),
             key_password=files.key_password,
+            insecure=files.insecure,
         )
     transport = Transport(
         setup.limits,

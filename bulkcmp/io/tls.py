@@ -35,6 +35,7 @@ def tls_context(
     certificate: Path | None = None,
     key: Path | None = None,
     key_password: Secret | None = None,
+    insecure: bool = False,
 ) -> ssl.SSLContext:
     """A client's context: TLS 1.2 or later, the server's certificate and host name checked.
 
@@ -46,6 +47,7 @@ def tls_context(
         certificate: PEM file of the client's certificate, its chain after it.
         key: PEM file of its private key; by default it stands in the certificate's file.
         key_password: what decrypts the key.
+        insecure: check neither the server's certificate nor its host name (`--insecure`).
 
     Raises:
         InputError: a file can't be read, holds no certificate or key, the password is missing or
@@ -54,7 +56,10 @@ def tls_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    if trusted:
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif trusted:
         for path in trusted:
             _load_trusted(context, path)
     else:

@@ -103,6 +103,9 @@ def _properties(report: Report) -> Iterator[tuple[str, str]]:
         for name, trial in _landmarks(report.capacity):
             if trial is not None:
                 yield f"capacity.{name}", f"{trial.rate:.9g}"
+    notes = dict.fromkeys(note for run in report.runs for note in run.notes)
+    if notes:
+        yield "notes", visible("; ".join(notes))
     yield "measured_s", f"{report.seconds:.9g}"
     for one in (report.total, *report.operations):
         yield f"{one.name}.ok", str(one.ok)

@@ -46,6 +46,7 @@ class Run:
         seed: of all chance.
         workers: processes that made the load.
         settings: name and value of whatever else was set; no secret is among them.
+        notes: what every report shall say of them.
         environment: name and value of what the machine and its software are.
         search: the run was a search for the capacity: its records are those of one `Window` after
             the other.
@@ -63,6 +64,7 @@ class Run:
     seed: int = 0
     workers: int = 1
     settings: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     search: Search | None = None
 

@@ -128,7 +128,8 @@ def _end(probed: Probed, clean: Callable[[str], str]) -> Iterator[str]:
 
 
 def notes_of(probed: Probed) -> Iterator[str]:
-    """What the user must know of a certificate that was issued for a try."""
+    """What the user must know of a try, and of a certificate that was issued for it."""
+    yield from probed.notes
     if probed.is_lost:
         yield (
             "the CA has issued a certificate, which is not kept: revoke it by its serial; --certout"

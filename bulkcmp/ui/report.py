@@ -119,9 +119,10 @@ def reasons(trial: Trial) -> list[str]:
 
 
 def facts(report: Report) -> Iterator[str]:
-    """What was run, a line for each run, and how long it was measured."""
+    """What was run, a line for each run and each of its notes, and how long it was measured."""
     for run in report.runs:
         yield f"{run.scenario}: {run.shape}; {run.keys}; {run.server}"
+        yield from (f"note: {note}" for note in run.notes)
     warm_up = ""
     if report.warm_up_seconds:
         warm_up = f", after a warm-up of {duration(report.warm_up_seconds)} that does not count"

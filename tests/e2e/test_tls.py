@@ -1,6 +1,7 @@
 """TLS client certificates, beside the protection of CMP messages and instead of it."""
 
 import datetime as dt
+import json
 import socket
 import socketserver
 import ssl
@@ -130,3 +131,24 @@ def test_an_alert_proves_that_nothing_was_processed(
     said = cli("enroll", write_population(3), *options, "--out", run.path, code=1)
     assert run.outcomes() == {("to do", "TLS failed"), ("to do", "")}
     assert "--tls-cert" in said.err + said.out
+
+
+def test_insecure_is_said_and_recorded(
+    cli: "Cli", ca: Ca, tls: Path, write_population: "WritePopulation", run: "RunFolder"
+) -> None:
+    note = "the TLS server's certificate is not checked (--insecure)"
+    insecure = ("--tls-cert", tls / "client.pem", "--insecure")
+    said = cli(
+        "enroll", write_population(2), *ca.options(), *insecure, "--out", run.path, "--quiet"
+    )
+    assert f"warning: {note}" in said.err
+    assert run.outcomes() == {("issued", "")}
+    assert note in run.summary()["notes"]
+    # the journal keeps it, so that whoever goes on is told again
+    assert f"warning: {note}" in cli("resume", run.path, "--quiet").err
+    assert note in run.summary()["notes"]
+    credential = ("--ref", "ra1", "--secret", f"env:{RA_SECRET}", "--trusted", ca.anchor)
+    tried = ("probe", "--server", ca.url(), *credential, *insecure, "--subject", "/CN=one")
+    said = cli(*tried, "--json")
+    assert f"warning: {note}" in said.err
+    assert note in json.loads(said.out)["notes"]

@@ -485,6 +485,7 @@ def test_recipient() -> None:
         ({"server": "h:81/a", "path": "b/c"}, "http://h:81/b/c"),
         ({"server": "https://h/a", "path": "/b"}, "https://h/b"),
         ({"server": "h", "tls_trusted": ("ca/ca.pem",)}, "https://h"),
+        ({"server": "h", "insecure": True}, "https://h"),
     ],
 )
 def test_server(changes: dict[str, Any], url: str) -> None:
@@ -649,6 +650,14 @@ def test_weakened_checks_are_told() -> None:
         ),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),
         ({"pbm_iterations": 0}, "--pbm-iterations is 0; it must be at least 1"),
+        (
+            {"server": "http://h", "insecure": True},
+            "--insecure is for https, and --server is http",
+        ),
+        (
+            {"server": "https://h", "insecure": True, "tls_trusted": ("ca/ca.pem",)},
+            "--insecure and --tls-trusted exclude each other",
+        ),
         ({"retries": -1}, "--retries is -1; it must be at least 0"),
         ({"concurrency": 0}, "--concurrency is 0; it must be at least 1"),
         ({"workers": -1}, "--workers is -1; it must be at least 0"),

@@ -86,6 +86,14 @@ async def test_certificate_of_another_host(secure: "Server", pki: "Pki", lost: L
 
 
 @pytest.mark.anyio
+async def test_insecure_checks_neither_certificate_nor_name(secure: "Server", pki: "Pki") -> None:
+    other = secure.url.replace("127.0.0.1", "localhost")
+    async with client(tls_context(insecure=True)) as http:
+        assert (await http.post(secure.url)).content == b"answer"
+        assert (await http.post(other)).content == b"answer"
+
+
+@pytest.mark.anyio
 async def test_server_without_tls(server: "Server", pki: "Pki", lost: Lost) -> None:
     server.greeting = b"220 mail.example.com ESMTP\r\n"
     async with client(tls_context(trusted=[pki.ca])) as http:

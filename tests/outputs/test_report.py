@@ -24,6 +24,7 @@ def test_json_has_all_figures() -> None:
     found = json.loads(report_json(report))
     assert found["schema"] == SCHEMA
     assert found["runs"][0]["began_at"] == "2026-11-27T12:00:00.000Z"
+    assert found["runs"][0]["notes"] == ["a check is off"]
     assert found["exit_code"] == 3
     total = found["transactions"]["all"]
     assert total["ok"] + total["failed"] == total["finished"] == report.total.finished
@@ -55,6 +56,8 @@ def test_junit_fails_where_something_did() -> None:
     assert failed["the plan was kept"] == "transactions dropped: 6; transactions abandoned: 1"
     assert suite.get("tests") == str(len(list(suite.iter("testcase")))) == "7"
     assert suite.get("failures") == "4"
+    properties = {one.get("name"): one.get("value") for one in suite.iter("property")}
+    assert properties["notes"] == "a check is off"
     assert {one.get("type") for one in suite.iter("failure")} == {
         "threshold", "transactions", "run",
     }  # fmt: skip

@@ -200,7 +200,12 @@ def test_the_verdict_stands_on_top() -> None:
 def test_it_says_how_the_run_was_set_up() -> None:
     run = replace(RUN, description="for the test", environment=(("Python", "3.11"),))
     text = page(trouble(), run)
-    for part in ("for the test", "<td>digest</td><td>sha256</td>", "<td>Python</td><td>3.11</td>"):
+    for part in (
+        "note: a check is off",
+        "for the test",
+        "<td>digest</td><td>sha256</td>",
+        "<td>Python</td><td>3.11</td>",
+    ):
         assert part in text
 
 

@@ -46,6 +46,7 @@ def test_the_text_says_all_that_matters(make_console: MakeConsole) -> None:
     text = text_of(make_console, report_of(trouble()))
     for part in (
         "mixed|day: 10/s for 60 s; a new ec:P-256 key each; http://127.0.0.1:8829/cmp/ra",
+        "note: a check is off",
         "measured for 75.5 s, after a warm-up of 5.00 s that does not count",
         "544 lifecycles begun (enroll 362, renew 182); transactions dropped 6, abandoned 1",
         "rejected: badPOP",
@@ -107,6 +108,7 @@ def test_the_verdict_stands_last(make_console: MakeConsole) -> None:
     crossed = "exit code 3: a threshold was crossed: rate(ok) > 1000"
     assert text_of(make_console, report).splitlines()[-1] == crossed
     assert markdown(report).splitlines()[-1] == escaped(crossed)
+    assert "- note: a check is off" in markdown(report).splitlines()
     interrupted = report_of([*trouble(), End(100, interrupted=True)])
     assert text_of(make_console, interrupted).splitlines()[-1] == "exit code 130: interrupted"
 

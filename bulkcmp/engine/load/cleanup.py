@@ -62,11 +62,13 @@ class Cleanup:
     Attributes:
         server: its name, empty where there is one; setup: of it.
         revoker: whose credential protects the requests.
+        notes: of the server's options.
     """
 
     server: str
     setup: Setup
     revoker: EndEntity
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ def cleanup(options: Options, environ: Mapping[str, str]) -> Cleanup:
         profile=replace(setup.profile, retries=_RETRIES),
     )
     connect(setup)
-    return Cleanup("", setup, replace(revoker, revocation_reason=reason))
+    return Cleanup("", setup, replace(revoker, revocation_reason=reason), options.notes())
 
 
 def keep_settings(folder: Path, kept: Kept) -> None:

@@ -146,6 +146,7 @@ def plan(
             seed=seed,
             workers=len(assignments),
             settings=(*_settings(options, servers), *_changed(scenario)),
+            notes=tuple(dict.fromkeys(note for one in servers.values() for note in one.notes())),
             environment=_environment(),
         ),
     )

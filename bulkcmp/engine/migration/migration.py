@@ -165,6 +165,14 @@ class Migration:
         after = self.folder / ENROLLMENT
         return self._run(REVOCATION, self.input.revocation, "old", given, session, after)
 
+    def notes(self) -> tuple[str, ...]:
+        """What every report shall say of the two CAs' options."""
+        return tuple(
+            f"{side} CA: {note}"
+            for side in ("old", "new")
+            for note in Options.merge(self.facts[side]).notes()
+        )
+
     def _run(
         self,
         name: str,

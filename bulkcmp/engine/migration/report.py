@@ -98,7 +98,7 @@ def report(
         interrupted=any(one is not None and one.interrupted for one in (enrollment, revocation)),
         exit_code=EXIT_OK,
         folder=str(folder),
-        notes=_notes(migration, enrollment),
+        notes=(*migration.notes(), *_notes(migration, enrollment)),
     )
     summary = replace(summary, exit_code=_exit_code(summary))
     write_migration(folder / SUMMARY_FILE, summary)

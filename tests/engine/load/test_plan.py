@@ -117,6 +117,13 @@ def test_what_is_said_of_a_run_holds_no_secret(anchor: Path) -> None:
     assert "retries" not in dict(made.run.settings), "it was not set"
 
 
+def test_each_server_s_weak_settings_are_noted_once(anchor: Path) -> None:
+    note = "the TLS server's certificate is not checked (--insecure)"
+    made = planned(anchor, server="https://127.0.0.1:8830/cmp", insecure=True)
+    assert made.run.notes == (note,)
+    assert planned(anchor).run.notes == ()
+
+
 def test_what_was_set_otherwise_than_in_the_file_is_told_by_its_keys(anchor: Path) -> None:
     changed = replace(SCENARIO, changed=("count", "server.secret"))
     assert dict(planned(anchor, changed).run.settings)["set"] == "count, server.secret"
