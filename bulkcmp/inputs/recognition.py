@@ -11,6 +11,7 @@ from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.archive import is_archive
 from bulkcmp.inputs.content import looks_like_content
 from bulkcmp.inputs.csv import CsvSource
+from bulkcmp.inputs.ejbca import ListingSource, TableSource, looks_like_listing, looks_like_table
 from bulkcmp.inputs.excel import ExcelSource
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inputs.files import FilesSource, Passwords
@@ -105,6 +106,23 @@ _DIRECTORY_RULES: Final = Rules.model_validate(
     }
 )
 
+_EJBCA_RULES: Final = Rules.model_validate(
+    {
+        # who may have no certificate any more; certificates of CAs
+        "skip": [
+            {"attribute": "state", "equals": ["revoked", "historical", "archived"]},
+            {"attribute": "type", "equals": ["2", "8"]},
+        ],
+        "columns": {
+            "id": "{username}",
+            "subject": "{subject!s}",
+            "sans": "{sans?!s}",
+            "oldcert": "{cert?!s}",
+            "csr": "{csr?!s}",
+        },
+    }
+)
+
 _FILES_RULES: Final = Rules.model_validate(
     {
         "columns": {
@@ -124,6 +142,18 @@ _KINDS: Final = (
         lambda _, head: looks_like_ldif(head),
         lambda path, _: LdifSource(path),
         _DIRECTORY_RULES,
+    ),
+    _Kind(
+        "ejbca-listing",
+        lambda _, head: looks_like_listing(head),
+        lambda path, _: ListingSource(path),
+        _EJBCA_RULES,
+    ),
+    _Kind(
+        "ejbca-table",
+        lambda _, head: looks_like_table(head),
+        lambda path, reading: TableSource(path, reading.encoding),
+        _EJBCA_RULES,
     ),
     _Kind("xlsx", _is_workbook, lambda path, reading: ExcelSource(path, reading.sheet)),
     _Kind("files", _has_files, _files, _FILES_RULES),

@@ -1,0 +1,303 @@
+"""What EJBCA tells of its end entities: listings of `ejbca.sh ra`, and tables of its database.
+
+The formats are those of EJBCA CE 8 (ListEndEntitiesCommand, FindEndEntityCommand; the tables
+UserData and CertificateData). Its DNs have commas as RFC 4514 has, but stand in the order of the
+DER; its SN is the serialNumber.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from bulkcmp.errors import InputError
+from bulkcmp.inputs.attribute import (
+    CERTIFICATE_ATTRIBUTES,
+    REQUEST_ATTRIBUTES,
+    Values,
+    certificate_values,
+    request_values,
+)
+from bulkcmp.inputs.credential import read_csr
+from bulkcmp.inputs.csv import CsvSource
+from bulkcmp.inputs.entry import escape
+from bulkcmp.inputs.file import unreadable
+from bulkcmp.inputs.material import Inline
+from bulkcmp.inputs.name import escaper, format_slash_name, parse_name
+from bulkcmp.inputs.source import FileSource, Place, Record
+
+_LINE_LIMIT: Final = 64 * 1024
+"""Octets; a line that is longer is none of a listing."""
+
+_LISTED: Final = b"End Entity: "
+_FOUND: Final = b"Username: "
+
+_LOG: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[ T][\d:.,]+Z? +(?:\[[^]]*\] *|\([^)]*\) *|[A-Z]+ +|\S+ - )*"
+)
+"""What Log4j may put before a line."""
+
+_LISTING: Final = re.compile(
+    r"End Entity: (?P<username>.+?), \"(?P<subjectdn>.*)\", \"(?P<subjectaltname>.*)\","
+    r" (?P<subjectemail>.*?), (?P<status>\d+), (?P<type>[0-9A-Fa-f]+), (?P<tokentype>-?\d+)"
+    r"(?:, -?\d+)?"
+)
+
+_FIELD: Final = re.compile(r"([A-Z][A-Za-z -]*): (.*)", re.DOTALL)
+_FIELDS: Final = {
+    "Username": "username",
+    "Password": "password",
+    "DN": "subjectdn",
+    "Alt Name": "subjectaltname",
+    "E-Mail": "subjectemail",
+    "Status": "status",
+    "Type": "type",
+    "Token Type": "tokentype",
+    "End Entity Profile ID": "endentityprofileid",
+    "Certificate Profile ID": "certificateprofileid",
+}
+_HIDDEN: Final = "<hidden>"
+
+_CSR_BEGIN: Final = "-----BEGIN CERTIFICATE REQUEST-----"
+_CSR_END: Final = "-----END CERTIFICATE REQUEST-----"
+
+_NOTHING: Final = ("", "null", "NULL", "\\N")
+"""How a value that is none is written: by Java, and by clients of databases."""
+
+_USER_STATES: Final = {
+    "10": "new",
+    "11": "failed",
+    "20": "initialized",
+    "30": "in process",
+    "40": "generated",
+    "50": "revoked",
+    "60": "historical",
+    "70": "key recovery",
+}
+_CERTIFICATE_STATES: Final = {
+    "-1": "unassigned",
+    "0": "inactive",
+    "10": "rollover pending",
+    "20": "active",
+    "21": "active",
+    "30": "temporarily revoked",
+    "40": "revoked",
+    "60": "archived",
+}
+"""21: the user was told that it expires."""
+
+_CERTIFICATE: Final = "base64cert"
+_OWN: Final = ("subject", "sans", "state")
+
+_TYPES: Final = {"sn": "serialNumber", "dn": "dnQualifier", "t": "title"}
+"""Attribute types that have another name elsewhere; SN is the surname of RFC 4519."""
+
+_NAMES: Final = {
+    "rfc822name": "email",
+    "dnsname": "dns",
+    "ipaddress": "ip",
+    "uniformresourceid": "uri",
+    "uniformresourceidentifier": "uri",
+    "uri": "uri",
+    "upn": "upn",
+    "registeredid": "rid",
+}
+_DIRECTORY_NAME: Final = "directoryname"
+
+_PART: Final = re.compile(r"(?:\\.|[^\\,])+", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+def looks_like_listing(head: bytes) -> bool:
+    """Whether octets are the first of what `ejbca.sh ra` prints of end entities."""
+    lines = head.splitlines()
+    return any(_LISTED in line for line in lines) or (
+        any(_FOUND in line for line in lines) and any(b'DN: "' in line for line in lines)
+    )
+
+
+def looks_like_table(head: bytes) -> bool:
+    """Whether octets are the first of a CSV of the table UserData or CertificateData."""
+    first = next((line for line in head.splitlines() if line.strip()), b"")
+    names = {name.strip(b' "\xef\xbb\xbf').lower() for name in re.split(rb"[,;\t|]", first)}
+    return names >= {b"username", b"subjectdn"}
+
+
+class ListingSource(FileSource):
+    """What `ejbca.sh ra listendentities` or `findendentity` printed: a record for each end entity.
+
+    Other lines, which the program prints of itself, are passed over.
+    """
+
+    attributes = (
+        *_FIELDS.values(), *_OWN, *(name for name in REQUEST_ATTRIBUTES if name not in _OWN)
+    )  # fmt: skip
+
+    def records(self) -> Iterator[Record]:
+        """The end entities in the order of the file.
+
+        Raises:
+            InputError: the file can't be read.
+        """
+        number = 0
+        line = 0
+        found: tuple[int, dict[str, str]] | None = None
+        request: list[str] | None = None
+        for line, text in enumerate(self._lines(), 1):
+            if request is not None:
+                request.append(text)
+                if text == _CSR_END:
+                    if found is not None:
+                        found[1]["csr"] = "\n".join(request)
+                    request = None
+                continue
+            if text == _CSR_BEGIN:
+                request = [text]
+                continue
+            field = _FIELD.fullmatch(text)
+            is_listed = text.startswith(_LISTED.decode())
+            if found is not None and (is_listed or (field and field[1] == "Username")):
+                number += 1
+                yield self._record(found[0], number, found[1])
+                found = None
+            if is_listed:
+                number += 1
+                listed = _LISTING.fullmatch(text)
+                yield self._record(line, number, listed.groupdict() if listed else None)
+            elif field and field[1] == "Username":
+                found = line, {"username": field[2]}
+            elif field and found is not None and field[1] in _FIELDS:
+                found[1][_FIELDS[field[1]]] = field[2].removeprefix('"').removesuffix('"')
+        if found is not None:
+            yield self._record(found[0], number + 1, found[1])
+
+    def _record(self, line: int, number: int, fields: Mapping[str, str] | None) -> Record:
+        place = Place(self.name, line, number)
+        if fields is None:
+            problem = InputError(
+                "not a line of `ejbca.sh ra listendentities`",
+                where=place.where(),
+                hint='End Entity: NAME, "DN", "SUBJECTALTNAME", EMAIL, STATUS, TYPE, TOKEN',
+            )
+            return Record(place, {}, (problem,))
+        return _described(Record(place, {name: (text,) for name, text in fields.items()}))
+
+    def _lines(self) -> Iterator[str]:
+        try:
+            with self.path.open("rb") as file:
+                while octets := file.readline(_LINE_LIMIT):
+                    text = octets.decode("utf-8-sig", "replace").rstrip("\r\n")
+                    yield text[found.end() :] if (found := _LOG.match(text)) else text
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path, error) from None
+
+
+class TableSource(CsvSource):
+    """A CSV of the table UserData or CertificateData, as a query gives it."""
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        super().__init__(path, is_foreign=True, encoding=encoding)
+
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the columns, and of what is made of them.
+
+        Raises:
+            InputError: the file can't be read, has no rows, or has a wrong header.
+        """
+        columns = super().attributes
+        certified = CERTIFICATE_ATTRIBUTES if _CERTIFICATE in columns else ()
+        return (*columns, *(name for name in (*_OWN, *certified) if name not in columns))
+
+    def records(self) -> Iterator[Record]:
+        """The rows in the order of the file.
+
+        Raises:
+            InputError: the file can't be read, has no rows, or has a wrong header.
+        """
+        states = _CERTIFICATE_STATES if self._is_of_certificates else _USER_STATES
+        for record in super().records():
+            yield _described(record, states)
+
+    @property
+    def _is_of_certificates(self) -> bool:
+        columns = super().attributes
+        return not {"fingerprint", "issuerdn", _CERTIFICATE}.isdisjoint(columns)
+
+
+def _described(record: Record, states: Mapping[str, str] = _USER_STATES) -> Record:
+    """A record with what its fields mean beside them: `subject` and `sans` as columns take them,
+    `state` in words, and what its certificate or request says."""
+    given = {
+        name: texts
+        for name, texts in record.values.items()
+        if texts[0] not in _NOTHING and (name, texts[0]) != ("password", _HIDDEN)
+    }
+    fields = {name: texts[0] for name, texts in given.items()}
+    made: Values = {}
+    problems = list(record.problems)
+    for name, make in (
+        ("subjectdn", lambda dn: {"subject": (slash_name(dn),)}),
+        ("subjectaltname", lambda names: {"sans": (_sans(names),)}),
+        ("status", lambda code: {"state": (states.get(code, code),)}),
+        (_CERTIFICATE, _certified),
+        ("csr", _requested),
+    ):
+        if name in fields:
+            try:
+                made |= make(fields[name])
+            except InputError as error:
+                problems.append(
+                    InputError(error.what, where=record.place.where(name), hint=error.hint)
+                )
+    return Record(record.place, given | made, tuple(problems))
+
+
+def slash_name(text: str) -> str:
+    """A DN of EJBCA in OpenSSL's slash form, which has the same order.
+
+    Raises:
+        InputError: what stands between two commas has no `=`.
+    """
+    quote = escaper("/")
+    rdns = []
+    for part in _PART.findall(text):
+        kind, equals, value = part.strip().partition("=")
+        if not equals:
+            raise InputError(f"RDN {part.strip()!r}: no '='", hint="EJBCA writes CN=a,O=b")
+        kind = _TYPES.get(kind.lower(), kind)
+        value = quote(_ESCAPE.sub(r"\1", value))
+        rdns.append(f"/{kind}={value}")
+    return "".join(rdns)
+
+
+def _sans(text: str) -> str:
+    """Names as `--sans` takes them; what that does not know stays as it is, to be refused there."""
+    return ",".join(map(_san, _PART.findall(text)))
+
+
+def _san(part: str) -> str:
+    kind, _, value = part.strip().partition("=")
+    value = _ESCAPE.sub(r"\1", value)
+    if kind.lower() == _DIRECTORY_NAME:
+        try:
+            return f"dirName:{format_slash_name(parse_name(slash_name(value)))}"
+        except ValueError as error:
+            raise InputError(f"directoryName {value!r}: {error}") from None
+    known = _NAMES.get(kind.lower())
+    return escape(part.strip()) if known is None else f"{known}:{escape(value)}"
+
+
+def _certified(text: str) -> Values:
+    try:
+        der = base64.b64decode("".join(text.split()), validate=True)
+    except (ValueError, binascii.Error):
+        raise InputError("the certificate is not base64") from None
+    return certificate_values([der])
+
+
+def _requested(text: str) -> Values:
+    return request_values(read_csr(Inline(text.encode())))
