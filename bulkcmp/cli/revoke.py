@@ -14,7 +14,7 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.show import Errors, run_and_show, warn
-from bulkcmp.engine.holding import open_holding
+from bulkcmp.engine.holding import add_revocation, drop_revocation, open_holding
 from bulkcmp.engine.load.cleanup import (
     Cleanup,
     clean_up,
@@ -169,7 +169,7 @@ def revoke(
     folder = Path(options.out) if options.out else free_folder(beside, "revoked")
     refuse_used(folder)
     began = dt.datetime.now(dt.UTC)
-    plan, record = begin_on(*selection.population(), options, folder, os.environ)
+    plan, record = _begin(source, selection, options, folder)
     plan = replace(plan, notes=(*plan.notes, told), is_partial=is_partial)
     with record:
         code = run_and_show("revoke", plan, record, resumed=False, quiet=quiet, json=json)
@@ -177,6 +177,24 @@ def revoke(
             done = _done(record, selection.targets)
             code = _confirm(errors, plan, folder, done, confirm_crl, began, quiet=quiet) or code
     raise typer.Exit(code)
+
+
+def _begin(
+    source: str, selection: Selection, options: Options, folder: Path
+) -> tuple[Plan, Journal]:
+    """Begin the run that revokes; where it is of a run, that one knows it before."""
+    run = Path(source) if source != _STDIN and holds_run(Path(source)) else None
+
+    def note() -> None:
+        if run is not None:
+            add_revocation(run, folder)
+
+    try:
+        return begin_on(*selection.population(), options, folder, os.environ, on_made=note)
+    except BaseException:
+        if run is not None and not holds_run(folder):
+            drop_revocation(run, folder)
+        raise
 
 
 def _options(given: Mapping[str, Any]) -> Options:

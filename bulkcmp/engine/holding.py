@@ -10,7 +10,7 @@ import csv
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +20,7 @@ from cryptography import x509
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, load_certificate
 from bulkcmp.engine.harvest import RESULTS_FILE
 from bulkcmp.errors import InputError, RemoteCmpError, Where
+from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.credential import read_certificates
 from bulkcmp.inputs.csv import CsvSource
 from bulkcmp.inputs.keystore import Stored, holds_credential, stored_in
@@ -29,13 +30,16 @@ from bulkcmp.inputs.settings import key_in, newkey_in
 from bulkcmp.inputs.source import Record
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
-from bulkcmp.model import OutcomeClass, RowResult, Secret
+from bulkcmp.model import OutcomeClass, RevocationReason, RowResult, Secret
 from bulkcmp.outputs.population import POPULATION_FILE, write_population
 from bulkcmp.outputs.results import RowFiles, read_row_files
 from bulkcmp.token.uri import is_uri
 
 RENEWALS_FILE: Final = "renewals.csv"
 """In the folder of a run: the folders of the runs that renew its certificates."""
+
+REVOCATIONS_FILE: Final = "revocations.csv"
+"""In the same: the folders of the runs that revoke them."""
 
 SIGNERS_FOLDER: Final = "signers"
 """In the folder of a run that renews: what protects its requests, where no other file has it."""
@@ -52,6 +56,8 @@ _OPEN: Final = frozenset(
     }
 )
 """Outcomes that `bulkcmp resume` may still turn into a certificate."""
+
+_NOT_FINAL: Final = (RevocationReason.CERTIFICATE_HOLD, RevocationReason.REMOVE_FROM_CRL)
 
 _PATH_COLUMNS: Final = ("cert", "oldcert", "extensions_from")
 _SOURCE_COLUMNS: Final = ("secret", "keypass", "regtoken", "authenticator")
@@ -146,6 +152,7 @@ class Holding:
         run: the folder of the run that it is, None where it is none.
         record: its journal, as long as the holding is open.
         open_in: the folder of the run in which a row of an id is not over.
+        revoked: issuer (DER Name) and serial number of those that a run has revoked for good.
     """
 
     path: Path
@@ -153,6 +160,7 @@ class Holding:
     record: Journal | None = field(default=None, repr=False)
     held: list[Held] = field(default_factory=list)
     open_in: dict[str, Path] = field(default_factory=dict)
+    revoked: set[tuple[bytes, int]] = field(default_factory=set)
 
     @contextmanager
     def journal(self, run: Path) -> Iterator[Journal]:
@@ -176,19 +184,36 @@ class Holding:
             BulkcmpError: the file system refused.
         """
         if self.run is not None:
-            self._set_renewals(folder, is_one=True)
+            _set_follower(self.run, RENEWALS_FILE, folder, is_one=True)
 
     def drop_renewal(self, folder: Path) -> None:
         """Take back what `add_renewal` wrote, if it did: that run did not begin."""
         if self.run is not None:
-            self._set_renewals(folder, is_one=False)
+            _set_follower(self.run, RENEWALS_FILE, folder, is_one=False)
 
-    def _set_renewals(self, folder: Path, *, is_one: bool) -> None:
-        assert self.run is not None, "it is a run that is renewed"
-        known, name = _renewals(self.run), os.path.relpath(folder, self.run)
-        if (name in known) is not is_one:
-            others = [one for one in known if one != name]
-            _write_renewals(self.run, [*others, name] if is_one else others)
+
+def add_revocation(run: Path, folder: Path) -> None:
+    """Write down, durably, that a run revokes certificates of another one; its folder is there.
+
+    Raises:
+        BulkcmpError: the file system refused, or another process works on the run.
+    """
+    with Journal.open(run):
+        _set_follower(run, REVOCATIONS_FILE, folder, is_one=True)
+
+
+def drop_revocation(run: Path, folder: Path) -> None:
+    """Take back what `add_revocation` wrote, if it did: that run did not begin."""
+    with Journal.open(run):
+        _set_follower(run, REVOCATIONS_FILE, folder, is_one=False)
+
+
+def _set_follower(run: Path, file: str, folder: Path, *, is_one: bool) -> None:
+    known, name = _followers(run, file), os.path.relpath(folder, run)
+    if (name in known) is not is_one:
+        others = [one for one in known if one != name]
+        rows = ({"run": one} for one in ([*others, name] if is_one else others))
+        write_population(run / file, ("run",), rows)
 
 
 @contextmanager
@@ -212,7 +237,7 @@ def open_holding(
             holding = Holding(path, path, journal)
             _read_run(holding, path, journal, keeps_passphrase)
             if with_renewals:
-                _read_renewals(holding, path, keeps_passphrase)
+                _read_followers(holding, path, keeps_passphrase)
             yield holding
     elif path.is_dir() or holds_credential(path):
         yield _folder(path, password)
@@ -223,29 +248,46 @@ def open_holding(
 # --- runs -----------------------------------------------------------------------------------------
 
 
-def _read_renewals(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
-    """Add what the runs have that renewed a run, or one of them; each is read once."""
+def _read_followers(holding: Holding, run: Path, keeps_passphrase: bool) -> None:
+    """Add what the runs have that renewed a run, or one of them, and what runs revoked of it all;
+    each is read once."""
     seen = {run.resolve()}
     todo = deque([run])
     while todo:
         folder = todo.popleft()
-        for name in _renewals(folder):
-            renewal = Path(os.path.normpath(folder / name))
-            if renewal.resolve() in seen:
-                continue
-            seen.add(renewal.resolve())
-            if _never_began(renewal):
-                continue
-            if not holds_run(renewal):
-                raise InputError(
-                    f"the run {renewal}, which renews certificates of this one, is not there",
-                    where=Where(str(folder / RENEWALS_FILE)),
-                    hint="put it back, for its certificates would be renewed twice; or, if it never"
-                    " began, take its line out of the file",
-                )
+        for revocation in _begun(folder, REVOCATIONS_FILE, seen, "revokes"):
+            with Journal.open(revocation) as journal:
+                holding.revoked.update(_revoked_by(revocation, journal))
+        for renewal in _begun(folder, RENEWALS_FILE, seen, "renews"):
             with Journal.open(renewal) as journal:
                 _read_run(holding, renewal, journal, keeps_passphrase)
             todo.append(renewal)
+
+
+def _begun(folder: Path, file: str, seen: set[Path], what: str) -> Iterator[Path]:
+    """The runs that a file of a run's names, but for those that were seen, or never began.
+
+    Args:
+        what: they do with certificates of it.
+
+    Raises:
+        InputError: one is not there.
+    """
+    for name in _followers(folder, file):
+        follower = Path(os.path.normpath(folder / name))
+        if follower.resolve() in seen:
+            continue
+        seen.add(follower.resolve())
+        if _never_began(follower):
+            continue
+        if not holds_run(follower):
+            raise InputError(
+                f"the run {follower}, which {what} certificates of this one, is not there",
+                where=Where(str(folder / file)),
+                hint="put it back, for what it did would not be known; or, if it never began, take"
+                " its line out of the file",
+            )
+        yield follower
 
 
 def _never_began(renewal: Path) -> bool:
@@ -256,19 +298,36 @@ def _never_began(renewal: Path) -> bool:
     return names is not None and all(one in made or one[0] == "." for one in names)
 
 
-def _renewals(folder: Path) -> list[str]:
-    path = folder / RENEWALS_FILE
+def _followers(run: Path, file: str) -> list[str]:
+    path = run / file
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [row["run"] for row in csv.DictReader(file, strict=True)]
+        with path.open(encoding="utf-8", newline="") as lines:
+            return [row["run"] for row in csv.DictReader(lines, strict=True)]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, LookupError, csv.Error) as error:
         raise InputError(f"can't be read: {error}", where=Where(str(path))) from None
 
 
-def _write_renewals(folder: Path, names: list[str]) -> None:
-    write_population(folder / RENEWALS_FILE, ("run",), ({"run": name} for name in names))
+def _revoked_by(folder: Path, journal: Journal) -> Iterator[tuple[bytes, int]]:
+    """What a run of `bulkcmp revoke` has revoked for good, as far as its population still tells."""
+    own = _own_rows(folder)
+    usual = journal.facts["options"].get("revreason")
+    for result, _ in journal.results():
+        cells = own.get(result.id, {})
+        reason = cells.get("revreason") or usual
+        if result.outcome.outcome is not OutcomeClass.REVOKED or not _is_final(reason):
+            continue
+        # a file that is gone by now tells nothing: the CA will
+        with suppress(InputError):
+            named = parse_material(folder, cells.get("oldcert") or cells["cert"])
+            certificate = Certificate(read_certificates(named)[0])
+            yield certificate.issuer, certificate.serial
+
+
+def _is_final(reason: str | None) -> bool:
+    """Whether a certificate that is revoked for this reason stays so."""
+    return reason is None or read_reason(reason) not in _NOT_FINAL
 
 
 def _read_run(holding: Holding, folder: Path, journal: Journal, keeps_passphrase: bool) -> None:

@@ -38,6 +38,7 @@ class Standing(StrEnum):
     OPEN = "due, its last run not over"
     NOT_DUE = "not due yet"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     SUPERSEDED = "superseded"
     DUPLICATE = "duplicate"
     REFUSED = "refused when it was issued"
@@ -144,6 +145,7 @@ class _Judging:
         self, holding: Holding, rule: Rule, now: dt.datetime, environ: Mapping[str, str]
     ) -> None:
         self._open_in = holding.open_in
+        self._revoked = holding.revoked
         self._openings = Openings(holding, rule.password, environ)
         self._rule = rule
         self._now = now
@@ -167,6 +169,8 @@ class _Judging:
         if best is not held:
             return Judged(held, Standing.SUPERSEDED, f"by {best.place}")
         self._seen.add(certificate.der)
+        if (certificate.issuer, certificate.serial) in self._revoked:
+            return Judged(held, Standing.REVOKED)
         return self._by_its_end(held, certificate.not_after)
 
     def _by_its_end(self, held: Held, not_after: dt.datetime) -> Judged:

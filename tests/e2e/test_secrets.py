@@ -86,7 +86,8 @@ def test_a_full_run_shows_no_secret_and_no_key(
     options = (
         "--server", ca.url(), "--ref", "ra1", "--secret", f"file:{given / 'secret'}",
         "--trusted", ca.anchor, "--key-pass", f"file:{given / 'passphrase'}", "--workers", "1",
-        "--out", run.path, "--save-messages", run.path / "messages", "--out-format", "pem,p12",
+        "--out", run.path, "--save-messages", run.path / "messages", "--out-format",
+        "pem,p12,p12-legacy,jks",
         "--on-issued", f"sh {hand_over}", "--on-issued-attempts", "1",
     )  # fmt: skip
     process = cli.start("enroll", population, *options)

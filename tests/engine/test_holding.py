@@ -2,11 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from bulkcmp.engine.holding import Certificate, Holding, open_holding
+from bulkcmp.engine.holding import (
+    Certificate,
+    Holding,
+    add_revocation,
+    drop_revocation,
+    open_holding,
+)
 from bulkcmp.errors import InputError
+from bulkcmp.journal.entry import Ended
 from bulkcmp.journal.journal import Journal
+from bulkcmp.model import Operation, Outcome, OutcomeClass, Timings
 from bulkcmp.outputs.credentials import pem_certificates
-from tests.engine.holdings import certificate
+from tests.engine.holdings import NOW, certificate, name
 
 
 def read(path: Path) -> Holding:
@@ -54,13 +62,42 @@ def test_a_renewal_that_was_cut_off_before_it_began(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
         read(run)
     renewal.mkdir()
-    for name in ("signers", "population.csv", ".journal.db.draft"):
+    for made in ("signers", "population.csv", ".journal.db.draft"):
         assert read(run).held == []
-        (renewal / name).touch()
+        (renewal / made).touch()
     assert read(run).open_in == {}
     # what it left shows that it had begun
     (renewal / "results.csv").touch()
     with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
+        read(run)
+
+
+def test_a_run_knows_what_was_revoked(tmp_path: Path) -> None:
+    run, revoking = make_run(tmp_path / "run"), tmp_path / "revoking"
+    revoking.mkdir()
+    lines = ["id,cmd,oldcert,revreason"]
+    for number, reason in enumerate(("", "certificateHold", "superseded", ""), start=1):
+        lines.append(f"d{number},rr,{certificate('d', serial=number).cell},{reason}")
+    lines.append("d5,rr,gone.pem,")
+    (revoking / "population.csv").write_text("\n".join(lines) + "\n")
+    # nothing was sent yet
+    add_revocation(run, revoking)
+    assert read(run).revoked == set()
+    journal = Journal.create(revoking, {"options": {"revreason": "keyCompromise"}}, None)
+    journal.hold(term=60)
+    outcomes = [OutcomeClass.REVOKED] * 3 + [OutcomeClass.REJECTED, OutcomeClass.REVOKED]
+    journal.write(
+        [
+            Ended(n, n + 1, f"d{n}", Operation.RR, None, Outcome(one), Timings(), 1, NOW)
+            for n, one in enumerate(outcomes, start=1)
+        ]
+    )
+    journal.close()
+    assert read(run).revoked == {(name("CA").public_bytes(), n) for n in (1, 3)}
+    drop_revocation(run, revoking)
+    assert read(run).revoked == set()
+    add_revocation(run, tmp_path / "lost")
+    with pytest.raises(InputError, match="lost, which revokes certificates of this one"):
         read(run)
 
 

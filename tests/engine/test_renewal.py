@@ -91,6 +91,14 @@ def test_a_row_whose_last_run_is_not_over() -> None:
     assert found == [Standing.OPEN, Standing.NOT_DUE]
 
 
+def test_what_was_revoked_is_not_renewed() -> None:
+    one, two = certificate("a"), certificate("b", serial=2)
+    revoked = {(one.issuer, one.serial)}
+    found = standings(held(one), held(two, "b"), revoked=revoked)
+    assert found == [Standing.REVOKED, Standing.DUE]
+    assert not Standing.REVOKED.is_failure
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """Cells that name a certificate and its key, under the passphrase `old`."""
