@@ -152,7 +152,7 @@ async def _session(
     with interruption.part() as writing:
         if tally.total >= _MANY:
             on_notice(f"writing {CREDENTIALS_FOLDER}/")
-        # before the files that they open
+        # before the files that they open, but for those that were written to be delivered
         await anyio.to_thread.run_sync(write_password_file, plan, journal)
         await write_files(plan, journal)
     summary = _summary(

@@ -7,6 +7,7 @@ DER; its SN is the serialNumber.
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -41,7 +42,9 @@ _LOG: Final = re.compile(
 """What Log4j may put before a line."""
 
 _LISTING: Final = re.compile(
-    r"End Entity: (?P<username>.+?), \"(?P<subjectdn>.*)\", \"(?P<subjectaltname>.*)\","
+    # a DN has its quotes escaped; so nothing in either name can be taken for the end of the DN
+    r"End Entity: (?P<username>.+?), \"(?P<subjectdn>(?:[^\"\\]|\\.)*)\","
+    r" \"(?P<subjectaltname>.*)\","
     r" (?P<subjectemail>.*?), (?P<status>\d+), (?P<type>[0-9A-Fa-f]+), (?P<tokentype>-?\d+)"
     r"(?:, -?\d+)?"
 )
@@ -61,6 +64,9 @@ _FIELDS: Final = {
 }
 _HIDDEN: Final = "<hidden>"
 
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
+"""What is left of octets that can't be decoded."""
+
 _CSR_BEGIN: Final = "-----BEGIN CERTIFICATE REQUEST-----"
 _CSR_END: Final = "-----END CERTIFICATE REQUEST-----"
 
@@ -76,6 +82,7 @@ _USER_STATES: Final = {
     "50": "revoked",
     "60": "historical",
     "70": "key recovery",
+    "80": "waiting for approval",
 }
 _CERTIFICATE_STATES: Final = {
     "-1": "unassigned",
@@ -92,11 +99,21 @@ _CERTIFICATE_STATES: Final = {
 _CERTIFICATE: Final = "base64cert"
 _OWN: Final = ("subject", "sans", "state")
 
-_TYPES: Final = {"sn": "serialNumber", "dn": "dnQualifier", "t": "title"}
+_TYPES: Final = {
+    "sn": "serialNumber",
+    "dn": "dnQualifier",
+    "t": "title",
+    "jurisdictioncountry": "jurisdictionC",
+    "jurisdictionstate": "jurisdictionST",
+    "jurisdictionlocality": "jurisdictionL",
+}
 """Attribute types that have another name elsewhere; SN is the surname of RFC 4519."""
 
 _NAMES: Final = {
     "rfc822name": "email",
+    "email": "email",
+    "emailaddress": "email",
+    "e": "email",
     "dnsname": "dns",
     "ipaddress": "ip",
     "uniformresourceid": "uri",
@@ -107,7 +124,9 @@ _NAMES: Final = {
 }
 _DIRECTORY_NAME: Final = "directoryname"
 
-_PART: Final = re.compile(r"(?:\\.|[^\\,])+", re.DOTALL)
+_PART: Final = re.compile(r"(?:\\.|[^\\,]|\\$)+", re.DOTALL)
+_ATTRIBUTE: Final = re.compile(r"(?:\\.|[^\\+]|\\$)+", re.DOTALL)
+"""Of an RDN with several, which EJBCA has since 7.0; before, it put `\\` before every plus."""
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -121,9 +140,11 @@ def looks_like_listing(head: bytes) -> bool:
 
 def looks_like_table(head: bytes) -> bool:
     """Whether octets are the first of a CSV of the table UserData or CertificateData."""
-    first = next((line for line in head.splitlines() if line.strip()), b"")
-    names = {name.strip(b' "\xef\xbb\xbf').lower() for name in re.split(rb"[,;\t|]", first)}
-    return names >= {b"username", b"subjectdn"}
+    is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = head.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    names = {name.strip(' "').lower() for name in re.split(r"[,;\t|]", first)}
+    return names >= {"username", "subjectdn"}
 
 
 class ListingSource(FileSource):
@@ -183,13 +204,17 @@ class ListingSource(FileSource):
                 hint='End Entity: NAME, "DN", "SUBJECTALTNAME", EMAIL, STATUS, TYPE, TOKEN',
             )
             return Record(place, {}, (problem,))
+        damaged = next((name for name, text in fields.items() if _NO_TEXT.search(text)), None)
+        if damaged is not None:
+            what, hint = "octets that are no text of UTF-8", "save the file as UTF-8"
+            return Record(place, {}, (InputError(what, where=place.where(damaged), hint=hint),))
         return _described(Record(place, {name: (text,) for name, text in fields.items()}))
 
     def _lines(self) -> Iterator[str]:
         try:
             with self.path.open("rb") as file:
                 while octets := file.readline(_LINE_LIMIT):
-                    text = octets.decode("utf-8-sig", "replace").rstrip("\r\n")
+                    text = octets.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
                     yield text[found.end() :] if (found := _LOG.match(text)) else text
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from None
@@ -260,17 +285,20 @@ def slash_name(text: str) -> str:
     """A DN of EJBCA in OpenSSL's slash form, which has the same order.
 
     Raises:
-        InputError: what stands between two commas has no `=`.
+        InputError: what stands between two commas, or pluses, has no `=`.
     """
     quote = escaper("/")
     rdns = []
     for part in _PART.findall(text):
-        kind, equals, value = part.strip().partition("=")
-        if not equals:
-            raise InputError(f"RDN {part.strip()!r}: no '='", hint="EJBCA writes CN=a,O=b")
-        kind = _TYPES.get(kind.lower(), kind)
-        value = quote(_ESCAPE.sub(r"\1", value))
-        rdns.append(f"/{kind}={value}")
+        attributes = []
+        for attribute in _ATTRIBUTE.findall(part):
+            kind, equals, value = attribute.strip().partition("=")
+            if not equals:
+                what = f"RDN {part.strip()!r}: no '=' in {attribute.strip()!r}"
+                raise InputError(what, hint="EJBCA writes CN=a,O=b")
+            value = quote(_ESCAPE.sub(r"\1", value))
+            attributes.append(f"{_TYPES.get(kind.lower(), kind)}={value}")
+        rdns.append("/" + "+".join(attributes))
     return "".join(rdns)
 
 

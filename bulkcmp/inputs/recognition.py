@@ -108,9 +108,12 @@ _DIRECTORY_RULES: Final = Rules.model_validate(
 
 _EJBCA_RULES: Final = Rules.model_validate(
     {
-        # who may have no certificate any more; certificates of CAs
+        # who may have no certificate any more, or not yet; certificates of CAs
         "skip": [
-            {"attribute": "state", "equals": ["revoked", "historical", "archived"]},
+            {
+                "attribute": "state",
+                "equals": ["revoked", "historical", "archived", "waiting for approval"],
+            },
             {"attribute": "type", "equals": ["2", "8"]},
         ],
         "columns": {

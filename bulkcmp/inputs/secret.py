@@ -21,7 +21,9 @@ _LINE_LIMIT: Final = 64 * 1024
 
 _URL_COLUMN: Final = re.compile(r"((?:^|//|=)[^/@:=]*):[^/@]*@")
 
-_HINT: Final = "write env:NAME, file:PATH or pass:TEXT (which others can see in `ps`)"
+_HINT: Final = (
+    "write env:NAME, file:PATH, list:PATH#NAME or pass:TEXT (which others can see in `ps`)"
+)
 
 _COLUMN: Final = "password"
 """What the column of passwords is called, where their list has a header."""

@@ -156,6 +156,9 @@ def test_rules_of_the_user_see_the_fields_of_ejbca(tmp_path: Path) -> None:
         ("SN=123,DN=q,T=Dr,CN=x", "/serialNumber=123/dnQualifier=q/title=Dr/CN=x"),
         ("CN=Bo \\+ Co\\, Ltd/AB", "/CN=Bo \\+ Co, Ltd\\/AB"),
         ("E=bo@acme.example,CN=Bo", "/E=bo@acme.example/CN=Bo"),
+        ("CN=Bo+SN=1,O=A\\\\,C=SE", "/CN=Bo+serialNumber=1/O=A\\\\/C=SE"),
+        ("JurisdictionCountry=SE,CN=Bo", "/jurisdictionC=SE/CN=Bo"),
+        ("CN=T=SN,SURNAME=Lee", "/CN=T=SN/SURNAME=Lee"),
     ],
 )
 def test_names_keep_their_order(dn: str, slash: str) -> None:
@@ -188,3 +191,36 @@ def test_a_name_of_an_unknown_kind_is_not_lost_silently(tmp_path: Path) -> None:
     (record,) = ListingSource(write(tmp_path, text)).records()
     with pytest.raises(InputError, match="guid=0a0b"):
         parse_sans(record.values["sans"][0])
+
+
+@pytest.mark.parametrize("octets", ["Bj\xf6rn".encode("latin-1"), b"B\0o"])
+def test_octets_that_are_no_text_come_into_no_request(tmp_path: Path, octets: bytes) -> None:
+    path = tmp_path / "ejbca.txt"
+    path.write_bytes(b'End Entity: bo, "CN=' + octets + b'", "null", null, 10, 1, 1\n')
+    (record,) = open_source(path).records()
+    assert [str(problem) for problem in record.problems] == [
+        f"{path}:1 (row 1), column subjectdn: octets that are no text of UTF-8"
+    ]
+
+
+def test_a_quote_in_a_name_is_no_end_of_it(tmp_path: Path) -> None:
+    text = (
+        'End Entity: bo, "CN=a\\", \\"b", "uri=urn:x\\", \\"y", null, 10, 1, 1\n'
+        'End Entity: al, "CN=Al", "uri=urn:x", "dNSName=y", null, 10, 1, 1\n'
+    )
+    bo, al = ListingSource(write(tmp_path, text)).records()
+    assert bo.values["subjectdn"] == ('CN=a\\", \\"b',)
+    assert al.values["subjectdn"] == ("CN=Al",)
+    assert bo.values["subjectaltname"] == ('uri=urn:x\\", \\"y',)
+
+
+def test_who_waits_for_approval_is_no_row(tmp_path: Path) -> None:
+    text = 'End Entity: bo, "CN=Bo", "null", null, 80, 1, 1\n'
+    assert list(open_source(write(tmp_path, text)).records()) == []
+
+
+def test_a_table_in_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text('username,subjectDN\nbo,"CN=Björn,O=Acme"\n', encoding="utf-16")
+    (row,) = open_source(path).records()
+    assert row.values["subject"] == ("/CN=Björn/O=Acme",)
