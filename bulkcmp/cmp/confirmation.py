@@ -15,6 +15,7 @@ from bulkcmp.cmp.messages import (
     fail_info,
 )
 from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.errors import RemoteCmpError
 
 _REFUSAL_BITS: Final = {
     Reason.PUBLIC_KEY.value: "badCertTemplate",
@@ -23,6 +24,16 @@ _REFUSAL_BITS: Final = {
     Reason.KGA_NOT_TRUSTED.value: "signerNotTrusted",
 }
 """failInfo of a certificate that is rejected, by our reason."""
+
+
+def is_possible(certificate: bytes) -> bool:
+    """Whether a certConf can take or reject a certificate (DER): what can't be parsed has no
+    certHash."""
+    try:
+        load_certificate(certificate)
+    except RemoteCmpError:
+        return False
+    return True
 
 
 # CertConfirmContent ::= SEQUENCE OF CertStatus

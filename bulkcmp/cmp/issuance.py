@@ -11,7 +11,16 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from bulkcmp.cmp import algorithms, checks, envelope, outcomes, package, popo, protection
+from bulkcmp.cmp import (
+    algorithms,
+    checks,
+    confirmation,
+    envelope,
+    outcomes,
+    package,
+    popo,
+    protection,
+)
 from bulkcmp.cmp import request as requests
 from bulkcmp.cmp.algorithms import PrivateKey
 from bulkcmp.cmp.asn1 import TLV, content, decode, decode_sequence_of, encode, tag
@@ -187,9 +196,7 @@ class Issuance:
             chain=issuers,
             key=pkcs8,
             granted=granted,
-            confirm=self._confirm
-            # what can't be parsed has no certHash to confirm or reject
-            and granted.reason != Reason.CERTIFICATE_MALFORMED,
+            confirm=self._confirm and confirmation.is_possible(certificate),
         )
 
     def _certificate_in(self, response: CertResponse, asked: Asked) -> bytes:

@@ -317,6 +317,15 @@ def test_a_certificate_without_its_key(central: Any, pki: "Pki", new_key: Signin
     assert refused(run, body) == ("no private key", None, ("incorrectData",))
 
 
+def test_no_key_to_a_malformed_certificate_which_can_not_be_confirmed(central: Any) -> None:
+    run = central()
+    run.start()
+    finish = run.end(run.answer(run.peer.granted(b"\x30\x00")).macced())
+    assert finish.outcome.outcome is OutcomeClass.ISSUED_REFUSED
+    assert finish.outcome.reason == Reason.KEY_MISSING
+    assert run.kept.certificate == b"\x30\x00"
+
+
 def test_a_publication_is_no_key(central: Any, pki: "Pki", new_key: SigningKey) -> None:
     run = central()
     run.start()
