@@ -124,8 +124,14 @@ def _keys(model: type[BaseModel], key: KeyPath) -> Mapping[str, Any]:
         name = node.get("$ref", "").removeprefix(_DEFS)
         return schema["$defs"][name] if name else node
 
+    def within(node: Mapping[str, Any], part: str | int) -> Mapping[str, Any]:
+        if isinstance(part, int):
+            return resolved(node["items"])
+        # a table whose keys are names that the user gives has no properties
+        return resolved(node.get("properties", {}).get(part) or node["additionalProperties"])
+
     node: Mapping[str, Any] = schema
     for part in key:
-        node = resolved(node["items"] if isinstance(part, int) else node["properties"][part])
+        node = within(node, part)
     properties: Mapping[str, Any] = node["properties"]
     return properties

@@ -87,6 +87,16 @@ def test_good_rules(path: Path) -> None:
             "rules.toml:3, key attributes.a.from",
             "unknown placeholder",
         ),
+        (
+            'by_name = true\n[attributes.a]\nreplace = [{ by = "-" }]\n',
+            "rules.toml:3, key attributes.a.replace[1].pattern",
+            "pattern is missing",
+        ),
+        (
+            'by_name = true\n[attributes.a]\nreplace = [{ pattern = "a", by = "", patern = "" }]\n',
+            "rules.toml:3, key attributes.a.replace[1].patern",
+            "unknown key 'patern'",
+        ),
         ('by_name = true\n[attributes.a]\ncase = "low"\n', "key attributes.a.case", "it must be"),
     ],
 )  # fmt: skip
