@@ -9,6 +9,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -232,7 +233,9 @@ class Journal:
     @property
     def facts(self) -> dict[str, Any]:
         """What `create` was given as `meta`."""
-        facts: dict[str, Any] = json.loads(self._meta("facts"))
+        text = self._meta("facts")
+        with self._decoding():
+            facts: dict[str, Any] = dict(json.loads(text))
         return facts
 
     @property
@@ -240,7 +243,8 @@ class Journal:
         """DER of the root certificate that the run's first ip brought, if it was to."""
         with self._mutex:
             found = self._store.read(reading.META, ("anchor",))
-        return bytes.fromhex(found[0][0]) if found else None
+        with self._decoding():
+            return bytes.fromhex(found[0][0]) if found else None
 
     @property
     def is_plain(self) -> bool:
@@ -256,9 +260,12 @@ class Journal:
         self._seal = Seal.open(self._meta("seal"), passphrase, where=self._store.where)
 
     def _meta(self, key: str) -> str:
-        with self._mutex:
+        with self._mutex, self._decoding():
             ((value,),) = self._store.read(reading.META, (key,))
         return str(value)
+
+    def _decoding(self) -> AbstractContextManager[None]:
+        return reading.decoding(self._store.where)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -301,14 +308,14 @@ class Journal:
         Returns:
             How many rows were under way.
         """
-        with self._mutex:
+        with self._mutex, self._decoding():
             query = f"{reading.OPEN_ROWS} AND number >= ? AND number < ?"
             shard = (self._shard.first, self._shard.beyond)
             return self._settle(self._store.read(query, shard))
 
     def take_over(self, numbers: Sequence[int]) -> dict[int, RowState]:
         """The same for these rows only, whose worker died; returns what `states` does."""
-        with self._mutex:
+        with self._mutex, self._decoding():
             query = f"{reading.OPEN_ROWS} AND number = ?"
             self._settle([row for one in numbers for row in self._store.read(query, (one,))])
         return self.states(numbers)
@@ -330,7 +337,7 @@ class Journal:
         wanted = tuple(numbers)
         if not wanted:
             return {}
-        with self._mutex:
+        with self._mutex, self._decoding():
             found = self._store.read(reading.states_query(len(wanted)), wanted)
             checkpoints = {
                 transaction_id: self._checkpoint(transaction_id)
@@ -406,7 +413,8 @@ class Journal:
         """How many rows with a certificate are in which state of delivery, and for which reason."""
         with self._mutex:
             found = self._store.read(reading.DELIVERIES)
-        return [(DeliveryState(state), reason, int(count)) for state, reason, count in found]
+        with self._decoding():
+            return [(DeliveryState(state), reason, int(count)) for state, reason, count in found]
 
     def result(self, number: int) -> tuple[RowResult, bytes | None]:
         """A row that was taken up, with its key and its password.
@@ -415,7 +423,7 @@ class Journal:
             InputError: its sealed key is damaged.
             JournalError: the machine failed.
         """
-        with self._mutex:
+        with self._mutex, self._decoding():
             (row,) = self._store.read(reading.RESULTS, (number - 1, 1))
             result, key, password = reading.result_of(row, self._chain)
         assert result.number == number, "it was taken up"
@@ -433,7 +441,7 @@ class Journal:
         """
         last = -1
         while True:
-            with self._mutex:
+            with self._mutex, self._decoding():
                 rows = self._store.read(reading.RESULTS, (last, _PAGE))
                 page = [reading.result_of(row, self._chain) for row in rows]
             for result, key, password in page:

@@ -268,7 +268,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA synchronous = EXTRA")
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -343,9 +343,15 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError:
         # a misused connection, which is our own mistake
         raise
+    except UnicodeDecodeError as error:
+        # of a message that quotes what is damaged
+        raise InputError(
+            f"the key file is damaged: {error}", where=where, hint=_DAMAGED_HINT
+        ) from None
     except sqlite3.DatabaseError as error:
-        # extended codes carry the primary one in their low octet
-        match error.sqlite_errorcode & 0xFF:
+        # a text that is no UTF-8 has no code; extended ones carry the primary one in their low
+        # octet
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
             case sqlite3.SQLITE_NOTADB:
                 raise InputError(
                     "is not a key file",

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from cryptography import x509
@@ -10,6 +11,7 @@ from cryptography import x509
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.general import decode_infos
 from bulkcmp.cmp.outcomes import unknown
+from bulkcmp.errors import InputError, RemoteCmpError, Where
 from bulkcmp.journal.entry import INTERRUPTED
 from bulkcmp.journal.statement import settlement
 from bulkcmp.journal.store import Row, Statement
@@ -73,6 +75,23 @@ EARLIER: Final = (
     " JOIN row USING ({columns}number)"
     " WHERE {where}part.transaction_id <> row.transaction_id ORDER BY number, part.transaction_id"
 )
+
+
+@contextmanager
+def decoding(where: Where) -> Iterator[None]:
+    """Around what makes values of what was read: none but a damaged journal has what can't be.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RemoteCmpError) as error:
+        raise InputError(
+            f"the journal is damaged: it has what can't be ({error})",
+            where=where,
+            hint="restore the run folder from a copy",
+        ) from error
 
 
 def states_query(count: int) -> str:

@@ -185,18 +185,24 @@ def _translated(folder: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError:
         # a misused connection, which is our own mistake
         raise
+    except UnicodeDecodeError as error:
+        # of a message that quotes what is damaged
+        raise _damaged(error, where) from error
     except sqlite3.Error as error:
-        # extended codes carry the primary one in their low octet
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        # a text that is no UTF-8 has no code; extended ones carry the primary one in their low
+        # octet
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code in _NOT_WRITABLE:
             raise not_writable(error, where) from error
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise InputError(
-                f"the journal is damaged: {error}",
-                where=where,
-                hint="restore the run folder from a copy",
-            ) from error
+            raise _damaged(error, where) from error
         full = code == sqlite3.SQLITE_FULL
         raise JournalError(
             DISK_FULL if full else f"the journal failed: {error}", where=where, hint=DISK_HINT
         ) from error
+
+
+def _damaged(error: Exception, where: Where) -> InputError:
+    return InputError(
+        f"the journal is damaged: {error}", where=where, hint="restore the run folder from a copy"
+    )

@@ -207,6 +207,7 @@ def altered(path: Path, *statements: str) -> None:
         ("PRAGMA user_version = 2", "key file of format 2, this is bulkcmp for format 1"),
         ("DELETE FROM meta", "no header"),
         ("UPDATE meta SET header = 'x'", "header of the sealed keys is damaged"),
+        ("UPDATE meta SET header = CAST(x'ff' AS TEXT)", "damaged: Could not decode to UTF-8"),
         ("DROP TABLE meta", "no such table"),
     ],
 )
@@ -214,6 +215,13 @@ def test_damaged_as_a_whole(path: Path, statement: str, what: str) -> None:
     KeyFile.open_or_create(path, None).close()
     altered(path, statement)
     with pytest.raises(InputError, match=what):
+        KeyFile.open(path, None)
+
+
+def test_damage_that_sqlite_can_not_tell_of(path: Path) -> None:
+    KeyFile.open_or_create(path, None).close()
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE key", b"CREATE TABL\xff key"))
+    with pytest.raises(InputError, match="the key file is damaged"):
         KeyFile.open(path, None)
 
 

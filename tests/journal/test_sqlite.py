@@ -212,6 +212,45 @@ def test_a_damaged_journal(folder: Path) -> None:
         list(opened.results())
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM meta",
+        "UPDATE meta SET value = '{'",
+        "UPDATE meta SET value = '[1]'",
+        "UPDATE meta SET value = CAST(x'ff' AS TEXT)",
+        "UPDATE row SET outcome = 'x'",
+        "UPDATE part SET granted = '[]'",
+        "UPDATE part SET chain = '77'",
+        "UPDATE part SET phase = 'x'",
+        "DELETE FROM tx",
+    ],
+)
+def test_values_that_can_not_be(folder: Path, statement: str) -> None:
+    with Journal.create(folder, {}, None) as journal:
+        journal.hold()
+        journal.write([begun(1), Advanced(issued(1))])
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        connection.execute(statement)
+
+    def read(journal: Journal) -> None:
+        _ = journal.facts, journal.anchor
+        journal.unlock(None)
+        list(journal.results())
+        journal.states([1])
+
+    with Journal.open(folder) as opened, pytest.raises(InputError, match="the journal is damaged"):
+        read(opened)
+
+
+def test_a_schema_that_sqlite_can_not_tell_of(folder: Path) -> None:
+    Journal.create(folder, {}, None).close()
+    path = folder / FILE_NAME
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE row", b"CREATE TABL\xff row"))
+    with pytest.raises(InputError, match="the journal is damaged"):
+        Journal.open(folder)
+
+
 # --- one at a time --------------------------------------------------------------------------------
 
 
