@@ -32,7 +32,7 @@ signature."""
 _SHOWN: Final = 80
 """Characters of a foreign text that an error shows."""
 
-_FOREIGN_LOSSES: Final[tuple[tuple[type[httpx.HTTPError], Loss], ...]] = (
+_FOREIGN_LOSSES: Final[tuple[tuple[type[Exception], Loss], ...]] = (
     (httpx.ConnectError, Loss.CONNECT),
     (httpx.ConnectTimeout, Loss.CONNECT),
     (httpx.PoolTimeout, Loss.CONNECT),
@@ -40,6 +40,7 @@ _FOREIGN_LOSSES: Final[tuple[tuple[type[httpx.HTTPError], Loss], ...]] = (
     (httpx.TimeoutException, Loss.TIMEOUT),
     (httpx.RemoteProtocolError, Loss.BAD_HTTP),
     (httpx.DecodingError, Loss.BAD_HTTP),
+    (httpx.InvalidURL, Loss.BAD_HTTP),
     # these don't say how much of the request had left
     (httpx.HTTPError, Loss.CUT),
 )
@@ -147,7 +148,8 @@ class CmpHttpClient:
         started = self._clock()
         try:
             response = await self._client.send(request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # httpx makes a URL of any Location, though it is not to follow it
             raise foreign_failure(error) from error
         # it leads back to the response, and each would be left to the search for cyclic garbage
         del response.stream
@@ -286,7 +288,7 @@ def _reason(status: int) -> str:
         return ""
 
 
-def foreign_failure(error: httpx.HTTPError) -> TransportError:
+def foreign_failure(error: httpx.HTTPError | httpx.InvalidURL) -> TransportError:
     """What is said of a failure that is not of our own transport."""
     loss = next(loss for kind, loss in _FOREIGN_LOSSES if isinstance(error, kind))
     return TransportError(loss, str(error) or type(error).__name__)

@@ -9,6 +9,7 @@ from typing import Final, Self
 import httpx
 
 from bulkcmp.errors import InputError, TransportError
+from bulkcmp.io.http import foreign_failure
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.transport import Transport
 from bulkcmp.model import Secret
@@ -70,6 +71,10 @@ class Webhook:
             response = await self._client.post(self._url, content=document, headers=headers)
         except TransportError as error:
             return f"{error.loss.value}: {error.what}", b""
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # httpx makes a URL of any Location, though it is not to follow it
+            failure = foreign_failure(error)
+            return f"{failure.loss.value}: {failure.what}", b""
         if response.is_success:
             return "", response.content
         return f"HTTP status {_status(response.status_code)}", response.content

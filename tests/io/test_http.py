@@ -247,6 +247,13 @@ async def test_answers_that_are_not_cmp(
     assert len(str(error)) < 200
 
 
+async def test_a_redirection_that_httpx_can_make_no_url_of() -> None:
+    async with answering(302, {"Location": "htt: http://ca/"}) as client:
+        with pytest.raises(TransportError) as caught:
+            await client.post(b"ir")
+    assert caught.value.loss is Loss.BAD_HTTP
+
+
 @pytest.mark.parametrize(("status", "content"), [(200, b"x"), (404, b"")])
 async def test_a_wrong_path_is_hinted_at(status: int, content: bytes) -> None:
     async with answering(status, HTML_TYPE, content) as client:

@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bulkcmp.errors import InputError
+from bulkcmp.errors import InputError, Loss
 from bulkcmp.io.webhook import Webhook, check_webhook
 from bulkcmp.model import Secret
 
@@ -42,6 +42,17 @@ async def test_a_refusal(server: "Server", status: str, problem: str) -> None:
         assert await webhook.post(b"{}", {}) == (problem, b"why not")
     assert len(server.calls) == 1
     assert "authorization" not in server.calls[0].headers
+
+
+@pytest.mark.anyio
+async def test_a_redirection_that_httpx_can_make_no_url_of(server: "Server") -> None:
+    async def lead_astray(call: "Call") -> None:
+        await call.answer(b"", "Location: htt: http://ca/", status="HTTP/1.1 302 Found")
+
+    server.script = lead_astray
+    async with Webhook(server.url, None, 60.0, 2) as webhook:
+        problem, _ = await webhook.post(b"{}", {})
+    assert problem.startswith(f"{Loss.BAD_HTTP.value}: ")
 
 
 @pytest.mark.anyio
