@@ -91,7 +91,8 @@ def _attributes(text: str, delimiter: str, known: frozenset[str]) -> Iterator[tu
             raise InputError(f"the PKCS#11 URI has {name} twice", hint=_HINT)
         names.add(name)
         if name in known:
-            yield name, unquote_to_bytes(value)
+            # what is no UTF-8 came as surrogates, of a path on the command line
+            yield name, unquote_to_bytes(value.encode(errors="surrogateescape"))
         elif not name.startswith("x-"):
             raise InputError(f"the PKCS#11 URI has an unknown attribute {name!r}", hint=_HINT)
 

@@ -58,3 +58,9 @@ def test_the_scheme_has_no_case() -> None:
     assert is_uri("PKCS11:object=a")
     assert not is_uri("pkcs11.pem")
     assert Pkcs11Uri.parse("PKCS11:object=a").text == "pkcs11:object=a"
+
+
+def test_octets_that_are_no_utf8() -> None:
+    uri = Pkcs11Uri.parse("pkcs11:object=\udcff?pin-source=file:\udcd0")
+    assert uri.attributes == {"object": b"\xff"}
+    assert uri.pin_source == "file:\udcd0"
