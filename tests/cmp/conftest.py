@@ -224,8 +224,7 @@ class Pki:
         return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]  # times by their names
 
 
-@pytest.fixture(scope="session")
-def pki() -> Pki:
+def make_pki() -> Pki:
     keys = {kind: make() for kind, make in KEY_MAKERS.items()}
     root = certify("root", KEY_MAKERS["ec"](), ca=True)
     foreign = certify("root", KEY_MAKERS["ec"](), ca=True)
@@ -237,6 +236,11 @@ def pki() -> Pki:
         certify("device", KEY_MAKERS["ec"](), root),
         certify("signer", KEY_MAKERS["ec"](), foreign),
     )
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    return make_pki()
 
 
 SECRET = Secret(b"between us")
@@ -529,8 +533,7 @@ def peer_info(kem_ciphertext_info: bytes) -> bytes:
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture(scope="session")
-def make_run(pki: Pki, peer: Peer) -> MakeRun:
+def run_maker(pki: Pki, peer: Peer) -> MakeRun:
     """Makes a `Run`: of which operation, under which credential (or `mac`, `signature`, `kem`), for
     how many rows, and any field of Profile, EndEntity or Run."""
     csr = (
@@ -596,3 +599,8 @@ def make_run(pki: Pki, peer: Peer) -> MakeRun:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_run(pki: Pki, peer: Peer) -> MakeRun:
+    return run_maker(pki, peer)

@@ -4,36 +4,30 @@ The invariant: a response whose protected part was changed leads to an instructi
 exception, and neither a certificate nor a confirmation is ever taken from it.
 """
 
-import datetime as dt
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkcmp.cmp import algorithms, dhmac, general, kemmac, messages, popo, protection
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import decode, decode_sequence_of, encode, wrap
 from bulkcmp.cmp.events import Finish, TimerFired
-from bulkcmp.cmp.general import RootCaKeyUpdate, encode_infos
+from bulkcmp.cmp.general import encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIMessage, PKIStatus, decode_message
 from bulkcmp.cmp.state import State
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import Itav, Operation, OutcomeClass, Profile, SubjectCheck
 from bulkcmp.outputs.information import contents
+from tests.cmp.ways import asked, told
+from tests.fuzz.mutation import PIECES, RECIPES, Recipe, mutated
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, MakeRun, Peer, Pki, Run
-
-FOLDER = Path(__file__).parent.parent / "vectors" / "openssl"
-VECTORS = [path.read_bytes() for path in sorted(FOLDER.glob("*-r[es][qp].der"))]
 
 # cryptography warns of a name or a serial number that RFC 5280 would not have
 pytestmark = [
@@ -47,45 +41,6 @@ FUZZ = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-# drawn apart from what they are applied to, whose length differs from run to run
-SHARES = st.integers(0, 65535)
-Recipe = list[tuple[str, int, int, int, int]]
-RECIPES: st.SearchStrategy[Recipe] = st.lists(
-    st.tuples(
-        st.sampled_from(["bit", "octet", "octet", "cut", "double", "splice", "end"]),
-        SHARES,
-        st.integers(0, 12),
-        st.integers(0, 255),
-        SHARES,
-    ),
-    min_size=1,
-    max_size=4,
-)
-
-
-def _mutated(origin: bytes, recipe: Recipe) -> bytes:
-    """A message with bits flipped, octets set, pieces cut out, doubled or brought in."""
-    der = bytearray(origin)
-    for action, share, size, value, start in recipe:
-        at = share * len(der) >> 16
-        match action:
-            case "bit" if der:
-                der[at] ^= 1 << value % 8
-            case "octet" if der:
-                der[at] = value
-            case "cut":
-                del der[at : at + size]
-            case "double":
-                der[at:at] = der[at : at + size]
-            case "splice":
-                other = VECTORS[value % len(VECTORS)]
-                begin = start * len(other) >> 16
-                der[at : at + size] = other[begin : begin + size]
-            case _:
-                del der[at:]
-    return bytes(der)
 
 
 def _read_all(message: PKIMessage) -> None:
@@ -125,16 +80,16 @@ def test_random_octets_are_a_message_or_a_remote_error(der: bytes) -> None:
 
 
 @settings(FUZZ, max_examples=1000)
-@given(st.sampled_from(VECTORS), RECIPES)
+@given(st.sampled_from(PIECES), RECIPES)
 def test_a_changed_message_is_a_message_or_a_remote_error(origin: bytes, recipe: Recipe) -> None:
-    der = _mutated(origin, recipe)
+    der = mutated(origin, recipe)
     with suppress(RemoteCmpError):
         message = decode_message(der)
         assert message.protected_part[4:] in der or len(message.protected_part) < 256
         _read_all(message)
 
 
-@pytest.mark.parametrize("der", VECTORS[::7], ids=len)
+@pytest.mark.parametrize("der", PIECES[::7], ids=len)
 def test_no_prefix_of_a_message_is_one(der: bytes) -> None:
     for size in range(len(der)):
         with pytest.raises(RemoteCmpError):
@@ -210,7 +165,7 @@ def test_nothing_is_taken_from_a_changed_response(
     run = make_run(credential=credential, profile=PROFILE)
     answer = receiving(run)
     sent = answer.macced() if credential == "mac" else answer.signed(pki.signer)
-    received = _mutated(sent, recipe)
+    received = mutated(sent, recipe)
     stored = list(run.stored)
     confirming = run.state is State.CONFIRMING
     instruction = run.receive(received)
@@ -237,7 +192,7 @@ def test_a_broken_ca_with_good_protection_breaks_nothing(
     """Nonsense that is protected as it should be: an instruction all the same."""
     run = make_run(profile=PROFILE)
     answer = receiving(run)
-    body = nonsense if isinstance(nonsense, bytes) else _mutated(answer.body, nonsense)
+    body = nonsense if isinstance(nonsense, bytes) else mutated(answer.body, nonsense)
     answer = replace(answer, body=body)
     run.receive(answer.signed(pki.signer) if signs else answer.macced())
 
@@ -250,7 +205,7 @@ def test_any_certificate_in_a_good_response_is_stored_and_judged(
     run = make_run(profile=PROFILE)
     run.start()
     good = pki.issue()
-    certificate = _mutated(good, recipe)
+    certificate = mutated(good, recipe)
     body = peer.cert_rep(peer.response(peer.status(0), wrap(0xA0, certificate)))
     run.receive(run.answer(body).macced())
     granted = run.kept.granted
@@ -260,61 +215,18 @@ def test_any_certificate_in_a_good_response_is_stored_and_judged(
         assert granted.outcome is OutcomeClass.ISSUED_REFUSED, "the CA signed other octets"
 
 
-def _told(pki: "Pki") -> dict[str, bytes]:
-    """What a genp may tell, rightly, by its infoType."""
-    root, now = pki.root, dt.datetime.fromtimestamp(pki.now, dt.UTC)
-    key = pki.keys["ec"]
-    new = pki.certify("new root", key, ca=True)
-    link = pki.certify("new root", key, root, ca=True)
-    back = pki.certify("root", root.key, new, ca=True)
-    update = RootCaKeyUpdate(new.certificate, link.certificate, back.certificate)
-    assert isinstance(root.key, ec.EllipticCurvePrivateKey)
-    crl = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(x509.Name.from_bytes(root.subject))
-        .last_update(now)
-        .next_update(now + dt.timedelta(days=1))
-        .sign(root.key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.DER)
-    )
-    algorithm = wrap(0x30, encode(ObjectIdentifier("1.3.101.112")))
-    control = wrap(0x30, encode(general.RSA_KEY_LEN), encode(2048))
-    template = wrap(0x30, wrap(0x30, explicit(5, root.subject)), wrap(0x30, control))
-    return {
-        general.CA_CERTS: wrap(0x30, root.certificate),
-        general.CA_PROT_ENC_CERT: pki.signer.certificate,
-        general.ROOT_CA_KEY_UPDATE: update.encode(),
-        general.CA_KEY_UPDATE_INFO: explicit(0, update.encode()),
-        general.CURRENT_CRL: crl,
-        general.CRLS: wrap(0x30, crl),
-        general.CERT_REQ_TEMPLATE: template,
-        general.SIGN_KEY_PAIR_TYPES: wrap(0x30, algorithm),
-        general.PREFERRED_SYMM_ALG: algorithm,
-        general.SUPP_LANG_TAGS: wrap(0x30, b"\x0c\x02en"),
-        "1.2.3": b"\x04\x01x",
-    }
-
-
-ASKED = {
-    general.ROOT_CA_KEY_UPDATE: general.ROOT_CA_CERT,
-    general.CRLS: general.CRL_STATUS_LIST,
-}
-
-
 @settings(FUZZ, max_examples=600)
 @given(place=st.integers(0, 10), recipe=st.just([]) | RECIPES, whole=st.booleans())
 def test_a_genp_of_any_kind_is_judged(
     make_run: "MakeRun", pki: "Pki", place: int, recipe: Recipe, *, whole: bool
 ) -> None:
     """Under good protection; what is kept can be read again by who writes files of it."""
-    oid, value = list(_told(pki).items())[place]
-    changed = _mutated(value, recipe)
-    crl_status = general.crl_status_list(pki.device.certificate, None)
-    asked = Itav(ASKED.get(oid, oid), crl_status if oid == general.CRLS else None)
-    run = make_run(Operation.GENM, infos=(asked,))
+    oid, value = list(told(pki).items())[place]
+    changed = mutated(value, recipe)
+    run = make_run(Operation.GENM, infos=(asked(pki, oid),))
     run.start()
     body = encode_infos([Itav(oid, changed)])
-    finish = run.end(run.answer(_mutated(body, recipe) if whole else body).macced())
+    finish = run.end(run.answer(mutated(body, recipe) if whole else body).macced())
     if changed == value and not whole:
         assert finish.outcome.outcome is OutcomeClass.ANSWERED, finish.outcome
     assert finish.outcome.outcome in (OutcomeClass.ANSWERED, OutcomeClass.BAD_RESPONSE)
@@ -335,7 +247,7 @@ def test_extra_certs_of_any_kind_are_no_more_than_help(
     signed = decode_message(run.granted().signed(pki.signer))
     header, body = decode_sequence_of(signed.protected_part)
     certificates = [
-        _mutated((pki.signer if ours else pki.stranger).certificate, recipe)
+        mutated((pki.signer if ours else pki.stranger).certificate, recipe)
         for ours, recipe in recipes
     ]
     spoiled = messages.encode_message(
@@ -350,7 +262,7 @@ def test_extra_certs_of_any_kind_are_no_more_than_help(
 COMMON_NAME = wrap(0x30, wrap(0x31, wrap(0x30, b"\x06\x03\x55\x04\x03", b"\x0c\x01a")))
 SENDERS = st.one_of(
     st.binary(max_size=30).map(lambda octets: wrap(0xA4, octets)),
-    RECIPES.map(lambda recipe: wrap(0xA4, _mutated(COMMON_NAME, recipe))),
+    RECIPES.map(lambda recipe: wrap(0xA4, mutated(COMMON_NAME, recipe))),
 )
 
 
@@ -372,7 +284,7 @@ def test_a_changed_signature_verifies_nothing(pki: "Pki", kind: str, recipe: Rec
     key = pki.keys[kind]
     identifier = algorithms.signature_identifier(key, "sha256")
     signature = algorithms.sign(key, "sha256", b"data")
-    other = _mutated(signature, recipe)
+    other = mutated(signature, recipe)
     if other != signature:
         with pytest.raises(RemoteCmpError):
             algorithms.verify(key.public_key(), identifier, other, b"data")

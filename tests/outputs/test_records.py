@@ -11,7 +11,6 @@ import pytest
 
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.load.folder import RECORDS
-from bulkcmp.model import Operation
 from bulkcmp.outputs.records import (
     SCHEMA,
     RecordFile,
@@ -20,29 +19,9 @@ from bulkcmp.outputs.records import (
     report_of,
 )
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, End, Level, Record, Run
+from bulkcmp.stats.record import End, Record
 from tests.disk import full
-from tests.stats.records import REJECTED, exchange, lost, transaction
-
-RUN = Run(
-    "1.2",
-    dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.UTC),
-    "smoke",
-    "http://127.0.0.1:8829/cmp",
-    "10/s for 60 s",
-    "a new key each",
-    warm_up=5.0,
-    thresholds=("rate(ok) > 5",),
-    settings=(("digest", "sha256"),),
-)
-RECORDED: list[Record] = [
-    transaction(0, 0.25, 1.1, exchanges=(exchange("ir", "ip", 0.3, 0.7), lost("certConf", 0.8, 1))),
-    transaction(1, 1, 1.0000000001, REJECTED, operation=Operation.RR, warm_up=True),
-    Drop(3, "life", 2.0, 2.0, False),
-    Pulse("worker 1", 1.0, 1.0, 0.5, 0.001, open_files=7, most_files=1024),
-    Level("worker 1", 1.0, 12, 3),
-    End(9.5, abandoned=1, aborted=True),
-]
+from tests.stats.records import RECORDED, RUN, exchange, transaction
 
 
 def write(path: Path, records: list[Record] = RECORDED) -> Path:

@@ -6,7 +6,16 @@ import random
 from bulkcmp.errors import Loss
 from bulkcmp.model import Operation, OutcomeClass
 from bulkcmp.stats.health import Pulse
-from bulkcmp.stats.record import Drop, End, Ending, Exchange, Record, Run, TransactionRecord
+from bulkcmp.stats.record import (
+    Drop,
+    End,
+    Ending,
+    Exchange,
+    Level,
+    Record,
+    Run,
+    TransactionRecord,
+)
 
 OK = Ending(OutcomeClass.ISSUED)
 REJECTED = Ending(OutcomeClass.REJECTED, "badPOP", ("badPOP",), "no (badPOP)")
@@ -127,3 +136,24 @@ def trouble() -> list[Record]:
     records.sort(key=lambda one: one.finished if isinstance(one, TransactionRecord) else 0.0)
     records += [Pulse("worker 1", 10.0, 10.0, 4.0, 0.002, 0.0, 40, 1024)]
     return [*records, End(80.5, abandoned=1)]
+
+
+RUN = Run(
+    "1.2",
+    dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.UTC),
+    "smoke",
+    "http://127.0.0.1:8829/cmp",
+    "10/s for 60 s",
+    "a new key each",
+    warm_up=5.0,
+    thresholds=("rate(ok) > 5",),
+    settings=(("digest", "sha256"),),
+)
+RECORDED: list[Record] = [
+    transaction(0, 0.25, 1.1, exchanges=(exchange("ir", "ip", 0.3, 0.7), lost("certConf", 0.8, 1))),
+    transaction(1, 1, 1.0000000001, REJECTED, operation=Operation.RR, warm_up=True),
+    Drop(3, "life", 2.0, 2.0, False),
+    Pulse("worker 1", 1.0, 1.0, 0.5, 0.001, open_files=7, most_files=1024),
+    Level("worker 1", 1.0, 12, 3),
+    End(9.5, abandoned=1, aborted=True),
+]
