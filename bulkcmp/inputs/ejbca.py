@@ -9,7 +9,7 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -42,10 +42,11 @@ _LOG: Final = re.compile(
 """What Log4j may put before a line."""
 
 _LISTING: Final = re.compile(
-    # a DN has its quotes escaped; so nothing in either name can be taken for the end of the DN
-    r"End Entity: (?P<username>.+?), \"(?P<subjectdn>(?:[^\"\\]|\\.)*)\","
+    # a DN has its quotes escaped; so nothing in either name can be taken for the end of the DN, and
+    # there is one way to read a line, however long it is
+    r"End Entity: (?P<username>(?:(?!, \").)+), \"(?P<subjectdn>(?:[^\"\\]|\\.)*)\","
     r" \"(?P<subjectaltname>.*)\","
-    r" (?P<subjectemail>.*?), (?P<status>\d+), (?P<type>[0-9A-Fa-f]+), (?P<tokentype>-?\d+)"
+    r" (?P<subjectemail>[^\",]*), (?P<status>\d+), (?P<type>[0-9A-Fa-f]+), (?P<tokentype>-?\d+)"
     r"(?:, -?\d+)?"
 )
 
@@ -69,6 +70,8 @@ _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 
 _CSR_BEGIN: Final = "-----BEGIN CERTIFICATE REQUEST-----"
 _CSR_END: Final = "-----END CERTIFICATE REQUEST-----"
+_CSR_LINES: Final = 4096
+"""Of a request; one that is longer is cut off, and so a bad one."""
 
 _NOTHING: Final = ("", "null", "NULL", "\\N")
 """How a value that is none is written: by Java, and by clients of databases."""
@@ -163,37 +166,35 @@ class ListingSource(FileSource):
         Raises:
             InputError: the file can't be read.
         """
-        number = 0
-        line = 0
+        for number, (line, fields) in enumerate(self._entities(), 1):
+            yield self._record(line, number, fields)
+
+    def _entities(self) -> Iterator[tuple[int, Mapping[str, str] | None]]:
+        """The fields of each, with the line on which it begins; none of one that can't be read."""
         found: tuple[int, dict[str, str]] | None = None
-        request: list[str] | None = None
+        request: list[str] = []
         for line, text in enumerate(self._lines(), 1):
-            if request is not None:
-                request.append(text)
-                if text == _CSR_END:
-                    if found is not None:
-                        found[1]["csr"] = "\n".join(request)
-                    request = None
-                continue
-            if text == _CSR_BEGIN:
-                request = [text]
-                continue
             field = _FIELD.fullmatch(text)
             is_listed = text.startswith(_LISTED.decode())
-            if found is not None and (is_listed or (field and field[1] == "Username")):
-                number += 1
-                yield self._record(found[0], number, found[1])
+            is_found = field is not None and field[1] == "Username"
+            if found is not None and (is_listed or is_found):
+                yield _with_request(*found, request)
                 found = None
             if is_listed:
-                number += 1
                 listed = _LISTING.fullmatch(text)
-                yield self._record(line, number, listed.groupdict() if listed else None)
-            elif field and field[1] == "Username":
-                found = line, {"username": field[2]}
-            elif field and found is not None and field[1] in _FIELDS:
+                yield line, listed.groupdict() if listed else None
+            elif field is not None and is_found:
+                found, request = (line, {"username": field[2]}), []
+            elif found is None:
+                continue
+            elif text == _CSR_BEGIN or (request and request[-1] != _CSR_END):
+                # one that is cut off ends where the next end entity begins
+                request.append(text)
+                del request[_CSR_LINES:]
+            elif field is not None and field[1] in _FIELDS:
                 found[1][_FIELDS[field[1]]] = field[2].removeprefix('"').removesuffix('"')
         if found is not None:
-            yield self._record(found[0], number + 1, found[1])
+            yield _with_request(*found, request)
 
     def _record(self, line: int, number: int, fields: Mapping[str, str] | None) -> Record:
         place = Place(self.name, line, number)
@@ -218,6 +219,12 @@ class ListingSource(FileSource):
                     yield text[found.end() :] if (found := _LOG.match(text)) else text
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from None
+
+
+def _with_request(
+    line: int, fields: Mapping[str, str], request: Sequence[str]
+) -> tuple[int, Mapping[str, str]]:
+    return line, {**fields, "csr": "\n".join(request)} if request else fields
 
 
 class TableSource(CsvSource):

@@ -107,6 +107,22 @@ def test_the_request_of_an_end_entity(tmp_path: Path, pki: "Pki") -> None:
     assert "csr" not in second.values
 
 
+def test_a_request_that_is_cut_off_hides_no_end_entity(tmp_path: Path, pki: "Pki") -> None:
+    cut = (pki.folder / "csr.pem").read_text()[:200]
+    path = write(tmp_path, f"{FOUND}CSR:\n{cut}\n{FOUND}{LISTED}")
+    first, *others = ListingSource(path).records()
+    assert [problem.where and problem.where.column for problem in first.problems] == ["csr"]
+    assert [record.values["username"] for record in others] == [
+        ("bo",), ("tomcat",), ("bo, one",), ("gone",)
+    ]  # fmt: skip
+
+
+def test_a_line_that_was_made_to_take_long_is_read_at_once(tmp_path: Path) -> None:
+    text = "End Entity: " + ', "a", "b", c' * 4000 + "\n"
+    (record,) = ListingSource(write(tmp_path, text)).records()
+    assert "not a line of" in record.problems[0].what
+
+
 def test_a_table_of_users(tmp_path: Path) -> None:
     text = (
         "username;subjectDN;subjectAltName;status;type;clearPassword\n"
