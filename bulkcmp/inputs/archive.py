@@ -147,7 +147,8 @@ def _of_zip(path: Path) -> Iterator[Member]:
             infos = archive.infolist()
             _check_growth(path, sum(info.file_size for info in infos))
             for info in infos:
-                if not info.is_dir():
+                # is_dir() fails on a name that is empty
+                if not info.filename.endswith("/"):
                     yield _of_zip_member(archive, info)
     except _DAMAGE as error:
         raise _damaged(path, error) from None

@@ -335,8 +335,9 @@ def _attribute(line: _Line) -> Attribute:
 
 def _key(name: str) -> str:
     """The name of an attribute in a record."""
-    kept = [one for one in name.lower().split(";") if one != "binary"]
-    return _OTHER_NAMES.get(kept[0], ";".join(kept))
+    kind, *options = name.lower().split(";")
+    kept = [kind, *(one for one in options if one != "binary")]
+    return _OTHER_NAMES.get(kind, ";".join(kept))
 
 
 def _text(attribute: Attribute) -> str:

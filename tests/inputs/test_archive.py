@@ -131,6 +131,13 @@ def test_what_zips_should_not_have(tmp_path: Path) -> None:
     assert found[-1] == Member("good.pem", b"x")
 
 
+def test_a_zip_member_without_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr(zipfile.ZipInfo(""), b"x")
+    assert list(members(path)) == [Member("", b"x")]
+
+
 def test_encrypted_members(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as target:

@@ -74,6 +74,12 @@ def test_an_entry(read: Read) -> None:
     }
 
 
+def test_an_attribute_may_be_called_as_an_option(read: Read) -> None:
+    (record,) = read("dn: cn=a\nbinary: x\ncn;binary: y\n")
+    assert record.values["binary"] == ("x",)
+    assert record.values["cn"] == ("y",)
+
+
 def test_values_in_base64_are_text_where_they_are_utf8(read: Read) -> None:
     """RFC 2849, example 4 and 5."""
     dn = base64.b64encode("uid=rogasawara,ou=営業部,o=Airius".encode()).decode()
