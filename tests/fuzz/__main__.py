@@ -1,6 +1,7 @@
 """`python -m tests.fuzz`: fuzzing by coverage, with atheris (libFuzzer); see docs/fuzzing.md."""
 
 import argparse
+import hashlib
 import os
 import sys
 import tempfile
@@ -49,7 +50,17 @@ def _fuzz(target: Target, seconds: int, corpus: Path | None, findings: Path) -> 
     ]
     # what is new goes into the first folder
     folders = [str(seeds)] if corpus is None else [str(corpus / target.name), str(seeds)]
-    atheris.Setup([target.name, *options, *folders], target.one)
+
+    def one(data: bytes) -> None:
+        try:
+            target.one(data)
+        except BaseException:
+            # libFuzzer keeps what hangs or takes too much memory; a fork ends before it keeps this
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            (findings / f"{target.name}-{digest}").write_bytes(data)
+            raise
+
+    atheris.Setup([target.name, *options, *folders], one)
     atheris.Fuzz()
 
 

@@ -48,8 +48,10 @@ _VALUES: Final = {"id": "dev-1", "number": "7", "ou": "a,b+c=\"d\\#;<>\x00'ö"}
 def _name(text: str) -> None:
     der = parse_name(text)
     assert parse_name(format_name(der)) == der
-    format_slash_name(der)
     name_values(der)
+    # not all of them can be written so
+    with suppress(ValueError):
+        format_slash_name(der)
 
 
 def _sans(text: str) -> None:
