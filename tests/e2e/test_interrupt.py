@@ -122,7 +122,7 @@ def test_a_lost_reader_does_not_end_a_run(
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
     assert run.outcomes() == {("issued", "")}
 
 
