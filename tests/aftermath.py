@@ -70,7 +70,7 @@ class Aftermath:
             confirms: certificates are confirmed by a certConf, and not as they are issued.
             makes_keys: they are not the CA's, which come with the certificates.
         """
-        for part, one in self._at_ca():
+        for part, one in self.at_ca():
             assert part in self.transactions, "a request left that was not recorded"
             if confirms and one.status is CertificateStatus.CONFIRMED:
                 stored = self.transactions[part].certificate
@@ -96,7 +96,7 @@ class Aftermath:
         for (transaction_id, number), transaction in self.transactions.items():
             is_last = own.get(number) == transaction_id
             assert is_last or transaction.outcome in _GIVEN_UP
-        at_ca = dict(self._at_ca())
+        at_ca = dict(self.at_ca())
         for part in at_ca:
             transaction_id, number = part
             outcome = self.transactions[part].outcome
@@ -117,7 +117,8 @@ class Aftermath:
             if row.transaction_id
         }
 
-    def _at_ca(self) -> Iterable[tuple[Part, IssuedCertificate]]:
+    def at_ca(self) -> Iterable[tuple[Part, IssuedCertificate]]:
+        """What the CA issued, and in which part of which transaction."""
         for one in self.issued:
             assert one.transaction_id is not None
             assert one.user is not None

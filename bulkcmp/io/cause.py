@@ -21,4 +21,7 @@ def cause(error: BaseException | None) -> str:
         numbers = [error.errno] if error.errno else re.findall(r"\[Errno (\d+)\]", str(error))
         if numbers:
             return " / ".join(dict.fromkeys(os.strerror(int(one)) for one in numbers))
+    if isinstance(error, ConnectionError) and not str(error):
+        # asyncio's for an end in the TLS handshake
+        return "closed by the peer"
     return str(error) or type(error).__name__

@@ -25,7 +25,8 @@ from bulkcmp.io.cause import cause
             "OpenSSL says: wrong version number",
         ),
         (OSError("something else"), "something else"),
-        (ConnectionResetError(), "ConnectionResetError"),
+        (OSError(), "OSError"),
+        (ConnectionResetError(), "closed by the peer"),
     ],
 )
 def test_cause(error: Exception | None, text: str) -> None:
