@@ -5,7 +5,7 @@ in as it stands, for attributes that are a whole DN or a whole list of names alr
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -229,8 +229,8 @@ def _in_path(value: str) -> str:
     return value
 
 
-def _missing(name: str, values: Collection[str]) -> InputError:
-    meant = similar(name, values)
+def _missing(name: str, values: Mapping[str, Sequence[str]]) -> InputError:
+    meant = similar(name, (other for other, texts in values.items() if texts))
     return InputError(
         f"there is no {name}",
         hint=f"did you mean {meant!r}?"

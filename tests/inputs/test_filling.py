@@ -99,6 +99,13 @@ def test_a_missing_value_is_told_its_nearest() -> None:
     assert caught.value.hint == "did you mean 'host'?"
 
 
+def test_a_value_that_is_missing_too_is_not_its_nearest() -> None:
+    # what an attribute that is treated, and has no value, leaves behind
+    with pytest.raises(InputError, match="there is no uid") as caught:
+        CellFilling("id", "{uid}").texts({"uid": (), "uids": ()})
+    assert caught.value.hint == "{uid?} may be missing, or have a default"
+
+
 TEXTS = (
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
     .map(str.strip)
