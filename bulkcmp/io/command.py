@@ -49,14 +49,16 @@ async def run_command(
         seconds: how long it may take.
     """
     try:
-        process = await anyio.open_process(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environ,
-            start_new_session=True,
-        )
+        # one that was cancelled as it starts would be left running
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                start_new_session=True,
+            )
     except OSError as error:
         return CommandEnd(f"can't be started: {error.strerror or error}", b"")
     output = bytearray()
@@ -93,10 +95,11 @@ async def _take(stream: ByteReceiveStream, output: bytearray) -> None:
 
 
 async def _end(process: Process) -> None:
-    """Have a process end that has not."""
+    """Have a process end that has not, and all that it started."""
+    if process.returncode is not None:
+        return
+    # twice in any case: what it started may outlive it
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with anyio.move_on_after(_GRACE):

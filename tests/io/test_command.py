@@ -76,7 +76,9 @@ async def test_the_last_of_much_output_is_kept() -> None:
 
 async def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    end = await shell(f"sleep 1000 & echo $! > {pids}; echo waiting; wait", seconds=0.5)
+    # which outlives it, and heeds no SIGTERM
+    child = "(trap '' TERM; exec sleep 1000)"
+    end = await shell(f"{child} & echo $! > {pids}; echo waiting; wait", seconds=0.5)
     assert end.problem == "no end within 0.5 s"
     # a machine that is busy may not have come so far
     if number := number_in(pids):
