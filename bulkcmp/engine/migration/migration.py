@@ -36,10 +36,12 @@ _VERSION: Final = 1
 _MARK: Final = "migration.json"
 _INPUT: Final = "input"
 
+_DELIVERY: Final = ("on_issued", "on_issued_url")
+
 _OF_ENROLLMENT: Final = (
     "subject", "csr", "oldcert", "serial", "newkey", "newkeypass", "keys", "keys_pass", "key_pass",
     "plain_keys", "regtoken", "authenticator", "lint", "lint_profile", "lint_every", "lint_fail",
-    "on_issued", "on_issued_url", "on_issued_bearer", "on_issued_env",
+    *_DELIVERY, "on_issued_bearer", "on_issued_env",
 )  # fmt: skip
 """Settings that would be in the way of a revocation: of rows, and of what it has none of."""
 
@@ -149,8 +151,15 @@ class Migration:
             given: options that take the place of those which the migration began with.
 
         Raises:
-            InputError: something can't be used.
+            InputError: something can't be used, or certificates are to be delivered all at once.
         """
+        if not must_deliver(self.facts["new"]) and any(map(given.get, _DELIVERY)):
+            raise InputError(
+                "--on-issued: the migration began without delivery, and revokes without it",
+                where=Where(str(self.folder)),
+                hint=f"bulkcmp resume {self.folder / ENROLLMENT} --on-issued CMD delivers, and"
+                " nothing waits for it",
+            )
         return self._run(ENROLLMENT, self.input.enrollment, "new", given, session)
 
     def revocation(self, given: Mapping[str, Any], session: "Session") -> tuple[Plan, Journal]:

@@ -89,6 +89,20 @@ def test_what_it_is_stands_in_its_folder_before_anything_is_begun() -> None:
     assert (list(plan.admitted), plan.retry_unknown) == ([], True)
 
 
+def test_delivery_that_nothing_waited_for() -> None:
+    """It would come too late for those whose old certificates are revoked."""
+    migration = begin()
+    for given in ({"on_issued": "true"}, {"on_issued_url": "https://x/"}):
+        with pytest.raises(InputError, match="began without delivery"):
+            migration.enrollment(given, Session(ENVIRON))
+    shutil.rmtree(RUN)
+    plan, journal = begin(new=replace(NEW, on_issued="true")).enrollment(
+        {"on_issued": "false"}, Session(ENVIRON)
+    )
+    journal.close()
+    assert plan.delivery is not None
+
+
 def test_nobody_is_left_out_without_a_word() -> None:
     write("a,/CN=a,1,{ca}", "b,CN,,")
     assert "1 of 2 users can't be migrated" in refused()
