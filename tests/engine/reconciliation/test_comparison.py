@@ -56,6 +56,22 @@ def certificate(serial: int, key: int = 0, name: str = "/CN=dev1", days: float =
     )
 
 
+def authority(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The CA's own certificate."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(CA)
+        .issuer_name(CA)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - 99 * DAY)
+        .not_valid_after(NOW + 99 * DAY)
+        .add_extension(x509.BasicConstraints(True, None), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+
+
 def row(
     number: int = 1, outcome: OutcomeClass = OutcomeClass.ISSUED, **fields: object
 ) -> RowResult:
@@ -117,18 +133,7 @@ def crl(*serials: int, made: dt.datetime = NOW) -> Revocations:
         .sign(CA_KEY, hashes.SHA256())
         .public_bytes(Encoding.DER)
     )
-    root = (
-        x509.CertificateBuilder()
-        .subject_name(CA)
-        .issuer_name(CA)
-        .public_key(CA_KEY.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - 99 * DAY)
-        .not_valid_after(NOW + 99 * DAY)
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(CA_KEY, hashes.SHA256())
-        .public_bytes(Encoding.DER)
-    )
+    root = authority(CA_KEY)
     store = TrustStore([root])
     return checked_revocations([der], Trusted(Trust(store, store), (), NOW), "crl")
 
