@@ -103,7 +103,13 @@ def import_(
         folder = None if out == _STDOUT else Path(out).parent
         if rejected is None and folder is not None:
             rejected = folder / _REJECTED
-        _refuse_own_sources(names, [Path(one) for one in (out, rejected) if one])
+        outputs = [Path(one) for one in (out, rejected) if one and one != _STDOUT]
+        _refuse_own_sources([*names, *filter(None, [map])], outputs)
+        if len({one.resolve() for one in outputs}) < len(outputs):
+            raise InputError(
+                f"{out} would be the population, and what is rejected too",
+                hint="name another -o, or another --rejected",
+            )
         with _rejecting(rejected) as reject:
             _write(out, population.columns, intake.rows(population, folder, reject))
     console.print(problems(intake))

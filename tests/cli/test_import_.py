@@ -150,3 +150,17 @@ def test_what_cannot_be_imported(site: Path, words: list[str], why: str) -> None
     assert isinstance(result.exception, InputError if "no/such/x" not in words else BulkcmpError)
     assert why in str(result.exception)
     assert sorted(site.iterdir()) == before
+
+
+def test_two_files_in_one_place(site: Path) -> None:
+    for words in (("-o", "rejected.csv"), ("-o", "a.csv", "--rejected", "./a.csv")):
+        result = run("users.ldif", *words)
+        assert isinstance(result.exception, InputError)
+        assert "the population, and what is rejected too" in result.exception.what
+    assert not list(site.glob("*.csv"))
+
+
+def test_rules_are_not_written_over(site: Path) -> None:
+    result = run("users.ldif", "--map", "rules.toml", "-o", "rules.toml")
+    assert isinstance(result.exception, InputError)
+    assert (site / "rules.toml").read_text() == RULES
