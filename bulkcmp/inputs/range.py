@@ -16,6 +16,8 @@ RANGE: Final = "range:"
 _MOST: Final = 1_000_000_000
 """Ids; nobody means more."""
 
+_MOST_BRACES: Final = 50
+
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _NUMBERS: Final = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})(?:\.\.(-?[0-9]{1,9}))?")
 _LETTERS: Final = re.compile(r"([a-z])\.\.([a-z])|([A-Z])\.\.([A-Z])")
@@ -96,6 +98,8 @@ def _pieces(text: str) -> list[_Piece]:
             f"--range: {text!r} has no braces, or such as don't pair",
             hint="write dev-{000001..250000}, or several: {a,b}-{1..9}",
         )
+    if len(outside) > _MOST_BRACES + 1:
+        raise InputError(f"--range: more than {_MOST_BRACES} braces")
     return [_piece(part, text) if place % 2 else (part,) for place, part in enumerate(parts)]
 
 

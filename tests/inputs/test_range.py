@@ -46,6 +46,7 @@ def test_digest() -> None:
         ("dev{1..2", "has no braces"),
         ("dev{1..2}}", "has no braces"),
         ("{{1..2},a}", "has no braces"),
+        ("{1..1}" * 51, "more than 50 braces"),
         ("dev{1}", "{1} in 'dev{1}' is no range"),
         ("{a..Z}", "is no range"),
         ("{1..100000}{1..100000}", "stands for 10,000,000,000 ids"),
