@@ -141,6 +141,17 @@ def _limited(file: IO[bytes]) -> bytes:
     return data
 
 
+def check_zip(path: Path) -> None:
+    """Make sure that a zip of another kind of file becomes no larger than an archive may.
+
+    Raises:
+        InputError: it does.
+        Exception: what `zipfile` raises on damage.
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check_growth(path, sum(info.file_size for info in archive.infolist()))
+
+
 def _of_zip(path: Path) -> Iterator[Member]:
     try:
         with zipfile.ZipFile(path) as archive:

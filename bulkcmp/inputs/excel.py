@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bulkcmp.errors import InputError, InputErrors, Where
+from bulkcmp.inputs.archive import check_zip
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inputs.source import FileSource, Place, Record
 
@@ -15,6 +16,10 @@ _ERRORS: Final = frozenset(
     ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA")
 )
 """What a formula says that has no result (ISO/IEC 29500-1, 18.17.2.7)."""
+
+
+_MOST_ROWS: Final = 1_048_576
+"""Of a sheet of Excel. The number that a row gives itself makes as many empty rows before it."""
 
 
 class ExcelSource(FileSource):
@@ -76,6 +81,7 @@ class ExcelSource(FileSource):
             with self.path.open("rb") as file:
                 # what a file that is damaged, or was made to harm, makes the library raise is open
                 try:
+                    check_zip(self.path)
                     book = load(file, read_only=True, data_only=True, keep_links=False)
                     sheet = self._chosen(book)
                     # some programs write that a sheet is smaller than it is
@@ -97,6 +103,8 @@ class ExcelSource(FileSource):
                 return
             except Exception as error:
                 raise self._damaged(error) from None
+            if line > _MOST_ROWS:
+                raise self._damaged(ValueError())
             if any(_text(cell).strip() for cell in cells):
                 yield line, cells
 

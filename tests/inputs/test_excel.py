@@ -1,5 +1,6 @@
 import datetime as dt
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from bulkcmp.errors import InputError
+from bulkcmp.inputs import archive
 from bulkcmp.inputs.excel import ExcelSource
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -103,3 +105,34 @@ def test_without_the_library(write: Write, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match="openpyxl") as caught:
         list(ExcelSource(path).records())
     assert "bulkcmp[excel]" in (caught.value.hint or "")
+
+
+def test_a_row_that_is_none_of_a_sheet_is_no_end_in_sight(write: Write, tmp_path: Path) -> None:
+    path = rewritten(write([["id"], ["a"]]), tmp_path, "sheet1.xml", b'r="2"', b'r="9999999999"')
+    with pytest.raises(InputError, match="can't be read as an Excel workbook"):
+        list(ExcelSource(path).records())
+
+
+def test_a_workbook_that_becomes_too_large(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_GROWTH_FREE", 1 << 16)
+    path = rewritten(write([["id"], ["a"]]), tmp_path, "styles.xml", b"<", b" " * 10_000_000 + b"<")
+    with pytest.raises(InputError, match="times as large as it is"):
+        list(ExcelSource(path).records())
+
+
+def rewritten(book: Path, folder: Path, part: str, old: bytes, new: bytes) -> Path:
+    """The same workbook, but for one of its parts."""
+    path = folder / "other.xlsx"
+    with (
+        zipfile.ZipFile(book) as source,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for info in source.infolist():
+            data = source.read(info)
+            if info.filename.endswith(part):
+                assert old in data
+                data = data.replace(old, new, 1)
+            target.writestr(info.filename, data)
+    return path
