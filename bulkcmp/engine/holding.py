@@ -26,7 +26,7 @@ from bulkcmp.inputs.csv import CsvSource
 from bulkcmp.inputs.keystore import Stored, holds_credential, stored_in
 from bulkcmp.inputs.material import PREFIX, parse_material
 from bulkcmp.inputs.recognition import open_source
-from bulkcmp.inputs.settings import key_in, newkey_in
+from bulkcmp.inputs.settings import key_in, newkey_in, source_in
 from bulkcmp.inputs.source import Record
 from bulkcmp.journal.folder import holds_run
 from bulkcmp.journal.journal import Journal
@@ -475,14 +475,12 @@ def _absolute(name: str, text: str, folder: Path) -> str:
         InputError: it has a secret itself, which would be copied.
     """
     if name in _SOURCE_COLUMNS:
-        kind, _, rest = text.partition(":")
-        if kind == "file":
-            return f"file:{folder / rest}"
-        if kind != "env":
+        if text.partition(":")[0] not in ("env", "file", "list"):
             raise InputError(
                 f"{name} has a secret, which bulkcmp copies nowhere",
-                hint="write env:NAME or file:PATH in the cell",
+                hint="write env:NAME, file:PATH or list:PATH#NAME in the cell",
             )
+        return source_in(folder, text)
     if name in _PATH_COLUMNS and not text.startswith(PREFIX):
         return str(folder / text)
     if name == "key":

@@ -15,6 +15,7 @@ from bulkcmp.inputs.entry import escape
 from bulkcmp.inputs.name import NameTemplate, escaper
 from bulkcmp.inputs.row import LISTS, PATHS, SECRETS
 from bulkcmp.inputs.san import SanTemplate
+from bulkcmp.inputs.secret import in_list
 from bulkcmp.inputs.spelling import similar
 from bulkcmp.inputs.template import pieces, unknown_placeholder
 from bulkcmp.token.uri import is_uri
@@ -29,7 +30,7 @@ _AS_IT_IS: Final = "s"
 _SHOWN: Final = 40
 """Characters of a value that a message shows."""
 
-_SCHEME: Final = re.compile(r"(?:pass|env|file):")
+_SCHEME: Final = re.compile(r"(?:pass|env|file|list):")
 _DIR_NAME_SPECIAL: Final = re.compile(r"[\\/+,\s]")
 _DIR_NAME: Final = re.compile(r"dirname:/", re.IGNORECASE)
 
@@ -180,13 +181,23 @@ class CellFilling:
             is_made = any(name is not None for _, name, _, _ in pieces(text))
             if is_made and not _SCHEME.match(text) and not _has_as_it_is(text):
                 raise InputError(
-                    "it says not where the secret is", hint="begin with pass:, env: or file:"
+                    "it says not where the secret is", hint="begin with pass:, env:, file: or list:"
                 )
+            if text.startswith("list:"):
+                return _list_filling(text)
             in_path = text.startswith("file:")
             return Filling(text, lambda _: _in_path if in_path else str, bare=not in_path)
         if is_uri(text):
             return Filling(text, lambda _: partial(quote, safe=""))
         return Filling(text, lambda _: _in_path if column in PATHS else str)
+
+
+def _list_filling(text: str) -> Filling:
+    """Of a list of passwords, in which values are names."""
+    path, hash_sign, _ = text.partition("#")
+    if not hash_sign or any(name is not None for _, name, _, _ in pieces(path)):
+        raise InputError("one list has all passwords", hint="write list:PATH#{ATTRIBUTE}")
+    return Filling(text, lambda _: in_list)
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import unquote
 
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.file import unreadable
@@ -36,8 +37,8 @@ def read_secret(
 
     Args:
         source: `pass:TEXT`, `env:NAME`, `file:PATH` (the first line, without its line end),
-            `list:PATH#NAME` (that of a name in a CSV of names and passwords), or `stdin` (its first
-            line, however often it is asked for).
+            `list:PATH#NAME` (that of a name in a CSV of names and passwords; `%25` for a `%` of it,
+            `%23` for a `#`), or `stdin` (its first line, however often it is asked for).
         environ: the environment that `env:` looks in.
         folder: what a relative path is relative to; by default the working directory.
         stdin: whether `stdin` is a source here; it is none in a cell of a population.
@@ -66,11 +67,22 @@ def read_secret(
             raise unreadable(path, error) from None
     if colon and kind == "list" and "#" in rest:
         named, _, name = rest.rpartition("#")
+        name = unquote(name)
         password = read_passwords(folder / named).get(name)
         if password is None:
             raise InputError(f"list:{folder / named} has no password for {name!r}")
         return password
     raise InputError("not a source of a secret (its text is not shown here)", hint=_HINT)
+
+
+def list_source(source: str, name: str) -> str:
+    """The source of the password that a list (`list:PATH`) has for a name."""
+    return f"{source}#{in_list(name)}"
+
+
+def in_list(name: str) -> str:
+    """A name as it stands in `list:PATH#NAME`."""
+    return name.replace("%", "%25").replace("#", "%23")
 
 
 def read_passwords(path: Path) -> Mapping[str, Secret]:

@@ -129,13 +129,14 @@ def test_rows_of_a_population(tmp_path: Path) -> None:
         f"inline,,,,{found.cell},rsa:2048,env:S",
         "file,a.pem,a.key,file:pass,,k.pem,",
         "token,a.pem,pkcs11:object=a,env:PIN,,,",
+        "listed,a.pem,a.key,list:pins.csv#a,,,",
         "secret,a.pem,a.key,hunter2,,,",
         "nothing,,,,,,",
         "missing,nope.pem,,,,,",
     ]
     path = tmp_path / "held.csv"
     path.write_text("\n".join(lines) + "\n")
-    inline, file, token, secret, nothing, missing = read(path).held
+    inline, file, token, listed, secret, nothing, missing = read(path).held
     assert inline.certificate is not None
     assert inline.certificate.der == found.der
     assert (inline.has_key, inline.family) == (True, "")
@@ -145,6 +146,7 @@ def test_rows_of_a_population(tmp_path: Path) -> None:
         "keypass": f"file:{tmp_path / 'pass'}", "newkey": str(tmp_path / "k.pem"),
     }  # fmt: skip
     assert token.cells["key"] == "pkcs11:object=a"
+    assert listed.cells["keypass"] == f"list:{tmp_path / 'pins.csv'}#a"
     for one, what in (
         (secret, "keypass has a secret, which bulkcmp copies nowhere"),
         (nothing, "the row names no certificate"),

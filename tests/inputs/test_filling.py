@@ -15,6 +15,7 @@ VALUES = {
     "host": ("a.example", "b.example"),
     "dn": ("CN=Ann,O=A\\,B",),
     "pin": (" 12 ",),
+    "nick": ("50% #up/..",),
 }
 
 
@@ -40,6 +41,7 @@ def cell(column: str, texts: str | list[str], **values: str) -> tuple[str, ...]:
         ("policy_oids", ["1.2.3", "1.2.4"], ("1.2.3", "1.2.4")),
         ("secret", "pass:{pin}", ("pass: 12 ",)),
         ("secret", "file:{cn}.txt", ("file:Ann.txt",)),
+        ("secret", "list:pins.csv#{nick}", ("list:pins.csv#50%25 %23up/..",)),
         ("key", "pkcs11:object={ou?}{cn}", ("pkcs11:object=Ann",)),
         ("csr", "csrs/{cn}.csr", ("csrs/Ann.csr",)),
     ],
@@ -86,6 +88,8 @@ def test_a_certificate_where_a_part_of_a_path_is_wanted() -> None:
         ("subject", ["CN={cn}", "{cn}"], "no '='"),
         ("sans", "email:", "nothing follows"),
         ("secret", "{pin}", "it says not where the secret is"),
+        ("secret", "list:{pin}#{cn}", "one list has all passwords"),
+        ("secret", "list:{pin}", "one list has all passwords"),
     ],
 )
 def test_templates_that_cannot_be_used(column: str, texts: str | list[str], why: str) -> None:
