@@ -16,7 +16,7 @@ from bulkcmp.inputs.attribute import (
 )
 from bulkcmp.inputs.content import Content, end_entities, read_content
 from bulkcmp.inputs.credential import read_credential
-from bulkcmp.inputs.secret import read_passwords, read_secret
+from bulkcmp.inputs.secret import list_source, read_passwords, read_secret
 from bulkcmp.inputs.source import Place, Record
 from bulkcmp.model import Secret
 
@@ -65,7 +65,7 @@ class Passwords:
         path = PurePosixPath(file)
         for name in (file, path.name, path.stem):
             if name in self._list:
-                return f"{self._source}#{name}"
+                return list_source(self._source, name)
         return None
 
     def secret(self, cell: str) -> Secret:
@@ -180,10 +180,17 @@ class FilesSource:
             None if cell is None or self._passwords is None else self._passwords.secret(*cell)
         )
         try:
-            return read_credential(member.path, None, password).chain[:1]
+            chain = read_credential(member.path, None, password).chain
         except InputError as error:
             hint = "say with --source-pass where its password is" if password is None else None
             raise InputError(error.what, hint=error.hint or hint) from None
+        if end_entities(chain) != chain[:1]:
+            raise InputError(
+                "the PKCS#12 holds certificates of several end entities, and one key of it would be"
+                " read",
+                hint="put each into a PKCS#12 of its own",
+            )
+        return chain[:1]
 
     def _credential(self, member: Member, content: Content) -> Values:
         """Where the key of the file's certificate is, if it is beside it."""

@@ -231,6 +231,30 @@ def test_a_keystore_of_java(folder: Path) -> None:
     assert record.values["cert.subject"] == ("CN=dev9",)
 
 
+@pytest.mark.skipif(shutil.which("keytool") is None, reason="no keytool")
+def test_a_keystore_of_several_end_entities(folder: Path) -> None:
+    for alias in ("d", "e"):
+        _runner(folder)(
+            f"keytool -genkeypair -alias {alias} -keyalg EC -dname CN={alias} -storetype PKCS12"
+            " -storepass changeit -keystore both.p12"
+        )
+    found = list(FilesSource(folder, Passwords("env:P", {"P": "changeit"})).records())
+    ((_, what),) = problems(found)
+    assert "certificates of several end entities" in what
+
+
+def test_names_of_a_list_of_passwords_may_have_any_characters(made: Path, folder: Path) -> None:
+    name = "a#b %41.p12"
+    shutil.copy(made / "dev1.p12", folder / name)
+    passwords = folder.parent / "passwords.csv"
+    passwords.write_text(f"{name},pw1\n")
+    (record,) = FilesSource(folder, Passwords(f"list:{passwords}", {})).records()
+    assert record.problems == ()
+    (cell,) = record.values["credential.pass"]
+    assert cell == f"list:{passwords}#a%23b %2541.p12"
+    assert read_secret(cell, {}).reveal() == b"pw1"
+
+
 @given(
     st.binary(max_size=300) | st.binary(max_size=60).map(b"-----BEGIN CERTIFICATE-----\n".__add__)
 )
