@@ -140,7 +140,8 @@ class _Treatment:
     def __init__(self, name: str, table: AttributeTable) -> None:
         self.name = name
         self._table = table
-        self._origin = None if table.origin is None else Filling(table.origin, lambda _: str)
+        origins = [table.origin] if isinstance(table.origin, str) else table.origin or []
+        self._origins = [Filling(text, lambda _: str) for text in origins]
         self._steps: list[Callable[[str], str]] = [str.strip]
         if table.transliterate:
             from anyascii import anyascii
@@ -153,13 +154,14 @@ class _Treatment:
         if table.truncate is not None:
             self._steps.append(partial(_truncated, table.truncate))
         self._seen: set[str] = set()
+        self._next: dict[tuple[str, int], int] = {}
 
     def treated(self, values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         """
         Raises:
             InputError: there are several values, or the value is not unique.
         """
-        found = list(values.get(self.name, ())) if self._origin is None else self._made(values)
+        found = list(values.get(self.name, ())) if not self._origins else self._made(values)
         if self._table.several == "first":
             found = found[:1]
         elif self._table.several == "refuse":
@@ -174,24 +176,34 @@ class _Treatment:
         return tuple(found)
 
     def _made(self, values: Mapping[str, Sequence[str]]) -> list[str]:
-        assert self._origin is not None
-        if not all(values.get(name) for name in self._origin.required):
-            return []
-        return self._origin.texts(values, drops=False)
+        for origin in self._origins:
+            if all(values.get(name) for name in origin.required):
+                found = origin.texts(values, drops=False)
+                if any(text.strip() for text in found):
+                    return found
+        return []
 
     def _unique(self, text: str) -> str:
         if text in self._seen:
             if self._table.unique == "reject":
                 raise InputError(f"{self.name} {text!r} is not unique: a row before has it")
-            text = next(one for one in self._numbered(text) if one not in self._seen)
+            text = self._numbered(text)
         self._seen.add(text)
         return text
 
-    def _numbered(self, text: str) -> Iterator[str]:
-        for number in count(2):
-            ending = f"-{number}"
-            room = None if self._table.truncate is None else self._table.truncate - len(ending)
-            yield (text if room is None else text[: max(room, 0)]) + ending
+    def _numbered(self, text: str) -> str:
+        for digits in count(1):
+            room = len(text) if self._table.truncate is None else self._table.truncate - digits - 1
+            if room < 1:
+                break
+            stem = text[:room]
+            # where the last one ended: thousands may have one name
+            begin = self._next.get((stem, digits), max(2, 10 ** (digits - 1)))
+            for number in range(begin, 10**digits):
+                self._next[stem, digits] = number + 1
+                if (one := f"{stem}-{number}") not in self._seen:
+                    return one
+        raise InputError(f"{self.name} {text!r} is not unique, and no number is left that fits")
 
 
 def _condition(table: ConditionTable) -> Callable[[Mapping[str, Sequence[str]]], bool]:

@@ -99,7 +99,12 @@ _DIRECTORY_RULES: Final = Rules.model_validate(
             "oldcert": "{cert?!s}",
         },
         "attributes": {
-            "uid": {"several": "first"},
+            "uid": {
+                # of people, of accounts in Active Directory, of those who are known by mail, of
+                # devices
+                "from": ["{uid}", "{samaccountname}", "{userprincipalname}", "{mail}", "{cn}"],
+                "several": "first",
+            },
             "mail": {"several": "all"},
             "cert": {"several": "first"},
         },

@@ -36,8 +36,13 @@ def _check_pattern(text: str) -> None:
         raise InputError(f"it is no regular expression: {error}") from None
 
 
-def _check_template(text: str) -> None:
-    Filling(text, lambda _: str)
+def _check_templates(texts: str | list[str]) -> str | list[str]:
+    for text in [texts] if isinstance(texts, str) else texts:
+        try:
+            Filling(text, lambda _: str)
+        except InputError as error:
+            raise refusal(error.what, error.hint) from None
+    return texts
 
 
 def _check_texts(value: Any) -> Any:
@@ -54,6 +59,7 @@ _Texts = Annotated[
     PlainValidator(_check_texts),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+_Templates = Annotated[_Texts, AfterValidator(_check_templates)]
 _Pattern = Annotated[str, readable(_check_pattern)]
 _Name = Annotated[str, Field(min_length=1), AfterValidator(str.lower)]
 """Of an attribute; case does not matter."""
@@ -105,8 +111,9 @@ class ReplacementTable(Table):
 class AttributeTable(Table):
     """How the values of an attribute are treated, in the order of these keys."""
 
-    origin: Annotated[str, readable(_check_template)] | None = Field(None, alias="from")
-    """A template of other attributes, {givenname}.{sn}; by default it is its own values."""
+    origin: _Templates | None = Field(None, alias="from")
+    """A template of other attributes, {givenname}.{sn}, or a list of them, of which the first
+    counts that gives a value; by default it is its own values."""
     several: Literal["refuse", "first", "all"] = "refuse"
     """What is done where it has several values: the record is rejected, the first counts, or all
     do."""

@@ -101,6 +101,30 @@ def test_numbers_make_values_unique() -> None:
     assert cells(source) == cells(source) == [{"id": ("a",)}, {"id": ("a-2",)}]
 
 
+def test_thousands_of_one_name_are_numbered_in_time() -> None:
+    made = treated({"unique": "number", "truncate": 7}, *["ann"] * 10_000, *["annabel"] * 300)
+    assert (made[1], made[9_999], made[10_001]) == ("ann-2", "a-10000", "annab-2")
+    assert len(set(made)) == 10_300
+    assert all(len(one) <= 7 for one in made)
+
+
+def test_no_number_that_does_not_fit() -> None:
+    rule = {"attributes": {"uid": {"unique": "number", "truncate": 3}}, **USERS}
+    source = mapped(rule, *[{"uid": "abc"}] * 10)
+    assert [one["id"] for one in cells(source)] == [("abc",), *((f"a-{n}",) for n in range(2, 10))]
+    assert reasons(source) == [
+        "users:100 (row 10), column id: uid 'abc' is not unique, and no number is left that fits"
+    ]
+
+
+def test_the_first_template_that_gives_a_value_counts() -> None:
+    rule = {"from": ["{uid}", "{a}.{b?}", "{mail?}"], "several": "first"}
+    records = ({"uid": ("u", "v")}, {"a": "1"}, {"a": "1", "b": "2"}, {"mail": "m"}, {"b": "2"})
+    source = mapped({"attributes": {"uid": rule}, **USERS}, *records)
+    assert [one["id"] for one in cells(source)] == [("u",), ("1.",), ("1.2",), ("m",)]
+    assert reasons(source) == ["users:50 (row 5), column id: there is no uid"]
+
+
 def test_values_that_are_not_unique() -> None:
     rule = {"attributes": {"uid": {"unique": "reject"}}, **USERS}
     source = mapped(rule, {"uid": "a"}, {"uid": "a"})

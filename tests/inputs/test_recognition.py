@@ -71,3 +71,15 @@ def test_rules_take_the_place_of_those_of_the_kind(tmp_path: Path) -> None:
     rules.write_text('[columns]\nid = "user-{UID}"\n')
     (record,) = open_source(users, Reading(map=str(rules))).records()
     assert record.values == {"id": ("user-ann",)}
+
+
+def test_who_has_no_uid_is_known_by_another_name(tmp_path: Path) -> None:
+    users = tmp_path / "users.ldif"
+    users.write_text(
+        "dn: cn=Ann,dc=acme\nsAMAccountName: ann\nuserPrincipalName: ann@acme\ncn: Ann\n\n"
+        "dn: cn=dev1,dc=acme\ncn: dev1\ncn: other\n\n"
+        "dn: o=acme\no: acme\n"
+    )
+    *named, nameless = open_source(users).records()
+    assert [record.values["id"] for record in named] == [("ann",), ("dev1",)]
+    assert nameless.problems[0].what == "there is no uid"
