@@ -1,6 +1,7 @@
 """What SIGINT and SIGTERM lead to: the first ends a run in good order, the second at once."""
 
 import signal
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -57,18 +58,32 @@ class Interruption:
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
         """Heed the first two signals; later ones do what they do without us."""
+        if not hears_signals():
+            task_status.started()
+            return
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for _ in signals:
-                if self.asked:
+                self.ask()
+                if self._leaving:
                     break
-                self.asked = True
-                self._on_notice("stopping: ending what is under way (again: leave at once)")
-                for one in self._attended:
-                    one.stop()
+
+    def ask(self) -> None:
+        """Do what a signal does."""
+        if not self.asked:
+            self.asked = True
+            self._on_notice("stopping: ending what is under way (again: leave at once)")
+            for one in self._attended:
+                one.stop()
+            return
         self._leaving = True
         self._on_notice(f"leaving at once: {self._afterwards}")
         for part in self._parts:
             part.cancel()
         for one in self._attended:
             one.abort()
+
+
+def hears_signals() -> bool:
+    """Whether this thread may heed signals: Python has its main thread alone do so."""
+    return threading.current_thread() is threading.main_thread()

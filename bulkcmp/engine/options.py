@@ -343,7 +343,11 @@ class Options:
 
     def behind(self, settings: Mapping[str, Any]) -> Self:
         """These options, behind what is said of one of several servers alone."""
-        return replace(self.merge(asdict(self), settings), foremost=frozenset(settings))
+        return replace(self.beneath(settings), foremost=frozenset(settings))
+
+    def beneath(self, settings: Mapping[str, Any]) -> Self:
+        """These options, where others say nothing else."""
+        return self.merge(asdict(self), settings)
 
     def run_folder(self, population: str) -> str:
         """Where the run's outputs go: --out, or a folder named like the population."""
@@ -683,7 +687,16 @@ class Options:
             InputError: something can't be used, or there is no such row.
         """
         self.refuse_two_readers()
-        setup = self.setup(environ)
+        return self.setup(environ), self.entity(population_file, row_id, environ)
+
+    def entity(
+        self, population_file: str | None, row_id: str | None, environ: Mapping[str, str]
+    ) -> EndEntity:
+        """One end entity, as of `single`.
+
+        Raises:
+            InputError: something can't be used, or there is no such row.
+        """
         if population_file is None:
             self.refuse_without_credential(())
             row = single_row(row_id or _SINGLE_ID, self.defaults(environ), environ)
@@ -703,7 +716,7 @@ class Options:
             raise InputError(problem.what, hint=problem.hint)
         if population_file is None:
             self.refuse_unused((row.cmd,))
-        return setup, row
+        return row
 
     def source(self, population_file: str) -> Source:
         """What has the records of a population.

@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskStatus
 
+from bulkcmp.engine.interruption import hears_signals
 from bulkcmp.errors import InputError, Where
 from bulkcmp.journal.folder import holds_run, no_run, sync
 
@@ -72,6 +73,9 @@ async def heed_signals(
     Args:
         on_notice: told, in plain English, what a signal led to.
     """
+    if not hears_signals():
+        task_status.started()
+        return
     with anyio.open_signal_receiver(signal.SIGUSR1, signal.SIGUSR2) as signals:
         task_status.started()
         async for number in signals:

@@ -70,6 +70,7 @@ async def session(
     on_snapshot: Callable[[Snapshot], None],
     on_notice: Callable[[str], None],
     machines: Machines | None = None,
+    interruption: Interruption | None = None,
 ) -> RunSummary:
     """Work through a population, then write results.csv, the credentials and summary.json.
 
@@ -84,10 +85,12 @@ async def session(
         on_notice: told, in plain English, what a signal led to, what takes its time, and what holds
             new transactions back.
         machines: that do it; None for this one, which has the journal's rows already.
+        interruption: by which others than signals may end it; None where signals alone do.
 
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
     """
+    asking = interruption or Interruption(on_notice, "bulkcmp resume goes on")
     told: Hold | None = None
 
     def show(snapshot: Snapshot) -> None:
@@ -101,14 +104,13 @@ async def session(
 
     try:
         async with anyio.create_task_group() as group:
-            interruption = Interruption(on_notice, "bulkcmp resume goes on")
-            await group.start(interruption.watch)
+            await group.start(asking.watch)
             await group.start(heed_signals, Pause(journal.folder), on_notice)
             summary = await _session(
                 command,
                 plan,
                 journal,
-                interruption,
+                asking,
                 resumed=resumed,
                 on_snapshot=show,
                 on_notice=on_notice,

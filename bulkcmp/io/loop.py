@@ -1,5 +1,6 @@
 """Runs the program's event loop: asyncio, on uvloop where that is installed."""
 
+import asyncio
 import gc
 import importlib.util
 from collections.abc import Awaitable, Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final, TypeVar, TypeVarTuple
 
 import anyio
+from anyio.from_thread import start_blocking_portal
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -23,6 +25,34 @@ def run(function: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) 
         return anyio.run(
             function, *arguments, backend="asyncio", backend_options={"use_uvloop": installed}
         )
+
+
+def run_beside(function: Callable[[], Awaitable[T]], interrupt: Callable[[], object]) -> T:
+    """Call `function()` in an event loop of a thread of its own, and return its result.
+
+    For callers whose thread has an event loop that runs already, or hears of no signals.
+
+    Args:
+        interrupt: called in that thread where the caller's gets KeyboardInterrupt meanwhile, which
+            does not end the wait.
+    """
+    options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
+    with start_blocking_portal(backend="asyncio", backend_options=options) as portal:
+        future = portal.start_task_soon(function)
+        while True:
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                portal.call(interrupt)
+
+
+def is_running() -> bool:
+    """Whether this thread has an event loop that runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager

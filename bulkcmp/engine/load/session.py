@@ -68,6 +68,7 @@ async def session(
     on_figures: Callable[[Figures, Capacity | None], None],
     on_notice: Callable[[str], None],
     join: Join = at_home,
+    interruption: Interruption | None = None,
 ) -> Ended:
     """Run a load test, or a search for the capacity, and keep its records and a list of its
     certificates in a folder.
@@ -80,16 +81,17 @@ async def session(
             second.
         on_notice: told, in plain English, what a signal led to, and of workers that were lost.
         join: gathers the workers; by default processes of this machine.
+        interruption: by which others than signals may end it; None where signals alone do.
 
     Raises:
         BulkcmpError: something of this machine failed, or the server was never reached, before
             anything was measured; the folder is as it was.
     """
+    asking = interruption or Interruption(on_notice, "what was measured until now is kept")
     keeper: Keeper | None = None
     try:
         async with anyio.create_task_group() as group:
-            interruption = Interruption(on_notice, "what was measured until now is kept")
-            await group.start(interruption.watch)
+            await group.start(asking.watch)
             kind = Keeper if plan.run.search is None else SearchKeeper
             keeper = kind(plan, folder, on_figures, on_notice)
             try:
@@ -97,9 +99,9 @@ async def session(
                 async with _keys(plan.keys) as keys, join() as crew:
                     source = _source(plan, keys)
                     if isinstance(keeper, SearchKeeper):
-                        await _search(plan, source, crew, keeper, interruption, group)
+                        await _search(plan, source, crew, keeper, asking, group)
                     else:
-                        await _test(plan, source, crew, keeper, interruption, group)
+                        await _test(plan, source, crew, keeper, asking, group)
             finally:
                 keeper.close()
             if keeper.failure is not None and keeper.is_empty:

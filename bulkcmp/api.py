@@ -1,0 +1,460 @@
+"""bulkcmp for programs: one client, and whole runs and load tests.
+
+Options are those of the command line (`bulkcmp enroll --help`), with `_` for `-`. What is a source
+of a secret there is one here: `env:NAME`, `file:PATH`, `pass:TEXT`. Times are seconds, `rate` is
+requests/s, paths are relative to the working directory.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+
+from bulkcmp.engine.client import Answer, Engagement, Keep
+from bulkcmp.engine.interruption import Interruption, hears_signals
+from bulkcmp.engine.load.capacity import search_plan
+from bulkcmp.engine.load.plan import plan
+from bulkcmp.engine.load.session import session as load_session
+from bulkcmp.engine.options import Options
+from bulkcmp.engine.plan import Plan
+from bulkcmp.engine.session import session
+from bulkcmp.engine.start import begin, go_on, open_run
+from bulkcmp.errors import InputError, Where
+from bulkcmp.inputs.scenario import find_scenario, read_scenario
+from bulkcmp.inputs.spelling import nearest
+from bulkcmp.io.loop import is_running, run, run_beside
+from bulkcmp.journal.journal import Journal
+from bulkcmp.load.folder import KEPT, SUMMARY
+from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.report import report_json
+from bulkcmp.outputs.summary import RunSummary
+from bulkcmp.stats.capacity import Capacity
+from bulkcmp.stats.figures import Figures
+from bulkcmp.stats.progress import Snapshot
+from bulkcmp.stats.report import Report
+
+T = TypeVar("T")
+
+_INTERVALS: Final = 60
+"""Intervals of a report that tells how a test stands; the final one has all."""
+
+
+class OfEndEntity(TypedDict, total=False):
+    """Options that may differ from one end entity to the next."""
+
+    ref: str
+    secret: str
+    cert: str
+    key: str
+    keypass: str
+    cmd: str
+    subject: str
+    sans: str
+    san_nodefault: bool
+    issuer: str
+    keyusage: str
+    extkeyusage: str
+    policy_oids: str
+    extensions: str
+    extensions_from: str
+    days: int
+    not_before: str
+    not_after: str
+    profile: str
+    newkey: str
+    newkeypass: str
+    centralkeygen: bool
+    csr: str
+    oldcert: str
+    serial: str
+    revreason: str
+    infotype: str
+    oldwithold: str
+    crlcert: str
+    oldcrl: str
+    regtoken: str
+    authenticator: str
+    reginfo: str
+    popo: str
+
+
+class Settings(OfEndEntity, total=False):
+    """All options."""
+
+    map: str
+    source_format: str
+    encoding: str
+    sheet: str
+    source_pass: str
+    server: str
+    path: str
+    proxy: str
+    pkcs11_module: str
+    sign_requests: bool
+    unprotected_requests: bool
+    extracerts: Sequence[str]
+    send_root: bool
+    ra_ref: str
+    ra_secret: str
+    ra_cert: Sequence[str]
+    ra_key: Sequence[str]
+    ra_keypass: str
+    batch: int
+    batch_wait: float
+    trusted: Sequence[str]
+    untrusted: Sequence[str]
+    out_trusted: Sequence[str]
+    trust_first_ca_cert: bool
+    srvcert: str
+    expect_sender: str
+    ignore_keyusage: bool
+    accept_protection: str
+    unprotected_errors: bool
+    tolerate_pkiconf: bool
+    recipient: str
+    digest: str
+    mac: str
+    password_mac: str
+    rsa_padding: str
+    pbm_iterations: int
+    max_pbm_iterations: int
+    certs_per_message: int
+    implicit_confirm: bool
+    disable_confirm: bool
+    rr_serial_only: bool
+    accept_revoked: bool
+    subject_check: str
+    tls_trusted: Sequence[str]
+    tls_cert: str
+    tls_key: str
+    tls_keypass: str
+    insecure: bool
+    connect_timeout: float
+    msg_timeout: float
+    total_timeout: float
+    max_response: int
+    retries: int
+    retry_fail_info: Sequence[str]
+    retry_reused: bool
+    concurrency: int
+    rate: float
+    workers: int
+    canary: str
+    canary_failures: str
+    window: Sequence[str]
+    window_tz: str
+    breaker_failures: int
+    breaker_pause: float
+    breaker_limit: float
+    keys: str
+    keys_pass: str
+    key_pass: str
+    plain_keys: bool
+    lint: bool
+    lint_profile: str
+    lint_every: int
+    lint_fail: bool
+    skip_bad_rows: bool
+    journal: str
+    journal_lease: float
+    out_format: str
+    out_chain: str
+    out_name: str
+    out_pass: str
+    out_pass_length: int
+    passwords_recipient: Sequence[str]
+    label: str
+    operator: str
+    save_messages: str
+    on_issued: str
+    on_issued_url: str
+    on_issued_bearer: str
+    on_issued_env: Sequence[str]
+    on_issued_concurrency: int
+    on_issued_timeout: float
+    on_issued_attempts: int
+
+
+class Client:
+    """Talks to one CMP server for one end entity after the other, or for many at a time.
+
+    An async context manager, on asyncio or trio. Each method carries out one transaction, and
+    returns what it came to: look at its `is_done`. Nothing is written to the disk: `keep` is how
+    private keys outlive the program.
+
+    Args:
+        config: connection profiles, as of `--config`; later ones win.
+        keep: is handed each private key before its request leaves, and again with the certificate
+            before that is confirmed; it makes them durable, then returns. It is called from a
+            thread; what it raises ends the client.
+        environ: where `env:NAME` is looked up; by default that of the process.
+        settings: how to talk to the server, and what all end entities have in common.
+
+    Raises:
+        InputError: an option is none, or can't be used; when the client is entered, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Sequence[str] = (),
+        keep: Keep | None = None,
+        environ: Mapping[str, str] | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        options = _options(config, settings)
+        self._engagement = Engagement(options, os.environ if environ is None else environ, keep)
+        self._opened: AbstractAsyncContextManager[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._opened = self._engagement.open()
+        await self._opened.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        assert self._opened is not None, "it was entered"
+        return await self._opened.__aexit__(kind, error, trace)
+
+    async def enroll(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
+        """Ask for a certificate, by ir unless `cmd` says cr, p10cr or kur.
+
+        Args:
+            name: of the end entity: fills in `{id}`, and is the answer's `id`.
+            given: what is otherwise than in the client's settings.
+
+        Raises:
+            InputError: an option can't be used; nothing was sent.
+            BulkcmpError: the client is not open.
+        """
+        return await self._engagement.transact(name, given)
+
+    async def renew(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
+        """Ask for a new certificate by kur, signed by `cert` and `key`.
+
+        Raises:
+            InputError: an option can't be used; nothing was sent.
+            BulkcmpError: the client is not open.
+        """
+        return await self._engagement.transact(name, {**given, "cmd": "kur"})
+
+    async def revoke(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
+        """Have a certificate revoked by rr: `oldcert`, or `serial` and `issuer`.
+
+        Raises:
+            InputError: an option can't be used; nothing was sent.
+            BulkcmpError: the client is not open.
+        """
+        return await self._engagement.transact(name, {**given, "cmd": "rr"})
+
+    async def ask(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
+        """Ask the CA by genm for what `infotype` says, such as `caCerts` or `certReqTemplate`: the
+        answer's `information` has what it told.
+
+        Raises:
+            InputError: an option can't be used; nothing was sent.
+            BulkcmpError: the client is not open.
+        """
+        return await self._engagement.transact(name, {**given, "cmd": "genm"})
+
+
+def enroll(
+    population: str | Path,
+    *,
+    out: str | Path,
+    config: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    on_progress: Callable[[Snapshot], object] | None = None,
+    on_notice: Callable[[str], object] | None = None,
+    **settings: Unpack[Settings],
+) -> RunSummary:
+    """Enroll every row of a population, as `bulkcmp enroll` does, and return when all are over.
+
+    Ctrl-C (KeyboardInterrupt) begins nothing more and ends what is under way, once more leaves at
+    once; the summary then says `interrupted`, and `resume` goes on.
+
+    Args:
+        population: whatever `bulkcmp enroll` takes: a CSV file, LDIF, a folder …; `range:` and a
+            range.
+        out: the run folder, which has no run yet.
+        environ: where `env:NAME` is looked up; by default that of the process.
+        on_progress: told how the run stands, several times a second; on_notice: told in plain
+            English what else there is to say. Neither may block.
+
+    Raises:
+        InputError: something can't be used; then there is no run folder, and nothing was sent.
+        BulkcmpError: something of this machine failed; what was durable stays.
+    """
+    options = _options(config, {**settings, "out": str(out)})
+    secrets = os.environ if environ is None else environ
+    made, journal = begin(str(population), options, Path(out), secrets)
+    return _work("enroll", made, journal, False, on_progress, on_notice)
+
+
+def resume(
+    run_folder: str | Path,
+    *,
+    retry_unknown: bool = False,
+    retry_failed: bool = False,
+    environ: Mapping[str, str] | None = None,
+    on_progress: Callable[[Snapshot], object] | None = None,
+    on_notice: Callable[[str], object] | None = None,
+    **settings: Unpack[Settings],
+) -> RunSummary:
+    """Go on with a run where it stopped, as `bulkcmp resume` does.
+
+    Args:
+        run_folder: that the run began in.
+        retry_unknown: ask anew for rows whose outcome is not known; retry_failed: for those that
+            failed.
+        settings: what is otherwise than when the run began.
+
+    Raises:
+        InputError: something can't be used; nothing was sent.
+        BulkcmpError: something of this machine failed; what was durable stays.
+    """
+    made, journal = go_on(
+        open_run(Path(run_folder), settings.get("journal"), None),
+        settings,
+        os.environ if environ is None else environ,
+        retry_unknown=retry_unknown,
+        retry_failed=retry_failed,
+        on_notice=_heard(on_notice),
+    )
+    return _work("resume", made, journal, True, on_progress, on_notice)
+
+
+def load_test(
+    scenario: str | Path,
+    *,
+    out: str | Path,
+    config: Sequence[str] = (),
+    changes: Iterable[str] = (),
+    thresholds: Iterable[str] = (),
+    find_capacity: bool = False,
+    yes_load: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    on_progress: Callable[[Report], object] | None = None,
+    on_notice: Callable[[str], object] | None = None,
+    **settings: Unpack[Settings],
+) -> Report:
+    """Put a CMP server under load, as `bulkcmp load` does, and return all figures.
+
+    The run folder has the records and summary.json, for `bulkcmp report` and `bulkcmp revoke`. Of
+    the scenario, `[outputs]` and `revoke_after` are left to these.
+
+    Args:
+        scenario: a TOML file, or the name of one that comes with bulkcmp.
+        out: the run folder, which has no load test yet.
+        changes: KEY=VALUE, as of `--set`.
+        thresholds: besides those of the scenario; `yes_load`: hosts that may be put under load.
+        find_capacity: look for the highest rate at which the thresholds hold.
+
+    Raises:
+        InputError: something can't be used; nothing was sent.
+        BulkcmpError: the test could not go on, after what was measured was kept.
+    """
+    folder = Path(out)
+    meant = read_scenario(
+        find_scenario(str(scenario)) or Path(scenario), Options.known(), tuple(changes)
+    )
+    options = _options(config, settings, {"retries": 0, **meant.settings})
+    make_plan = search_plan if find_capacity else plan
+    made = make_plan(
+        meant,
+        options,
+        os.environ if environ is None else environ,
+        thresholds=tuple(thresholds),
+        yes_load=yes_load,
+    )
+    if any((folder / name).exists() for name in KEPT):
+        raise InputError("holds a load test already", where=Where(str(folder)))
+    make_private_folder(folder)
+
+    def report_of(figures: Figures, capacity: Capacity | None, newest: int | None = None) -> Report:
+        return Report.of([made.run], figures, made.thresholds, newest=newest, capacity=capacity)
+
+    def show(figures: Figures, capacity: Capacity | None) -> None:
+        if on_progress is not None:
+            on_progress(report_of(figures, capacity, _INTERVALS))
+
+    interruption = Interruption(_heard(on_notice), "what was measured until now is kept")
+    work = partial(
+        load_session,
+        made,
+        folder,
+        on_figures=show,
+        on_notice=_heard(on_notice),
+        interruption=interruption,
+    )
+    ended = _run(work, interruption)
+    report = Report.of([ended.run], ended.figures, made.thresholds, capacity=ended.capacity)
+    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
+        file.write(report_json(report).encode())
+    if ended.failure is not None:
+        raise ended.failure
+    return report
+
+
+def _work(
+    command: str,
+    made: Plan,
+    journal: Journal,
+    resumed: bool,
+    on_progress: Callable[[Snapshot], object] | None,
+    on_notice: Callable[[str], object] | None,
+) -> RunSummary:
+
+    def show(snapshot: Snapshot) -> None:
+        if on_progress is not None:
+            on_progress(snapshot)
+
+    notice = _heard(on_notice)
+    interruption = Interruption(notice, "bulkcmp resume goes on")
+    work = partial(
+        session,
+        command,
+        made,
+        journal,
+        resumed=resumed,
+        on_snapshot=show,
+        on_notice=notice,
+        interruption=interruption,
+    )
+    with journal:
+        return _run(work, interruption)
+
+
+def _run(work: Callable[[], Awaitable[T]], interruption: Interruption) -> T:
+    if is_running() or not hears_signals():
+        return run_beside(work, interruption.ask)
+    return run(work)
+
+
+def _heard(on_notice: Callable[[str], object] | None) -> Callable[[str], None]:
+    def notice(what: str) -> None:
+        if on_notice is not None:
+            on_notice(what)
+
+    return notice
+
+
+def _options(
+    config: Sequence[str], given: Mapping[str, Any], behind: Mapping[str, Any] | None = None
+) -> Options:
+    """
+    Raises:
+        InputError: a setting is none, or a profile can't be used.
+    """
+    if unknown := sorted(given.keys() - Settings.__annotations__.keys() - {"out"}):
+        raise InputError(
+            f"unknown option {unknown[0]!r}", hint=nearest(unknown[0], Settings.__annotations__)
+        )
+    return Options.read(config, given, behind or {})

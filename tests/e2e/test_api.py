@@ -1,0 +1,141 @@
+"""A program that enrolls: against the embedded CA, in this process."""
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.x509 import load_der_x509_certificate
+
+import bulkcmp
+from bulkcmp import Client, Kept, OutcomeClass, enroll, load_test, resume
+from bulkcmp.outputs.report import report_json
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Ca, RunFolder
+
+
+def talk(ca: "Ca") -> dict[str, Any]:
+    return {
+        "server": ca.url(),
+        "ref": "ra1",
+        "secret": "env:SECRET",
+        "trusted": [str(ca.anchor)],
+        "environ": {**os.environ, "SECRET": ca.secret},
+    }
+
+
+def test_many_at_a_time_and_each_is_kept_before_it_is_confirmed(ca: "Ca") -> None:
+    kept: list[Kept] = []
+
+    async def main() -> list[bulkcmp.Answer]:
+        answers: list[bulkcmp.Answer] = []
+        async with Client(**talk(ca), keep=kept.append, newkey="ec:P-256") as client:
+
+            async def one(name: str) -> None:
+                answers.append(await client.enroll(name, subject="/CN={id}"))
+
+            async with anyio.create_task_group() as group:
+                for number in range(10):
+                    group.start_soon(one, f"api-{number}")
+        return answers
+
+    answers = anyio.run(main)
+    assert [answer.outcome.outcome for answer in answers] == [OutcomeClass.ISSUED] * 10
+    for answer in answers:
+        before, after = (one for one in kept if one.id == answer.id)
+        assert (before.certificate, before.private_key) == (None, after.private_key)
+        assert after.private_key is not None
+        assert after.certificate is not None
+        assert answer.certificate == load_der_x509_certificate(after.certificate)
+        key = load_der_private_key(after.private_key, None)
+        assert answer.certificate.public_key() == key.public_key()
+        assert answer.private_key is not None
+
+
+def test_what_keep_raises_ends_the_client_before_anything_is_sent(ca: "Ca") -> None:
+    def full(kept: Kept) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def main() -> None:
+        async with Client(**talk(ca), keep=full) as client:
+            await client.enroll("lost", subject="/CN=api-lost")
+
+    with pytest.raises(OSError, match="No space left"):
+        anyio.run(main)
+    assert "CN=api-lost" not in {
+        load_der_x509_certificate(one.der).subject.rfc4514_string() for one in ca.issued()
+    }
+
+
+def test_renewed_revoked_and_asked(ca: "Ca") -> None:
+    async def main() -> None:
+        async with Client(**talk(ca)) as client:
+            refused = await client.enroll("two", subject="/CN=api-two", secret="pass:wrong")
+            assert not refused.is_done
+            assert refused.outcome.outcome is OutcomeClass.CREDENTIALS_REFUSED
+            assert refused.certificate is None
+            answer = await client.enroll("three", subject="/CN=api-three")
+            assert answer.certificate is not None
+            gone = await client.revoke(
+                "three",
+                serial=hex(answer.certificate.serial_number),
+                issuer=answer.certificate.issuer.rfc4514_string(),
+            )
+            assert gone.outcome.outcome is OutcomeClass.REVOKED
+            told = await client.ask("the CA", infotype="caCerts")
+            assert set(told.information) == {"caCerts.pem"}
+            with pytest.raises(bulkcmp.InputError, match="rate: of no end entity alone"):
+                await client.enroll("four", rate=3)  # type: ignore[call-arg]  # what is tested
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a running loop"])
+def test_a_run(ca: "Ca", run: "RunFolder", beside: bool) -> None:
+    snapshots: list[bulkcmp.Snapshot] = []
+
+    def work() -> bulkcmp.RunSummary:
+        return enroll(
+            "range:api-{01..12}",
+            out=run.path,
+            subject="/CN={id}",
+            plain_keys=True,
+            workers=1,
+            on_progress=snapshots.append,
+            **talk(ca),
+        )
+
+    async def inside() -> bulkcmp.RunSummary:
+        return work()
+
+    summary = anyio.run(inside) if beside else work()
+    assert (summary.exit_code, summary.done) == (0, 12)
+    assert snapshots[-1].finished
+    assert {row["outcome"] for row in run.results()} == {"issued"}
+    again = resume(run.path, environ=talk(ca)["environ"])
+    assert (again.exit_code, again.transactions) == (0, 0)
+    with pytest.raises(bulkcmp.InputError):
+        work()
+
+
+def test_a_load_test(ca: "Ca", run: "RunFolder") -> None:
+    reports: list[bulkcmp.Report] = []
+    report = load_test(
+        "smoke",
+        out=run.path,
+        changes=["count=6"],
+        thresholds=["count(ok) > 0"],
+        workers=1,
+        on_progress=reports.append,
+        **talk(ca),
+    )
+    assert report.total.failed == 0
+    assert report.total.ok > 0
+    assert report.verdicts[-1].held
+    assert json.loads(report_json(report)) == run.summary()
+    assert reports
+    with pytest.raises(bulkcmp.InputError, match="holds a load test already"):
+        load_test("smoke", out=run.path, **talk(ca))

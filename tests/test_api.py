@@ -1,0 +1,108 @@
+"""The interface for programs, apart from what it does over the network (tests/e2e/test_api.py)."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from types import FrameType
+from typing import get_type_hints
+
+import anyio
+import anyio.to_thread
+import pytest
+
+import bulkcmp
+from bulkcmp.api import OfEndEntity, Settings
+from bulkcmp.engine.client import OF_A_ROW
+from bulkcmp.engine.options import Options
+from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.io.loop import run_beside
+
+_OWN = {"out", "stated", "foremost", "updates_only"}
+"""Options that functions have as parameters of their own, and what is none."""
+
+
+def test_settings_are_the_options() -> None:
+    names = [one.name for one in fields(Options) if one.name not in _OWN]
+    assert set(get_type_hints(Settings)) == set(names)
+    assert set(get_type_hints(OfEndEntity)) == OF_A_ROW
+
+
+def test_settings_have_the_types_of_the_options() -> None:
+    offered, known = get_type_hints(Settings), get_type_hints(Options)
+    for name, kind in offered.items():
+        wanted = Sequence[str] if known[name] == tuple[str, ...] else known[name]
+        assert wanted in (kind, kind | None), name
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import bulkcmp; print(set(sys.modules) - before)"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(eval(ended.stdout))
+    assert not {name for name in loaded if name.startswith(("bulkcmp.", "httpx", "cryptography"))}
+
+
+@pytest.mark.parametrize("name", bulkcmp.__all__)
+def test_what_the_package_offers_is_there_and_documented(name: str) -> None:
+    assert getattr(bulkcmp, name).__doc__
+
+
+def test_what_it_does_not_offer() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'renew'"):
+        _ = bulkcmp.renew
+
+
+def test_no_function_bears_the_name_of_a_subpackage() -> None:
+    for name in bulkcmp.__all__:
+        found = subprocess.run(
+            [sys.executable, "-c", f"import bulkcmp.{name}"], capture_output=True, check=False
+        ).returncode
+        assert found != 0, name
+
+
+def test_an_unknown_option_is_refused_with_a_guess() -> None:
+    with pytest.raises(InputError, match="unknown option 'implicit_conform'") as caught:
+        bulkcmp.Client(implicit_conform=True)  # type: ignore[call-arg]  # what is tested
+    assert str(caught.value.hint).startswith("did you mean 'implicit_confirm'?")
+
+
+def test_a_client_that_is_not_open() -> None:
+    client = bulkcmp.Client(server="http://127.0.0.1:1/cmp")
+    with pytest.raises(BulkcmpError, match="not open"):
+        anyio.run(client.enroll, "dev")
+
+
+def _interrupt_once_it_waits() -> None:
+    """Send SIGINT to this process when its main thread waits for a result."""
+    main = threading.main_thread().ident
+    assert main is not None
+    while True:
+        frame: FrameType | None = sys._current_frames()[main]
+        while frame is not None and frame.f_code.co_name != "run_beside":
+            frame = frame.f_back if frame.f_code.co_name in ("wait", "result") else None
+        if frame is not None and frame is not sys._current_frames()[main]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return
+        time.sleep(0.01)
+
+
+def test_an_interrupt_reaches_the_loop_of_the_other_thread() -> None:
+    asked: list[str] = []
+    overs: list[anyio.Event] = []
+
+    async def work() -> str:
+        overs.append(anyio.Event())
+        await anyio.to_thread.run_sync(_interrupt_once_it_waits)
+        await overs[0].wait()
+        return "ended in good order"
+
+    def interrupt() -> None:
+        asked.append("asked")
+        overs[0].set()
+
+    assert run_beside(work, interrupt) == "ended in good order"
+    assert asked == ["asked"]
