@@ -1,16 +1,20 @@
 """The command `bulkcmp`: its sub-commands, and the one place where errors become exit codes."""
 
+import json
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import distribution, version
+from importlib.util import find_spec
 from inspect import cleandoc
 from keyword import iskeyword
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from cryptography.hazmat.backends.openssl.backend import backend
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
@@ -120,11 +124,31 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        loop = "OpenSSL" if owf.is_native() else "a loop in Python, several times slower"
-        typer.echo(
-            f"bulkcmp {version('bulkcmp')} (Python {sys.version.split()[0]}, MACs by {loop})"
-        )
+        for line in _build():
+            typer.echo(line)
         raise typer.Exit
+
+
+def _build() -> list[str]:
+    """What a report of a bug should say: versions, and what they run on."""
+    derivation = "OpenSSL" if owf.is_native() else "a loop in Python, several times slower"
+    loop = f"uvloop {version('uvloop')}" if find_spec("uvloop") else "asyncio"
+    commit = _commit()
+    return [
+        f"bulkcmp {version('bulkcmp')}" + (f" (commit {commit})" if commit else ""),
+        f"Python {platform.python_version()} ({platform.python_implementation()}),"
+        f" {platform.platform()}",
+        f"{backend.openssl_version_text()} (cryptography {version('cryptography')});"
+        f" MACs by {derivation}",
+        f"httpx {version('httpx')}, {loop}",
+    ]
+
+
+def _commit() -> str | None:
+    """Of the repository that pip installed from; None where it was something else."""
+    origin = distribution("bulkcmp").read_text("direct_url.json")
+    found = json.loads(origin or "{}").get("vcs_info", {}).get("commit_id")
+    return str(found) if found else None
 
 
 @app.callback()
@@ -132,7 +156,10 @@ def _options(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
+            "--version",
+            help="Print the version, and of what it is made.",
+            callback=_print_version,
+            is_eager=True,
         ),
     ] = False,
 ) -> None:

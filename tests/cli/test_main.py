@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -132,4 +133,19 @@ def test_the_version_says_too_by_what_macs_are_made(
         module.main()
     assert ended.value.code == 0
     out, _ = capsys.readouterr()
-    assert re.fullmatch(rf"bulkcmp \d+\.\d+\.\d+ \(Python \d+\.\d+\.\d+, MACs by {said}\)\n", out)
+    assert re.fullmatch(
+        r"bulkcmp \d+\.\d+\.\d+(?: \(commit [0-9a-f]+\))?\n"
+        r"Python \d+\.\d+\.\d+ \(CPython\), \S.*\n"
+        rf"OpenSSL \d.* \(cryptography \d+\..*\); MACs by {said}\n"
+        r"httpx \d+\..*, (?:uvloop \d.*|asyncio)\n",
+        out,
+    )
+
+
+def test_the_version_names_the_commit_where_pip_knows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    origin = '{"url": "https://acme.example/x", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}'
+    known = SimpleNamespace(read_text=lambda _: origin)
+    monkeypatch.setattr(module, "distribution", lambda _: known)
+    assert module._build()[0].endswith(" (commit ab12)")
