@@ -97,8 +97,14 @@ def test_second_signal_leaves_at_once(
 
 
 def test_signal_before_anything_was_sent(
-    cli: "Cli", ca: "Ca", write_population: "WritePopulation", run: "RunFolder", tools: "Tools"
+    cli: "Cli",
+    make_ca: "MakeCa",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
 ) -> None:
+    # however late the signal is, it comes before the end
+    ca = make_ca(Behaviour(delay=2))
     process = cli.start("enroll", write_population(3), *ca.options(), "--out", run.path)
     before = ca.count()
     tools.wait_until(run.path.exists)
