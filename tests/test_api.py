@@ -104,5 +104,10 @@ def test_an_interrupt_reaches_the_loop_of_the_other_thread() -> None:
         asked.append("asked")
         overs[0].set()
 
-    assert run_beside(work, interrupt) == "ended in good order"
+    # pytest-xdist's processes ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run_beside(work, interrupt) == "ended in good order"
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert asked == ["asked"]
