@@ -33,3 +33,8 @@ class LeaseLost(JournalError):  # noqa: N818  # the same
             where=where,
             hint="what was recorded before is safe, and the other goes on from there",
         )
+
+
+def damaged(why: object, where: Where) -> InputError:
+    """What to say of a journal with something in it that bulkcmp has not written."""
+    return InputError(f"the journal is damaged: {why}", where=where, hint="restore it from a copy")

@@ -11,8 +11,9 @@ from cryptography import x509
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.general import decode_infos
 from bulkcmp.cmp.outcomes import unknown
-from bulkcmp.errors import InputError, RemoteCmpError, Where
+from bulkcmp.errors import RemoteCmpError, Where
 from bulkcmp.journal.entry import INTERRUPTED
+from bulkcmp.journal.failure import damaged
 from bulkcmp.journal.statement import settlement
 from bulkcmp.journal.store import Row, Statement
 from bulkcmp.model import (
@@ -87,11 +88,7 @@ def decoding(where: Where) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, RemoteCmpError) as error:
-        raise InputError(
-            f"the journal is damaged: it has what can't be ({error})",
-            where=where,
-            hint="restore the run folder from a copy",
-        ) from error
+        raise damaged(f"it has what can't be ({error})", where) from error
 
 
 def states_query(count: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bulkcmp.errors import InputError, Where
-from bulkcmp.journal.failure import JournalError
+from bulkcmp.journal.failure import JournalError, damaged
 from bulkcmp.journal.folder import (
     DISK_FULL,
     DISK_HINT,
@@ -187,7 +187,7 @@ def _translated(folder: Path) -> Iterator[None]:
         raise
     except UnicodeDecodeError as error:
         # of a message that quotes what is damaged
-        raise _damaged(error, where) from error
+        raise damaged(error, where) from error
     except sqlite3.Error as error:
         # a text that is no UTF-8 has no code; extended ones carry the primary one in their low
         # octet
@@ -195,14 +195,8 @@ def _translated(folder: Path) -> Iterator[None]:
         if code in _NOT_WRITABLE:
             raise not_writable(error, where) from error
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise _damaged(error, where) from error
+            raise damaged(error, where) from error
         full = code == sqlite3.SQLITE_FULL
         raise JournalError(
             DISK_FULL if full else f"the journal failed: {error}", where=where, hint=DISK_HINT
         ) from error
-
-
-def _damaged(error: Exception, where: Where) -> InputError:
-    return InputError(
-        f"the journal is damaged: {error}", where=where, hint="restore the run folder from a copy"
-    )
