@@ -7,6 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -26,14 +27,24 @@ _SLOWEST: Final = 20
 _MEMORY: Final = 2048
 """MiB of a process, at most."""
 
+_HELD: Final = 0
+_FINDINGS: Final = (255, 77, 70, 71)
+"""Exit codes of a target's process where an input raised, crashed Python, hung, or took too much
+memory."""
+_FOUND: Final = 77
 
-def _fuzz(target: Target, seconds: int, corpus: Path | None, findings: Path) -> None:
-    """Fuzz one target; libFuzzer ends the process."""
+
+def _fuzz(target: Target, seconds: int, corpus: Path | None, findings: Path, seeds: Path) -> None:
+    """Fuzz one target; libFuzzer ends the process.
+
+    Args:
+        seeds: a folder to be made for them.
+    """
     log = os.open(_log(findings, target.name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     warnings.simplefilter("ignore")
-    seeds = Path(tempfile.mkdtemp(prefix="seeds-"))
+    seeds.mkdir()
     for number, seed in enumerate((*target.seeds, *map(Path.read_bytes, target.regressions))):
         (seeds / f"{number}").write_bytes(seed)
     if corpus is not None:
@@ -68,18 +79,19 @@ def _log(findings: Path, name: str) -> Path:
     return findings / f"{name}.log"
 
 
-def _told(findings: Path, name: str, *, held: bool) -> str:
-    """What is said of a target that was fuzzed."""
+def _told(findings: Path, name: str, code: int | None) -> str:
+    """What is said of a target that was fuzzed, by the exit code of its process."""
     lines = _log(findings, name).read_text(errors="replace").splitlines()
     key = "stat::number_of_executed_units:"
     count = next((line.removeprefix(key).strip() for line in lines if line.startswith(key)), "?")
-    if held:
+    if code == _HELD:
         return f"{name}: {count} executions, nothing found"
-    return "\n".join([*lines[-40:], f"{name}: FAILED after {count} executions, see {findings}"])
+    how = f"FAILED after {count} executions" if code in _FINDINGS else f"can't be fuzzed ({code})"
+    return "\n".join([*lines[-40:], f"{name}: {how}, see {findings}"])
 
 
 def main() -> int:
-    """Exit code 0 where nothing was found."""
+    """Exit code 0 where nothing was found, 77 where something was, 1 where it can't be told."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
@@ -92,24 +104,33 @@ def main() -> int:
     given.findings.mkdir(parents=True, exist_ok=True)
     with atheris.instrument_imports(include=["bulkcmp"]):
         targets = [load(name) for name in given.targets or NAMES]
+    with tempfile.TemporaryDirectory(prefix="seeds-") as seeds:
+        codes = _fuzz_all(targets, given, Path(seeds))
+    if codes <= {_HELD}:
+        return _HELD
+    return _FOUND if codes <= {_HELD, *_FINDINGS} else 1
+
+
+def _fuzz_all(targets: Sequence[Target], given: argparse.Namespace, seeds: Path) -> set[int | None]:
+    """Fuzz them, some at a time; returns the exit codes of their processes."""
     # a fork has what was instrumented, which took longer than a short run does
     forks = get_context("fork")
-    waiting, running, all_held = deque(targets), dict[int, tuple[str, BaseProcess]](), True
+    waiting, running = deque(targets), dict[int, tuple[str, BaseProcess]]()
+    codes: set[int | None] = set()
     while waiting or running:
         while waiting and len(running) < given.jobs:
             target = waiting.popleft()
-            arguments = (target, given.seconds, given.corpus, given.findings)
-            process: BaseProcess = forks.Process(target=_fuzz, args=arguments)
+            own = (target, given.seconds, given.corpus, given.findings, seeds / target.name)
+            process: BaseProcess = forks.Process(target=_fuzz, args=own)
             process.start()
             running[process.sentinel] = target.name, process
         for ended in wait(list(running)):
             assert isinstance(ended, int)
             name, process = running.pop(ended)
             process.join()
-            held = process.exitcode == 0
-            all_held &= held
-            print(_told(given.findings, name, held=held), flush=True)
-    return 0 if all_held else 1
+            codes.add(process.exitcode)
+            print(_told(given.findings, name, process.exitcode), flush=True)
+    return codes
 
 
 if __name__ == "__main__":
