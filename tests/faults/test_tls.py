@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bulkcmp.cmp.messages import BodyType
 from bulkcmp.engine.frame import TlsFiles
 from bulkcmp.errors import Loss
 from bulkcmp.model import OutcomeClass
 from tests.faults import tls
 from tests.faults.conftest import RUN_LIMIT
 from tests.faults.proxy import Fault
-from tests.faults.test_faults import check_certificates, check_ends, check_resumed, outcomes, twice
+from tests.faults.test_faults import (
+    check_certificates,
+    check_ends,
+    check_met,
+    check_resumed,
+    outcomes,
+    twice,
+)
 from tests.faults.tls import TLS_ENDS, TLS_FAULTS, Pki, TlsFault
 
 if TYPE_CHECKING:
@@ -115,5 +121,5 @@ def test_nobody_listens(ground: "Field") -> None:
 def test_end(secured: "Field", pki: Pki, fault: Fault) -> None:
     proxy = secured.proxy(fault, tls=pki.good())
     after = secured.play(proxy)
-    assert {deed.kind for deed in proxy.deeds} == {BodyType.IR, BodyType.CERT_CONF}
+    check_met(proxy, after)
     check_ends(proxy, after)
