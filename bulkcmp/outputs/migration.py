@@ -1,8 +1,6 @@
 """What a migration comes to: summary.json of the whole, and rollback.csv."""
 
-import csv
 import datetime as dt
-import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ from typing import Any, Final
 from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.results import cell
 from bulkcmp.outputs.summary import PopulationFacts
+from bulkcmp.outputs.table import table
 from bulkcmp.outputs.text import utc
 
 SCHEMA: Final = "bulkcmp/migration/1"
@@ -155,13 +154,8 @@ def write_rollback(path: Path, lines: Iterable[RollbackLine]) -> None:
     Raises:
         BulkcmpError: the file system refused.
     """
-    with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text)
-        writer.writerow(ROLLBACK_COLUMNS)
+    with table(path, ROLLBACK_COLUMNS) as writer:
         for one in lines:
             state = "" if one.old_state is None else one.old_state.value
             cells = (one.id, one.new_serial, one.new_state, one.old_serial, state, one.undo)
             writer.writerow([*map(cell, cells), one.row, one.line])
-        # detached, or the wrapper would close the file that `replacing` has still to sync
-        text.detach()

@@ -1,12 +1,10 @@
 """Populations that bulkcmp writes itself, for runs on what it found."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.table import table, table_in
 
 POPULATION_FILE: Final = "population.csv"
 """Its name in the folder of the run that it is for."""
@@ -25,15 +23,15 @@ def write_population(path: Path, columns: Sequence[str], rows: Iterable[Mapping[
     Raises:
         BulkcmpError: the file system refused.
     """
-    with replacing(path, 0o600, durable=True) as raw:
-        write_rows(raw, columns, rows)
+    with table(path, columns) as writer:
+        writer.writerows(_lines(columns, rows))
 
 
 def write_rows(raw: IO[bytes], columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write a population, as `write_population`, into what is open."""
-    text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([row.get(column, "") for column in columns] for row in rows)
-    # detached, or the wrapper would close what is open
-    text.detach()
+    with table_in(raw, columns) as writer:
+        writer.writerows(_lines(columns, rows))
+
+
+def _lines(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Iterator[list[str]]:
+    return ([row.get(column, "") for column in columns] for row in rows)

@@ -1,14 +1,12 @@
 """reconciliation.csv: one line for each certificate about which a CA and a journal differ."""
 
-import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from bulkcmp.model import Difference
-from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.results import cell, serial_text
+from bulkcmp.outputs.table import table
 from bulkcmp.outputs.text import utc
 
 COLUMNS: Final = (
@@ -23,12 +21,8 @@ def write_reconciliation(path: Path, differences: Iterable[Difference]) -> None:
     Raises:
         BulkcmpError: the file system refused.
     """
-    with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text, dialect="excel")
-        writer.writerow(COLUMNS)
+    with table(path, COLUMNS) as writer:
         writer.writerows(map(_cells, differences))
-        text.detach()
 
 
 def _cells(one: Difference) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """rejected.csv: a line for each problem of each row that can't be used."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +7,8 @@ from typing import Final
 
 from bulkcmp.errors import InputError
 from bulkcmp.model import BadRow
-from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.results import cell
+from bulkcmp.outputs.table import table
 
 COLUMNS: Final = ("row", "line", "id", "column", "reason", "hint", "file")
 
@@ -28,17 +26,12 @@ def rejecting(path: Path) -> Iterator[Callable[[BadRow], None]]:
     Raises:
         BulkcmpError: the file system refused.
     """
-    with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text, dialect="excel")
-        writer.writerow(COLUMNS)
+    with table(path, COLUMNS) as writer:
 
         def reject(row: BadRow) -> None:
             writer.writerows(_line(row, problem) for problem in row.problems)
 
         yield reject
-        # detached, or the wrapper would close the file that `replacing` has still to sync
-        text.detach()
 
 
 def _line(row: BadRow, problem: InputError) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import csv
 import datetime as dt
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 
 from bulkcmp.errors import InputError, Where
 from bulkcmp.model import RowResult
-from bulkcmp.outputs.files import replacing
+from bulkcmp.outputs.table import table
 from bulkcmp.outputs.text import utc, visible
 
 COLUMNS: Final = (
@@ -98,15 +97,10 @@ def write_results(
         BulkcmpError: the file system refused.
     """
     count = 0
-    with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text, dialect="excel")
-        writer.writerow(COLUMNS)
+    with table(path, COLUMNS) as writer:
         for row in rows:
             writer.writerow(_cells(row, files(row) if files else RowFiles(), delivers))
             count += 1
-        # detached, or the wrapper would close the file that `replacing` has still to sync
-        text.detach()
     return count
 
 

@@ -1,13 +1,11 @@
 """What an assessment leaves for both runs of a migration, and what reports tell of its users."""
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bulkcmp.engine.migration.assessment import REVOCATION_COLUMNS, Assessment, Migrating
 from bulkcmp.engine.migration.oldcert import OldCertificate
@@ -17,6 +15,7 @@ from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.recognition import open_source
 from bulkcmp.model import BadRow, RevocationReason
 from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.table import table
 
 ENROLLMENT: Final = "enrollment"
 REVOCATION: Final = "revocation"
@@ -26,10 +25,6 @@ _USER_COLUMNS: Final = ("row", "line", "id", "revoked", "expired", "left", "revr
 _BETWEEN: Final = "|"
 _SHOWN: Final = 20
 """Problems of users that are kept for an error."""
-
-
-class _Writer(Protocol):
-    def writerow(self, row: Sequence[object], /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +76,9 @@ class InputFolder:
         make_private_folder(self.path)
         problems: list[InputError] = []
         with (
-            _table(self.enrollment, assessment.columns) as enrollment,
-            _table(self.revocation, REVOCATION_COLUMNS) as revocation,
-            _table(self._users, _USER_COLUMNS) as users,
+            table(self.enrollment, assessment.columns) as enrollment,
+            table(self.revocation, REVOCATION_COLUMNS) as revocation,
+            table(self._users, _USER_COLUMNS) as users,
             replacing(self._rejected, 0o600, durable=True) as rejected,
         ):
             number = 0
@@ -163,15 +158,3 @@ def _revocations(number: int, user: Migrating) -> Iterator[dict[str, str]]:
 
 def _serials(certificates: Sequence[OldCertificate]) -> str:
     return _BETWEEN.join(f"{one.serial:X}" for one in certificates)
-
-
-@contextmanager
-def _table(path: Path, columns: Sequence[str]) -> Iterator[_Writer]:
-    """A CSV file for the user alone, that is there once it is whole."""
-    with replacing(path, 0o600, durable=True) as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
-        writer = csv.writer(text)
-        writer.writerow(columns)
-        yield writer
-        # detached, or the wrapper would close the file that `replacing` has still to sync
-        text.detach()
