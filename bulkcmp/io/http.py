@@ -83,7 +83,25 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class CmpHttpClient:
+class ClientOwner:
+    """An async context manager that opens and closes an httpx client, its transport included."""
+
+    _client: httpx.AsyncClient
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+
+class CmpHttpClient(ClientOwner):
     """Posts PKIMessages to one URL; an async context manager that owns its transport."""
 
     def __init__(
@@ -113,18 +131,6 @@ class CmpHttpClient:
         # the time limits are the transport's
         self._extensions = {"timeout": httpx.Timeout(None).as_dict()}
         self._client = _Client(transport=transport, trust_env=False, auth=_auth(self._url))
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
 
     async def post(self, message: bytes) -> Reply:
         """Send the DER of a PKIMessage, and return that of the answer.

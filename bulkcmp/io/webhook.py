@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import httpx
 
 from bulkcmp.errors import InputError, TransportError
-from bulkcmp.io.http import foreign_failure
+from bulkcmp.io.http import ClientOwner, foreign_failure
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.transport import Transport
 from bulkcmp.model import Secret
@@ -20,7 +19,7 @@ _ANSWER: Final = 64 * 1024
 _CONNECT: Final = 10.0
 
 
-class Webhook:
+class Webhook(ClientOwner):
     """Posts JSON documents to one URL; an async context manager.
 
     Args:
@@ -46,18 +45,6 @@ class Webhook:
         self._client = httpx.AsyncClient(
             transport=Transport(limits), headers=headers, trust_env=False
         )
-
-    async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._client.__aexit__(kind, error, traceback)
 
     async def post(self, document: bytes, headers: Mapping[str, str]) -> tuple[str, bytes]:
         """Post a document.
