@@ -1,9 +1,9 @@
 """passwords.csv: what opens the key files of each row that has a password of its own."""
 
-import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from bulkcmp.model import Secret
 from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.recipient import Recipients
 from bulkcmp.outputs.results import cell
+from bulkcmp.outputs.table import table, table_in
 
 PASSWORDS_FILE: Final = "passwords.csv"
 
@@ -35,8 +36,8 @@ def write_passwords(
 ) -> str | None:
     """Write the file (0600), whole and durably; encrypted where there are recipients.
 
-    What it has in the clear is never on a disk then. Ids are cells as those of results.csv are;
-    passwords stand as they are.
+    What it has in the clear is never on a disk then, but in memory as a whole. Ids are cells as
+    those of results.csv are; passwords stand as they are.
 
     Returns:
         Its name; None where there are no passwords, and so no file.
@@ -44,21 +45,22 @@ def write_passwords(
     Raises:
         BulkcmpError: the file system refused.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    is_empty = True
-    for row in rows:
-        is_empty = False
-        password = row.password.reveal().decode()
-        writer.writerow((cell(row.id), row.number, cell(row.key_file), password))
-    if is_empty:
+    lines = iter(map(_cells, rows))
+    first = next(lines, None)
+    if first is None:
         return None
-    content = text.getvalue().encode()
-    name = PASSWORDS_FILE
-    if recipients is not None:
-        name += recipients.suffix
-        content = recipients.encrypt(content)
+    if recipients is None:
+        with table(folder / PASSWORDS_FILE, COLUMNS) as writer:
+            writer.writerows(chain([first], lines))
+        return PASSWORDS_FILE
+    content = io.BytesIO()
+    with table_in(content, COLUMNS) as writer:
+        writer.writerows(chain([first], lines))
+    name = f"{PASSWORDS_FILE}{recipients.suffix}"
     with replacing(folder / name, 0o600, durable=True) as file:
-        file.write(content)
+        file.write(recipients.encrypt(content.getvalue()))
     return name
+
+
+def _cells(row: RowPassword) -> tuple[str | int, ...]:
+    return cell(row.id), row.number, cell(row.key_file), row.password.reveal().decode()
