@@ -42,14 +42,21 @@ class CsvSource(FileSource):
 
     Args:
         is_foreign: columns may have any names; those without one are passed over.
+        may_be_empty: there need not be rows.
         encoding: of the file; None for UTF-8, or UTF-16 where a byte order mark says so.
     """
 
     def __init__(
-        self, path: Path, *, is_foreign: bool = False, encoding: str | None = None
+        self,
+        path: Path,
+        *,
+        is_foreign: bool = False,
+        may_be_empty: bool = False,
+        encoding: str | None = None,
     ) -> None:
         super().__init__(path)
         self._is_foreign = is_foreign
+        self._may_be_empty = may_be_empty
         self._encoding = None if encoding is None else _checked(encoding)
 
     @cached_property
@@ -58,7 +65,7 @@ class CsvSource(FileSource):
             line, text = _first_line(file, self.path)
             where = Where(self.name, line)
             delimiter, columns = _columns(text, where, is_foreign=self._is_foreign)
-            if not any(line.strip() for line in file):
+            if not self._may_be_empty and not any(line.strip() for line in file):
                 raise _no_rows(self.path)
             return _Header(line, delimiter, columns)
 
@@ -98,7 +105,7 @@ class CsvSource(FileSource):
             try:
                 cells = next(reader)
             except StopIteration:
-                if not number:  # lines of nothing but quotes
+                if not number and not self._may_be_empty:  # lines of nothing but quotes
                     raise _no_rows(self.path) from None
                 return
             except csv.Error as error:

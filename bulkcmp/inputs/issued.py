@@ -6,20 +6,20 @@ A list is a CSV file, or a file of certificates. Columns are known by several na
 
 import base64
 import binascii
-import csv
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Final, TextIO, TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 
 from bulkcmp.cmp.algorithms import key_digest
 from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.csv import CsvSource
 from bulkcmp.inputs.file import unreadable
 from bulkcmp.inputs.material import PREFIX, Inline
 from bulkcmp.inputs.name import parse_name
@@ -154,7 +154,7 @@ class IssuedList:
     """A list of certificates in a file; it can be streamed several times.
 
     Args:
-        path: of CSV (UTF-8), whose first line names the columns; or of certificates, in PEM or DER.
+        path: of CSV, as `CsvSource` reads it; or of certificates, in PEM or DER.
 
     Attributes:
         told: what its columns are good for.
@@ -173,17 +173,11 @@ class IssuedList:
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
         self.written_at = dt.datetime.fromtimestamp(written_at, dt.UTC)
-        self._is_table = not head.startswith(b"\x30") and b"-----BEGIN" not in head.split(b"\n")[0]
-        if self._is_table:
-            try:
-                with self._open() as file:
-                    header = next(csv.reader(file), [])
-            except (csv.Error, UnicodeError) as error:
-                raise InputError(f"not CSV: {error}", where=Where(str(path), 1)) from None
-            self._columns = tuple(name.strip().lower() for name in header)
-        else:
-            self._columns = (_CERTIFICATE[0],)
-        self.told = Told.by(self._columns, Where(str(path)))
+        self._table = None
+        if not head.startswith(b"\x30") and b"-----BEGIN" not in head.split(b"\n")[0]:
+            self._table = CsvSource(path, is_foreign=True, may_be_empty=True)
+        columns = (_CERTIFICATE[0],) if self._table is None else self._table.attributes
+        self.told = Told.by(columns, Where(str(path)))
 
     def __iter__(self) -> Iterator[Issued]:
         """The certificates, one by one.
@@ -193,37 +187,17 @@ class IssuedList:
         Raises:
             InputError: a line can't be read; nothing is passed over in silence.
         """
-        name = str(self.path)
-        if not self._is_table:
+        if self._table is None:
             for number, der in enumerate(read_certificates(self.path), 1):
-                yield _certified(Issued(Place(name, None, number), 0, certificate=der), der)
+                place = Place(str(self.path), None, number)
+                yield _certified(Issued(place, 0, certificate=der), der)
             return
-        with self._open() as file:
-            reader = csv.reader(file, strict=True)
-            next(reader)
-            number = 0
-            while True:
-                line = reader.line_num + 1
-                try:
-                    cells = next(reader)
-                except StopIteration:
-                    return
-                except (csv.Error, UnicodeError) as error:
-                    raise InputError(f"not CSV: {error}", where=Where(name, line)) from None
-                if any(cells):
-                    number += 1
-                    values = {
-                        column: cell.strip()
-                        for column, cell in zip(self._columns, cells, strict=False)
-                        if cell.strip() not in ("", _NULL)
-                    }
-                    yield _issued(Place(name, line, number), values)
-
-    def _open(self) -> TextIO:
-        try:
-            return self.path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        for record in self._table.records():
+            if record.problems:
+                raise record.problems[0]
+            texts = {name: cell.strip() for name, (cell,) in record.values.items()}
+            values = {name: text for name, text in texts.items() if text not in ("", _NULL)}
+            yield _issued(record.place, values)
 
 
 def _issued(place: Place, values: Mapping[str, str]) -> Issued:

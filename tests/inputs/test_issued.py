@@ -133,7 +133,8 @@ def test_files_of_certificates(path: Path) -> None:
         ("serial,key_identifier", "1,?", "not base64"),
         ("serial,certificate", "1,MIIB", "neither PEM nor the DER of a certificate"),
         ("serial,status", ",active", "neither a serial number nor a certificate"),
-        ("serial", '"1', "not CSV"),
+        ("serial", '"1', "a double quote is never closed"),
+        ("serial,user", "1", "1 cells, and the header has 2"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(
@@ -149,8 +150,18 @@ def test_files_that_are_no_lists(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=str(wrong)):
             IssuedList(wrong)
     (tmp_path / "empty").write_bytes(b"")
-    with pytest.raises(InputError, match="needs a column serial"):
+    with pytest.raises(InputError, match="the file is empty"):
         IssuedList(tmp_path / "empty")
     (tmp_path / "latin").write_bytes(b"serial,user\n1,\xe9\n")
-    with pytest.raises(InputError, match="not CSV"):
+    with pytest.raises(InputError, match="no characters of its encoding"):
         list(IssuedList(tmp_path / "latin"))
+
+
+def test_a_ca_that_issued_nothing(path: Path) -> None:
+    assert read(path, "serial,subject,user") == []
+
+
+def test_lists_are_read_as_populations_are(path: Path) -> None:
+    path.write_text("serialNumber;subjectDN;username\n17;CN=a,O=b;bo\n", encoding="utf-16")
+    (one,) = IssuedList(path)
+    assert (one.serial, one.user, one.subject) == (17, "bo", parse_name("CN=a,O=b"))
