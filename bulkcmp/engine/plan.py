@@ -36,7 +36,7 @@ class OutputPlan:
         password: opens the key files of rows that have none of their own; None where `key_pass`
             does.
         recipients: whom the passwords of rows are encrypted to.
-        label: of the batch; operator: who runs it: for the manifest.
+        label: of the batch; operator: who runs it: for manifest and summary.
     """
 
     formats: tuple[OutFormat, ...] = (OutFormat.PEM,)

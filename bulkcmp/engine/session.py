@@ -408,6 +408,8 @@ def _summary(
         credentials_folder=str(certs) if certs.is_dir() else "",
         information_folder=str(infos) if infos.is_dir() else "",
         notes=tuple(notes),
+        label=plan.output.label,
+        operator=plan.output.operator,
     )
 
 

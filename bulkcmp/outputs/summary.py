@@ -120,6 +120,7 @@ class RunSummary:
         lint: None where certificates were not linted.
         delivery: None where the run delivers none.
         notes: what the user should know besides: warnings, settings that weaken a check.
+        label: of the batch; operator: who ran this session; None where they were not told.
     """
 
     tool_version: str
@@ -146,6 +147,8 @@ class RunSummary:
     lint: LintSummary | None = None
     delivery: DeliverySummary | None = None
     notes: tuple[str, ...] = ()
+    label: str | None = None
+    operator: str | None = None
 
     @property
     def done(self) -> int:
@@ -184,6 +187,8 @@ def _document(summary: RunSummary) -> dict[str, Any]:
         "schema": SCHEMA,
         "tool": {"name": "bulkcmp", "version": summary.tool_version},
         "command": summary.command,
+        "label": summary.label,
+        "operator": summary.operator,
         "started_at": utc(summary.started_at, "milliseconds"),
         "ended_at": utc(summary.ended_at, "milliseconds"),
         "elapsed_s": round(summary.elapsed, 6),

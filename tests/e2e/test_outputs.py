@@ -83,6 +83,8 @@ def test_the_manifest_says_what_was_made_for_whom_and_finds_what_was_changed(
 
     first = manifest()
     assert (first["label"], first["operator"]) == ("B-2026/17", "line 3, Müller")
+    told = json.loads((run.path / "summary.json").read_text())
+    assert (told["label"], told["operator"]) == ("B-2026/17", "line 3, Müller")
     assert first["population"]["sha256"] == hashlib.sha256(population.read_bytes()).hexdigest()
     assert (first["rows"], first["rows_done"]) == (2, 2)
     names = {

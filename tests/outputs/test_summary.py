@@ -57,6 +57,8 @@ SUMMARY = RunSummary(
     lint=LintSummary("rfc5280", 2, 5, 1, (LintCount("pkix.a_rule", "error", 1, "dev3"),)),
     delivery=DeliverySummary("hand-over", 3, 2, 1, reasons=(ReasonCount("exit code 3", 2),)),
     notes=("the anchor ends in 3 days — soon",),
+    label="B-17",
+    operator="line 3",
 )
 
 
@@ -71,6 +73,8 @@ def test_the_document_is_versioned_and_complete() -> None:
         "schema": "bulkcmp/summary/1",
         "tool": {"name": "bulkcmp", "version": "0.1.0"},
         "command": "enroll",
+        "label": "B-17",
+        "operator": "line 3",
         "started_at": "2026-01-02T03:04:05.000Z",
         "ended_at": "2026-01-02T03:04:09.500Z",
         "elapsed_s": 4.5,
