@@ -1,16 +1,18 @@
 """The root certificate that the first ip brings, where no trust anchor was given."""
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
 import pytest
 
+from bulkcmp.cmp import checks
 from bulkcmp.cmp.asn1 import explicit
-from bulkcmp.cmp.checks import Reason
+from bulkcmp.cmp.checks import CheckError, Reason
 from bulkcmp.cmp.events import Send, WakeAt
-from bulkcmp.cmp.messages import BodyType, PKIStatus
-from bulkcmp.model import Operation, OutcomeClass
+from bulkcmp.cmp.messages import BodyType, PKIStatus, decode_message
+from bulkcmp.model import Operation, OutcomeClass, Profile
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, MakeRun, Pki, Run
@@ -135,3 +137,27 @@ def test_a_refusal_proves_nothing(make_run: "MakeRun", pki: "Pki", body_type: Bo
         body = run.peer.cert_rep(run.peer.response(status))
     answer = run.answer(body, body_type).signed(pki.signer, pki.root.certificate)
     assert refused(run, answer)[0] is OutcomeClass.REJECTED_UNAUTHENTICATED
+
+
+def test_what_is_said_where_no_root_comes(make_run: "MakeRun", pki: "Pki") -> None:
+    run = ask(make_run)
+    message = decode_message(granted(run).signed(pki.signer))
+    at = dt.datetime.fromtimestamp(pki.now, dt.UTC)
+    with pytest.raises(CheckError) as caught:
+        checks.first_trust(message, at, ignore_keyusage=False)
+    assert caught.value.reason is Reason.SIGNER_NOT_TRUSTED
+    assert caught.value.what == "the ip brings no root certificate to trust"
+    assert caught.value.hint == "give the CA's certificate with --trusted"
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_key_usage_that_does_not_allow_to_sign(
+    make_run: "MakeRun", pki: "Pki", ignored: bool
+) -> None:
+    run = ask(make_run, profile=Profile(ignore_keyusage=ignored))
+    mute = pki.certify("signer", pki.signer.key, pki.root, sign=False)
+    message = granted(run, pki.root.certificate).signed(mute)
+    if ignored:
+        assert run.receive(message) == CONFIRMING
+    else:
+        assert refused(run, message) == (OutcomeClass.BAD_RESPONSE, Reason.SIGNER_KEY_USAGE)
