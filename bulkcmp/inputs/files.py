@@ -63,7 +63,7 @@ class Passwords:
         if self._list is None:
             return self._source
         path = PurePosixPath(file)
-        for name in (file, path.name, path.stem):
+        for name in (file, str(path.with_suffix("")), path.name, path.stem):
             if name in self._list:
                 return list_source(self._source, name)
         return None

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 from urllib.parse import unquote
 
@@ -27,7 +27,8 @@ _HINT: Final = (
 )
 
 _COLUMN: Final = "password"
-"""What the column of passwords is called, where their list has a header."""
+_FILE_COLUMN: Final = "key_file"
+"""What the columns of passwords and of files are called, where their list has a header."""
 
 
 def read_secret(
@@ -88,7 +89,9 @@ def in_list(name: str) -> str:
 def read_passwords(path: Path) -> Mapping[str, Secret]:
     """A list of passwords: a CSV whose first column has names, and the second one passwords.
 
-    Or the one that is called `password`, as in the passwords.csv of a run.
+    Or the one that is called `password`, as in the passwords.csv of a run. There the files of a
+    row are names too, without their suffix, and with or without the first folder of their path:
+    that of an id is another one where the id has characters that no file name should have.
 
     Raises:
         InputError: the file can't be read, or a line of it has no password, or a name stands twice.
@@ -103,13 +106,15 @@ def read_passwords(path: Path) -> Mapping[str, Secret]:
 @lru_cache(4)  # it is asked for each row
 def _passwords(path: Path, _changed: int, _size: int) -> Mapping[str, Secret]:
     passwords: dict[str, Secret] = {}
-    column = None
+    files: dict[str, Secret] = {}
+    column = file_column = None
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         for cells in _rows(reader, path):
             where = Where(str(path), reader.line_num)
             if column is None:
                 column = cells.index(_COLUMN) if _COLUMN in cells else 1
+                file_column = cells.index(_FILE_COLUMN) if _FILE_COLUMN in cells else None
                 if cells[column : column + 1] == [_COLUMN]:
                     continue
             if len(cells) <= column or not cells[column]:
@@ -118,7 +123,18 @@ def _passwords(path: Path, _changed: int, _size: int) -> Mapping[str, Secret]:
             if name in passwords:
                 raise InputError(f"{name!r} has a password already", where=where)
             passwords[name] = Secret(cells[column].encode())
-    return passwords
+            if file_column is not None and file_column < len(cells):
+                files |= dict.fromkeys(_file_names(cells[file_column]), passwords[name])
+    return passwords | files
+
+
+def _file_names(file: str) -> tuple[str, ...]:
+    """What the files of a row are called that are named like its key file."""
+    path = PurePosixPath(file)
+    if not path.name:
+        return ()
+    parts = (*path.parent.parts, path.stem.removesuffix(".key"))
+    return "/".join(parts), "/".join(parts[1:] or parts)
 
 
 def _rows(reader: Iterator[list[str]], path: Path) -> Iterator[list[str]]:

@@ -243,6 +243,21 @@ def test_a_keystore_of_several_end_entities(folder: Path) -> None:
     assert "certificates of several end entities" in what
 
 
+@pytest.mark.parametrize("key_file", ["certs/u/ann%40acme.p12", "certs/u/ann%40acme.key.pem"])
+def test_keystores_of_a_run_with_its_passwords(made: Path, folder: Path, key_file: str) -> None:
+    passwords = folder.parent / "passwords.csv"
+    passwords.write_text(
+        f"id,row,key_file,password\nann@acme,1,{key_file},pw1\nbo,2,certs/bo.p12,pw2\n"
+    )
+    for where in ("certs/u", "u"):
+        (folder / where).mkdir(parents=True)
+        shutil.copy(made / "dev1.p12", folder / where / "ann%40acme.p12")
+    found = list(FilesSource(folder, Passwords(f"list:{passwords}", {})).records())
+    assert problems(found) == []
+    assert len(found) == 2
+    assert read_secret(f"list:{passwords}#ann@acme", {}).reveal() == b"pw1"
+
+
 def test_names_of_a_list_of_passwords_may_have_any_characters(made: Path, folder: Path) -> None:
     name = "a#b %41.p12"
     shutil.copy(made / "dev1.p12", folder / name)
@@ -273,7 +288,7 @@ def test_what_looks_like_content(made: Path) -> None:
 def test_the_list_of_passwords_of_a_run(tmp_path: Path) -> None:
     path = tmp_path / "passwords.csv"
     path.write_text('id,row,key_file,password\ndev1,1,certs/dev1.p12,"a,b"\n')
-    assert read_passwords(path) == {"dev1": Secret(b"a,b")}
+    assert read_passwords(path) == dict.fromkeys(("dev1", "certs/dev1"), Secret(b"a,b"))
     assert read_secret("list:passwords.csv#dev1", {}, tmp_path) == Secret(b"a,b")
     with pytest.raises(InputError, match="has no password for 'x'"):
         read_secret("list:passwords.csv#x", {}, tmp_path)
