@@ -27,7 +27,6 @@ from bulkcmp.testca.state import load_identity, load_mac_identities, load_vendor
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8829
 _BACKLOG: Final = 4096
-_KEEP_ALIVE_SECONDS: Final = 75
 _GRACE_SECONDS: Final = 10
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
@@ -48,6 +47,9 @@ class ServerSettings:
         tls_key: PEM file of its key; in `tls_cert` where it is None.
         tls_client_ca: PEM file of the CAs whose certificates clients must have for TLS; None asks
             for none.
+        max_connections: what is more is closed unread.
+        request_seconds: how long a connection may take for the head of its next request, from the
+            answer before on, and again for the body.
     """
 
     state: Path
@@ -60,6 +62,8 @@ class ServerSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    max_connections: int = 10_000
+    request_seconds: int = 75
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
@@ -99,7 +103,9 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             server_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            # the first number that is too many
+            limit_concurrency=settings.max_connections + 1,
+            timeout_keep_alive=settings.request_seconds,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
