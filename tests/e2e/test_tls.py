@@ -147,6 +147,9 @@ def test_insecure_is_said_and_recorded(
     # the journal keeps it, so that whoever goes on is told again
     assert f"warning: {note}" in cli("resume", run.path, "--quiet").err
     assert note in run.summary()["notes"]
+    compared = cli("reconcile", run.path, "--genm", "--json")
+    assert f"warning: {note}" in compared.err
+    assert any(note in limit for limit in json.loads(compared.out)["limits"])
     credential = ("--ref", "ra1", "--secret", f"env:{RA_SECRET}", "--trusted", ca.anchor)
     tried = ("probe", "--server", ca.url(), *credential, *insecure, "--subject", "/CN=one")
     said = cli(*tried, "--json")

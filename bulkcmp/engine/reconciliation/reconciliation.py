@@ -13,7 +13,7 @@ from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import decode_sequence_of, encode
 from bulkcmp.cmp.evidence import Evidence as Trusted
 from bulkcmp.engine.crl import CDP, Revocations, checked_revocations, read_revocations
-from bulkcmp.engine.options import Options
+from bulkcmp.engine.options import INSECURE, Options
 from bulkcmp.engine.probe import Outputs, probe
 from bulkcmp.engine.reconciliation.adoption import Adoption, adopt
 from bulkcmp.engine.reconciliation.comparison import Evidence, Findings, compare
@@ -59,7 +59,7 @@ class Reconciliation:
     Attributes:
         evidence: what the run was compared with, in words.
         listed: certificates in the CA's lists; strangers: of them, those of no row of the run.
-        limits: what the evidence can't tell, in whole sentences.
+        limits: what the evidence can't tell, or proves less, in whole sentences.
         file: where all differences stand.
     """
 
@@ -157,7 +157,10 @@ async def reconcile(
         listed,
         strangers,
         findings,
-        tuple(_limits(ledger, request, revocations, findings, unnamed, is_open=is_open)),
+        (
+            *_limits(ledger, request, revocations, findings, unnamed, is_open=is_open),
+            *_weakened(request, options),
+        ),
         adoption,
     )
 
@@ -311,6 +314,12 @@ def _described(request: Request, revocations: Revocations | None) -> Iterator[st
         yield f"list {one.path}, written {one.written_at:%Y-%m-%d %H:%M}Z"
     for crl in () if revocations is None else revocations.lists:
         yield f"CRL of {crl.crl}, made {crl.crl.this_update:%Y-%m-%d %H:%M}Z, {len(crl):,} entries"
+
+
+def _weakened(request: Request, options: Options) -> Iterator[str]:
+    """By what the evidence proves less."""
+    if request.genm and options.insecure:
+        yield f"While the CA was asked for its CRL, {INSECURE}."
 
 
 def _limits(
