@@ -238,13 +238,13 @@ def _split(text: str, separator: str) -> list[str]:
     parts = text.split(separator)
     if "\\" not in text:
         return parts
-    joined = parts[:1]
+    groups = [parts[:1]]
     for part in parts[1:]:
-        if _ends_in_escape(joined[-1]):
-            joined[-1] += separator + part
+        if _ends_in_escape(groups[-1][-1]):
+            groups[-1].append(part)
         else:
-            joined.append(part)
-    return joined
+            groups.append([part])
+    return [separator.join(group) for group in groups]
 
 
 def _ends_in_escape(text: str) -> bool:
@@ -407,13 +407,12 @@ def name_values(der: bytes) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: it is no Name.
     """
-    values: dict[str, tuple[str, ...]] = {}
+    values: dict[str, list[str]] = {}
     for rdn in _attributes(der):
         for attribute in rdn:
             if (known := _text(attribute)) is not None:
-                name, value = known[0].lower(), known[1]
-                values[name] = (*values.get(name, ()), value)
-    return values
+                values.setdefault(known[0].lower(), []).append(known[1])
+    return {name: tuple(texts) for name, texts in values.items()}
 
 
 def _attributes(der: bytes) -> list[list[bytes]]:

@@ -84,15 +84,15 @@ def san_values(extension: RequestedExtension) -> dict[str, tuple[str, ...]]:
         ValueError: the value is no DER.
     """
     ((_, names, _),) = tlvs(extension.value)
-    values: dict[str, tuple[str, ...]] = {}
+    values: dict[str, list[str]] = {}
     for name in tlvs(names):
         try:
             kind, text = _read_general_name(*name)
         except ValueError:
             continue
         if kind in TEXT_KINDS:
-            values[kind] = (*values.get(kind, ()), text)
-    return values
+            values.setdefault(kind, []).append(text)
+    return {kind: tuple(texts) for kind, texts in values.items()}
 
 
 def _format(name: tuple[int, bytes, bytes]) -> str:
