@@ -1,8 +1,8 @@
 """bulkcmp: enroll populations of end entities over CMP, and measure the CA that serves them.
 
 For programs there are `Client`, `enroll`, `resume` and `load_test`, what they return, and the
-errors that they raise (docs/python.md). They are imported when they are first asked for: the
-command line, and the processes that it starts, would pay for them each time.
+errors that they raise (docs/tutorials/python.md). They are imported when they are first asked for:
+the command line, and the processes that it starts, would pay for them each time.
 """
 
 from importlib import import_module

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Self, TypedDict, TypeVar, Unpack, get_type_hints
 
 from bulkcmp.engine.client import Answer, Engagement, Keep
 from bulkcmp.engine.interruption import Interruption, hears_signals
@@ -181,9 +181,13 @@ class Settings(OfEndEntity, total=False):
 class Client:
     """Talks to one CMP server for one end entity after the other, or for many at a time.
 
-    An async context manager, on asyncio or trio. Each method carries out one transaction, and
-    returns what it came to: look at its `is_done`. Nothing is written to the disk: `keep` is how
-    private keys outlive the program.
+    An async context manager, on asyncio. Each method carries out one transaction, and returns what
+    it came to: look at its `is_done`. Nothing is written to the disk: `keep` is how private keys
+    outlive the program.
+
+    A transaction goes on when who waits for it is cancelled, by a time limit of its own say, and
+    the client ends when all are over. What ends it before (an exception in its block or in `keep`)
+    ends those that are under way: who waits for one in another task gets a BulkcmpError.
 
     Args:
         config: connection profiles, as of `--config`; later ones win.
@@ -195,6 +199,7 @@ class Client:
 
     Raises:
         InputError: an option is none, or can't be used; when the client is entered, too.
+        BulkcmpError: when the client is entered, and is open already or not on asyncio.
     """
 
     def __init__(
@@ -210,8 +215,9 @@ class Client:
         self._opened: AbstractAsyncContextManager[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._opened = self._engagement.open()
-        await self._opened.__aenter__()
+        opened = self._engagement.open()
+        await opened.__aenter__()
+        self._opened = opened
         return self
 
     async def __aexit__(
@@ -232,27 +238,27 @@ class Client:
 
         Raises:
             InputError: an option can't be used; nothing was sent.
-            BulkcmpError: the client is not open.
+            BulkcmpError: the client is not open, or ended before the transaction did.
         """
-        return await self._engagement.transact(name, given)
+        return await self._transact(name, given)
 
     async def renew(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
         """Ask for a new certificate by kur, signed by `cert` and `key`.
 
         Raises:
             InputError: an option can't be used; nothing was sent.
-            BulkcmpError: the client is not open.
+            BulkcmpError: the client is not open, or ended before the transaction did.
         """
-        return await self._engagement.transact(name, {**given, "cmd": "kur"})
+        return await self._transact(name, {**given, "cmd": "kur"})
 
     async def revoke(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
         """Have a certificate revoked by rr: `oldcert`, or `serial` and `issuer`.
 
         Raises:
             InputError: an option can't be used; nothing was sent.
-            BulkcmpError: the client is not open.
+            BulkcmpError: the client is not open, or ended before the transaction did.
         """
-        return await self._engagement.transact(name, {**given, "cmd": "rr"})
+        return await self._transact(name, {**given, "cmd": "rr"})
 
     async def ask(self, name: str, **given: Unpack[OfEndEntity]) -> Answer:
         """Ask the CA by genm for what `infotype` says, such as `caCerts` or `certReqTemplate`: the
@@ -260,9 +266,12 @@ class Client:
 
         Raises:
             InputError: an option can't be used; nothing was sent.
-            BulkcmpError: the client is not open.
+            BulkcmpError: the client is not open, or ended before the transaction did.
         """
-        return await self._engagement.transact(name, {**given, "cmd": "genm"})
+        return await self._transact(name, {**given, "cmd": "genm"})
+
+    async def _transact(self, name: str, given: Mapping[str, Any]) -> Answer:
+        return await self._engagement.transact(name, _checked(given))
 
 
 def enroll(
@@ -322,7 +331,7 @@ def resume(
     """
     made, journal = go_on(
         open_run(Path(run_folder), settings.get("journal"), None),
-        settings,
+        _checked(settings),
         os.environ if environ is None else environ,
         retry_unknown=retry_unknown,
         retry_failed=retry_failed,
@@ -361,6 +370,7 @@ def load_test(
         InputError: something can't be used; nothing was sent.
         BulkcmpError: the test could not go on, after what was measured was kept.
     """
+    _refuse_text(changes=changes, thresholds=thresholds, yes_load=yes_load)
     folder = Path(out)
     meant = read_scenario(
         find_scenario(str(scenario)) or Path(scenario), Options.known(), tuple(changes)
@@ -453,8 +463,39 @@ def _options(
     Raises:
         InputError: a setting is none, or a profile can't be used.
     """
-    if unknown := sorted(given.keys() - Settings.__annotations__.keys() - {"out"}):
-        raise InputError(
-            f"unknown option {unknown[0]!r}", hint=nearest(unknown[0], Settings.__annotations__)
-        )
-    return Options.read(config, given, behind or {})
+    _refuse_text(config=config)
+    return Options.read(config, _checked(given), behind or {})
+
+
+def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options as they were given.
+
+    Raises:
+        InputError: one is none, or has a value of another type; the value is not told, since it may
+            be a secret.
+    """
+    kinds = get_type_hints(Settings) | {"out": str}
+    for name, value in given.items():
+        if name not in kinds:
+            raise InputError(
+                f"unknown option {name!r}", hint=nearest(name, Settings.__annotations__)
+            )
+        if value is not None and not _is_a(kinds[name], value):
+            wanted = "list of str" if kinds[name] == Sequence[str] else kinds[name].__name__
+            raise InputError(f"{name} must be {wanted}, not {type(value).__name__}")
+    return given
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    if kind == Sequence[str]:
+        return isinstance(value, list | tuple) and all(_is_a(str, one) for one in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, {str: (str, Path), float: (int, float)}.get(kind, kind))
+
+
+def _refuse_text(**lists: Iterable[str]) -> None:
+    """A text would be taken for a list of its letters."""
+    for name, value in lists.items():
+        if isinstance(value, str):
+            raise InputError(f"{name} must be list of str, not str")

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import anyio
 import anyio.to_thread
@@ -74,6 +75,49 @@ def test_a_client_that_is_not_open() -> None:
     client = bulkcmp.Client(server="http://127.0.0.1:1/cmp")
     with pytest.raises(BulkcmpError, match="not open"):
         anyio.run(client.enroll, "dev")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("trusted", "ca.pem", "list of str, not str"),
+        ("trusted", [b"ca.pem"], "list of str, not list"),
+        ("days", "7", "int, not str"),
+        ("days", True, "int, not bool"),
+        ("msg_timeout", "1s", "float, not str"),
+        ("implicit_confirm", "no", "bool, not str"),
+        ("secret", b"not to be shown", "str, not bytes"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_not_told(
+    option: str, value: object, wanted: str
+) -> None:
+    settings: dict[str, Any] = {option: value}
+    with pytest.raises(InputError) as caught:
+        bulkcmp.Client(**settings)
+    assert str(caught.value) == f"{option} must be {wanted}"
+
+
+def test_values_that_are_taken_beside_those_that_types_name(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"trusted": (tmp_path / "ca.pem",), "msg_timeout": 3, "days": None}
+    bulkcmp.Client(**settings)
+
+
+def test_a_text_is_no_list_of_letters(tmp_path: Path) -> None:
+    lists: dict[str, Any] = {"thresholds": "p95 < 1s"}
+    with pytest.raises(InputError, match="thresholds must be list of str, not str"):
+        bulkcmp.load_test("smoke", out=tmp_path / "run", **lists)
+    with pytest.raises(InputError, match="config must be list of str, not str"):
+        bulkcmp.Client(config="ca.toml")
+
+
+def test_a_client_on_trio() -> None:
+    async def main() -> None:
+        async with bulkcmp.Client(server="http://127.0.0.1:1/cmp"):
+            pytest.fail("it is open")
+
+    with pytest.raises(BulkcmpError, match="asyncio only"):
+        anyio.run(main, backend="trio")
 
 
 def _interrupt_once_it_waits() -> None:

@@ -28,6 +28,7 @@ from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.io.clock import SystemClock
 from bulkcmp.io.keyworker import make_keys
+from bulkcmp.io.loop import is_running
 from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry
 from bulkcmp.model import KeySpec, Outcome, Timings
 from bulkcmp.outputs.information import contents
@@ -147,6 +148,13 @@ class _FreshKeys:
         return key, None
 
 
+def _refuse_trio() -> None:
+    if not is_running():
+        raise BulkcmpError(
+            "a client runs on asyncio only", hint="anyio.run(…) without backend='trio'"
+        )
+
+
 class Engagement:
     """A worker that carries out one transaction after the other, or many at a time.
 
@@ -164,6 +172,7 @@ class Engagement:
         self._keys = _FreshKeys()
         self._numbers = count(1)
         self._errands: dict[int, _Errand] = {}
+        self._is_entered = False
         self._ours: MemoryChannel | None = None
 
     @asynccontextmanager
@@ -172,11 +181,15 @@ class Engagement:
 
         Raises:
             InputError: an option can't be used.
-            BulkcmpError: something of this machine failed.
+            BulkcmpError: it is open already or not on asyncio, or something of this machine failed.
         """
+        _refuse_trio()
+        if self._is_entered:
+            raise BulkcmpError("the client is open already", hint="make one for each async with")
         self._options.refuse_two_readers()
         setup = self._options.setup(self._environ)
         ours, theirs = memory_channels()
+        self._is_entered = True
         try:
             async with anyio.create_task_group() as group:
                 self._ours = ours
@@ -189,9 +202,13 @@ class Engagement:
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
         finally:
+            self._is_entered = False
             self._ours = None
             ours.close()
             theirs.close()
+            # those who wait in tasks of their own are not cancelled with the one that opened it
+            while self._errands:
+                self._errands.popitem()[1].over.set()
 
     async def transact(self, identity: str, given: Mapping[str, Any]) -> Answer:
         """Carry out one transaction.
@@ -202,10 +219,9 @@ class Engagement:
 
         Raises:
             InputError: an option can't be used; nothing was sent.
-            BulkcmpError: the engagement is not open.
+            BulkcmpError: the engagement is not open, or ended before the transaction did.
         """
-        if self._ours is None:
-            raise BulkcmpError("the client is not open", hint="async with Client(…) as client:")
+        self._channel()
         if others := sorted(given.keys() - OF_A_ROW):
             raise InputError(
                 f"{', '.join(others)}: of no end entity alone", hint="give it to the client"
@@ -214,11 +230,24 @@ class Engagement:
         options = replace(self._options.beneath(given), stated=frozenset(given))
         row = await anyio.to_thread.run_sync(options.entity, None, identity, self._environ)
         member = await with_key(replace(row, number=next(self._numbers)), None, self._keys)
+        ours = self._channel()
         errand = _Errand(member)
-        self._errands[member.entity.number] = errand
-        await self._ours.send([Task((member,))])
+        # what was handed over goes on, whether or not somebody still waits for it
+        with anyio.CancelScope(shield=True):
+            self._errands[member.entity.number] = errand
+            await ours.send([Task((member,))])
         await errand.over.wait()
+        if errand.ended is None:
+            raise BulkcmpError(
+                f"the client ended before the transaction of {identity} did",
+                hint="what the CA did is not known; `keep` was handed what must not be lost",
+            )
         return errand.answer()
+
+    def _channel(self) -> MemoryChannel:
+        if self._ours is None:
+            raise BulkcmpError("the client is not open", hint="async with Client(…) as client:")
+        return self._ours
 
     async def _work(self, theirs: MemoryChannel) -> None:
         await Worker(theirs, SystemClock()).run()

@@ -2,15 +2,17 @@
 
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.from_thread
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.x509 import load_der_x509_certificate
 
 import bulkcmp
-from bulkcmp import Client, Kept, OutcomeClass, enroll, load_test, resume
+from bulkcmp import BulkcmpError, Client, Kept, OutcomeClass, enroll, load_test, resume
 from bulkcmp.outputs.report import report_json
 
 if TYPE_CHECKING:
@@ -68,6 +70,69 @@ def test_what_keep_raises_ends_the_client_before_anything_is_sent(ca: "Ca") -> N
     assert "CN=api-lost" not in {
         load_der_x509_certificate(one.der).subject.rfc4514_string() for one in ca.issued()
     }
+
+
+def test_who_waits_in_another_task_is_told_that_the_client_ended(ca: "Ca") -> None:
+    def full(kept: Kept) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def main() -> None:
+        clients: list[Client] = []
+        opened, over = anyio.Event(), anyio.Event()
+
+        async def serve() -> None:
+            async with Client(**talk(ca), keep=full) as client:
+                clients.append(client)
+                opened.set()
+                await over.wait()
+
+        async def host() -> None:
+            with pytest.raises(OSError, match="No space left"):
+                await serve()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(host)
+            await opened.wait()
+            with anyio.fail_after(60), pytest.raises(BulkcmpError, match=r"ended before .* api-on"):
+                await clients[0].enroll("api-on", subject="/CN={id}")
+
+    anyio.run(main)
+
+
+def test_a_client_is_open_once_at_a_time(ca: "Ca") -> None:
+    async def main() -> None:
+        client = Client(**talk(ca), newkey="ec:P-256")
+        for _ in range(2):
+            async with client:
+                with pytest.raises(BulkcmpError, match="open already"):
+                    await client.__aenter__()
+                assert (await client.enroll("api-twice", subject="/CN={id}")).is_done
+                with pytest.raises(bulkcmp.InputError, match="unknown option 'subjct'"):
+                    await client.enroll("api", subjct="/CN=x")  # type: ignore[call-arg]  # tested
+
+    anyio.run(main)
+
+
+def test_what_nobody_waits_for_any_more_goes_on(ca: "Ca") -> None:
+    kept: list[Kept] = []
+
+    async def main() -> None:
+        handed = anyio.Event()
+
+        def keep(one: Kept) -> None:
+            kept.append(one)
+            anyio.from_thread.run_sync(handed.set)
+
+        async with (
+            Client(**talk(ca), keep=keep, newkey="ec:P-256") as client,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(partial(client.enroll, "api-left", subject="/CN={id}"))
+            await handed.wait()
+            group.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert kept[-1].certificate is not None
 
 
 def test_renewed_revoked_and_asked(ca: "Ca") -> None:
