@@ -15,7 +15,9 @@ author = "the authors of bulkcmp"
 
 extensions = ["myst_parser", "sphinxcontrib.mermaid"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "docs/**.md"]
+include_patterns = [
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/*.md", "docs/**.md",
+]  # fmt: skip
 exclude_patterns = ["docs/measurements/**"]
 
 html_theme = "furo"
