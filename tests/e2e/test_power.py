@@ -1,6 +1,7 @@
 """A power failure at any moment of a run: what was promised to the CA is on the disk by then."""
 
 import hashlib
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -66,6 +67,8 @@ def test_what_was_sent_is_on_the_disk(
     tools: "Tools",
     tmp_path: Path,
 ) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("other machines rename and remove by other system calls")
     tools.program("strace")
     log = tmp_path / "trace"
     command = [sys.executable, "-m", "bulkcmp", "enroll", str(write_population(ROWS, stem="power"))]
