@@ -11,12 +11,14 @@ PIECES: Final = [
 ]
 """What pieces are brought in from: messages of OpenSSL."""
 
+ACTIONS: Final = ("bit", "octet", "cut", "double", "splice", "end")
+
 # drawn apart from what they are applied to, whose length differs from run to run
 SHARES = st.integers(0, 65535)
 Recipe = list[tuple[str, int, int, int, int]]
 RECIPES: st.SearchStrategy[Recipe] = st.lists(
     st.tuples(
-        st.sampled_from(["bit", "octet", "octet", "cut", "double", "splice", "end"]),
+        st.sampled_from(ACTIONS),
         SHARES,
         st.integers(0, 12),
         st.integers(0, 255),

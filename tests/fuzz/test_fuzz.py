@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.mutation import Recipe, mutated
+from tests.fuzz.mutation import ACTIONS, Recipe, mutated
 from tests.fuzz.target import NAMES, REGRESSIONS, load
 
 # cryptography warns of names and numbers that RFC 5280 would not have, openpyxl of odd workbooks
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 CHANGES = 60
 """Changed seeds of each target."""
-ACTIONS = ("bit", "octet", "cut", "double", "splice", "end")
 
 
 def recipes(chance: random.Random) -> Iterator[Recipe]:
