@@ -72,7 +72,10 @@ class RegistrationFormat(StrEnum):
 
 @app.command()
 def init(state_dir: StateOption = DEFAULT_STATE, ca_key: CaKeyOption = "ec:P-256") -> None:
-    """Make a CA: key, root certificate, books. One that exists is left as it is."""
+    """Make a CA: key, root certificate, books. One that exists is left as it is.
+
+    Example: bulkcmp ca init --state ./ca
+    """
     made = state.create(state_dir, KeySpec.parse(ca_key), dt.datetime.now(dt.UTC))
     anchor = state.Folder(state_dir).ca_certificate
     typer.echo(f"{'made' if made else 'there is'} a CA in {state_dir}; trust anchor: {anchor}")
@@ -201,7 +204,10 @@ def serve(
         float, typer.Option(min=0, metavar="SECONDS", help="How far off a messageTime may be.")
     ] = 300.0,
 ) -> None:
-    """Serve the CA until interrupted; the first start makes it."""
+    """Serve the CA until interrupted; the first start makes it.
+
+    Example: bulkcmp ca serve --port 8829 --state ./ca
+    """
     behaviour = Behaviour(
         delay=delay,
         poll_count=poll_count,
@@ -294,7 +300,10 @@ def add_end_entity(
         typer.Option("--replace", help="Known ones get new secret and subject, and status NEW."),
     ] = False,
 ) -> None:
-    """Register end entities in client mode, also while the CA runs: all of them or none."""
+    """Register end entities in client mode, also while the CA runs: all of them or none.
+
+    Example: bulkcmp ca add-end-entity --state ./ca --csv devices.csv --subject "/CN={id}"
+    """
     at = registration.client_alias(alias)
     shared = None if secret is None else read_secret(secret, os.environ)
     entries: Iterable[Registration]
@@ -339,7 +348,11 @@ def vendor_cert(
         ),
     ] = None,
 ) -> None:
-    """Make devices as a vendor does: keys, and certificates that the alias 3gpp takes."""
+    """Make devices as a vendor does: keys, and certificates that the alias 3gpp takes.
+
+    Example: bulkcmp ca vendor-cert --state ./ca --subject /CN=unit-1
+    --certout unit.pem --keyout unit.key
+    """
     now = dt.datetime.now(dt.UTC)
     if csv_file is None:
         if subject is None or certout is None or keyout is None:
@@ -366,7 +379,10 @@ def show(
     state_dir: StateOption = DEFAULT_STATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show URL paths, trust anchor, the secrets that the CA made, and counts."""
+    """Show URL paths, trust anchor, the secrets that the CA made, and counts.
+
+    Example: bulkcmp ca show --state ./ca --json
+    """
     with closing(state.open_books(state_dir)) as store:
         facts = _facts(state_dir, store)
     if as_json:
@@ -396,7 +412,10 @@ def issued(
         typer.Option("-o", "--out", metavar="FILE", help="Write here (0600), not to stdout."),
     ] = None,
 ) -> None:
-    """List every certificate that the CA issued: CSV, or JSON. bulkcmp reconcile reads the CSV."""
+    """List every certificate that the CA issued: CSV, or JSON. bulkcmp reconcile reads the CSV.
+
+    Example: bulkcmp ca issued --state ./ca --csv -o issued.csv
+    """
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other")
     with closing(state.open_books(state_dir)) as store, _output(out) as file:
@@ -418,7 +437,10 @@ def crl(
     state_dir: StateOption = DEFAULT_STATE,
     der: Annotated[bool, typer.Option("--der", help="Write DER.")] = False,
 ) -> None:
-    """Write the CRL that is good now, also while the CA runs."""
+    """Write the CRL that is good now, also while the CA runs.
+
+    Example: bulkcmp ca crl --state ./ca -o crl.pem
+    """
     root = state.load_identity(state_dir)
     with closing(state.open_books(state_dir)) as store, store.writing():
         data = current_crl(store, root, dt.datetime.now(dt.UTC))
@@ -444,6 +466,8 @@ def root_update(
 
     It is next-ca.pem in the state folder, linked with the present root both ways; the CA goes on
     with the present one.
+
+    Example: bulkcmp ca root-update --state ./ca
     """
     if withdraw:
         _withdraw(state_dir, general.ROOT_CA_KEY_UPDATE)
@@ -482,6 +506,8 @@ def cert_req_template(
     the CA runs.
 
     It binds nobody: the CA refuses no request for it.
+
+    Example: bulkcmp ca cert-req-template --state ./ca --newkey ec:P-256
     """
     if withdraw:
         if subject or sans or keyusage or extkeyusage or extensions or newkey:
@@ -555,6 +581,9 @@ def export_preregistration(
     """Write what the operator of a real CA needs to register client-mode users.
 
     Rows without a secret get a random one.
+
+    Example: bulkcmp ca export-preregistration devices.csv --format ejbca-sh -o register.sh
+    --secrets secrets.csv
     """
     found = list(registration.read_candidates(devices, os.environ, subject=subject, ref=ref))
     if form is RegistrationFormat.EJBCA_SH and secrets_out is None:
@@ -578,7 +607,10 @@ def recipes(
         f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
     ),
 ) -> None:
-    """Print command lines for each alias: of `openssl cmp`, or of bulkcmp where that can't."""
+    """Print command lines for each alias: of `openssl cmp`, or of bulkcmp where that can't.
+
+    Example: bulkcmp ca recipes --state ./ca
+    """
     with closing(state.open_books(state_dir)) as store:
         for line in openssl.recipes(state_dir, store, url):
             typer.echo(line)

@@ -83,6 +83,8 @@ def check(
 
     A scenario is read as `load` would, and its population with it: of a generated one the first
     hundred rows. Exit codes: 0 all is good, 2 something is bad.
+
+    Example: bulkcmp check devices.csv --subject "/CN={id}/O=Acme"
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     file = option.population(file, range)

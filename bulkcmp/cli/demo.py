@@ -32,7 +32,10 @@ def demo(
     quiet: option.Quiet = False,
     json: option.Json = False,
 ) -> None:
-    """Start the embedded CA, enroll 1,000 devices, and print the summary."""
+    """Start the embedded CA, enroll 1,000 devices, and print the summary.
+
+    Example: bulkcmp demo --out runs/demo
+    """
     folder = out or Path("runs") / f"demo-{dt.datetime.now():%Y%m%d-%H%M%S}"  # noqa: DTZ005  # a name for its user
     refuse_used(folder)
     population = str(shipped(POPULATION))

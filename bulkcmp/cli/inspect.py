@@ -49,6 +49,8 @@ def inspect(
 
     The decoder is another than the one of `enroll`, and takes more: BER that is not DER is shown,
     and named as such. Nothing is verified.
+
+    Example: bulkcmp inspect answer.der ca.pem
     """
     problems: list[InputError] = []
     results: list[dict[str, object]] = []

@@ -49,7 +49,11 @@ def generate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
 ) -> None:
-    """Make private keys and store them, encrypted, for a later `enroll --keys FILE`."""
+    """Make private keys and store them, encrypted, for a later `enroll --keys FILE`.
+
+    Example: bulkcmp keys generate --count 1000 --newkey ec:P-256 --out keys.db
+    --key-pass env:KEY_PASS
+    """
     spec = KeySpec.parse(newkey)
     passphrase = _passphrase(key_pass, plain=plain_keys)
     with (
@@ -72,7 +76,10 @@ def generate(
 def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A key file.", show_default=False)],
 ) -> None:
-    """Tell how many keys of which type a key file holds; needs no passphrase."""
+    """Tell how many keys of which type a key file holds; needs no passphrase.
+
+    Example: bulkcmp keys show keys.db
+    """
     inventory = take_inventory(file)
     typer.echo(f"{file}: keys are {'not encrypted' if inventory.plain else 'encrypted'}")
     for spec, stock in inventory.stocks.items():

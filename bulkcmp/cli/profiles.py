@@ -17,7 +17,10 @@ app = typer.Typer(help="Connection profiles: how to talk to one server.", no_arg
 
 @app.command("list")
 def list_profiles() -> None:
-    """List the profiles that are shipped; --config takes their names."""
+    """List the profiles that are shipped; --config takes their names.
+
+    Example: bulkcmp profiles list
+    """
     shipped = shipped_profiles()
     width = max(map(len, shipped))
     for name, file in shipped.items():
@@ -30,7 +33,7 @@ def show(
 ) -> None:
     """Print a shipped profile: what it sets, and what is to be given besides.
 
-    As a beginning of your own: bulkcmp profiles show ejbca-ra-hmac > ca.toml
+    Example: bulkcmp profiles show ejbca-ra-hmac > ca.toml
     """
     typer.echo(shipped_profile(name).read_text(encoding="utf-8"), nl=False)
 

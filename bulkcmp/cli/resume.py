@@ -69,6 +69,8 @@ def resume(
     same paths: bulkcmp resume RUN --journal URL --run ID makes the folder RUN for its outputs.
 
     Exit codes: 0 all rows done, 1 some failed, 2 bad input or usage, 130 interrupted.
+
+    Example: bulkcmp resume runs/17 --retry-failed
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
     given["save_messages"] = save_messages

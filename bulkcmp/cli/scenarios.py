@@ -15,7 +15,10 @@ app = typer.Typer(help="Scenarios of load tests that come with bulkcmp.", no_arg
 
 @app.command("list")
 def list_() -> None:
-    """Name each scenario, and say what it is for."""
+    """Name each scenario, and say what it is for.
+
+    Example: bulkcmp scenarios list
+    """
     scenarios = shipped_scenarios()
     width = max(map(len, scenarios))
     for name, path in scenarios.items():
@@ -41,5 +44,8 @@ def show(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a scenario, by which editors complete and check one."""
+    """Print the JSON Schema of a scenario, by which editors complete and check one.
+
+    Example: bulkcmp scenarios schema > scenario.schema.json
+    """
     typer.echo(json.dumps(scenario_schema(Options.known()), indent=2))

@@ -1,8 +1,10 @@
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer
@@ -149,3 +151,26 @@ def test_the_version_names_the_commit_where_pip_knows_it(
     known = SimpleNamespace(read_text=lambda _: origin)
     monkeypatch.setattr(module, "distribution", lambda _: known)
     assert module._build()[0].endswith(" (commit ab12)")
+
+
+def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for one in below:
+        yield from _leaves(below[one], f"{name} {one}")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        pytest.param(*one, id=one[0])
+        for one in _leaves(typer.main.get_command(module.app), "bulkcmp")
+    ],
+)
+def test_the_help_of_each_command_has_an_example_that_parses(name: str, command: Any) -> None:
+    (example,) = re.findall(r"Example: (.*?)(?:\n\n|$)", command.help, re.DOTALL)
+    words = shlex.split(re.split("[;>]", example)[0])
+    assert " ".join(words).startswith(name)
+    command.make_context(name, words[len(name.split()) :])
