@@ -38,6 +38,10 @@ class Folder:
     folder = Path("run")
 
 
+class Unremarkable:
+    notes = ()
+
+
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a session that ends with a summary, or raises."""
@@ -51,7 +55,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Any:
             return end
 
         monkeypatch.setattr(show, "session", session)
-        plan, journal = cast(Plan, None), cast(Journal, Folder())
+        plan, journal = cast(Plan, Unremarkable()), cast(Journal, Folder())
         return show.run_and_show("enroll", plan, journal, resumed=False, quiet=quiet, json=json)
 
     return run
