@@ -565,6 +565,7 @@ class Profile:
         password_mac: which password-based MAC protects our messages; answers may have either.
         mac: the HMAC of the password-based MAC.
         pbm_iterations: iteration count of our own MACs.
+        allow_weak: believe protection, and take certificates, below `bulkcmp.cmp.strength`.
         max_pbm_iterations: above it a response's MAC is refused, PBM or PBMAC1.
         implicit_confirm: ask for it; certConf is sent all the same where it is not granted.
         disable_confirm: send no certConf, whatever the CA awaits.
@@ -595,6 +596,7 @@ class Profile:
     password_mac: PasswordMac = PasswordMac.PBM
     mac: str = "hmac-sha256"
     pbm_iterations: int = 1024
+    allow_weak: bool = False
     max_pbm_iterations: int = 100_000
     implicit_confirm: bool = False
     disable_confirm: bool = False

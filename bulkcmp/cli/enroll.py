@@ -56,6 +56,7 @@ def enroll(
     password_mac: option.PasswordMac_ = None,
     rsa_padding: option.RsaPadding_ = None,
     pbm_iterations: option.PbmIterations = None,
+    allow_weak: option.AllowWeak = None,
     max_pbm_iterations: option.MaxPbmIterations = None,
     trusted: option.Trusted = None,
     untrusted: option.Untrusted = None,

@@ -393,6 +393,15 @@ PbmIterations = Annotated[
     int | None,
     _option(_AUTH, "Iteration count of our MACs. Default: 1024.", metavar="N"),
 ]
+AllowWeak = Annotated[
+    bool | None,
+    _switch(
+        _AUTH,
+        "Send and believe what is too weak: SHA-1 in signatures or PBM, under 100 iterations, RSA"
+        " under 2048 bits.",
+        "--allow-weak",
+    ),
+]
 MaxPbmIterations = Annotated[
     int | None,
     _option(_AUTH, "Refuse a response's MAC above this count. Default: 100000.", metavar="N"),

@@ -749,6 +749,18 @@ def cms_signature(identifier: bytes, digest_identifier: bytes) -> bytes:
     return _identifier(_RSA_OIDS[_digest_name(digest_identifier)], _NULL)
 
 
+def signature_digest(identifier: bytes) -> str:
+    """The name of the digest in a signature, by its DER AlgorithmIdentifier; empty where there is
+    none in it, as in EdDSA.
+
+    Raises:
+        AlgorithmError: RSASSA-PSS with parameters that can't be used.
+    """
+    _, digest = _SIGNATURES.get(identifier, ("", ""))
+    pss = None if digest else _pss_of(identifier)
+    return digest if pss is None else pss.digest
+
+
 def is_signature(identifier: bytes) -> bool:
     """Whether a DER AlgorithmIdentifier is that of a signature that is known here."""
     try:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from bulkcmp.cmp import protection
+from bulkcmp.cmp import protection, strength
 from bulkcmp.cmp.algorithms import REMEMBERED, AlgorithmError
 from bulkcmp.cmp.asn1 import decode, encode
 from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKIMessage
@@ -38,6 +38,7 @@ class Reason(StrEnum):
     PROTECTION_MISSING = "protection missing"
     PROTECTION_ALGORITHM = "protection algorithm refused"
     PROTECTION_KIND = "another kind of protection"
+    PROTECTION_WEAK = "protection too weak"
     MAC = "wrong MAC"
     NO_SECRET = "MAC without a shared secret"  # noqa: S105  # a reason, not a secret
     SIGNATURE = "wrong signature"
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     KEY_MISSING = "no private key"
     KEY_SEALED = "private key can't be decrypted"
     KEY_SIGNATURE = "private key not signed"
+    KEY_WEAK = "private key's signature too weak"
     KGA_NOT_TRUSTED = "key generation authority not trusted"
     KEY_MALFORMED = "malformed private key"
     CERTIFICATE_MALFORMED = "malformed certificate"
@@ -59,6 +61,7 @@ class Reason(StrEnum):
     SUBJECT = "another subject"
     EXPIRED = "certificate expired"
     CHAIN = "certificate does not chain to a trust anchor"
+    CERTIFICATE_WEAK = "certificate too weak"
     INFO_MISSING = "no answer of this infoType"
     INFO_UNSUPPORTED = "infoType not supported"
     INFO_MALFORMED = "malformed infoValue"
@@ -112,6 +115,25 @@ class Verdicts:
     def failed(self, error: CheckError) -> None:
         if self.witness is not None:
             self.witness(Verdict(error.reason, Judgement.FAILED, error.what, error.hint))
+
+    def judged(self, reason: Reason, weak: str, *, allow_weak: bool, what: str = "") -> None:
+        """Tell of a strength that was judged.
+
+        Args:
+            weak: what `bulkcmp.cmp.strength` said.
+            allow_weak: it may be weak (`--allow-weak`).
+            what: is told where it is not.
+
+        Raises:
+            CheckError: it is weak, and may not be.
+        """
+        if not weak:
+            self.passed(reason, what)
+            return
+        error = CheckError(reason, weak, hint="--allow-weak accepts it")
+        if not allow_weak:
+            raise error
+        self.tolerated(error, "--allow-weak")
 
     def tolerated(self, error: CheckError, option: str) -> None:
         if self.witness is not None:
@@ -187,13 +209,16 @@ def signer(
     at: dt.datetime,
     *,
     ignore_keyusage: bool,
+    allow_weak: bool = False,
     witness: Witness | None = None,
 ) -> x509.Certificate:
-    """Find the certificate that signed a message, and check signature, path, usage and name.
+    """Find the certificate that signed a message, and check signature, path, strength, usage and
+    name.
 
     Args:
         at: the time of validation, aware.
         ignore_keyusage: accept a signer whose keyUsage lacks digitalSignature.
+        allow_weak: accept what `bulkcmp.cmp.strength` finds weak in signature and path.
         witness: is told of each check that passed, or that this lets pass.
 
     Returns:
@@ -233,6 +258,7 @@ def signer(
                 trust,
                 at,
                 ignore_keyusage=ignore_keyusage,
+                allow_weak=allow_weak,
                 witness=witness,
             )
         except CheckError as error:
@@ -243,7 +269,9 @@ def signer(
     raise (refused or unsigned)[0]
 
 
-def first_trust(message: PKIMessage, at: dt.datetime, *, ignore_keyusage: bool) -> Trust:
+def first_trust(
+    message: PKIMessage, at: dt.datetime, *, ignore_keyusage: bool, allow_weak: bool
+) -> Trust:
     """Trust in the root certificate that an ip brings, where none is known yet.
 
     3GPP TS 33.310 lets a base station take the operator's root from the first ip. It proves that
@@ -269,7 +297,13 @@ def first_trust(message: PKIMessage, at: dt.datetime, *, ignore_keyusage: bool) 
             hint="give the CA's certificate with --trusted",
         )
     store = TrustStore(roots)
-    certificate = signer(message, Trust(store, store), at, ignore_keyusage=ignore_keyusage)
+    certificate = signer(
+        message,
+        Trust(store, store),
+        at,
+        ignore_keyusage=ignore_keyusage,
+        allow_weak=allow_weak,
+    )
     der = certificate.public_bytes(serialization.Encoding.DER)
     root = (der, *store.chain(der, message.extra_certs, at))[-1]
     anchor = TrustStore([root])
@@ -308,6 +342,7 @@ def _check_signer(
     at: dt.datetime,
     *,
     ignore_keyusage: bool,
+    allow_weak: bool,
     witness: Witness | None,
 ) -> None:
     path: tuple[bytes, ...] | None = None
@@ -323,6 +358,10 @@ def _check_signer(
     if witness is not None:
         what = "it is --srvcert" if path is None else _path(path)
         witness(passed(Reason.SIGNER_NOT_TRUSTED, what))
+    weak = strength.of_signature(protection.algorithm_of(message) or b"")
+    Verdicts(witness).judged(
+        Reason.PROTECTION_WEAK, weak or weak_path((der, *(path or ()))), allow_weak=allow_weak
+    )
     may_sign = _may_sign(certificate)
     if not may_sign and not ignore_keyusage:
         raise CheckError(
@@ -370,6 +409,7 @@ def issued(
     trust: Trust,
     extra: tuple[bytes, ...],
     at: dt.datetime,
+    allow_weak: bool = False,
     witness: Witness | None = None,
 ) -> tuple[tuple[bytes, ...], bool]:
     """Check a certificate that was issued to us.
@@ -380,6 +420,7 @@ def issued(
         subject: DER of the Name that was asked for, or None where the CA was to choose.
         extra: DER certificates that may help to build the path.
         at: now, aware. A certificate whose validity begins later is checked as of its beginning.
+        allow_weak: accept what `bulkcmp.cmp.strength` finds weak in it and its path.
         witness: is told of each check that passed, or that `subject_check` lets pass.
 
     Returns:
@@ -432,7 +473,23 @@ def issued(
         ) from error
     if witness is not None:
         witness(passed(Reason.CHAIN, _path(chain)))
+    weak = strength.of_certificate(certificate, is_anchor=not chain) or weak_path(chain)
+    Verdicts(witness).judged(Reason.CERTIFICATE_WEAK, weak, allow_weak=allow_weak)
     return chain, changed
+
+
+def weak_path(path: tuple[bytes, ...]) -> str:
+    """What is weak in the certificates of a path (DER, the anchor last); empty for nothing."""
+    for place, der in enumerate(path, 1):
+        weak = _weak_member(der, is_anchor=place == len(path))
+        if weak:
+            return f"{weak}, in the certificate of {_name(_subject(der))}"
+    return ""
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _weak_member(der: bytes, *, is_anchor: bool) -> str:
+    return strength.of_certificate(load_certificate(der), is_anchor=is_anchor)
 
 
 def _path(chain: tuple[bytes, ...]) -> str:

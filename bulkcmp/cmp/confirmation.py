@@ -21,6 +21,8 @@ _REFUSAL_BITS: Final = {
     Reason.PUBLIC_KEY.value: "badCertTemplate",
     Reason.SUBJECT.value: "badCertTemplate",
     Reason.CHAIN.value: "signerNotTrusted",
+    Reason.KEY_WEAK.value: "badAlg",
+    Reason.CERTIFICATE_WEAK.value: "badAlg",
     Reason.KGA_NOT_TRUSTED.value: "signerNotTrusted",
 }
 """failInfo of a certificate that is rejected, by our reason."""

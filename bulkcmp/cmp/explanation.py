@@ -191,6 +191,12 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         "the answer has a MAC where a signature is wanted, or the other way round",
         "--accept-protection either takes both",
     ),
+    Reason.PROTECTION_WEAK: Explanation(
+        "the answer's protection, or a certificate behind it, is below the minimum: SHA-1 in a"
+        " signature or as PBM's one-way function, fewer than 100 iterations, RSA under 2048 bits, a"
+        " curve under 224",
+        "mend it at the CA: such a proof can be forged; --allow-weak believes it",
+    ),
     Reason.MAC: Explanation(
         "the MAC of the answer is not by our secret, or the message was changed",
         "is --secret that of the alias? EJBCA protects a pkiconf by the alias' secret, not by the"
@@ -247,6 +253,10 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         " keys: it is neither a CA nor has the extended key usage cmKGA",
         "is the anchor of the key generation authority among --trusted?",
     ),
+    Reason.KEY_WEAK: Explanation(
+        "--centralkeygen: who made the private key signed it with SHA-1, or its path is too weak",
+        "mend it at the CA; --allow-weak accepts it",
+    ),
     Reason.KEY_MALFORMED: Explanation(
         "--centralkeygen: the key package holds anything but one private key of a known type",
         "another --newkey may help",
@@ -263,6 +273,11 @@ CHECKS: Final[dict[Reason, Explanation]] = {
     Reason.CHAIN: Explanation(
         "the certificate has no valid path to a trust anchor",
         "is --trusted (or --out-trusted) the root of this CA, and --untrusted its sub-CA?",
+    ),
+    Reason.CERTIFICATE_WEAK: Explanation(
+        "the certificate or one of its path is below the minimum: signed with SHA-1, or for RSA"
+        " under 2048 bits or a curve under 224",
+        "mend the CA's certificate profile; --allow-weak accepts it",
     ),
     Reason.INFO_MISSING: Explanation(
         "the genp has no InfoTypeAndValue of the type that answers what was asked for",
@@ -307,6 +322,7 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.PROTECTION_MISSING: "protection present",
     Reason.PROTECTION_ALGORITHM: "protection algorithm",
     Reason.PROTECTION_KIND: "kind of protection",
+    Reason.PROTECTION_WEAK: "protection's strength",
     Reason.MAC: "MAC",
     Reason.NO_SECRET: "shared secret",
     Reason.SIGNATURE: "signature",
@@ -323,11 +339,13 @@ TITLES: Final[dict[Reason, str]] = {
     Reason.KEY_SEALED: "private key decrypted",
     Reason.KEY_SIGNATURE: "private key's signature",
     Reason.KGA_NOT_TRUSTED: "key generation authority",
+    Reason.KEY_WEAK: "strength of the private key's signature",
     Reason.KEY_MALFORMED: "private key",
     Reason.PUBLIC_KEY: "public key",
     Reason.SUBJECT: "subject",
     Reason.EXPIRED: "validity",
     Reason.CHAIN: "chain",
+    Reason.CERTIFICATE_WEAK: "certificate's strength",
     Reason.INFO_MISSING: "infoType of the answer",
     Reason.INFO_UNSUPPORTED: "infoType supported",
     Reason.INFO_MALFORMED: "infoValue",
@@ -345,11 +363,13 @@ OF_CERTIFICATE: Final = frozenset(
         Reason.KEY_SEALED,
         Reason.KEY_SIGNATURE,
         Reason.KGA_NOT_TRUSTED,
+        Reason.KEY_WEAK,
         Reason.KEY_MALFORMED,
         Reason.PUBLIC_KEY,
         Reason.SUBJECT,
         Reason.EXPIRED,
         Reason.CHAIN,
+        Reason.CERTIFICATE_WEAK,
     }
 )
 """Checks of an issued certificate, and of a private key with it."""

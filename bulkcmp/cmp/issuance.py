@@ -174,6 +174,7 @@ class Issuance:
                 trust=self._trust,
                 extra=self._helpers,
                 at=at,
+                allow_weak=self._profile.allow_weak,
                 witness=self._verdicts.witness,
             )
             kind = OutcomeClass.ISSUED_SUBJECT_CHANGED if changed else OutcomeClass.ISSUED
@@ -251,7 +252,12 @@ class Issuance:
                 f"what was encrypted is no SignedData, but of type {opened.kind.dotted_string}",
             )
         key = package.verify(
-            opened.octets, self._trust, self._helpers, at, witness=self._verdicts.witness
+            opened.octets,
+            self._trust,
+            self._helpers,
+            at,
+            allow_weak=self._profile.allow_weak,
+            witness=self._verdicts.witness,
         )
         _check_kind(key, asked.key_spec)
         return key

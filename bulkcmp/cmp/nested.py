@@ -17,9 +17,9 @@ import datetime as dt
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from bulkcmp.cmp import checks, outcomes, protection
+from bulkcmp.cmp import checks, outcomes, protection, strength
 from bulkcmp.cmp.asn1 import decode, wrap
-from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
 from bulkcmp.cmp.messages import (
     BodyType,
     ErrorMsgContent,
@@ -230,9 +230,19 @@ class _Opening:
         except RemoteCmpError as error:
             raise CheckError(Reason.PROTECTION_ALGORITHM, error.what, hint=error.hint) from error
         if parameters is None:
-            ignore_keyusage = self._profile.ignore_keyusage
-            checks.signer(message, self._trust, self._at, ignore_keyusage=ignore_keyusage)
+            checks.signer(
+                message,
+                self._trust,
+                self._at,
+                ignore_keyusage=self._profile.ignore_keyusage,
+                allow_weak=self._profile.allow_weak,
+            )
         else:
+            Verdicts().judged(
+                Reason.PROTECTION_WEAK,
+                strength.of_mac(parameters),
+                allow_weak=self._profile.allow_weak,
+            )
             secret = self._layers[depth].secret
             if secret is None:
                 raise CheckError(

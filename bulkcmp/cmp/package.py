@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from bulkcmp.cmp import algorithms
+from bulkcmp.cmp import algorithms, strength
 from bulkcmp.cmp.algorithms import PrivateKey, SigningKey
 from bulkcmp.cmp.asn1 import (
     SEQUENCE,
@@ -36,7 +36,7 @@ from bulkcmp.cmp.asn1 import (
     set_of,
     wrap,
 )
-from bulkcmp.cmp.checks import CheckError, Reason, Witness, passed
+from bulkcmp.cmp.checks import CheckError, Reason, Verdicts, Witness, passed, weak_path
 from bulkcmp.cmp.messages import AlgorithmIdentifier, short
 from bulkcmp.cmp.protection import public_key_of
 from bulkcmp.cmp.recipient import SUBJECT_KEY_ID, is_identified, recipient_identifier
@@ -242,6 +242,7 @@ def verify(
     extra: Sequence[bytes],
     at: dt.datetime,
     *,
+    allow_weak: bool = False,
     witness: Witness | None = None,
 ) -> PrivateKey:
     """The private key in a SignedData, once its signer was found to be a trusted authority.
@@ -253,6 +254,7 @@ def verify(
         der: SignedData, without ContentInfo.
         extra: DER certificates that came along.
         at: the time of validation, aware.
+        allow_weak: accept what `bulkcmp.cmp.strength` finds weak in its signature and path.
         witness: is told of each check that passed.
 
     Raises:
@@ -267,12 +269,13 @@ def verify(
         signed.signer, (*known, *trust.signers.untrusted, *trust.signers.anchors)
     )
     try:
+        algorithm = algorithms.cms_signature(
+            encode_sequence_of(signed.signer.signatureAlgorithm),
+            encode_sequence_of(signed.signer.digestAlgorithm),
+        )
         algorithms.verify(
             public_key_of(signer),
-            algorithms.cms_signature(
-                encode_sequence_of(signed.signer.signatureAlgorithm),
-                encode_sequence_of(signed.signer.digestAlgorithm),
-            ),
+            algorithm,
             signed.signer.signature,
             signed.signed,
             key_identifier=algorithms.pss_key_identifier(signer),
@@ -281,9 +284,12 @@ def verify(
         raise CheckError(Reason.KEY_SIGNATURE, error.what) from error
     if witness is not None:
         witness(passed(Reason.KEY_SIGNATURE, f"by {name}"))
-    _check_authority(signer, name, trust, known, at)
+    path = _check_authority(signer, name, trust, known, at)
     if witness is not None:
         witness(passed(Reason.KGA_NOT_TRUSTED, name))
+    Verdicts(witness).judged(
+        Reason.KEY_WEAK, strength.of_signature(algorithm) or weak_path(path), allow_weak=allow_weak
+    )
     try:
         key = decode_package(signed.content)
     except RemoteCmpError as error:
@@ -353,10 +359,11 @@ def _check_authority(
     trust: Trust,
     known: Sequence[bytes],
     at: dt.datetime,
-) -> None:
+) -> tuple[bytes, ...]:
+    """Its path, the anchor last."""
     der = certificate.public_bytes(serialization.Encoding.DER)
     try:
-        trust.signers.cached_chain(der, known, at)
+        path = trust.signers.cached_chain(der, known, at)
     except RemoteCmpError as error:
         raise CheckError(
             Reason.KGA_NOT_TRUSTED, f"the private key is signed by {name}: {error.what}"
@@ -367,6 +374,7 @@ def _check_authority(
             f"the private key is signed by {name}, which is neither a CA nor has the extended key"
             " usage cmKGA",
         )
+    return (der, *path)
 
 
 def _may_make_keys(certificate: x509.Certificate) -> bool:

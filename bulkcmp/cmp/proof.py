@@ -4,9 +4,9 @@ Which of them an answer may have, the profile says (`--accept-protection`).
 """
 
 import datetime as dt
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from bulkcmp.cmp import checks, outcomes, protection
+from bulkcmp.cmp import checks, outcomes, protection, strength
 from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
 from bulkcmp.cmp.dhmac import DhMacParameters, dh_mac_parameters
 from bulkcmp.cmp.kemmac import CaSecret, KemMacParameters, kem_mac_parameters
@@ -25,6 +25,9 @@ from bulkcmp.model import AcceptProtection, Profile
 
 AnyMac: TypeAlias = MacParameters | KemMacParameters | DhMacParameters
 """Parameters of whatever MAC an answer has."""
+
+
+_HMAC_SHA1: Final = "accepted, but HMAC-SHA1 is on its way out: HMAC-SHA256 is better"
 
 
 class Proof:
@@ -140,8 +143,15 @@ class Proof:
                 "the response has a MAC, which names no root certificate to trust",
                 hint="give the CA's certificate with --trusted",
             )
-        if parameters is not None and self._verdicts.witness is not None:
-            self._verdicts.passed(Reason.PROTECTION_ALGORITHM, str(parameters))
+        if parameters is not None:
+            if self._verdicts.witness is not None:
+                self._verdicts.passed(Reason.PROTECTION_ALGORITHM, str(parameters))
+            self._verdicts.judged(
+                Reason.PROTECTION_WEAK,
+                strength.of_mac(parameters),
+                allow_weak=self._profile.allow_weak,
+                what=_HMAC_SHA1 if parameters.mac == "sha1" else "",
+            )
         return parameters
 
     def _parameters(self, message: PKIMessage) -> AnyMac | None:
@@ -232,6 +242,7 @@ class Proof:
             trust,
             at,
             ignore_keyusage=self._profile.ignore_keyusage,
+            allow_weak=self._profile.allow_weak,
             witness=self._verdicts.witness,
         )
         self._trust = trust
@@ -243,4 +254,9 @@ class Proof:
                 Reason.SIGNER_NOT_TRUSTED,
                 "no trust anchor is known yet, and only an ip that is no refusal brings one",
             )
-        return checks.first_trust(message, at, ignore_keyusage=self._profile.ignore_keyusage)
+        return checks.first_trust(
+            message,
+            at,
+            ignore_keyusage=self._profile.ignore_keyusage,
+            allow_weak=self._profile.allow_weak,
+        )

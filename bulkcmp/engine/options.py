@@ -28,6 +28,7 @@ from bulkcmp.cmp.request import (
     is_for_macs,
     may_certify,
 )
+from bulkcmp.cmp.strength import MIN_ITERATIONS
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.engine.courier import command_of, environ_of
 from bulkcmp.engine.frame import Setup, TlsFiles
@@ -180,6 +181,7 @@ class Options:
     password_mac: str = PasswordMac.PBM.value
     rsa_padding: str = RsaPadding.PKCS1.value
     pbm_iterations: int = 1024
+    allow_weak: bool = False
     max_pbm_iterations: int = 100_000
     cmd: str | None = None
     subject: str | None = None
@@ -477,6 +479,7 @@ class Options:
             out_name=self.out_name,
             out_pass=MAKE if self.out_pass == MAKE else self._password(environ),
             out_pass_length=self._password_length(),
+            allow_weak=self.allow_weak,
             unprotected=self.unprotected_requests or self.updates_only,
             foremost=self.foremost,
         )
@@ -966,7 +969,12 @@ class Options:
                     path = None if cert is None else Path(cert)
                     layer = tokens.credential(Pkcs11Uri.parse(key), path, password)
                 else:
-                    ra = read_credential(Path(cert), None if key is None else Path(key), password)
+                    ra = read_credential(
+                        Path(cert),
+                        None if key is None else Path(key),
+                        password,
+                        allow_weak=self.allow_weak,
+                    )
                     layer = SignatureCredential(ra.key, ra.chain)
                     Protector(layer, profile)
             except (InputError, LocalCmpError) as error:
@@ -1091,6 +1099,8 @@ class Options:
                 f"--retry-fail-info: {unknown[0]!r} is no failInfo",
                 hint=f"one of {', '.join(FAIL_INFO)}",
             )
+        if not self.allow_weak:
+            self._refuse_weak()
         return Profile(
             recipient=recipient,
             expect_sender=expect_sender,
@@ -1099,6 +1109,7 @@ class Options:
             password_mac=_choice("--password-mac", self.password_mac, PasswordMac),
             rsa_padding=_choice("--rsa-padding", self.rsa_padding, RsaPadding),
             pbm_iterations=_at_least("--pbm-iterations", self.pbm_iterations, 1),
+            allow_weak=self.allow_weak,
             max_pbm_iterations=_at_least("--max-pbm-iterations", self.max_pbm_iterations, 1),
             implicit_confirm=self.implicit_confirm,
             disable_confirm=self.disable_confirm,
@@ -1118,6 +1129,17 @@ class Options:
             retry_reused=self.retry_reused,
             total_timeout=_number("--total-timeout", self.total_timeout, "seconds, 0 for no limit"),
         )
+
+    def _refuse_weak(self) -> None:
+        """Our own protection is held to what is asked of answers (`bulkcmp.cmp.strength`)."""
+        hint = "--allow-weak takes it all the same, and believes weak answers too"
+        if self.digest == "sha1":
+            raise InputError("--digest: sha1 is too weak", hint=hint)
+        if 0 < self.pbm_iterations < MIN_ITERATIONS:
+            raise InputError(
+                f"--pbm-iterations is {self.pbm_iterations}, fewer than {MIN_ITERATIONS}: too weak",
+                hint=hint,
+            )
 
     def _accept_protection(self) -> AcceptProtection:
         accepted: AcceptProtection = _choice(
@@ -1145,6 +1167,10 @@ class Options:
             batches = f", {self.batch} messages in one at most" if self.batch > 1 else ""
             noun = "layer" if layers == 1 else "layers"
             yield f"messages went in nested ones, of {layers} {noun}{batches} (--ra-cert ...)"
+        if self.allow_weak:
+            yield "protection and certificates below the minimum strength are taken (--allow-weak)"
+        if self.mac == "hmac-sha1":
+            yield "MACs are HMAC-SHA1 (--mac): accepted still, HMAC-SHA256 is better"
         if self.unprotected_requests:
             yield "requests had no CMP protection (--unprotected-requests)"
         if self.plain_keys:

@@ -227,7 +227,9 @@ def _try_key(held: Held, rule: Rule, environ: Mapping[str, str]) -> None:
         return
     source = held.cells.get("keypass")
     password = read_secret(source, environ, stdin=False) if source else rule.password
-    read_credential(parse_material(Path(), cert), Path(key) if key else None, password)
+    read_credential(
+        parse_material(Path(), cert), Path(key) if key else None, password, allow_weak=True
+    )
 
 
 def _makes_key(held: Held, rule: Rule) -> bool:

@@ -106,7 +106,8 @@ def _of_pem(data: bytes) -> Content:
         if label in _PKCS7:
             certificates.extend(_of_pkcs7(pem.data))
         elif label.endswith(b"CERTIFICATE REQUEST"):
-            requests.append(read_csr(pem))
+            # how strong it must be, whoever reads its row knows
+            requests.append(read_csr(pem, allow_weak=True))
         elif label.endswith(b"CERTIFICATE"):
             certificates.extend(read_certificates(pem))
         elif label.endswith(b"PRIVATE KEY"):
@@ -125,7 +126,7 @@ def _of_der(data: bytes) -> Content:
     if _loads(x509.load_der_x509_certificate, data):
         return Content(certificates=read_certificates(Inline(data)))
     if _loads(x509.load_der_x509_csr, data):
-        return Content(requests=(read_csr(Inline(data)),))
+        return Content(requests=(read_csr(Inline(data), allow_weak=True),))
     try:
         load_der_private_key(data, None)
     except TypeError:  # it is encrypted

@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID
 
+from bulkcmp.cmp import strength
 from bulkcmp.cmp.algorithms import AgreementKey
 from bulkcmp.cmp.trust import EXTENSION_ERRORS
 from bulkcmp.errors import InputError, Where
@@ -173,7 +174,11 @@ def crls_of(data: bytes, where: Where) -> tuple[bytes, ...]:
 
 
 def read_private_key(
-    path: Path, password: Secret | None = None, popo: Popo = Popo.SIGNATURE
+    path: Path,
+    password: Secret | None = None,
+    popo: Popo = Popo.SIGNATURE,
+    *,
+    allow_weak: bool = False,
 ) -> bytes:
     """A private key as PKCS#8 DER, not encrypted; the file may be PEM or DER, encrypted or not.
 
@@ -181,12 +186,15 @@ def read_private_key(
 
     Args:
         popo: how the key must be able to prove itself.
+        allow_weak: it may be weaker than `bulkcmp.cmp.strength` has it.
 
     Raises:
         InputError: the file can't be read, holds no private key or one of no use here, is
             encrypted and the password is missing or wrong.
     """
-    return _pkcs8(_private_key(read_file(path), path, password, popo))
+    key = _private_key(read_file(path), path, password, popo)
+    _refuse_weak(strength.of_key(key.public_key()), Where(str(path)), allow_weak=allow_weak)
+    return _pkcs8(key)
 
 
 def check_new_key(key: bytes, popo: Popo) -> bytes:
@@ -264,8 +272,16 @@ def _pkcs8(key: CredentialKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def read_csr(source: Material) -> bytes:
+def _refuse_weak(weak: str, where: Where | None, *, allow_weak: bool) -> None:
+    if weak and not allow_weak:
+        raise InputError(f"too weak: {weak}", where=where, hint="--allow-weak takes it")
+
+
+def read_csr(source: Material, *, allow_weak: bool = False) -> bytes:
     """The DER of a PKCS#10 request (PEM or DER) whose self-signature was checked.
+
+    Args:
+        allow_weak: key and signature may be weaker than `bulkcmp.cmp.strength` has it.
 
     Raises:
         InputError: the file can't be read, there is no request, or its signature is bad.
@@ -285,11 +301,16 @@ def read_csr(source: Material) -> bytes:
         ) from None
     if not valid:
         raise InputError("the request's self-signature is bad", where=place(source))
+    _refuse_weak(strength.of_request(csr), place(source), allow_weak=allow_weak)
     return csr.public_bytes(Encoding.DER)
 
 
 def read_credential(
-    cert: Material, key_path: Path | None = None, password: Secret | None = None
+    cert: Material,
+    key_path: Path | None = None,
+    password: Secret | None = None,
+    *,
+    allow_weak: bool = False,
 ) -> Credential:
     """A certificate with its chain and its private key.
 
@@ -297,6 +318,7 @@ def read_credential(
         cert: PEM bundle, DER, or the file of a PKCS#12.
         key_path: PEM, DER or PKCS#12; by default the key stands in the certificate's file.
         password: of the key, or of the PKCS#12.
+        allow_weak: the key may be weaker than `bulkcmp.cmp.strength` has it.
 
     Raises:
         InputError: a file can't be read or used, the password is missing or wrong, or the key is
@@ -325,6 +347,7 @@ def read_credential(
         else:
             key = _private_key(data, cert, password)
     _check_match(key, chain[0], key_path, cert)
+    _refuse_weak(strength.of_key(key.public_key()), place(cert), allow_weak=allow_weak)
     return Credential(_pkcs8(key), chain)
 
 

@@ -180,7 +180,7 @@ class FilesSource:
             None if cell is None or self._passwords is None else self._passwords.secret(*cell)
         )
         try:
-            chain = read_credential(member.path, None, password).chain
+            chain = read_credential(member.path, None, password, allow_weak=True).chain
         except InputError as error:
             hint = "say with --source-pass where its password is" if password is None else None
             raise InputError(error.what, hint=error.hint or hint) from None

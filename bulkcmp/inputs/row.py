@@ -143,6 +143,7 @@ class Defaults:
         pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
         single: there is one row only, so that the certificate is its own.
+        allow_weak: keys of files, and signatures of CSRs, may be below `bulkcmp.cmp.strength`.
         foremost: names of what goes before the cells too, which count for nothing then but for
             placeholders.
     """
@@ -190,6 +191,7 @@ class Defaults:
     unprotected: bool = False
     keys_supplied: bool = False
     single: bool = False
+    allow_weak: bool = False
     foremost: frozenset[str] = frozenset()
 
 
@@ -219,7 +221,8 @@ class RowReader:
         self._foremost = defaults.foremost
         self._san_nodefault = defaults.san_nodefault
         self._tokens = TokenReader(defaults.pkcs11_module, environ)
-        self._files = _Files(self._tokens)
+        self._allow_weak = defaults.allow_weak
+        self._files = _Files(self._tokens, allow_weak=self._allow_weak)
         # no secret columns: what is filled into a name stands in the certificate
         names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in SECRETS]
 
@@ -377,7 +380,7 @@ class RowReader:
 
     def forget_files(self) -> None:
         """Read files anew from here on: they may have changed since the last pass."""
-        self._files = _Files(self._tokens)
+        self._files = _Files(self._tokens, allow_weak=self._allow_weak)
 
     def read(
         self,
@@ -752,13 +755,13 @@ class _Request(NamedTuple):
 class _Files:
     """The files that rows name, each kind kept for the rows that share one."""
 
-    def __init__(self, tokens: TokenReader) -> None:
+    def __init__(self, tokens: TokenReader, *, allow_weak: bool) -> None:
         self.certificates = lru_cache(_CACHED)(read_certificates)
-        self.private_key = lru_cache(_CACHED)(read_private_key)
-        self.credential = lru_cache(_CACHED)(read_credential)
+        self.private_key = lru_cache(_CACHED)(partial(read_private_key, allow_weak=allow_weak))
+        self.credential = lru_cache(_CACHED)(partial(read_credential, allow_weak=allow_weak))
         self.token_credential = lru_cache(_CACHED)(tokens.credential)
         self.token_key = lru_cache(_CACHED)(tokens.new_key)
-        self.csr = lru_cache(_CACHED)(read_csr)
+        self.csr = lru_cache(_CACHED)(partial(read_csr, allow_weak=allow_weak))
         self.extensions = lru_cache(_CACHED)(read_extensions)
         self.crl = lru_cache(_CACHED)(read_crl)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.cmp.conftest import Peer, Pki
 
 RA_SECRET = Secret(b"of the RA")
-RA_MAC = MacCredential("ra1", RA_SECRET, MacParameters.choose(b"the RA's salt", iterations=2))
-OWN = MacCredential("dev1", Secret(b"own"), MacParameters.choose(b"own salt", iterations=2))
+RA_MAC = MacCredential("ra1", RA_SECRET, MacParameters.choose(b"the RA's salt", iterations=100))
+OWN = MacCredential("dev1", Secret(b"own"), MacParameters.choose(b"own salt", iterations=100))
 BATCH_ID = b"of the batch...."
 BATCH_NONCE = b"nonce of a batch"
 

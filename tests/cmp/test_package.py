@@ -157,6 +157,7 @@ def test_each_check_is_told(pki: "Pki", kga: "Party") -> None:
     assert [(one.reason, one.judgement) for one in verdicts] == [
         (Reason.KEY_SIGNATURE, Judgement.PASSED),
         (Reason.KGA_NOT_TRUSTED, Judgement.PASSED),
+        (Reason.KEY_WEAK, Judgement.PASSED),
         (Reason.KEY_MALFORMED, Judgement.PASSED),
     ]
 

@@ -49,7 +49,7 @@ BOTH = pytest.mark.parametrize("credential", ["mac", "signature"])
 
 def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki") -> None:
     run = make_run()
-    own = Derivation(run.peer.secret, b"our own salt", "sha256", 3)
+    own = Derivation(run.peer.secret, b"our own salt", "sha256", 101)
     assert run.tell(Start(run.now)) == [DeriveKey(own)]
     requested = Checkpoint(
         transaction_id=b"sixteen octets..",
@@ -68,7 +68,7 @@ def test_an_enrollment_under_a_mac_step_by_step(make_run: "MakeRun", pki: "Pki")
     protection.check_mac(run.message, run.peer.own_mac, protection.derive(own))
 
     answer = run.granted().macced()
-    theirs = Derivation(run.peer.secret, b"the peer's salt", "sha256", 2)
+    theirs = Derivation(run.peer.secret, b"the peer's salt", "sha256", 100)
     assert run.tell(Received(run.now + 1, answer, run.now)) == [DeriveKey(theirs)]
     assert run.kept.certificate is None
     (store,) = run.tell(KeyDerived(run.now + 2, protection.derive(theirs)))
@@ -399,7 +399,7 @@ def test_resume_under_a_mac_of_what_began_signed(make_run: "MakeRun", pki: "Pki"
     run.receive(run.granted().signed(pki.signer))
     again = _resumed(make_run, run)
     assert again.tell(Start(again.now)) == [
-        DeriveKey(Derivation(again.peer.secret, b"our own salt", "sha256", 3))
+        DeriveKey(Derivation(again.peer.secret, b"our own salt", "sha256", 101))
     ]
 
 

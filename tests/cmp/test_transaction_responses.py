@@ -65,7 +65,7 @@ def _spoiled_signature(run: "Run") -> bytes:
 
 
 def _mac(**changes: Any) -> MacParameters:
-    return MacParameters.choose(**{"salt": b"x", "iterations": 1, **changes})
+    return MacParameters.choose(**{"salt": b"x", "iterations": 100, **changes})
 
 
 def _mac_algorithm(run: "Run", *elements: bytes) -> bytes:
@@ -173,10 +173,10 @@ CASES: dict[str, Case] = {
         lambda run: run.granted().macced(), BAD, Reason.NO_SECRET, "signature"
     ),
     "too many iterations": Case(
-        lambda run: run.granted().macced(parameters=_mac(iterations=6)),
+        lambda run: run.granted().macced(parameters=_mac(iterations=101)),
         BAD,
         Reason.PROTECTION_ALGORITHM,
-        profile=Profile(max_pbm_iterations=5),
+        profile=Profile(max_pbm_iterations=100),
     ),
     "no iterations": Case(
         lambda run: run.granted().keyed(b"any", _mac(iterations=0)),
@@ -189,10 +189,10 @@ CASES: dict[str, Case] = {
         Reason.PROTECTION_ALGORITHM,
     ),
     "too many iterations of PBMAC1": Case(
-        lambda run: run.granted().macced(parameters=_mac(kind=PasswordMac.PBMAC1, iterations=6)),
+        lambda run: run.granted().macced(parameters=_mac(kind=PasswordMac.PBMAC1, iterations=101)),
         BAD,
         Reason.PROTECTION_ALGORITHM,
-        profile=Profile(max_pbm_iterations=5),
+        profile=Profile(max_pbm_iterations=100),
     ),
     "another secret under PBMAC1": Case(
         lambda run: run.granted().macced(OTHER_SECRET, _mac(kind=PasswordMac.PBMAC1)),

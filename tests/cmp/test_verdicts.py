@@ -24,6 +24,7 @@ BY_MAC = [
     Reason.MALFORMED,
     Reason.PROTECTION_MISSING,
     Reason.PROTECTION_ALGORITHM,
+    Reason.PROTECTION_WEAK,
     Reason.MAC,
     *HEADER,
 ]
@@ -32,6 +33,7 @@ BY_SIGNATURE = [
     Reason.PROTECTION_MISSING,
     Reason.SIGNATURE,
     Reason.SIGNER_NOT_TRUSTED,
+    Reason.PROTECTION_WEAK,
     Reason.SIGNER_KEY_USAGE,
     Reason.SENDER,
     *HEADER,
@@ -46,6 +48,7 @@ CERTIFICATE = [
     Reason.SUBJECT,
     Reason.EXPIRED,
     Reason.CHAIN,
+    Reason.CERTIFICATE_WEAK,
 ]
 
 
@@ -63,7 +66,7 @@ def test_all_that_a_good_transaction_passes_under_a_mac(make_run: "MakeRun") -> 
     run.start()
     assert verdicts == []
     run.receive(run.granted().macced())
-    assert verdicts[2].what == "pbm, 2 iterations of sha256, hmac sha1"
+    assert verdicts[2].what == "pbm, 100 iterations of sha256, hmac sha1"
     assert told(verdicts) == [*BY_MAC, *CERTIFICATE]
     run.end(run.confirmed().macced())
     assert told(verdicts) == [*BY_MAC, Reason.BODY_TYPE]
@@ -77,9 +80,10 @@ def test_all_that_a_good_transaction_passes_under_a_signature(
     run = make_run(credential="signature", profile=profile, verdicts=verdicts)
     run.start()
     run.receive(run.granted().signed(pki.signer))
-    assert [verdict.what for verdict in verdicts[2:6]] == [
+    assert [verdict.what for verdict in verdicts[2:7]] == [
         "by CN=signer",
         "CN=root",
+        "",
         "it may sign",
         "CN=signer, as the signer",
     ]
@@ -127,9 +131,9 @@ def test_revocation(make_run: "MakeRun", peer: "Peer") -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "before"),
     [
-        ({"pvno": 1}, Reason.VERSION, BY_MAC[:4]),
-        ({"transaction_id": b"another"}, Reason.TRANSACTION_ID, BY_MAC[:5]),
-        ({"recip_nonce": b"another"}, Reason.RECIP_NONCE, BY_MAC[:6]),
+        ({"pvno": 1}, Reason.VERSION, BY_MAC[:5]),
+        ({"transaction_id": b"another"}, Reason.TRANSACTION_ID, BY_MAC[:6]),
+        ({"recip_nonce": b"another"}, Reason.RECIP_NONCE, BY_MAC[:7]),
         ({"body_type": BodyType.CP}, Reason.BODY_TYPE, BY_MAC),
         ({"body": b"\x30\x00"}, Reason.MALFORMED, [*BY_MAC, Reason.BODY_TYPE]),
     ],
@@ -237,4 +241,6 @@ def test_a_certificate_of_whose_key_and_subject_nothing_was_asked(pki: "Pki") ->
         at=dt.datetime.fromtimestamp(pki.now, dt.UTC),
         witness=verdicts.append,
     )
-    assert told(verdicts) == [Reason.CERTIFICATE_MALFORMED, Reason.EXPIRED, Reason.CHAIN]
+    assert told(verdicts) == [
+        Reason.CERTIFICATE_MALFORMED, Reason.EXPIRED, Reason.CHAIN, Reason.CERTIFICATE_WEAK,
+    ]  # fmt: skip

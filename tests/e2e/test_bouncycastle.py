@@ -119,7 +119,7 @@ KEYS: Final = ("ec:P-256", "ec:P-521", "rsa:2048", "ed25519", "ed448")
     "options",
     [
         (),
-        ("--digest", "sha1", "--mac", "hmac-sha1", "--implicit-confirm"),
+        ("--digest", "sha1", "--mac", "hmac-sha1", "--implicit-confirm", "--allow-weak"),
         ("--digest", "sha512", "--mac", "hmac-sha512", "--pbm-iterations", "5000", "--cmd", "cr"),
         ("--password-mac", "pbmac1"),
     ],

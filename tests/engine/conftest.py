@@ -56,7 +56,7 @@ from bulkcmp.testca.ejbca.authority import EjbcaAuthority
 EPOCH = dt.datetime(2027, 3, 1, 12, tzinfo=dt.UTC).timestamp()
 """Unix time at which virtual time begins."""
 
-PROFILE = Profile(pbm_iterations=1, backoff_first=1.0, backoff_max=8.0, retries=3)
+PROFILE = Profile(pbm_iterations=100, backoff_first=1.0, backoff_max=8.0, retries=3)
 URL = "http://ca.test/.well-known/cmp"
 EC = KeySpec.parse("ec:P-256")
 REQUESTS = frozenset({BodyType.IR, BodyType.CR, BodyType.KUR, BodyType.P10CR, BodyType.RR})

@@ -36,7 +36,7 @@ UNKNOWN = OutcomeClass.UNKNOWN
 
 
 def macced(secret: Secret) -> MacCredential:
-    return MacCredential("ra1", secret, MacParameters.choose(b"the RA's salt", iterations=1))
+    return MacCredential("ra1", secret, MacParameters.choose(b"the RA's salt", iterations=100))
 
 
 @pytest.fixture

@@ -494,6 +494,17 @@ def test_server(changes: dict[str, Any], url: str) -> None:
     assert (made.setup.tls is not None) == url.startswith("https")
 
 
+def test_what_is_weak_must_be_allowed_and_is_noted() -> None:
+    weak: dict[str, Any] = {"digest": "sha1", "pbm_iterations": 1, "mac": "hmac-sha1"}
+    made = plan(allow_weak=True, **weak)
+    assert made.setup.profile.allow_weak
+    assert [note.partition(" (")[2] for note in made.notes if "(--" in note][:2] == [
+        "--allow-weak)", "--mac): accepted still, HMAC-SHA256 is better",
+    ]  # fmt: skip
+    assert not any("--allow-weak" in note for note in plan(mac="hmac-sha1").notes)
+    assert Options.resumed(Options(allow_weak=True).facts(), {}).allow_weak
+
+
 def test_srvcert_alone_is_the_anchor() -> None:
     made = Options(**(GOOD | {"trusted": (), "srvcert": "ca/ca.pem"})).plan("a.csv", ENVIRON)
     assert made.setup.anchors == (made.setup.srvcert,)
@@ -649,6 +660,8 @@ def test_weakened_checks_are_told() -> None:
             "a jks has always a password, and there is none (give --key-pass)",
         ),
         ({"retry_fail_info": ("x",)}, "--retry-fail-info: 'x' is no failInfo"),
+        ({"digest": "sha1"}, "--digest: sha1 is too weak (--allow-weak takes it"),
+        ({"pbm_iterations": 99}, "--pbm-iterations is 99, fewer than 100: too weak"),
         ({"pbm_iterations": 0}, "--pbm-iterations is 0; it must be at least 1"),
         (
             {"server": "http://h", "insecure": True},

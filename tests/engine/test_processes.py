@@ -83,7 +83,7 @@ def site(tmp_path: Path, scene: "Scene", monkeypatch: pytest.MonkeyPatch) -> Ite
         url = process.url + paths(RA_HMAC)[0]
         setup = scene.setup(
             url=url,
-            profile=Profile(pbm_iterations=1),
+            profile=Profile(pbm_iterations=100),
             limits=Limits(connect=2.0, connections=16),
             proxy="",
             concurrency=16,

@@ -1,7 +1,7 @@
 import base64
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -443,3 +443,34 @@ def test_the_type_of_a_certified_key(pki: "Pki") -> None:
     assert certified_key_spec(ed) == KeySpec.parse("ed25519")
     with pytest.raises(InputError, match="public key can't be read"):
         certified_key_spec(b"")
+
+
+def test_what_files_hold_must_not_be_weak(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2027, 1, 1, tzinfo=dt.UTC))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    files = {
+        "key.pem": pem,
+        "csr.pem": csr.public_bytes(Encoding.PEM),
+        "cert.pem": certificate.public_bytes(Encoding.PEM) + pem,
+    }
+    for file, octets in files.items():
+        (tmp_path / file).write_bytes(octets)
+        read: Any = {"key.pem": read_private_key, "csr.pem": read_csr}.get(file, read_credential)
+        with pytest.raises(
+            InputError, match=f"{file}: too weak: an RSA key of 1024 bits"
+        ) as caught:
+            read(tmp_path / file)
+        assert "--allow-weak" in str(caught.value.hint)
+        assert read(tmp_path / file, allow_weak=True)

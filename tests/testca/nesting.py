@@ -20,7 +20,7 @@ SALT = b"sixteen of salt."
 
 
 def macced(ref: str, secret: Secret) -> MacCredential:
-    return MacCredential(ref, secret, MacParameters.choose(SALT, iterations=10))
+    return MacCredential(ref, secret, MacParameters.choose(SALT, iterations=100))
 
 
 def protector(ca: "Ca", credential: Credential) -> Protector:

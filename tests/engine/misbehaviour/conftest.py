@@ -427,7 +427,7 @@ class Stage:
         if kem:
             entity = dataclasses.replace(entity, ref=None, secret=None, **self._kem_holder())
         entity = dataclasses.replace(entity, **(row or {}))
-        settings = {"pbm_iterations": 1, "retries": 0, "backoff_first": 0.1, **(profile or {})}
+        settings = {"pbm_iterations": 100, "retries": 0, "backoff_first": 0.1, **(profile or {})}
         setup = Setup(
             url="",
             profile=Profile(**settings),
