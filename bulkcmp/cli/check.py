@@ -41,6 +41,7 @@ def check(
     key: option.Key = None,
     keypass: option.Keypass = None,
     pkcs11_module: option.Pkcs11Module = None,
+    allow_weak: option.AllowWeak = None,
     cmd: option.Cmd = None,
     subject: option.Subject = None,
     sans: option.Sans = None,

@@ -225,7 +225,7 @@ def test_an_enrollment_under_either_password_based_mac(
     make_run: "MakeRun", asks: PasswordMac, answers: PasswordMac
 ) -> None:
     own, theirs = (
-        MacParameters.choose(salt, iterations=1, kind=kind)
+        MacParameters.choose(salt, iterations=100, kind=kind)
         for salt, kind in ((b"x", asks), (b"y", answers))
     )
     run = make_run(credential=MacCredential("device", Secret(b"between us"), own))

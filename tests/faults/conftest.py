@@ -49,7 +49,7 @@ RUN_LIMIT: Final = 3000.0 if FULL else 100.0
 """Seconds after which a run is taken to hang."""
 
 EC: Final = KeySpec.parse("ec:P-256")
-PROFILE: Final = Profile(pbm_iterations=1, retries=5, backoff_first=0.02, backoff_max=0.1)
+PROFILE: Final = Profile(pbm_iterations=100, retries=5, backoff_first=0.02, backoff_max=0.1)
 
 
 class _FreshKeys(KeySource):

@@ -278,7 +278,7 @@ def seeds() -> Iterator[bytes]:
         yield bytes((number, Presented.WHOLE)) + whole
         yield bytes((number, Presented.PROTECTED)) + whole
     _, answer = _granted(Operation.IR)
-    pbmac1 = MacParameters.choose(b"salt of a PBMAC1", kind=PasswordMac.PBMAC1, iterations=10)
+    pbmac1 = MacParameters.choose(b"salt of a PBMAC1", kind=PasswordMac.PBMAC1, iterations=100)
     yield bytes((0, Presented.PROTECTED)) + answer.macced(parameters=pbmac1)
     for piece in PIECES:
         yield bytes((0, Presented.WHOLE)) + piece
