@@ -120,6 +120,7 @@ class Settings(OfEndEntity, total=False):
     password_mac: str
     rsa_padding: str
     pbm_iterations: int
+    allow_weak: bool
     max_pbm_iterations: int
     certs_per_message: int
     implicit_confirm: bool
