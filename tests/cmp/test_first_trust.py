@@ -144,7 +144,7 @@ def test_what_is_said_where_no_root_comes(make_run: "MakeRun", pki: "Pki") -> No
     message = decode_message(granted(run).signed(pki.signer))
     at = dt.datetime.fromtimestamp(pki.now, dt.UTC)
     with pytest.raises(CheckError) as caught:
-        checks.first_trust(message, at, ignore_keyusage=False)
+        checks.first_trust(message, at, ignore_keyusage=False, allow_weak=False)
     assert caught.value.reason is Reason.SIGNER_NOT_TRUSTED
     assert caught.value.what == "the ip brings no root certificate to trust"
     assert caught.value.hint == "give the CA's certificate with --trusted"
