@@ -29,7 +29,6 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
         folder.mkdir()
         run = replace(
             RUN,
-            scenario="mixed|day",
             warm_up=0.0,
             began_at=RUN.began_at + dt.timedelta(days=7 * (slower > 1)),
             shape=f"the plan of {name}",

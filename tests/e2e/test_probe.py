@@ -38,10 +38,11 @@ def test_everything_is_shown(cli: "Cli", ca: "Ca") -> None:
     ]
     checks = re.findall(r"^  (ok|FAIL) +([\w' ]+?)(?:  .*)?$", ended.out, re.MULTILINE)
     assert {verdict for verdict, _ in checks} == {"ok"}
-    assert [check for _, check in checks][:7] == [
+    assert [check for _, check in checks][:8] == [
         "message",
         "protection present",
         "protection algorithm",
+        "protection's strength",
         "MAC",
         "version",
         "transactionID",

@@ -11,7 +11,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.outputs.records import RecordFile, RecordWriter, report_of
 from bulkcmp.outputs.report import report_json, report_junit
 from tests.fuzz.target import scratch, written
-from tests.stats.records import RECORDED, RUN
+from tests.stats.records import RECORDED, RECORDED_RUN
 
 
 def one(data: bytes) -> None:
@@ -30,7 +30,7 @@ def one(data: bytes) -> None:
 def seeds() -> Iterator[bytes]:
     """The records of a run."""
     path = scratch() / "written.jsonl.gz"
-    with RecordWriter(path, RUN) as writer:
+    with RecordWriter(path, RECORDED_RUN) as writer:
         writer.write(RECORDED)
     yield b"\1" + path.read_bytes()
     yield b"\0" + gzip.decompress(path.read_bytes())

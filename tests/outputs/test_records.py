@@ -21,11 +21,11 @@ from bulkcmp.outputs.records import (
 from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.record import End, Record
 from tests.disk import full
-from tests.stats.records import RECORDED, RUN, exchange, transaction
+from tests.stats.records import RECORDED, RECORDED_RUN, exchange, transaction
 
 
 def write(path: Path, records: list[Record] = RECORDED) -> Path:
-    with RecordWriter(path, RUN) as writer:
+    with RecordWriter(path, RECORDED_RUN) as writer:
         writer.write(records)
     return path
 
@@ -33,7 +33,7 @@ def write(path: Path, records: list[Record] = RECORDED) -> Path:
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     write(tmp_path / RECORDS)
     file = RecordFile(tmp_path)
-    assert file.run == RUN
+    assert file.run == RECORDED_RUN
     assert list(file.records()) == RECORDED
     # and once more
     assert list(file.records()) == RECORDED
@@ -52,7 +52,7 @@ def test_it_is_json_lines_under_gzip_for_the_user_alone(tmp_path: Path) -> None:
 
 def test_what_was_flushed_is_read_after_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "records"
-    writer = RecordWriter(path, RUN)
+    writer = RecordWriter(path, RECORDED_RUN)
     writer.write(RECORDED[:3])
     writer.flush()
     writer.write(RECORDED[3:])
@@ -74,14 +74,14 @@ def test_a_file_that_was_cut_off_gives_its_first_records(tmp_path: Path, share: 
 def test_what_stands_there_is_not_overwritten(tmp_path: Path) -> None:
     path = write(tmp_path / "records")
     with pytest.raises(BulkcmpError, match="can't be written: File exists"):
-        RecordWriter(path, RUN)
+        RecordWriter(path, RECORDED_RUN)
     assert list(RecordFile(path).records()) == RECORDED
 
 
 def test_a_disk_that_is_full_for_a_while_makes_no_gap(tmp_path: Path) -> None:
     path = tmp_path / "records"
     records: list[Record] = [transaction(at, at, at + at / 7) for at in range(100)]
-    writer = RecordWriter(path, RUN)
+    writer = RecordWriter(path, RECORDED_RUN)
     writer.write(RECORDED)
     writer.flush()
     with full(path):
@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_for_a_while_makes_no_gap(tmp_path: Path) -> None:
 
 def test_a_disk_that_stays_full_keeps_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "records"
-    writer = RecordWriter(path, RUN)
+    writer = RecordWriter(path, RECORDED_RUN)
     writer.write(RECORDED)
     writer.flush()
     with full(path):
@@ -250,7 +250,7 @@ def test_a_run_is_reported_on_once(tmp_path: Path) -> None:
     for twice in (first, copy):
         with pytest.raises(InputError, match="would count twice"):
             record_files([first, twice])
-    later = replace(RUN, began_at=RUN.began_at + dt.timedelta(microseconds=1))
+    later = replace(RECORDED_RUN, began_at=RECORDED_RUN.began_at + dt.timedelta(microseconds=1))
     with RecordWriter(tmp_path / "second", later) as writer:
         writer.write(RECORDED)
     assert len(record_files([first, tmp_path / "second"])) == 2

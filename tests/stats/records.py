@@ -138,7 +138,7 @@ def trouble() -> list[Record]:
     return [*records, End(80.5, abandoned=1)]
 
 
-RUN = Run(
+RECORDED_RUN = Run(
     "1.2",
     dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.UTC),
     "smoke",
