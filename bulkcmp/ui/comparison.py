@@ -75,7 +75,9 @@ def cautions(comparison: Comparison) -> Iterator[str]:
     first, second = comparison.before.runs[0], comparison.after.runs[0]
     for field in _SET_UP:
         there, here = getattr(first, field), getattr(second, field)
-        if isinstance(there, tuple):
+        if field == "notes":
+            yield from _notes(there, here)
+        elif isinstance(there, tuple):
             there, here = dict(there), dict(here)
             for key in sorted(there.keys() | here.keys()):
                 if there.get(key) != here.get(key):
@@ -87,6 +89,13 @@ def cautions(comparison: Comparison) -> Iterator[str]:
     ]
     if unknown:
         yield f"too little was measured to tell a change from chance: {', '.join(unknown)}"
+
+
+def _notes(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    for name, notes, others in (("before", before, after), ("after", after, before)):
+        for note in notes:
+            if note not in others:
+                yield f"only {name}: {note}"
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:

@@ -65,6 +65,18 @@ def test_what_makes_runs_hard_to_compare_stands_first(runs: tuple[Path, Path]) -
     assert lines[1] == "concurrency differs: before; after"
 
 
+def test_what_weakens_one_of_them_is_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    sound = tmp_path / "sound"
+    sound.mkdir()
+    with RecordWriter(sound / RECORDS, replace(RUN, warm_up=0.0, notes=())) as writer:
+        writer.write([transaction(at, at, at + 0.1) for at in range(30)])
+        writer.write([End(31)])
+    (note,) = RUN.notes
+    assert f"only before: {note}" in compare(runs[0], sound).stdout.splitlines()
+    assert f"only after: {note}" in compare(sound, runs[0]).stdout.splitlines()
+    assert note not in compare(*runs).stdout
+
+
 @pytest.mark.parametrize(
     ("gates", "code"),
     [
