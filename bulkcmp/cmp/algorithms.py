@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Annotated, Final, TypeAlias, assert_never
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import (
     ec,
@@ -533,8 +533,8 @@ def _private_key(pkcs8: bytes, *, is_ours: bool = True) -> PrivateKeyTypes:
         return serialization.load_der_private_key(
             pkcs8, None, unsafe_skip_rsa_key_validation=is_ours
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # the codec's own text may quote key bytes
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError):
+        # the codec's own text may quote key bytes; a raw key of a wrong length is an InternalError
         raise LocalCmpError("not an unencrypted PKCS#8 private key") from None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     load_der_private_key,
@@ -131,7 +131,7 @@ def _of_der(data: bytes) -> Content:
         load_der_private_key(data, None)
     except TypeError:  # it is encrypted
         pass
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         raise InputError(_UNKNOWN) from None
     return Content(has_key=True)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import (
     ec,
     ed448,
@@ -232,7 +232,7 @@ def _private_key(
                     "the private key is encrypted, and no passphrase was given", where=where
                 ) from None
             key = _unlock(load, data, password, where)
-    except ValueError:
+    except (ValueError, InternalError):  # the latter of a raw key of a wrong length
         raise _not_a("private key", data, place(path)) from None
     except UnsupportedAlgorithm:
         raise InputError("the private key is of an unknown type", where=where) from None
@@ -399,7 +399,7 @@ def _is_der_key(data: bytes) -> bool:
         load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:  # it is encrypted
         return True
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         return False
     return True
 

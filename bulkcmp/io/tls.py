@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
@@ -150,7 +150,7 @@ def _load_key(path: Path, password: Secret | None) -> tuple[PrivateKeyTypes, byt
                 where=where,
                 hint="give its password with --tls-keypass",
             ) from None
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise InputError("holds no PEM private key that can be read", where=where) from error
     phrase = password.reveal()
     try:

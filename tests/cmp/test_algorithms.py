@@ -396,3 +396,11 @@ def test_the_digest_of_a_key_is_what_cas_identify_it_by(pki: "Pki") -> None:
         public = key.public_key()
         known = x509.SubjectKeyIdentifier.from_public_key(public)
         assert algorithms.key_digest(public) == known.digest
+
+
+def test_a_raw_key_of_a_wrong_length_is_no_key() -> None:
+    # Ed448 (RFC 8410, 7) with the 32 octets of an Ed25519 key
+    der = bytes.fromhex("302e020100300506032b657104220420") + bytes(32)
+    for is_ours in (True, False):
+        with pytest.raises(LocalCmpError, match="not an unencrypted PKCS#8 private key"):
+            algorithms.load_private_key(der, is_ours=is_ours)

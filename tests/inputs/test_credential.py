@@ -474,3 +474,12 @@ def test_what_files_hold_must_not_be_weak(tmp_path: Path) -> None:
             read(tmp_path / file)
         assert "--allow-weak" in str(caught.value.hint)
         assert read(tmp_path / file, allow_weak=True)
+
+
+def test_a_raw_key_of_a_wrong_length(tmp_path: Path) -> None:
+    path = tmp_path / "ed448.key"
+    # Ed448 (RFC 8410, 7) with the 32 octets of an Ed25519 key
+    path.write_bytes(bytes.fromhex("302e020100300506032b657104220420") + bytes(32))
+    with pytest.raises(InputError, match="neither PEM nor the DER of a private key"):
+        read_private_key(path, None, Popo.SIGNATURE)
+    assert not read_contents(path, None).has_key
