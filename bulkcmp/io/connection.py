@@ -1,6 +1,7 @@
 """One HTTP/1.1 client connection: a request out, its whole answer in (RFC 9112)."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple, NoReturn, cast
@@ -243,11 +244,22 @@ class Connection(asyncio.Protocol):
             self._fail_size("answer's head", self._limits.headers)
 
     def eof_received(self) -> None:
-        if self._in_body and self._until_eof and not self._complete:
+        if self._in_body and self._until_eof and not self._complete and self._is_end_meant():
             self._now = monotonic()
             self._finish()
         else:
             self._lose(None)
+
+    def _is_end_meant(self) -> bool:
+        """Whether the peer ended the connection, as TLS alone can prove: by close_notify. Without
+        it an answer that ends with the connection may have been cut (RFC 9112, 9.8)."""
+        stream: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        if stream is None:
+            return True
+        try:
+            return not stream.read(1)
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bulkcmp.cmp.checks import Reason
-from tests.faults.faults import CROSSED, FINE, bad
+from bulkcmp.errors import Loss
+from tests.faults.faults import CROSSED, FINE, bad, lost
 from tests.faults.proxy import Fault, Line, Passage, Proxy
 
 _ALERT: Final = bytes.fromhex("15 0303 0002 02 28")
@@ -251,10 +252,7 @@ async def no_close_notify(passage: Passage) -> None:
 
 
 async def cut_without_close_notify(passage: Passage) -> None:
-    """The end of the connection is the end of the body; it comes too early, and TLS is not told.
-
-    The event loops don't tell this end from one in good order; CMP does.
-    """
+    """The end of the connection is the end of the body; it comes too early, and TLS is not told."""
     await passage.write(passage.head() + passage.answer()[:-50])
     passage.cut()
 
@@ -267,6 +265,6 @@ async def cut_by_close_notify(passage: Passage) -> None:
 
 TLS_ENDS: Final = (
     Fault(no_close_notify, FINE | CROSSED, FINE, others=CROSSED),
-    bad(cut_without_close_notify, Reason.MALFORMED),
+    lost(cut_without_close_notify, Loss.CUT),
     bad(cut_by_close_notify, Reason.MALFORMED),
 )

@@ -196,7 +196,14 @@ async def test_client_certificate_that_is_missing(pki: "Pki", lost: Lost) -> Non
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\n\r\nmaybe half",
+    ],
+)
 async def test_end_without_close_notify_is_a_cut(
     secure: "Server", pki: "Pki", lost: Lost, part: bytes
 ) -> None:
@@ -208,6 +215,17 @@ async def test_end_without_close_notify_is_a_cut(
     async with client(tls_context(trusted=[pki.ca])) as http:
         with lost(Loss.CUT):
             await http.post(secure.url)
+
+
+@pytest.mark.anyio
+async def test_an_answer_without_length_ends_by_close_notify(secure: "Server", pki: "Pki") -> None:
+    async def script(call: "Call") -> None:
+        await call.write(b"HTTP/1.1 200 OK\r\n\r\nall")
+        call.close()
+
+    secure.script = script
+    async with client(tls_context(trusted=[pki.ca])) as http:
+        assert (await http.post(secure.url)).content == b"all"
 
 
 @pytest.mark.anyio
