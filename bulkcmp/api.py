@@ -15,21 +15,19 @@ from typing import Any, Final, Self, TypedDict, TypeVar, Unpack, get_type_hints
 
 from bulkcmp.engine.client import Answer, Engagement, Keep
 from bulkcmp.engine.interruption import Interruption, hears_signals
-from bulkcmp.engine.load.capacity import search_plan
-from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.session import session as load_session
+from bulkcmp.engine.load.start import plan_test, read_test, refuse_present
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
 from bulkcmp.engine.start import begin, go_on, open_run
-from bulkcmp.errors import InputError, Where
-from bulkcmp.inputs.scenario import find_scenario, read_scenario
+from bulkcmp.errors import InputError
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.io.loop import is_running, run, run_beside
 from bulkcmp.journal.journal import Journal
-from bulkcmp.load.folder import KEPT, SUMMARY
-from bulkcmp.outputs.files import make_private_folder, replacing
-from bulkcmp.outputs.report import report_json
+from bulkcmp.load.folder import SUMMARY
+from bulkcmp.outputs.files import make_private_folder
+from bulkcmp.outputs.report import write_report
 from bulkcmp.outputs.summary import RunSummary
 from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
@@ -305,7 +303,7 @@ def enroll(
     options = _options(config, {**settings, "out": str(out)})
     secrets = os.environ if environ is None else environ
     made, journal = begin(str(population), options, Path(out), secrets)
-    return _work("enroll", made, journal, False, on_progress, on_notice)
+    return _work("enroll", made, journal, on_progress, on_notice, resumed=False)
 
 
 def resume(
@@ -338,7 +336,7 @@ def resume(
         retry_failed=retry_failed,
         on_notice=_heard(on_notice),
     )
-    return _work("resume", made, journal, True, on_progress, on_notice)
+    return _work("resume", made, journal, on_progress, on_notice, resumed=True)
 
 
 def load_test(
@@ -371,22 +369,18 @@ def load_test(
         InputError: something can't be used; nothing was sent.
         BulkcmpError: the test could not go on, after what was measured was kept.
     """
-    _refuse_text(changes=changes, thresholds=thresholds, yes_load=yes_load)
+    _refuse_text(config=config, changes=changes, thresholds=thresholds, yes_load=yes_load)
     folder = Path(out)
-    meant = read_scenario(
-        find_scenario(str(scenario)) or Path(scenario), Options.known(), tuple(changes)
-    )
-    options = _options(config, settings, {"retries": 0, **meant.settings})
-    make_plan = search_plan if find_capacity else plan
-    made = make_plan(
+    meant, options = read_test(str(scenario), tuple(changes), config, _checked(settings))
+    made = plan_test(
         meant,
         options,
         os.environ if environ is None else environ,
         thresholds=tuple(thresholds),
         yes_load=yes_load,
+        find_capacity=find_capacity,
     )
-    if any((folder / name).exists() for name in KEPT):
-        raise InputError("holds a load test already", where=Where(str(folder)))
+    refuse_present(folder)
     make_private_folder(folder)
 
     def report_of(figures: Figures, capacity: Capacity | None, newest: int | None = None) -> Report:
@@ -407,8 +401,7 @@ def load_test(
     )
     ended = _run(work, interruption)
     report = Report.of([ended.run], ended.figures, made.thresholds, capacity=ended.capacity)
-    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
-        file.write(report_json(report).encode())
+    write_report(report, folder / SUMMARY)
     if ended.failure is not None:
         raise ended.failure
     return report
@@ -418,11 +411,11 @@ def _work(
     command: str,
     made: Plan,
     journal: Journal,
-    resumed: bool,
     on_progress: Callable[[Snapshot], object] | None,
     on_notice: Callable[[str], object] | None,
+    *,
+    resumed: bool,
 ) -> RunSummary:
-
     def show(snapshot: Snapshot) -> None:
         if on_progress is not None:
             on_progress(snapshot)
@@ -457,15 +450,13 @@ def _heard(on_notice: Callable[[str], object] | None) -> Callable[[str], None]:
     return notice
 
 
-def _options(
-    config: Sequence[str], given: Mapping[str, Any], behind: Mapping[str, Any] | None = None
-) -> Options:
+def _options(config: Sequence[str], given: Mapping[str, Any]) -> Options:
     """
     Raises:
         InputError: a setting is none, or a profile can't be used.
     """
     _refuse_text(config=config)
-    return Options.read(config, _checked(given), behind or {})
+    return Options.read(config, _checked(given))
 
 
 def _checked(given: Mapping[str, Any]) -> Mapping[str, Any]:

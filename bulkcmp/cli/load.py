@@ -18,23 +18,21 @@ from bulkcmp.cli.show import Errors, warn
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.cluster.address import Address
 from bulkcmp.cluster.crew import GENERATOR, joined, look
-from bulkcmp.engine.load.capacity import search_plan
 from bulkcmp.engine.load.cleanup import Cleanup, cleanup, cleanups, remnants
 from bulkcmp.engine.load.monitor import INTERVAL, SHORTEST, Watchers, monitored
-from bulkcmp.engine.load.plan import plan
 from bulkcmp.engine.load.servers import server_options
 from bulkcmp.engine.load.session import at_home, session
+from bulkcmp.engine.load.start import plan_test, read_test, refuse_present
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import EXIT_INTERRUPTED, BulkcmpError, InputError, Interrupted, Where
-from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.inputs.toml import CHANGE
 from bulkcmp.io.loop import run
-from bulkcmp.load.folder import CERTIFICATES, KEPT, SUMMARY
+from bulkcmp.load.folder import CERTIFICATES, SUMMARY
 from bulkcmp.load.scenario import Scenario
 from bulkcmp.model import Operation, ReportFormat
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import make_private_folder
 from bulkcmp.outputs.records import RecordFile
-from bulkcmp.outputs.report import report_json
+from bulkcmp.outputs.report import report_json, write_report
 from bulkcmp.stats.capacity import Capacity
 from bulkcmp.stats.figures import Figures
 from bulkcmp.stats.record import Run
@@ -176,20 +174,17 @@ def load(
     Example: bulkcmp load smoke.toml --server http://127.0.0.1:8829/ejbca/publicweb/cmp/ra-hmac
     --ref ra1 --secret env:RA_SECRET --trusted ca/ca.pem --threshold 'p95(response) < 500ms'
     """
-    path = find_scenario(scenario) or Path(scenario)
-    meant = read_scenario(path, Options.known(), change or ())
-    # a request that is sent again hides what became of the first
-    options = Options.read(config or (), given, {"retries": 0, **meant.settings})
+    meant, options = read_test(scenario, change or (), config or (), given)
     address = Address.of(cluster, cluster_tls_ca, cluster_tls_cert, cluster_tls_key)
     each = options.processes_asked()
     nodes = {} if address is None else run(partial(look, address, each))
-    make_plan = search_plan if find_capacity else plan
-    planned = make_plan(
+    planned = plan_test(
         meant,
         options,
         os.environ,
         thresholds=threshold or (),
         yes_load=yes_load or (),
+        find_capacity=find_capacity,
         workers=sum(nodes.values()) or None,
     )
     if address is not None:
@@ -199,12 +194,7 @@ def load(
     wanted = meant.revoke_after if revoke_after is None else revoke_after
     cleaning = _cleaning(meant, options) if wanted else None
     folder = out or Path("runs") / meant.name
-    if any((folder / name).exists() for name in KEPT):
-        raise InputError(
-            "holds a load test already",
-            where=Where(str(folder)),
-            hint=f"bulkcmp report {folder} shows it; choose another --out",
-        )
+    refuse_present(folder)
     _refuse_present(folder / name for name in meant.outputs.values())
     errors = Errors()
     warn(errors, planned.run.notes)
@@ -244,7 +234,7 @@ def load(
     report = report_of(ended.run, ended.figures, ended.capacity)
     faults = [] if ended.failure is None else [ended.failure]
     for put in (
-        partial(_keep, report, folder),
+        partial(write_report, report, folder / SUMMARY),
         partial(_print, report, folder, quiet=quiet, json=json),
         *(
             partial(_export, folder, report, ended.figures, format_, name)
@@ -266,11 +256,6 @@ def load(
         # who stops the clean-up is told so; else the verdict on the test goes before
         code = cleaned if cleaned == EXIT_INTERRUPTED else code or cleaned
     raise typer.Exit(code)
-
-
-def _keep(report: Report, folder: Path) -> None:
-    with replacing(folder / SUMMARY, 0o600, durable=False) as file:
-        file.write(report_json(report).encode())
 
 
 def _print(report: Report, folder: Path, *, quiet: bool, json: bool) -> None:

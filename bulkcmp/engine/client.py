@@ -190,17 +190,23 @@ class Engagement:
         setup = self._options.setup(self._environ)
         ours, theirs = memory_channels()
         self._is_entered = True
+        raised: BaseException | None = None
         try:
             async with anyio.create_task_group() as group:
                 self._ours = ours
                 group.start_soon(self._work, theirs)
                 group.start_soon(self._attend, ours)
                 await ours.send([setup])
-                yield
+                try:
+                    yield
+                except BaseException as error:
+                    raised = error
+                    raise
                 self._ours = None
                 await ours.send([Drain()])
         except BaseExceptionGroup as errors:
-            raise first_error(errors) from errors
+            if raised not in errors.exceptions:
+                raise first_error(errors) from errors
         finally:
             self._is_entered = False
             self._ours = None
@@ -209,6 +215,9 @@ class Engagement:
             # those who wait in tasks of their own are not cancelled with the one that opened it
             while self._errands:
                 self._errands.popitem()[1].over.set()
+        # as it was raised in the block, be it a group
+        if raised is not None:
+            raise raised
 
     async def transact(self, identity: str, given: Mapping[str, Any]) -> Answer:
         """Carry out one transaction.

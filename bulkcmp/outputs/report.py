@@ -4,9 +4,11 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
+from bulkcmp.outputs.files import replacing
 from bulkcmp.outputs.text import utc, visible
 from bulkcmp.stats.capacity import Capacity, Conclusion, Trial
 from bulkcmp.stats.report import Report, TransactionReport
@@ -21,6 +23,16 @@ _DIGITS: Final = 9
 def report_json(report: Report) -> str:
     """All figures, as one JSON object in pure ASCII; times are seconds, shares parts of 1."""
     return json.dumps(document(report), indent=2) + "\n"
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Keep all figures in a file that none but its owner reads, as `report_json` prints them.
+
+    Raises:
+        BulkcmpError: the file system refused; what stood there is as it was.
+    """
+    with replacing(path, 0o600, durable=False) as file:
+        file.write(report_json(report).encode())
 
 
 def document(report: Report) -> dict[str, Any]:

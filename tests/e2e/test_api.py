@@ -99,6 +99,20 @@ def test_who_waits_in_another_task_is_told_that_the_client_ended(ca: "Ca") -> No
     anyio.run(main)
 
 
+def test_what_its_block_raises_comes_out_as_it_is(ca: "Ca") -> None:
+    cause = KeyError("cause")
+    mine = ExceptionGroup("mine", [ValueError("a"), BulkcmpError("b")])
+
+    async def main() -> None:
+        async with Client(**talk(ca)):
+            raise mine from cause
+
+    with pytest.raises(ExceptionGroup) as caught:
+        anyio.run(main)
+    assert caught.value is mine
+    assert mine.__cause__ is cause
+
+
 def test_a_client_is_open_once_at_a_time(ca: "Ca") -> None:
     async def main() -> None:
         client = Client(**talk(ca), newkey="ec:P-256")
