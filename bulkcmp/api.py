@@ -2,10 +2,11 @@
 
 Options are those of the command line (`bulkcmp enroll --help`), with `_` for `-`. What is a source
 of a secret there is one here: `env:NAME`, `file:PATH`, `pass:TEXT`. Times are seconds, `rate` is
-requests/s, paths are relative to the working directory.
+requests/s, paths are relative to the working directory. `insecure` is told by an InsecureWarning.
 """
 
 import os
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -17,11 +18,11 @@ from bulkcmp.engine.client import Answer, Engagement, Keep
 from bulkcmp.engine.interruption import Interruption, hears_signals
 from bulkcmp.engine.load.session import session as load_session
 from bulkcmp.engine.load.start import plan_test, read_test, refuse_present
-from bulkcmp.engine.options import Options
+from bulkcmp.engine.options import INSECURE, Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.session import session
 from bulkcmp.engine.start import begin, go_on, open_run
-from bulkcmp.errors import InputError
+from bulkcmp.errors import InputError, InsecureWarning
 from bulkcmp.inputs.spelling import nearest
 from bulkcmp.io.loop import is_running, run, run_beside
 from bulkcmp.journal.journal import Journal
@@ -210,6 +211,7 @@ class Client:
         **settings: Unpack[Settings],
     ) -> None:
         options = _options(config, settings)
+        _warn(options.notes(), depth=2)
         self._engagement = Engagement(options, os.environ if environ is None else environ, keep)
         self._opened: AbstractAsyncContextManager[None] | None = None
 
@@ -380,6 +382,7 @@ def load_test(
         yes_load=yes_load,
         find_capacity=find_capacity,
     )
+    _warn(made.run.notes, depth=2)
     refuse_present(folder)
     make_private_folder(folder)
 
@@ -433,7 +436,14 @@ def _work(
         interruption=interruption,
     )
     with journal:
+        _warn(made.notes, depth=3)
         return _run(work, interruption)
+
+
+def _warn(notes: Iterable[str], *, depth: int) -> None:
+    """Say of options what must not be overlooked, in the name of who called `depth` calls ago."""
+    if INSECURE in notes:
+        warnings.warn(INSECURE, InsecureWarning, stacklevel=depth + 1)
 
 
 def _run(work: Callable[[], Awaitable[T]], interruption: Interruption) -> T:

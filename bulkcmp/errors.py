@@ -82,6 +82,10 @@ class Interrupted(BulkcmpError):  # noqa: N818  # the user's wish, not an error
         super().__init__(what, hint=hint)
 
 
+class InsecureWarning(UserWarning):
+    """A check that keeps strangers out is switched off."""
+
+
 class LocalCmpError(BulkcmpError):
     """We are about to break CMP ourselves: a request that can't be built, a misused transaction."""
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ import bulkcmp
 from bulkcmp.api import OfEndEntity, Settings
 from bulkcmp.engine.client import OF_A_ROW
 from bulkcmp.engine.options import Options
-from bulkcmp.errors import BulkcmpError, InputError
+from bulkcmp.errors import BulkcmpError, InputError, InsecureWarning
 from bulkcmp.io.loop import run_beside
 
 _OWN = {"out", "stated", "foremost", "updates_only"}
@@ -101,6 +102,40 @@ def test_a_value_of_another_type_is_refused_and_not_told(
 def test_values_that_are_taken_beside_those_that_types_name(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"trusted": (tmp_path / "ca.pem",), "msg_timeout": 3, "days": None}
     bulkcmp.Client(**settings)
+
+
+_ROOT = Path(__file__).parent / "vectors" / "openssl" / "root.der"
+
+
+def test_who_switches_a_check_off_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stop(work: object) -> None:
+        raise BulkcmpError("far enough")
+
+    monkeypatch.setattr(bulkcmp.api, "run", stop)
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,subject\none,CN=one\n")
+    settings = Settings(
+        server="https://127.0.0.1:1/cmp",
+        insecure=True,
+        ref="ra",
+        secret="env:S",
+        trusted=[str(_ROOT)],
+        plain_keys=True,
+    )
+    known = {"S": "secret"}
+    run = tmp_path / "run"
+    for what in (
+        lambda: bulkcmp.Client(**settings),
+        lambda: bulkcmp.enroll(rows, out=run, environ=known, **settings),
+        lambda: bulkcmp.resume(run, environ=known),
+        lambda: bulkcmp.load_test("smoke", out=tmp_path / "test", environ=known, **settings),
+    ):
+        with (
+            pytest.warns(InsecureWarning, match=r"\(--insecure\)") as said,
+            suppress(BulkcmpError),
+        ):
+            what()
+        assert [one.filename for one in said] == [__file__]
 
 
 def test_a_text_is_no_list_of_letters(tmp_path: Path) -> None:
