@@ -238,13 +238,21 @@ class RowReader:
             return Field(name, partial(read, folder), source)
 
         def path_or_uri(name: str, read: Callable[[Path, str], T]) -> Field[T]:
-            if not is_uri(getattr(defaults, name) or ""):
-                return path(name, read)
-            read_uri = partial(read, Path())
-            source = partial(
-                Filled, getattr(defaults, name), names, read_uri, quote=partial(quote, safe="")
-            )
-            return Field(name, partial(read, folder), source)
+            given: str | None = getattr(defaults, name)
+            own = partial(read, Path())
+            source = None
+            if given is not None and is_uri(given):
+                source = partial(Filled, given, names, own, quote=partial(quote, safe=""))
+            elif given is not None:
+                source = partial(Filled, given, names, own, in_path=True)
+
+            def of_cell(text: str) -> T:
+                value = read(folder, text)
+                if isinstance(value, Pkcs11Uri):
+                    self._tokens.refuse_other_module(value)
+                return value
+
+            return Field(name, of_cell, source)
 
         def own_template(
             name: str,

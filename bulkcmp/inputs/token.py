@@ -121,6 +121,23 @@ class TokenReader:
             raise InputError(error.what, hint=error.hint) from error
         return key
 
+    def refuse_other_module(self, uri: Pkcs11Uri) -> None:
+        """Make sure that a URI out of a file loads no library but the one that is loaded anyway: a
+        library is code, and a file is data.
+
+        Raises:
+            InputError: it names another.
+        """
+        named = module_of(uri, self._module, self._environ)
+        usual = module_of(
+            replace(uri, module_name=None, module_path=None), self._module, self._environ
+        )
+        if named != usual:
+            raise InputError(
+                f"the PKCS#11 URI of a row names a library of its own, {named!r}",
+                hint="--pkcs11-module says which is loaded; leave module-path and module-name away",
+            )
+
     def _key(self, uri: Pkcs11Uri, pin: Secret | None) -> TokenKey:
         module = module_of(uri, self._module, self._environ)
         return TokenKey(uri.text, module, self._pin(uri, pin))

@@ -135,11 +135,26 @@ def test_a_column_of_keys_on_tokens(
         f"{name},/CN={name},{token.uri(name)}?module-path={token.hsm.module},pass:1234\n"
         for name in ("dev1", "dev2")
     )
-    for name, row in zip(("dev1", "dev2"), rows(tmp_path, text), strict=True):
+    found = rows(tmp_path, text, pkcs11_module=token.hsm.module)
+    for name, row in zip(("dev1", "dev2"), found, strict=True):
         assert isinstance(row, EndEntity), row
         assert row.key == TokenKey(token.uri(name), token.hsm.module, PIN)
         assert row.cert == (der(certificates[name]),)
         assert "1234" not in repr(row)
+
+
+@pytest.mark.parametrize("column", ["key", "newkey"])
+@pytest.mark.parametrize("named", ["module-path=/tmp/evil.so", "module-name=evil"])
+def test_a_row_loads_no_library_of_its_own(tmp_path: Path, column: str, named: str) -> None:
+    text = f"id,subject,secret,{column}\na,/CN=a,pass:s,pkcs11:object=a?{named}\n"
+    (row,) = rows(tmp_path, text, pkcs11_module="/usr/lib/good.so")
+    assert isinstance(row, BadRow)
+    (problem,) = row.problems
+    assert "names a library of its own" in problem.what
+    assert "evil" in problem.what
+    assert problem.where is not None
+    assert problem.where.column == column
+    assert "--pkcs11-module" in str(problem.hint)
 
 
 @pytest.mark.peer
@@ -213,7 +228,9 @@ def test_a_template_of_keys_to_certify(
 def test_a_column_of_keys_to_certify(token: "SoftToken", tmp_path: Path) -> None:
     uri = f"{token.uri('dev1')}?module-path={token.hsm.module}&pin-value=1234"
     text = "".join(f"{popo or 'a'},/CN=a,pass:x,{uri},{popo}\n" for popo in ("", "keyAgreement"))
-    good, bad = rows(tmp_path, f"id,subject,secret,newkey,popo\n{text}")
+    good, bad = rows(
+        tmp_path, f"id,subject,secret,newkey,popo\n{text}", pkcs11_module=token.hsm.module
+    )
     assert isinstance(good, EndEntity)
     assert isinstance(good.new_key, TokenKey)
     assert isinstance(bad, BadRow)
@@ -226,7 +243,9 @@ def test_the_key_of_a_credential_is_certified_anew(
 ) -> None:
     uri = f"{token.uri('dev1')}?module-path={token.hsm.module}&pin-value=1234"
     text = "".join(f"{popo or 'a'},kur,/CN=a,{uri},same,{popo}\n" for popo in ("", "keyAgreement"))
-    good, bad = rows(tmp_path, f"id,cmd,subject,key,newkey,popo\n{text}")
+    good, bad = rows(
+        tmp_path, f"id,cmd,subject,key,newkey,popo\n{text}", pkcs11_module=token.hsm.module
+    )
     assert isinstance(good, EndEntity)
     assert isinstance(good.new_key, TokenKey)
     assert good.new_key.public_key == public_bytes(certificates["dev1"].public_key())
