@@ -22,15 +22,14 @@ from bulkcmp.cmp.events import Part
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import Done, Drain, Failed, Frame, Member, Record, Recorded, Task
-from bulkcmp.engine.keys import with_key
+from bulkcmp.engine.keys import FreshKeys, with_key
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import BulkcmpError, InputError
 from bulkcmp.io.clock import SystemClock
-from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.loop import is_running
 from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry
-from bulkcmp.model import KeySpec, Outcome, Timings
+from bulkcmp.model import Outcome, Timings
 from bulkcmp.outputs.information import contents
 
 OF_A_ROW: Final = frozenset({
@@ -138,16 +137,6 @@ class _Errand:
         )
 
 
-class _FreshKeys:
-    """Makes a key for who asks."""
-
-    starved = 0.0
-
-    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
-        (key,) = await anyio.to_thread.run_sync(make_keys, spec, 1)
-        return key, None
-
-
 def _refuse_trio() -> None:
     if not is_running():
         raise BulkcmpError(
@@ -169,7 +158,7 @@ class Engagement:
         self._options = options
         self._environ = environ
         self._keep = keep
-        self._keys = _FreshKeys()
+        self._keys = FreshKeys()
         self._numbers = count(1)
         self._errands: dict[int, _Errand] = {}
         self._is_entered = False

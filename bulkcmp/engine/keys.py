@@ -1,4 +1,5 @@
-"""Where a run's keys come from: made on the way, or taken from a key file."""
+"""Where a run's keys come from: made when they are asked for, made on the way, or taken from
+a key file."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import anyio.to_thread
 from bulkcmp.engine.frame import Member
 from bulkcmp.errors import InputError, Where
 from bulkcmp.io.keypool import KeyPool
+from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import EndEntity, KeySpec, Operation, TokenKey
 
@@ -51,6 +53,16 @@ async def with_key(row: EndEntity, stored: bytes | None, keys: KeySource | None)
     assert keys is not None
     key, key_id = await keys.take(row.new_key_spec)
     return Member(row, key, key_id, key_is_new=True)
+
+
+class FreshKeys:
+    """A key is made when it is asked for."""
+
+    starved = 0.0
+
+    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
+        (key,) = await anyio.to_thread.run_sync(make_keys, spec, 1)
+        return key, None
 
 
 class PooledKeys:

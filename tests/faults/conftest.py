@@ -19,13 +19,12 @@ import pytest
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import hire_task
 from bulkcmp.engine.frame import Setup, TlsFiles
-from bulkcmp.engine.keys import KeySource
+from bulkcmp.engine.keys import FreshKeys
 from bulkcmp.engine.run import Run
 from bulkcmp.engine.worker import Worker
 from bulkcmp.errors import TransportError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.io.clock import SystemClock
-from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.limits import Limits
 from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
@@ -50,13 +49,6 @@ RUN_LIMIT: Final = 3000.0 if FULL else 100.0
 
 EC: Final = KeySpec.parse("ec:P-256")
 PROFILE: Final = Profile(pbm_iterations=100, retries=5, backoff_first=0.02, backoff_max=0.1)
-
-
-class _FreshKeys(KeySource):
-    starved = 0.0
-
-    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
-        return make_keys(spec, 1)[0], None
 
 
 @dataclass(frozen=True)
@@ -147,7 +139,7 @@ class Field:
             run = Run(
                 self.population(),
                 journal,
-                _FreshKeys(),
+                FreshKeys(),
                 self._setup(url),
                 workers=1,
                 clock=SystemClock(),

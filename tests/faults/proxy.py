@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from bulkcmp.cmp.messages import BodyType, decode_message
 from bulkcmp.model import OutcomeClass
+from tests.loopback import Wire, listening, read_body, read_head
 
 End = tuple[OutcomeClass, str]
 """What a row comes to: its outcome and its reason."""
@@ -34,7 +35,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass
-class Passage:
+class Passage(Wire):
     """One exchange on its way through the proxy.
 
     Attributes:
@@ -45,29 +46,12 @@ class Passage:
     proxy: "Proxy"
     request: bytes
     chance: random.Random
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
 
     def answer(self) -> bytes:
         """Let the CA work on the request."""
         answer = self.proxy.ask(self.request)
         self.proxy.answers.append(answer)
         return answer
-
-    async def write(self, *parts: bytes) -> None:
-        for part in parts:
-            self.writer.write(part)
-            await self.writer.drain()
-
-    @staticmethod
-    def head(*fields: str, status: str = "200 OK", kind: str = "application/pkixcmp") -> bytes:
-        return "\r\n".join(
-            (f"HTTP/1.1 {status}", f"Content-Type: {kind}", *fields, "", "")
-        ).encode()
-
-    def response(self, body: bytes, *fields: str, **head: str) -> bytes:
-        """A well-formed HTTP response."""
-        return self.head(f"Content-Length: {len(body)}", *fields, **head) + body
 
     async def close(self) -> None:
         """End the connection in good order; over TLS with close_notify."""
@@ -166,32 +150,12 @@ class Proxy:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        tasks: list[asyncio.Task[None]] = []
-
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.connections += 1
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.append(task)
-            try:
-                with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                    await (self.line or Proxy.serve)(self, reader, writer)
-            except asyncio.CancelledError:
-                # the run is over, and so is the network
-                pass
-            finally:
-                writer.transport.abort()
+            await (self.line or Proxy.serve)(self, reader, writer)
 
-        listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self.tls, backlog=1024)
-        self.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with listening(accept, self.tls) as self.port:
             yield
-        finally:
-            listener.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks)
-            await listener.wait_closed()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection to its end."""
@@ -199,10 +163,9 @@ class Proxy:
             await self.exchange(reader, writer)
 
     async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        self.strayed += not head.startswith("post /cmp ")
-        (length,) = re.findall(r"\r\ncontent-length: (\d+)\r\n", head)
-        request = await reader.readexactly(int(length))
+        line, fields = await read_head(reader)
+        self.strayed += not line.startswith("POST /cmp ")
+        request = await read_body(reader, fields)
         message = decode_message(request)
         kind = message.body_type
         row = self._row(message.header.transactionID or b"", request)
@@ -210,7 +173,7 @@ class Proxy:
         fault = self._fault(chance, kind)
         count = self._counts[row, kind]
         self._counts[row, kind] += 1
-        passage = Passage(self, request, chance, reader, writer)
+        passage = Passage(reader, writer, self, request, chance)
         if fault is None or count >= fault.times:
             await passage.write(passage.response(passage.answer()))
         else:

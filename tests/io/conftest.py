@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.errors import Loss, TransportError
+from tests.loopback import listening, read_body, read_head
 
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
@@ -101,7 +102,6 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 0
     scheme: str = "http"
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -125,22 +125,11 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Server"]:
-        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls, backlog=512)
-        self.port = listener.sockets[0].getsockname()[1]
         self.scheme = "https" if tls else "http"
-        try:
+        async with listening(self._serve, tls) as self.port:
             yield self
-        finally:
-            listener.close()
-            for task in tuple(self.tasks):
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-            await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
         self.accepted += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -148,13 +137,9 @@ class Server:
         self.changed.set()
         try:
             await self._converse(self.accepted, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
-            pass
         finally:
             self.open -= 1
             self.changed.set()
-            self.tasks.discard(task)
-            writer.transport.abort()
 
     async def _converse(
         self, connection: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -167,13 +152,8 @@ class Server:
         while self.silent and await reader.read(65536):
             pass
         for number in itertools.count(1):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            line, *fields = head.rstrip("\r\n").split("\r\n")
-            headers = {
-                name.lower(): value.strip()
-                for name, _, value in (one.partition(":") for one in fields)
-            }
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            line, headers = await read_head(reader)
+            body = await read_body(reader, headers)
             call = Call(connection, number, line, headers, body, reader, writer)
             self.calls.append(call)
             self.changed.set()
@@ -210,7 +190,6 @@ class Proxy:
     accepted: int = 0
     lines: list[str] = field(default_factory=list)
     port: int = 0
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -218,37 +197,19 @@ class Proxy:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator["Proxy"]:
-        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with listening(self._serve) as self.port:
             yield self
-        finally:
-            listener.close()
-            for task in tuple(self.tasks):
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-            await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
         self.accepted += 1
-        try:
-            await self._forward(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self.tasks.discard(task)
-            writer.transport.abort()
+        await self._forward(reader, writer)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            line, *fields = head.rstrip("\r\n").split("\r\n")
+            line, fields = await read_head(reader)
             self.lines.append(line)
-            given = [one for one in fields if one.lower().startswith("proxy-authorization:")]
-            if self.credentials and given != [f"Proxy-Authorization: {self.credentials}"]:
+            given = fields.pop("proxy-authorization", None)
+            if self.credentials and given != self.credentials:
                 writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
                 return
             method, target, _ = line.split(" ")
@@ -260,9 +221,8 @@ class Proxy:
             authority, _, path = target.removeprefix("http://").partition("/")
             host, _, port = authority.partition(":")
             upstream_reader, upstream = await asyncio.open_connection(host, int(port))
-            length = next(one for one in fields if one.lower().startswith("content-length:"))
-            body = await reader.readexactly(int(length.partition(":")[2]))
-            kept = [one for one in fields if one not in given]
+            body = await read_body(reader, fields)
+            kept = [f"{name}: {value}" for name, value in fields.items()]
             request = "\r\n".join(
                 [f"{method} /{path} HTTP/1.1", *kept, "Connection: close", "", ""]
             )

@@ -27,7 +27,7 @@ from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message
 from bulkcmp.engine.channel import MemoryChannel
 from bulkcmp.engine.colleague import hire_task
 from bulkcmp.engine.frame import Setup
-from bulkcmp.engine.keys import KeySource
+from bulkcmp.engine.keys import FreshKeys
 from bulkcmp.engine.run import Run
 from bulkcmp.engine.worker import Worker
 from bulkcmp.inputs.name import parse_name
@@ -51,6 +51,7 @@ from bulkcmp.testca.aliases import CLIENT_CERT, RA_CERT, RA_HMAC, Alias, Behavio
 from bulkcmp.testca.authority import Authority
 from bulkcmp.testca.identity import Identity
 from bulkcmp.testca.store import Store
+from tests import loopback
 
 EC = KeySpec.parse("ec:P-256")
 SUBJECT = "/CN=dev1/O=Acme/C=SE"
@@ -238,7 +239,7 @@ Fault = Callable[[Exchange], bytes | None]
 
 
 @dataclass
-class Wire:
+class Wire(loopback.Wire):
     """The connection on which an answer is due.
 
     Attributes:
@@ -246,22 +247,10 @@ class Wire:
     """
 
     answer: bytes
-    writer: asyncio.StreamWriter
-
-    async def write(self, *parts: bytes) -> None:
-        for part in parts:
-            self.writer.write(part)
-            await self.writer.drain()
-
-    @staticmethod
-    def head(*fields: str, status: str = "200 OK", kind: str = "application/pkixcmp") -> bytes:
-        return "\r\n".join(
-            (f"HTTP/1.1 {status}", f"Content-Type: {kind}", *fields, "", "")
-        ).encode()
 
     async def say(self, body: bytes, *fields: str, **head: str) -> None:
-        """A well-formed HTTP response."""
-        await self.write(self.head(f"Content-Length: {len(body)}", *fields, **head) + body)
+        """Write a well-formed HTTP response."""
+        await self.write(self.response(body, *fields, **head))
 
     def close(self) -> None:
         self.writer.close()
@@ -295,46 +284,25 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
-                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                    while not writer.is_closing():
-                        await self._serve(reader, writer)
-            except asyncio.CancelledError:
-                # the test is over, and so is the server
-                pass
-            finally:
-                writer.transport.abort()
-
-        listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-        self.port = listener.sockets[0].getsockname()[1]
-        try:
+        async with loopback.listening(self._serve) as self.port:
             yield
-        finally:
-            listener.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks)
-            await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        (length,) = [line for line in head.split("\r\n") if line.startswith("content-length:")]
-        request = await reader.readexactly(int(length.partition(":")[2]))
+        while not writer.is_closing():
+            await self._exchange(reader, writer)
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, fields = await loopback.read_head(reader)
+        request = await loopback.read_body(reader, fields)
         message = decode_message(request)
         self.seen.append(message)
         answer = self.authority.handle(self.alias, request, dt.datetime.now(dt.UTC))
         if message.body_type is not self.spoils:
-            await _say_it(Wire(answer, writer))
+            await _say_it(Wire(reader, writer, answer))
         elif self.fault is None:
-            await self.http(Wire(answer, writer))
+            await self.http(Wire(reader, writer, answer))
         else:
-            await _say_it(Wire(self._spoilt(message, answer, self.fault), writer))
+            await _say_it(Wire(reader, writer, self._spoilt(message, answer, self.fault)))
 
     def _spoilt(self, request: PKIMessage, answer: bytes, fault: Fault) -> bytes:
         exchange = Exchange(self.ca, request, Draft.of(answer), self.ca.root)
@@ -343,13 +311,6 @@ class Server:
             exchange.answer.protect(self.ca.secret, exchange.signer)
             octets = exchange.answer.der()
         return octets
-
-
-class _FreshKeys(KeySource):
-    starved = 0.0
-
-    async def take(self, spec: KeySpec) -> tuple[bytes, int | None]:
-        return make_keys(spec, 1)[0], None
 
 
 @dataclass(frozen=True)
@@ -489,7 +450,7 @@ class Stage:
                 run = Run(
                     [row],
                     journal,
-                    _FreshKeys(),
+                    FreshKeys(),
                     dataclasses.replace(setup, url=url),
                     workers=1,
                     clock=SystemClock(),
