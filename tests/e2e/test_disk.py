@@ -40,7 +40,8 @@ def test_the_journals_disk_is_full_in_mid_run(
             assert is_full.wait(60)
         return tools.forward(ca, body)
 
-    disk = make_disk(run.path, 2048)
+    # so much that all 60 rows fit, ballast apart, if each entry is a commit of its own
+    disk = make_disk(run.path, 16384)
     server = make_server(wait_from_some_on)
     options = (*ca.options(), "--server", server.url, "--concurrency", "10", "--out", run.path)
     before = ca.transaction_ids()
