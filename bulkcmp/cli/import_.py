@@ -29,7 +29,8 @@ from bulkcmp.outputs.rejected import rejecting
 from bulkcmp.ui.intake import first_rows, plain_console, problems
 
 _STDOUT: Final = "-"
-_REJECTED: Final = "rejected.csv"
+_REJECTED: Final = ".rejected.csv"
+"""Ends the name of what an import rejected: two imports into one folder keep apart."""
 
 
 def import_(
@@ -65,8 +66,8 @@ def import_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help=f"Where rows that can't be used go, with the reasons. Default: {_REJECTED} beside"
-            " the CSV file.",
+            help="Where rows that can't be used go, with the reasons. Default: beside the CSV file,"
+            f" population{_REJECTED} beside population.csv.",
             show_default=False,
         ),
     ] = None,
@@ -102,7 +103,7 @@ def import_(
         assert out is not None
         folder = None if out == _STDOUT else Path(out).parent
         if rejected is None and folder is not None:
-            rejected = folder / _REJECTED
+            rejected = folder / f"{Path(out).stem}{_REJECTED}"
         outputs = [Path(one) for one in (out, rejected) if one and one != _STDOUT]
         _refuse_own_sources([*names, *filter(None, [map])], outputs)
         if len({one.resolve() for one in outputs}) < len(outputs):

@@ -220,6 +220,15 @@ RunId = Annotated[
         metavar="ID",
     ),
 ]
+MovedMap = Annotated[
+    str | None,
+    _option(
+        _KEYS,
+        "Where the mapping rules of the run stand now, if they are not where they were.",
+        "--map",
+        metavar="FILE",
+    ),
+]
 MovedPopulation = Annotated[
     str | None,
     _option(

@@ -17,6 +17,7 @@ def resume(
     journal: option.Journal = None,
     run_id: option.RunId = None,
     population: option.MovedPopulation = None,
+    map: option.MovedMap = None,  # noqa: A002  # the option's name
     journal_lease: option.JournalLease = None,
     server: option.Server = None,
     secret: option.SecretSource = None,

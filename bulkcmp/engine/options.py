@@ -47,6 +47,7 @@ from bulkcmp.inputs.recognition import Reading, open_source
 from bulkcmp.inputs.restriction import OPTIONS as RESTRICTED
 from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
+from bulkcmp.inputs.rules import read_rules
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
 from bulkcmp.inputs.settings import Kind, command_in, key_in, newkey_in, read_settings, source_in
 from bulkcmp.inputs.source import Source
@@ -728,6 +729,38 @@ class Options:
             InputError: it can't be used.
         """
         return open_source(population_file, self.reading)
+
+    def rules_digest(self) -> str | None:
+        """SHA-256, hex, of the mapping rules that the user gives; None where there are none.
+
+        Raises:
+            InputError: they can't be used.
+        """
+        return None if self.map is None else read_rules(Path(self.map)).digest()
+
+    def refuse_changed(self, population_file: str, facts: Mapping[str, Any]) -> None:
+        """Make sure that the rows of a run are those that it began with.
+
+        Args:
+            facts: of the run.
+
+        Raises:
+            InputError: they come of another population or of other rules, or one can't be read.
+        """
+        rules = self.rules_digest()
+        if self.source(population_file).digest() == facts["sha256"]:
+            return
+        if self.map is not None and rules != facts["rules_sha256"]:
+            raise InputError(
+                "the mapping rules have changed since the run began",
+                where=Where(self.map),
+                hint="restore the file, or begin a new run",
+            )
+        raise InputError(
+            "the population has changed since the run began",
+            where=Where(population_file),
+            hint="restore the file, or begin a new run",
+        )
 
     def rows(self, population_file: str, environ: Mapping[str, str]) -> Rows:
         """The rows of a population, completed by these options.

@@ -60,6 +60,7 @@ def begin(
     facts = {
         "population": absolute(population),
         "sha256": plan.population.digest(),
+        "rules_sha256": options.rules_digest(),
         "options": options.facts(),
         "began_at": dt.datetime.now(dt.UTC).isoformat(),
     }
@@ -206,13 +207,8 @@ def go_on(
             # a run that made no keys, or --plain-keys: no passphrase is needed, none is checked
             given = {**given, "key_pass": None}
         population = population or str(facts["population"])
-        began = Options.merge(facts["options"])
-        if began.source(population).digest() != facts["sha256"]:
-            raise InputError(
-                "the population has changed since the run began",
-                where=Where(population),
-                hint="restore the file, or begin a new run",
-            )
+        moved = {"map": given.get("map")}
+        Options.merge(facts["options"], moved).refuse_changed(population, facts)
         if given.get("journal_lease") is not None and journal.pointer is None:
             raise _no_lease("leave it away")
         options = Options.resumed(facts["options"], given)

@@ -78,8 +78,8 @@ class MappedSource:
         Raises:
             InputError: the source can't be read.
         """
-        rules = self._rules.model_dump_json(by_alias=True)
-        return hashlib.sha256(f"{self._source.digest()}\n{rules}".encode()).hexdigest()
+        both = f"{self._source.digest()}\n{self._rules.digest()}"
+        return hashlib.sha256(both.encode()).hexdigest()
 
     def _is_wanted(self, values: Mapping[str, Sequence[str]]) -> bool:
         return all(meets(values) for meets in self._keep) and not any(

@@ -3,6 +3,7 @@
 The docstrings of keys are what the JSON Schema says of them.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -181,6 +182,10 @@ class Rules(Table):
             if isinstance(name, str) and name not in COLUMNS:
                 hint = nearest(name, COLUMNS)
                 yield Contradiction(f"unknown column {name!r}", hint, ("unique", place))
+
+    def digest(self) -> str:
+        """SHA-256, hex, of what they say, however the file is written."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()
 
 
 def _wrong_columns(columns: Mapping[str, Any]) -> Iterator[Contradiction]:

@@ -54,7 +54,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_an_import(site: Path) -> None:
     result = run("users.ldif", "--map", "rules.toml", "-o", "population.csv")
     assert result.exit_code == 1
-    assert "users.ldif: 1 row, 2 rejected (see rejected.csv)" in result.stderr
+    assert "users.ldif: 1 row, 2 rejected (see population.rejected.csv)" in result.stderr
     assert rows(site / "population.csv") == [
         {
             "id": "ann",
@@ -64,10 +64,11 @@ def test_an_import(site: Path) -> None:
         }
     ]
     bad = [
-        (one["row"], one["line"], one["id"], one["column"]) for one in rows(site / "rejected.csv")
+        (one["row"], one["line"], one["id"], one["column"])
+        for one in rows(site / "population.rejected.csv")
     ]
     assert bad == [("2", "6", "bo", "subject"), ("3", "11", "al", "sans")]
-    for name in ("population.csv", "rejected.csv"):
+    for name in ("population.csv", "population.rejected.csv"):
         assert stat.S_IMODE((site / name).stat().st_mode) == 0o600
     checked = CliRunner().invoke(app, ["check", "population.csv"])
     assert checked.exit_code == 0, checked.output
@@ -91,7 +92,7 @@ def test_standard_output_of_a_range(site: Path) -> None:
     result = run("--range", "dev-{09..11}", "-o", "-")
     assert result.exit_code == 0
     assert result.stdout.split() == ["id", "dev-09", "dev-10", "dev-11"]
-    assert not (site / "rejected.csv").exists()
+    assert not list(site.glob("*rejected*"))
 
 
 def test_what_the_rules_leave_out_is_counted(site: Path) -> None:
@@ -153,11 +154,18 @@ def test_what_cannot_be_imported(site: Path, words: list[str], why: str) -> None
 
 
 def test_two_files_in_one_place(site: Path) -> None:
-    for words in (("-o", "rejected.csv"), ("-o", "a.csv", "--rejected", "./a.csv")):
-        result = run("users.ldif", *words)
-        assert isinstance(result.exception, InputError)
-        assert "the population, and what is rejected too" in result.exception.what
+    result = run("users.ldif", "-o", "a.csv", "--rejected", "./a.csv")
+    assert isinstance(result.exception, InputError)
+    assert "the population, and what is rejected too" in result.exception.what
     assert not list(site.glob("*.csv"))
+
+
+def test_two_imports_into_one_folder_keep_what_each_rejected(site: Path) -> None:
+    (site / "b.csv").write_text("id,subject\nb,none\n")
+    for words in (("users.ldif", "--map", "rules.toml", "-o", "a.csv"), ("b.csv", "-o", "c.csv")):
+        assert run(*words).exit_code == 1
+    assert [one["id"] for one in rows(site / "a.rejected.csv")] == ["bo", "al"]
+    assert [one["id"] for one in rows(site / "c.rejected.csv")] == ["b"]
 
 
 def test_rules_are_not_written_over(site: Path) -> None:

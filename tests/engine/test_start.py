@@ -169,8 +169,24 @@ def test_a_run_on_a_mapped_source_goes_on_with_the_same_rules() -> None:
     again, journal = resume()
     journal.close()
     assert [row.id for row in again.rows] == ["ann"]
+    Path("users.jsonl").write_text('{"uid": "bo"}\n')
+    assert "users.jsonl: the population has changed since the run began" in refused()
+    Path("users.jsonl").write_text('{"uid": "ann"}\n')
     rules.write_text('[columns]\nid = "{uid}"\nsubject = "/CN={uid}/O=Acme"\n')
-    assert "the population has changed since the run began" in refused()
+    assert "rules.toml: the mapping rules have changed since the run began" in refused()
+
+
+def test_mapping_rules_may_have_moved() -> None:
+    Path("users.jsonl").write_text('{"uid": "ann"}\n')
+    Path("rules.toml").write_text('[columns]\nid = "{uid}"\nsubject = "/CN={uid}"\n')
+    begin("users.jsonl", options(map="rules.toml"), RUN, ENVIRON)[1].close()
+    Path("rules.toml").rename("moved.toml")
+    assert "rules.toml: no such file" in refused()
+    plan, journal = resume(map="moved.toml")
+    journal.close()
+    assert [row.id for row in plan.rows] == ["ann"]
+    Path("others.toml").write_text('[columns]\nid = "x-{uid}"\n')
+    assert "others.toml: the mapping rules have changed" in refused(map="others.toml")
 
 
 def test_a_run_on_a_range_goes_on() -> None:

@@ -222,12 +222,8 @@ def _enter_revocations(
     """Take in what rows revoke, which only the population says; return why that can't be had."""
     population = str(facts["population"])
     try:
-        rows = options.rows(population, environ)
-        if rows.population.digest() != facts["sha256"]:
-            raise InputError(
-                "the population has changed since the run began", where=Where(population)
-            )
-        for row in rows:
+        options.refuse_changed(population, facts)
+        for row in options.rows(population, environ):
             if isinstance(row, BadRow) or row.cmd is not Operation.RR:
                 continue
             held = revocation_of(row)
