@@ -530,8 +530,7 @@ OTHERS: Final[dict[str, Explanation]] = {
     ),
     "stopped": Explanation(
         "the run ended before the row was over, by Ctrl-C or SIGTERM, by a failed canary or an"
-        " open circuit; or a pause, a window or an open circuit held it back when the run ended",
-        "bulkcmp resume goes on with it; the summary says why the run ended",
+        " open circuit; or a pause, a window or an open circuit held it back then: see the summary"
     ),
     "time limit": Explanation(
         "the next poll is due after --total-timeout", "give the CA longer, or resume later"

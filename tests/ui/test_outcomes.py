@@ -2,6 +2,7 @@
 
 import pytest
 
+from bulkcmp.cmp.outcomes import STOPPED
 from bulkcmp.model import OutcomeClass
 from bulkcmp.stats.tally import OutcomeCount
 from bulkcmp.ui.outcomes import ClassCount, by_class, commonest
@@ -23,6 +24,14 @@ def test_the_commonest_reason_adds_its_own_hint() -> None:
     _, hint = ClassCount(OutcomeClass.REJECTED, 4, reasons).hints
     assert "--popo" in hint
     assert len(ClassCount(OutcomeClass.REJECTED, 1, (("of its own", 1),)).hints) == 1
+
+
+@pytest.mark.parametrize(
+    "outcome", [OutcomeClass.TO_DO, OutcomeClass.NOT_SENT, OutcomeClass.STILL_WAITING]
+)
+def test_of_what_was_stopped_it_is_said_once_that_resume_goes_on(outcome: OutcomeClass) -> None:
+    (hint,) = ClassCount(outcome, 2, ((STOPPED, 2),)).hints
+    assert "resume" in hint
 
 
 def test_counts_are_grouped_by_class() -> None:
