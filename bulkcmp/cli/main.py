@@ -1,26 +1,21 @@
 """The command `bulkcmp`: its sub-commands, and the one place where errors become exit codes."""
 
-import json
 import os
-import platform
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import distribution, version
-from importlib.util import find_spec
 from inspect import cleandoc
+from json import dumps
 from keyword import iskeyword
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from cryptography.hazmat.backends.openssl.backend import backend
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from bulkcmp.cli.stdout import leave
-from bulkcmp.cmp import owf
-from bulkcmp.errors import BulkcmpError, InputErrors, Interrupted, Where
+from bulkcmp.errors import BulkcmpError, InputError, InputErrors, Interrupted, Where
 from bulkcmp.outputs.text import visible
 
 _DEBUG: Final = "BULKCMP_DEBUG"
@@ -122,48 +117,31 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        for line in _build():
-            typer.echo(line)
-        raise typer.Exit
-
-
-def _build() -> list[str]:
-    """What a report of a bug should say: versions, and what they run on."""
-    derivation = "OpenSSL" if owf.is_native() else "a loop in Python, several times slower"
-    loop = f"uvloop {version('uvloop')}" if find_spec("uvloop") else "asyncio"
-    commit = _commit()
-    return [
-        f"bulkcmp {version('bulkcmp')}" + (f" (commit {commit})" if commit else ""),
-        f"Python {platform.python_version()} ({platform.python_implementation()}),"
-        f" {platform.platform()}",
-        f"{backend.openssl_version_text()} (cryptography {version('cryptography')});"
-        f" MACs by {derivation}",
-        f"httpx {version('httpx')}, {loop}",
-    ]
-
-
-def _commit() -> str | None:
-    """Of the repository that pip installed from; None where it was something else."""
-    origin = distribution("bulkcmp").read_text("direct_url.json")
-    found = json.loads(origin or "{}").get("vcs_info", {}).get("commit_id")
-    return str(found) if found else None
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help="Print the version, and of what it is made.",
-            callback=_print_version,
-            is_eager=True,
-        ),
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and of what it is made.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Of --version: print it as JSON.")] = False,
 ) -> None:
-    pass
+    if version:
+        _print_version(json=json)
+        raise typer.Exit
+    if json:
+        raise InputError(
+            "--json before a command goes with --version", hint="say it behind the command"
+        )
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Missing command.")
+
+
+def _print_version(*, json: bool) -> None:
+    # not needed for anything else
+    from bulkcmp.cli import build
+
+    for line in [dumps(build.facts(), indent=2)] if json else build.lines():
+        typer.echo(line)
 
 
 def main() -> NoReturn:

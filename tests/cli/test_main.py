@@ -1,8 +1,11 @@
+import json
+import platform
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +14,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from bulkcmp.cli import build
 from bulkcmp.cli import main as module
 from bulkcmp.cmp import owf
 from bulkcmp.errors import BulkcmpError, InputError, InputErrors, Where
@@ -123,34 +127,77 @@ def test_a_bug_is_shown_in_full_where_it_is_asked_for(
         module.main()
 
 
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Runs the program, which must end well; what it prints."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["bulkcmp", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("native", "said"), [(True, "OpenSSL"), (False, "a loop in Python, several times slower")]
 )
 def test_the_version_says_too_by_what_macs_are_made(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], native: bool, said: str
+    monkeypatch: pytest.MonkeyPatch, say: Say, native: bool, said: str
 ) -> None:
     monkeypatch.setattr(owf, "is_native", lambda: native)
-    monkeypatch.setattr(sys, "argv", ["bulkcmp", "--version"])
-    with pytest.raises(SystemExit) as ended:
-        module.main()
-    assert ended.value.code == 0
-    out, _ = capsys.readouterr()
     assert re.fullmatch(
         r"bulkcmp \d+\.\d+\.\d+(?: \(commit [0-9a-f]+\))?\n"
         r"Python \d+\.\d+\.\d+ \(CPython\), \S.*\n"
         rf"OpenSSL \d.* \(cryptography \d+\..*\); MACs by {said}\n"
         r"httpx \d+\..*, (?:uvloop \d.*|asyncio)\n",
-        out,
+        say("--version"),
     )
 
 
 def test_the_version_names_the_commit_where_pip_knows_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, say: Say
 ) -> None:
     origin = '{"url": "https://acme.example/x", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}'
     known = SimpleNamespace(read_text=lambda _: origin)
-    monkeypatch.setattr(module, "distribution", lambda _: known)
-    assert module._build()[0].endswith(" (commit ab12)")
+    monkeypatch.setattr(build, "distribution", lambda _: known)
+    assert say("--version").splitlines()[0].endswith(" (commit ab12)")
+    assert json.loads(say("--version", "--json"))["commit"] == "ab12"
+
+
+def test_the_version_as_json_is_for_programs(say: Say) -> None:
+    found = json.loads(say("--json", "--version"))
+    assert found["bulkcmp"] == version("bulkcmp")
+    assert found["python"] == platform.python_version()
+    assert found["macs"] in ("OpenSSL", "Python")
+    assert {"commit", "platform", "openssl", "cryptography", "httpx", "uvloop"} < found.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--json"], "error: --json before a command goes with --version"),
+        (["--json", "profiles"], "error: --json before a command goes with --version"),
+        (["--"], "Missing command."),
+        (["--no-such"], "No such option: --no-such"),
+    ],
+)
+def test_options_of_the_program_that_do_nothing_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bulkcmp", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
