@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from typer.models import OptionInfo
 
 from bulkcmp.cmp import general
 from bulkcmp.errors import InputError
@@ -41,7 +42,13 @@ from bulkcmp.testca.crl import current_crl
 from bulkcmp.testca.identity import MAC_KEYS
 from bulkcmp.testca.personality import Personality
 from bulkcmp.testca.registration import DEFAULT_EJBCA_CA
-from bulkcmp.testca.server import DEFAULT_HOST, DEFAULT_PORT, ServerSettings
+from bulkcmp.testca.server import (
+    DEFAULT_CONNECTIONS,
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    DEFAULT_REQUEST_SECONDS,
+    ServerSettings,
+)
 from bulkcmp.testca.server import serve as serve_ca
 from bulkcmp.testca.store import IssuedCertificate, Registration, Store
 
@@ -53,13 +60,31 @@ _CERTIFICATE_COLUMNS: Final = (
     "revoked_at", "not_after", "key_identifier", "certificate",
 )  # fmt: skip
 
-StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="The CA's state folder.")]
-CaKeyOption = Annotated[
-    str,
-    typer.Option(
-        "--ca-key", metavar="SPEC", help=f"The CA's key, when it is made: {SIGNING_KEY_SPECS}."
-    ),
-]
+_CA: Final = "The CA"
+_LISTEN: Final = "Connections and TLS"
+_ANSWERS: Final = "Answers"
+_POLLING: Final = "Polling"
+_REFUSALS: Final = "Refusals"
+
+
+def _state_option(panel: str | None = None) -> OptionInfo:
+    made: OptionInfo = typer.Option(
+        "--state", metavar="DIR", help="The CA's state folder.", rich_help_panel=panel
+    )
+    return made
+
+
+def _ca_key_option(panel: str | None = None) -> OptionInfo:
+    made: OptionInfo = typer.Option(
+        "--ca-key",
+        metavar="SPEC",
+        help=f"The CA's key, when it is made: {SIGNING_KEY_SPECS}.",
+        rich_help_panel=panel,
+    )
+    return made
+
+
+StateOption = Annotated[Path, _state_option()]
 DEFAULT_STATE: Final = Path("ca")
 
 
@@ -71,7 +96,9 @@ class RegistrationFormat(StrEnum):
 
 
 @app.command()
-def init(state_dir: StateOption = DEFAULT_STATE, ca_key: CaKeyOption = "ec:P-256") -> None:
+def init(
+    state_dir: StateOption = DEFAULT_STATE, ca_key: Annotated[str, _ca_key_option()] = "ec:P-256"
+) -> None:
     """Make a CA: key, root certificate, books. One that exists is left as it is.
 
     Example: bulkcmp ca init --state ./ca
@@ -83,83 +110,157 @@ def init(state_dir: StateOption = DEFAULT_STATE, ca_key: CaKeyOption = "ec:P-256
 
 @app.command()
 def serve(
-    state_dir: StateOption = DEFAULT_STATE,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = (
-        DEFAULT_HOST
-    ),
+    state_dir: Annotated[Path, _state_option(_CA)] = DEFAULT_STATE,
+    host: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on.", rich_help_panel=_LISTEN),
+    ] = DEFAULT_HOST,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port to listen on; 0 for any that is free.",
+            rich_help_panel=_LISTEN,
+        ),
     ] = DEFAULT_PORT,
-    ca_key: CaKeyOption = "ec:P-256",
+    ca_key: Annotated[str, _ca_key_option(_CA)] = "ec:P-256",
     tls_cert: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Serve HTTPS with this certificate (PEM, with chain)."),
+        typer.Option(
+            metavar="FILE",
+            help="Serve HTTPS with this certificate (PEM, with chain).",
+            rich_help_panel=_LISTEN,
+        ),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its key (PEM, not encrypted).")
+        Path | None,
+        typer.Option(metavar="FILE", help="Its key (PEM, not encrypted).", rich_help_panel=_LISTEN),
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Take TLS clients with a certificate of these CAs only."),
+        typer.Option(
+            metavar="FILE",
+            help="Take TLS clients with a certificate of these CAs only.",
+            rich_help_panel=_LISTEN,
+        ),
     ] = None,
+    max_connections: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Connections at a time; what is more is closed unread.",
+            rich_help_panel=_LISTEN,
+        ),
+    ] = DEFAULT_CONNECTIONS,
+    request_timeout: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Limit for the head of a connection's next request, and again for its body.",
+            rich_help_panel=_LISTEN,
+        ),
+    ] = DEFAULT_REQUEST_SECONDS,
     url: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             help="Where clients reach this server; issued certificates name the CRL there.",
+            rich_help_panel=_CA,
         ),
     ] = None,
     like: Annotated[
-        Personality, typer.Option(help="The server whose ways it has.")
+        Personality,
+        typer.Option(help="The server whose ways it has.", rich_help_panel=_CA),
     ] = Personality.BULKCMP,
     one_shot: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ALIAS", help="An end entity enrolls once at this alias (repeatable)."
+            metavar="ALIAS",
+            help="An end entity enrolls once at this alias (repeatable).",
+            rich_help_panel=_REFUSALS,
         ),
     ] = None,
     delay: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Wait before each answer.")
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Wait before each answer.", rich_help_panel=_ANSWERS
+        ),
     ] = 0.0,
     poll_count: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Deliver certificates on the N-th pollReq.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Deliver certificates on the N-th pollReq.",
+            rich_help_panel=_POLLING,
+        ),
     ] = 0,
     poll_every: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Let each N-th request of a message wait only.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Let each N-th request of a message wait only.",
+            rich_help_panel=_POLLING,
+        ),
     ] = 1,
     poll_whole: Annotated[
         bool,
         typer.Option(
             "--poll-whole",
             help="Let the whole answer wait, whatever is asked for: an error with status waiting.",
+            rich_help_panel=_POLLING,
         ),
     ] = False,
     check_after: Annotated[
-        int, typer.Option(min=0, metavar="SECONDS", help="What a pollRep asks to wait.")
+        int,
+        typer.Option(
+            min=0, metavar="SECONDS", help="What a pollRep asks to wait.", rich_help_panel=_POLLING
+        ),
     ] = 1,
     nonce_after_polling: Annotated[
         PollingNonce,
         typer.Option(
             help="recipNonce of what is delivered after polling: that of the last pollReq (OpenSSL"
-            " takes no other) or of the original request."
+            " takes no other) or of the original request.",
+            rich_help_panel=_POLLING,
         ),
     ] = PollingNonce.POLL,
     reject: Annotated[
         str | None,
-        typer.Option(metavar="FAILINFO", help="Reject requests with this failInfo."),
+        typer.Option(
+            metavar="FAILINFO",
+            help="Reject requests with this failInfo.",
+            rich_help_panel=_REFUSALS,
+        ),
     ] = None,
     reject_every: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Reject each N-th request only (badRequest by default)."
+            min=1,
+            metavar="N",
+            help="Reject each N-th request only (badRequest by default).",
+            rich_help_panel=_REFUSALS,
         ),
     ] = None,
     no_implicit_confirm: Annotated[
-        bool, typer.Option("--no-implicit-confirm", help="Never grant implicit confirmation.")
+        bool,
+        typer.Option(
+            "--no-implicit-confirm",
+            help="Never grant implicit confirmation.",
+            rich_help_panel=_ANSWERS,
+        ),
     ] = False,
     unprotected_errors: Annotated[
         bool,
-        typer.Option("--unprotected-errors", help="Send errors and rejections unprotected."),
+        typer.Option(
+            "--unprotected-errors",
+            help="Send errors and rejections unprotected.",
+            rich_help_panel=_ANSWERS,
+        ),
     ] = False,
     sign_answers: Annotated[
         bool | None,
@@ -167,10 +268,14 @@ def serve(
             "--sign-answers/--mac-answers",
             help="How MAC-protected requests are answered; by default client mode signs, as"
             " EJBCA's does, and RA mode answers by MAC.",
+            rich_help_panel=_ANSWERS,
         ),
     ] = None,
     p10cr_id: Annotated[
-        int, typer.Option(min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.")
+        int,
+        typer.Option(
+            min=-1, max=0, help="certReqId that answers a p10cr: -1 or 0.", rich_help_panel=_ANSWERS
+        ),
     ] = -1,
     mac_key: Annotated[
         list[str] | None,
@@ -178,11 +283,16 @@ def serve(
             metavar="SPEC",
             help=f"Have a key for MACs with requesters' keys, made at first ({', '.join(MAC_KEYS)};"
             " repeatable): DHBasedMac, or for ml-kem answers with a KEM-based MAC.",
+            rich_help_panel=_CA,
         ),
     ] = None,
     unique_keys: Annotated[
         bool,
-        typer.Option("--unique-keys", help="Certify no public key of another end entity."),
+        typer.Option(
+            "--unique-keys",
+            help="Certify no public key of another end entity.",
+            rich_help_panel=_REFUSALS,
+        ),
     ] = False,
     pwri_kek: Annotated[
         bool,
@@ -190,6 +300,7 @@ def serve(
             "--pwri-kek",
             help="Wrap the keys that are made here by PWRI-KEK (RFC 3211) for a secret, as clients"
             " on OpenSSL and BouncyCastle want it, not by AES key wrap (RFC 9481).",
+            rich_help_panel=_ANSWERS,
         ),
     ] = False,
     strict: Annotated[
@@ -198,10 +309,17 @@ def serve(
             "--strict",
             help="Refuse what RFC 9483 forbids, though RFC 9810 allows it: several requests in a"
             " message, a rr by MAC, no messageTime …",
+            rich_help_panel=_REFUSALS,
         ),
     ] = False,
     time_tolerance: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How far off a messageTime may be.")
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How far off a messageTime may be.",
+            rich_help_panel=_REFUSALS,
+        ),
     ] = 300.0,
 ) -> None:
     """Serve the CA until interrupted; the first start makes it.
@@ -262,6 +380,8 @@ def serve(
             tls_cert=tls_cert,
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
+            max_connections=max_connections,
+            request_seconds=request_timeout,
         ),
         announce,
     )

@@ -31,6 +31,7 @@ from bulkcmp.ui.intake import first_rows, plain_console, problems
 _STDOUT: Final = "-"
 _REJECTED: Final = ".rejected.csv"
 """Ends the name of what an import rejected: two imports into one folder keep apart."""
+_PANEL: Final = "Output"
 
 
 def import_(
@@ -40,7 +41,13 @@ def import_(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The CSV file; - is standard output."),
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="The CSV file; - is standard output.",
+            rich_help_panel=_PANEL,
+        ),
     ] = None,
     range: option.Range = None,  # noqa: A002  # the option's name
     config: option.Config = None,
@@ -54,12 +61,15 @@ def import_(
         typer.Option(
             "--dry-run",
             help="Show the first rows and all problems, grouped by kind, and write nothing.",
+            rich_help_panel=_PANEL,
         ),
     ] = False,
     schema: Annotated[
         bool,
         typer.Option(
-            "--schema", help="Print the JSON Schema of mapping rules, for editors, and do no more."
+            "--schema",
+            help="Print the JSON Schema of mapping rules, for editors, and do no more.",
+            rich_help_panel=_PANEL,
         ),
     ] = False,
     rejected: Annotated[
@@ -68,6 +78,7 @@ def import_(
             metavar="FILE",
             help="Where rows that can't be used go, with the reasons. Default: beside the CSV file,"
             f" population{_REJECTED} beside population.csv.",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = None,

@@ -3,7 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -19,7 +19,8 @@ from bulkcmp.inputs.issued import IssuedList
 from bulkcmp.io.loop import run as run_loop
 from bulkcmp.ui.reconciliation import json_of_reconciliation, render_reconciliation
 
-_EVIDENCE = "What the CA says"
+_EVIDENCE: Final = "What the CA says"
+_ADOPTION: Final = "What is done about it"
 
 
 def reconcile(
@@ -58,6 +59,7 @@ def reconcile(
             "--adopt",
             help="Take valid certificates whose answers were lost into the journal, where that has"
             " their keys and they pass every check. resume writes their files.",
+            rich_help_panel=_ADOPTION,
         ),
     ] = False,
     journal: option.Journal = None,

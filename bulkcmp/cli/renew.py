@@ -42,6 +42,8 @@ from bulkcmp.outputs.listing import listing, write_listing
 
 DUE_FILE: Final = "due.csv"
 
+_PANEL: Final = "What is renewed"
+
 _MOST_FAILURES: Final = 10
 
 _CERTIFYING: Final = (Operation.IR, Operation.CR, Operation.KUR)
@@ -68,12 +70,17 @@ def renew(
     expiring_within: Annotated[
         str,
         typer.Option(
-            help="What is due: whatever expires in this time, as 30d or 12h.", metavar="TIME"
+            help="What is due: whatever expires in this time, as 30d or 12h.",
+            metavar="TIME",
+            rich_help_panel=_PANEL,
         ),
     ] = "30d",
     expired: Annotated[
         Expired,
-        typer.Option(help="What is done with what has expired: few CAs take its key for a kur."),
+        typer.Option(
+            help="What is done with what has expired: few CAs take its key for a kur.",
+            rich_help_panel=_PANEL,
+        ),
     ] = Expired.SKIP,
     list_: Annotated[
         Path | None,
@@ -81,6 +88,7 @@ def renew(
             "--list",
             help="Write every certificate with how it stands into this CSV.",
             metavar="FILE",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = None,
@@ -90,6 +98,7 @@ def renew(
             "--dry-run",
             help="Begin nothing, ask no server; without --list, print the CSV.",
             metavar="",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = False,

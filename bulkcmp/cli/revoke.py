@@ -59,6 +59,8 @@ from bulkcmp.ui.progress import show_progress
 
 CONFIRMATION_FILE: Final = "confirmation.csv"
 
+_PANEL: Final = "What is revoked"
+
 _MOST_FAILURES: Final = 10
 
 _RATE: Final = 50.0
@@ -98,6 +100,7 @@ def revoke(
             "--reason",
             help="CRLReason: name or number.",
             metavar="REASON",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = None,
@@ -106,6 +109,7 @@ def revoke(
         typer.Option(
             help="Of these rows only: ids with commas between them, or file:PATH with one a line.",
             metavar="LIST",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = None,
@@ -115,12 +119,16 @@ def revoke(
             "--renewed",
             help="Of a run: those certificates only that bulkcmp renew has renewed.",
             metavar="",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = False,
     serials: Annotated[
         Base,
-        typer.Option(help="How serial numbers of a list are meant that have no 0x in front."),
+        typer.Option(
+            help="How serial numbers of a list are meant that have no 0x in front.",
+            rich_help_panel=_PANEL,
+        ),
     ] = Base.AUTO,
     confirm_crl: Annotated[
         list[str] | None,
@@ -128,6 +136,7 @@ def revoke(
             help="Look up in this CRL afterwards if it is so: a file, an http or https URL, or cdp"
             " for where the certificates say; may be repeated.",
             metavar="CRL",
+            rich_help_panel=_PANEL,
             show_default=False,
         ),
     ] = None,

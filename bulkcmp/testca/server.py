@@ -26,6 +26,8 @@ from bulkcmp.testca.state import load_identity, load_mac_identities, load_vendor
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8829
+DEFAULT_CONNECTIONS: Final = 10_000
+DEFAULT_REQUEST_SECONDS: Final = 75
 _BACKLOG: Final = 4096
 _GRACE_SECONDS: Final = 10
 _START_SECONDS: Final = 60.0
@@ -62,8 +64,8 @@ class ServerSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
-    max_connections: int = 10_000
-    request_seconds: int = 75
+    max_connections: int = DEFAULT_CONNECTIONS
+    request_seconds: int = DEFAULT_REQUEST_SECONDS
 
 
 def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:

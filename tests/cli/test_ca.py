@@ -3,11 +3,12 @@ import io
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,19 @@ def test_serve_makes_the_ca_and_tells_where_everything_is(tmp_path: Path) -> Non
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_serve_can_be_told_its_limits(tmp_path: Path) -> None:
+    with serve(tmp_path / "ca", "--max-connections", "1", "--request-timeout", "1") as (_, lines):
+        port = int(lines[-1].split()[2].rstrip(",").rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as first,
+            socket.create_connection(("127.0.0.1", port), timeout=20) as second,
+        ):
+            # one too many, and one whose request does not come
+            for connection in (second, first):
+                with suppress(ConnectionError):
+                    assert connection.recv(1) == b""
 
 
 def test_serve_makes_keys_for_macs_once(tmp_path: Path) -> None:

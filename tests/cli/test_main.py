@@ -76,6 +76,16 @@ def test_help_shows_what_stands_in_brackets() -> None:
         assert Text.from_markup(text).plain == text.replace("\\[", "[")
 
 
+def test_options_are_grouped_where_there_are_many() -> None:
+    ungrouped = {
+        name: [one.name for one in options if one.rich_help_panel is None]
+        for name, command in _leaves(typer.main.get_command(module.app), "bulkcmp")
+        if len(options := [one for one in command.params if one.param_type_name == "option"]) > 10
+    }
+    assert {"bulkcmp enroll", "bulkcmp ca serve", "bulkcmp revoke"} <= ungrouped.keys()
+    assert [names for names in ungrouped.values() if names] == []
+
+
 def test_what_where_and_what_to_do(fail: Fail) -> None:
     where = Where("a.csv", 3, "subject", 2)
     error = InputError("it is wrong", where=where, hint="mend\x1b[31m it")
