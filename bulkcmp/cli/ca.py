@@ -18,7 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.models import OptionInfo
 
+from bulkcmp.cli.completion import one_of
 from bulkcmp.cmp import general
+from bulkcmp.cmp.messages import FAIL_INFO
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.extension import parse_ext_key_usage, parse_extensions, parse_key_usage
 from bulkcmp.inputs.name import format_name, parse_name
@@ -34,6 +36,7 @@ from bulkcmp.testca.aliases import (
     RA_CERT,
     VENDOR,
     Behaviour,
+    Mode,
     PollingNonce,
     paths,
 )
@@ -53,6 +56,9 @@ from bulkcmp.testca.server import serve as serve_ca
 from bulkcmp.testca.store import IssuedCertificate, Registration, Store
 
 app = typer.Typer(help="Run the embedded CA, and prepare others.", no_args_is_help=True)
+
+_REGISTERING: Final = tuple(one.name for one in ALIASES.values() if one.mode is Mode.CLIENT)
+"""Aliases at which end entities are registered."""
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _CERTIFICATE_COLUMNS: Final = (
@@ -179,6 +185,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="ALIAS",
+            autocompletion=one_of(ALIASES),
             help="An end entity enrolls once at this alias (repeatable).",
             rich_help_panel=_REFUSALS,
         ),
@@ -233,6 +240,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="FAILINFO",
+            autocompletion=one_of(FAIL_INFO),
             help="Reject requests with this failInfo.",
             rich_help_panel=_REFUSALS,
         ),
@@ -281,6 +289,7 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="SPEC",
+            autocompletion=one_of(MAC_KEYS),
             help=f"Have a key for MACs with requesters' keys, made at first ({', '.join(MAC_KEYS)};"
             " repeatable): DHBasedMac, or for ml-kem answers with a KEM-based MAC.",
             rich_help_panel=_CA,
@@ -393,6 +402,7 @@ def add_end_entity(
         str,
         typer.Option(
             metavar="ALIAS",
+            autocompletion=one_of(_REGISTERING),
             help="client-hmac, client-regtoken; without secret client-cert, 3gpp.",
         ),
     ] = "client-hmac",

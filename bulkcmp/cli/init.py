@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.completion import Completion, profiles
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.credential import read_certificates
 from bulkcmp.inputs.file import read_file
@@ -36,8 +37,10 @@ _FIRST_IDS: Final = ("device-1", "device-2", "device-3")
 _KEY_PASS_OCTETS: Final = 24
 
 
-def _given(text: str, *names: str, metavar: str) -> Any:
-    return typer.Option(*names, help=text, metavar=metavar, show_default=False)
+def _given(text: str, *names: str, metavar: str, completion: Completion | None = None) -> Any:
+    return typer.Option(
+        *names, help=text, metavar=metavar, autocompletion=completion, show_default=False
+    )
 
 
 def init(
@@ -51,6 +54,7 @@ def init(
             f"Which server: a profile of bulkcmp profiles list. Default: {_DEFAULT_PROFILE}.",
             "--config",
             metavar="NAME",
+            completion=profiles,
         ),
     ] = None,
     server: option.Server = None,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bulkcmp.cli import option
+from bulkcmp.cli import completion, option
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.report import put_report
 from bulkcmp.cli.revoke import clean_up_and_show
@@ -61,6 +61,7 @@ def load(
         typer.Argument(
             metavar="SCENARIO",
             help="TOML file of the load test, or the name of one that comes with bulkcmp.",
+            autocompletion=completion.scenarios,
             show_default=False,
         ),
     ],

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bulkcmp.cli import option
+from bulkcmp.cli import completion, option
 from bulkcmp.cli.show import Errors, print_summary, show_run
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.migration.migration import (
@@ -58,6 +58,7 @@ def migrate(
         typer.Argument(
             metavar="OLD",
             help="How to talk to the old CA: a profile's name or a file, as --config takes them.",
+            autocompletion=completion.profiles,
             show_default=False,
         ),
     ],
@@ -66,6 +67,7 @@ def migrate(
         typer.Argument(
             metavar="NEW",
             help="How to talk to the new CA, and how to enroll: the same.",
+            autocompletion=completion.profiles,
             show_default=False,
         ),
     ],

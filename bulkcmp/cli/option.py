@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from cryptography.x509 import ReasonFlags
 
+from bulkcmp.cli.completion import Completion, one_of, profiles, some_of, time_zones
 from bulkcmp.cmp import algorithms
+from bulkcmp.cmp.general import QUESTIONS
 from bulkcmp.cmp.messages import FAIL_INFO
 from bulkcmp.engine.migration.rules import Names, Several
 from bulkcmp.errors import InputError
+from bulkcmp.inputs.extension import KEY_USAGES
 from bulkcmp.inputs.range import RANGE
 from bulkcmp.inputs.recognition import FORMATS
 from bulkcmp.model import (
@@ -22,7 +26,7 @@ from bulkcmp.model import (
     RsaPadding,
     SubjectCheck,
 )
-from bulkcmp.outputs.credentials import OutFormat
+from bulkcmp.outputs.credentials import OutChain, OutFormat
 
 _POPULATION: Final = "Population"
 _SERVER: Final = "Server and messages"
@@ -39,6 +43,11 @@ _CLUSTER: Final = "Cluster"
 _MIGRATION: Final = "Migration"
 _TLS: Final = "TLS and proxy"
 _SHOW: Final = "Display"
+REASONS: Final = tuple(reason.value for reason in ReasonFlags)
+"""The names of CRLReasons (RFC 5280, 5.3.1)."""
+_MIGRATION_REASONS: Final = (
+    "superseded", "certificateHold", "cessationOfOperation", "affiliationChanged", "unspecified",
+)  # fmt: skip
 _SOURCE: Final = "pass:TEXT, env:NAME, file:PATH or stdin"
 
 OF_SOURCES: Final = ("range", "map", "source_format", "encoding", "sheet", "source_pass")
@@ -52,10 +61,19 @@ OF_OUTPUT: Final = (
 
 
 def _option(
-    panel: str, text: str, *names: str, metavar: str | None = None
+    panel: str,
+    text: str,
+    *names: str,
+    metavar: str | None = None,
+    completion: Completion | None = None,
 ) -> typer.models.OptionInfo:
     made: typer.models.OptionInfo = typer.Option(
-        *names, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
+        *names,
+        help=text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        show_default=False,
+        autocompletion=completion,
     )
     return made
 
@@ -140,6 +158,7 @@ MigrationReason = Annotated[
         " cessationOfOperation, affiliationChanged or unspecified; a cell revreason goes before.",
         "--reason",
         metavar="REASON",
+        completion=one_of(_MIGRATION_REASONS),
     ),
 ]
 Range = Annotated[
@@ -167,6 +186,7 @@ SourceFormat = Annotated[
         _POPULATION,
         f"What the source is, where that is not recognised: {', '.join(FORMATS)}.",
         metavar="FORMAT",
+        completion=one_of(FORMATS),
     ),
 ]
 Encoding = Annotated[
@@ -248,6 +268,7 @@ Config = Annotated[
         " options given here win over all; --no-implicit-confirm and the like take back what one"
         " switches on.",
         metavar="NAME|FILE",
+        completion=profiles,
     ),
 ]
 Server = Annotated[
@@ -369,6 +390,7 @@ Digest = Annotated[
         f"Digest of signatures, and one-way function of the MAC: {', '.join(algorithms.DIGESTS)}."
         " Default: sha256.",
         metavar="NAME",
+        completion=one_of(algorithms.DIGESTS),
     ),
 ]
 Mac = Annotated[
@@ -377,6 +399,7 @@ Mac = Annotated[
         _AUTH,
         "MAC of password-based MAC protection (hmac- and a digest). Default: hmac-sha256.",
         metavar="NAME",
+        completion=one_of(algorithms.MACS),
     ),
 ]
 PasswordMac_ = Annotated[
@@ -387,6 +410,7 @@ PasswordMac_ = Annotated[
         f" Default: {PasswordMac.PBM}.",
         "--password-mac",
         metavar="KIND",
+        completion=one_of(PasswordMac),
     ),
 ]
 RsaPadding_ = Annotated[
@@ -396,6 +420,7 @@ RsaPadding_ = Annotated[
         f"RSA signatures of ours: {' or '.join(RsaPadding)}. Default: {RsaPadding.PKCS1}.",
         "--rsa-padding",
         metavar="MODE",
+        completion=one_of(RsaPadding),
     ),
 ]
 PbmIterations = Annotated[
@@ -514,6 +539,7 @@ AcceptProtection_ = Annotated[
         f" Default: {AcceptProtection.EITHER}.",
         "--accept-protection",
         metavar="KIND",
+        completion=one_of(AcceptProtection),
     ),
 ]
 UnprotectedErrors = Annotated[
@@ -532,11 +558,18 @@ SubjectCheck_ = Annotated[
         f" certificate, {SubjectCheck.RECORD} records both. Default: {SubjectCheck.EXACT}.",
         "--subject-check",
         metavar="MODE",
+        completion=one_of(SubjectCheck),
     ),
 ]
 
 Cmd = Annotated[
-    str | None, _option(_ROWS, f"{', '.join(Operation)}. Default: ir.", metavar="OPERATION")
+    str | None,
+    _option(
+        _ROWS,
+        f"{', '.join(Operation)}. Default: ir.",
+        metavar="OPERATION",
+        completion=one_of(Operation),
+    ),
 ]
 Subject = Annotated[
     str | None, _option(_ROWS, "As /CN={id}/O=Acme/C=SE, or as in RFC 4514.", metavar="DN")
@@ -555,7 +588,13 @@ SanNodefault = Annotated[
     _switch(_ROWS, "Take no subject alternative names from --oldcert.", "--san-nodefault"),
 ]
 Keyusage = Annotated[
-    str | None, _option(_ROWS, "keyUsage, as critical,digitalSignature.", metavar="LIST")
+    str | None,
+    _option(
+        _ROWS,
+        "keyUsage, as critical,digitalSignature.",
+        metavar="LIST",
+        completion=some_of(KEY_USAGES),
+    ),
 ]
 Extkeyusage = Annotated[
     str | None, _option(_ROWS, "extKeyUsage: names as serverAuth, or OIDs.", metavar="LIST")
@@ -609,6 +648,7 @@ Popo_ = Annotated[
         f"Proof of possession: {', '.join(Popo)}. Default: {Popo.SIGNATURE}.",
         "--popo",
         metavar="METHOD",
+        completion=one_of(Popo),
     ),
 ]
 Issuer = Annotated[
@@ -638,7 +678,10 @@ Serial = Annotated[
     ),
 ]
 Revreason = Annotated[
-    str | None, _option(_ROWS, "CRLReason, for rr: name or number.", metavar="REASON")
+    str | None,
+    _option(
+        _ROWS, "CRLReason, for rr: name or number.", metavar="REASON", completion=one_of(REASONS)
+    ),
 ]
 Infotype = Annotated[
     str | None,
@@ -647,6 +690,7 @@ Infotype = Annotated[
         "What a genm asks for: caCerts, rootCaCert, certReqTemplate, crlStatusList, currentCRL,"
         " signKeyPairTypes ... or an OID, perhaps with =VALUE; several with commas.",
         metavar="NAME",
+        completion=some_of(QUESTIONS),
     ),
 ]
 Oldwithold = Annotated[
@@ -723,6 +767,7 @@ OutFormat_ = Annotated[
         f"Formats of certificates and keys, with commas: {', '.join(OutFormat)}. Default: pem.",
         "--out-format",
         metavar="FORMATS",
+        completion=some_of(OutFormat),
     ),
 ]
 OutChain_ = Annotated[
@@ -733,6 +778,7 @@ OutChain_ = Annotated[
         " it) or none. Default: full.",
         "--out-chain",
         metavar="CHAIN",
+        completion=one_of(OutChain),
     ),
 ]
 OutName = Annotated[
@@ -915,7 +961,12 @@ Window = Annotated[
 ]
 WindowTz = Annotated[
     str | None,
-    _option(_WAVES, "IANA time zone of --window. Default: the machine's.", metavar="NAME"),
+    _option(
+        _WAVES,
+        "IANA time zone of --window. Default: the machine's.",
+        metavar="NAME",
+        completion=time_zones,
+    ),
 ]
 BreakerFailures = Annotated[
     int | None,
@@ -1007,6 +1058,7 @@ RetryFailInfo = Annotated[
         _PACE,
         f"Try a row again after this failInfo ({FAIL_INFO[24]} …); may be repeated.",
         metavar="NAME",
+        completion=one_of(FAIL_INFO),
     ),
 ]
 RetryReused = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bulkcmp.cli import completion
 from bulkcmp.inputs.openssl import Translation, translate
 from bulkcmp.inputs.profile import purpose, shipped_profile, shipped_profiles
 from bulkcmp.inputs.settings import format_settings, option_words
@@ -29,7 +30,12 @@ def list_profiles() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a shipped profile.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Of a shipped profile.", autocompletion=completion.profiles
+        ),
+    ],
 ) -> None:
     """Print a shipped profile: what it sets, and what is to be given besides.
 

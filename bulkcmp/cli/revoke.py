@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.completion import one_of
 from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.show import Errors, run_and_show, warn
 from bulkcmp.engine.holding import add_revocation, drop_revocation, open_holding
@@ -100,6 +101,7 @@ def revoke(
             "--reason",
             help="CRLReason: name or number.",
             metavar="REASON",
+            autocompletion=one_of(option.REASONS),
             rich_help_panel=_PANEL,
             show_default=False,
         ),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from bulkcmp.cli import completion
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError
 from bulkcmp.inputs.scenario import read_scenario, scenario_schema, shipped_scenarios
@@ -29,7 +30,12 @@ def list_() -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="As `list` has it.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="As `list` has it.",
+            autocompletion=completion.scenarios,
+            show_default=False,
+        ),
     ],
 ) -> None:
     """Print a scenario, to be written to a file and changed.

@@ -24,11 +24,11 @@ _BIT_STRING: Final = 0x03
 _IA5: Final = 0x16
 
 # in the order of their bits (RFC 5280, 4.2.1.3)
-_KEY_USAGES: Final = (
+KEY_USAGES: Final = (
     "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement",
     "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly",
 )  # fmt: skip
-_USAGE_BITS: Final = {name.lower(): bit for bit, name in enumerate(_KEY_USAGES)} | {
+_USAGE_BITS: Final = {name.lower(): bit for bit, name in enumerate(KEY_USAGES)} | {
     # what later editions of X.509 call nonRepudiation
     "contentcommitment": 1
 }
@@ -69,7 +69,7 @@ def parse_key_usage(text: str) -> RequestedExtension:
     for name in names:
         bit = _USAGE_BITS.get(name.lower())
         if bit is None:
-            raise InputError(f"{name!r} is no keyUsage", hint=nearest(name, _KEY_USAGES))
+            raise InputError(f"{name!r} is no keyUsage", hint=nearest(name, KEY_USAGES))
         bits |= 0x8000 >> bit
     if bits & 0x0180 and not bits & (0x8000 >> _KEY_AGREEMENT):
         raise InputError("encipherOnly and decipherOnly mean nothing without keyAgreement")
