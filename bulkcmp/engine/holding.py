@@ -178,7 +178,8 @@ class Holding:
     def add_renewal(self, folder: Path) -> None:
         """Write down, durably, that a run renews certificates of this one.
 
-        Its folder is there by then: a run that never began is told by that from one that is lost.
+        Its folder has its population by then: a run that never began is told by that from one that
+        is lost.
 
         Raises:
             BulkcmpError: the file system refused.
@@ -193,7 +194,8 @@ class Holding:
 
 
 def add_revocation(run: Path, folder: Path) -> None:
-    """Write down, durably, that a run revokes certificates of another one; its folder is there.
+    """Write down, durably, that a run revokes certificates of another one; its folder has its
+    population.
 
     Raises:
         BulkcmpError: the file system refused, or another process works on the run.
@@ -284,18 +286,21 @@ def _begun(folder: Path, file: str, seen: set[Path], what: str) -> Iterator[Path
             raise InputError(
                 f"the run {follower}, which {what} certificates of this one, is not there",
                 where=Where(str(folder / file)),
-                hint="put it back, for what it did would not be known; or, if it never began, take"
-                " its line out of the file",
+                hint="put it back, or mount it, for what it did would not be known; or, if it never"
+                " began, take its line out of the file",
             )
         yield follower
 
 
-def _never_began(renewal: Path) -> bool:
-    """Whether a run was cut off before it had a journal: its folder has at most what it was to
-    begin with."""
-    names = {one.name for one in renewal.iterdir()} if renewal.is_dir() else None
+def _never_began(follower: Path) -> bool:
+    """Whether a run was cut off before it had a journal: its folder has its population, and at most
+    what it was to begin with besides.
+
+    An empty folder may be a place where nothing is mounted.
+    """
+    names = {one.name for one in follower.iterdir()} if follower.is_dir() else set()
     made = (POPULATION_FILE, SIGNERS_FOLDER)
-    return names is not None and all(one in made or one[0] == "." for one in names)
+    return POPULATION_FILE in names and all(one in made or one[0] == "." for one in names)
 
 
 def _followers(run: Path, file: str) -> list[str]:

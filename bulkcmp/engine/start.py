@@ -111,20 +111,26 @@ def begin_on(
 
     Args:
         columns, rows: of the population, as of `write_population`.
-        on_made: called once the folder is there, durably, and before anything is in it; may put
-            into it what the rows name.
+        on_made: called once the folder has the population, durably, and nothing else; may put into
+            it what the rows name.
 
     Raises:
         InputError: something can't be used; then nothing of it is left.
         BulkcmpError: the file system refused.
     """
     refuse_used(folder)
+    path = folder / POPULATION_FILE
+    if path.exists():
+        raise InputError(
+            "is there already, and would be written over",
+            where=Where(str(path)),
+            hint="choose another --out, or remove it if a run that never began left it",
+        )
     is_new = not folder.exists()
     make_private_folder(folder)
-    path = folder / POPULATION_FILE
     try:
-        on_made()
         write_population(path, columns, rows)
+        on_made()
         return begin(str(path), options.of_own_population(), folder, environ)
     except BaseException:
         if not holds_run(folder):

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -76,6 +76,7 @@ class HeldFolder:
         """
         self.path = path
         self._lock: int | None = _lock(path)
+        self._made: tuple[Path, ...] = ()
         self._parents: tuple[Path, ...] = ()
 
     @classmethod
@@ -85,9 +86,9 @@ class HeldFolder:
         Raises:
             InputError, JournalError: as above, or it can't be made.
         """
-        parents = _make(path)
+        made, parents = _make(path)
         folder = cls(path)
-        folder._parents = parents
+        folder._made, folder._parents = made, parents
         return folder
 
     def point(self, pointer: Pointer) -> None:
@@ -110,6 +111,13 @@ class HeldFolder:
         """Put what was made on the disk: the folder's entries, and the folder itself."""
         for each in (self.path, *self._parents):
             sync(each)
+
+    def discard(self) -> None:
+        """Give it back, for it came to nothing: what `make` made goes again, if it is empty."""
+        with suppress(OSError):
+            for one in self._made:
+                one.rmdir()
+        self.close()
 
     def close(self) -> None:
         """Give it back; may be called again."""
@@ -160,20 +168,22 @@ def not_writable(error: Exception, where: Where) -> InputError:
     )
 
 
-def _make(folder: Path) -> tuple[Path, ...]:
+def _make(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Make a folder and what is missing above it.
 
     Returns:
-        The folders that got a new entry by that, or may have got one before a crash.
+        The folders that were made, the innermost first; and those that got a new entry by that, or
+        may have got one before a crash.
     """
+    folder = folder.absolute()
     try:
-        missing = [folder, *(parent for parent in folder.absolute().parents if not parent.exists())]
+        made = tuple(one for one in (folder, *folder.parents) if not one.exists())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"the run folder can't be made: {error.strerror}", where=Where(str(folder))
         ) from None
-    return tuple(made.absolute().parent for made in missing)
+    return made, tuple(one.parent for one in made or (folder,))
 
 
 def _lock(folder: Path) -> int:

@@ -99,7 +99,7 @@ class Journal:
                 store = _postgresql().create(url, run, statements)
                 _point(folder, Pointer(url, run), store)
         except BaseException:
-            folder.close()
+            folder.discard()
             raise
         journal = cls(folder, store)
         journal._seal = seal
@@ -151,7 +151,7 @@ class Journal:
             store = _postgresql().open(url, run)
             _point(folder, Pointer(url, run), store)
         except BaseException:
-            folder.close()
+            folder.discard()
             raise
         return cls(folder, store)
 

@@ -61,10 +61,13 @@ def test_a_renewal_that_was_cut_off_before_it_began(tmp_path: Path) -> None:
     read(run).add_renewal(renewal)
     with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
         read(run)
+    # where another disk was to be mounted
     renewal.mkdir()
-    for made in ("signers", "population.csv", ".journal.db.draft"):
-        assert read(run).held == []
+    with pytest.raises(InputError, match="which renews certificates of this one, is not there"):
+        read(run)
+    for made in ("population.csv", "signers", ".journal.db.draft"):
         (renewal / made).touch()
+        assert read(run).held == []
     assert read(run).open_in == {}
     # what it left shows that it had begun
     (renewal / "results.csv").touch()

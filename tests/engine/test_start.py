@@ -8,7 +8,7 @@ import pytest
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.start import begin, begin_on, go_on, open_run, refuse_used
-from bulkcmp.errors import InputError
+from bulkcmp.errors import InputError, InputErrors
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.journal.entry import Skipped
 from bulkcmp.journal.folder import FILE_NAME
@@ -206,6 +206,27 @@ def test_a_population_of_our_own_is_read_as_it_is() -> None:
     plan, journal = begin_on(("id", "subject"), rows, options(map="rules.toml"), RUN, ENVIRON)
     journal.close()
     assert [row.id for row in plan.rows] == ["a"]
+
+
+def test_a_population_of_the_user_is_not_written_over() -> None:
+    theirs = Path("population.csv")
+    theirs.write_text("id\na\n")
+    with pytest.raises(InputError, match=r"population\.csv: is there already"):
+        begin_on(("id",), [{"id": "b"}], options(), Path(), ENVIRON)
+    assert theirs.read_text() == "id\na\n"
+
+
+def test_a_run_that_is_refused_leaves_no_folder() -> None:
+    unseen = ("id", "subject"), [{"id": "a", "subject": "nonsense"}]
+    with pytest.raises(InputErrors):
+        begin_on(*unseen, options(), RUN, ENVIRON)
+    nested = Path("runs/17")
+    with pytest.raises(InputError, match=r"the database can't be reached|not installed"):
+        begin("a.csv", options(journal="postgresql://u@127.0.0.1:1/x"), nested, ENVIRON)
+    with pytest.raises(InputError, match="which run"):
+        open_run(nested, "postgresql://u@127.0.0.1:1/x", None)
+    assert not RUN.exists()
+    assert not nested.parent.exists()
 
 
 def test_plain_run_needs_no_passphrase() -> None:

@@ -105,8 +105,8 @@ def test_a_folder_with_other_files_takes_a_run(folder: Path) -> None:
 def test_an_empty_passphrase_makes_no_journal(folder: Path) -> None:
     with pytest.raises(InputError, match="passphrase for the keys is empty"):
         Journal.create(folder, {}, Secret(b""))
-    assert list(folder.iterdir()) == []
-    # and the folder is not held
+    assert not folder.exists()
+    # and nobody holds it
     Journal.create(folder, {}, None).close()
 
 
@@ -120,8 +120,15 @@ def test_a_creation_that_fails_leaves_no_journal(
         patch.setattr(sqlite_module, "sync", fail)
         with pytest.raises(JournalError, match="the disk is full"):
             Journal.create(folder, {}, None)
-    assert list(folder.iterdir()) == []
+    assert not folder.exists()
     Journal.create(folder, {}, None).close()
+
+
+def test_a_folder_that_was_there_stays(folder: Path) -> None:
+    folder.mkdir()
+    with pytest.raises(InputError, match="passphrase for the keys is empty"):
+        Journal.create(folder, {}, Secret(b""))
+    assert list(folder.iterdir()) == []
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
