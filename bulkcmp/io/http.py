@@ -23,6 +23,9 @@ from bulkcmp.io.times import REPEATED_EXTENSION, TIMES_EXTENSION, ExchangeTimes
 
 CONTENT_TYPE: Final = "application/pkixcmp"
 """RFC 9811, 3.4."""
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~-]+")
+"""Of a URL: a name as DNS and `hosts` files have them, or an IPv4 address."""
+
 _CMP_TYPE: Final = CONTENT_TYPE.encode("ascii")
 
 _LENGTHS: Final = 1024
@@ -255,7 +258,9 @@ def _server_url(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise InputError(f"the server's URL can't be read: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    # httpx makes a name of whatever stands there; of an IPv6 address it has made sure
+    named = _HOST.fullmatch(url.raw_host) or b":" in url.raw_host
+    if url.scheme not in ("http", "https") or not named:
         raise InputError(
             "the server's URL must start with http:// or https:// and name a host",
             hint="for example http://ca.example.com:8080/ejbca/publicweb/cmp/alias",

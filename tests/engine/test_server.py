@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 def test_the_client_of_a_worker(scene: "Scene", tmp_path: Path) -> None:
     connect(scene.setup())
-    with pytest.raises(InputError, match="must start with http"):
-        connect(scene.setup(url="ldap://ca.test/"))
+    for good in ("http://ca_1.test/", "http://[::1]:8080/", "http://käse.test/cmp"):
+        connect(scene.setup(url=good))
+    for bad in ("ldap://ca.test/", "http://no URL", "http:///cmp", "http://a<b/"):
+        with pytest.raises(InputError, match="must start with http"):
+            connect(scene.setup(url=bad))
     missing = TlsFiles(trusted=(str(tmp_path / "missing.pem"),))
     with pytest.raises(InputError, match=r"missing\.pem"):
         connect(scene.setup(url="https://ca.test/", tls=missing))
