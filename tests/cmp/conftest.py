@@ -54,7 +54,15 @@ from bulkcmp.cmp.state import TRANSITIONS, State
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import LocalCmpError, Loss
-from bulkcmp.model import EndEntity, Itav, Operation, Profile, RsaPadding, Secret
+from bulkcmp.model import (
+    EndEntity,
+    Itav,
+    Operation,
+    Profile,
+    RsaPadding,
+    Secret,
+    SubjectCheck,
+)
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
 DAY = dt.timedelta(days=1)
@@ -215,6 +223,10 @@ class Pki:
     pkcs8 = staticmethod(pkcs8)
     now = NOW
 
+    def at(self, days: float = 0) -> dt.datetime:
+        """Now, or days from now."""
+        return dt.datetime.fromtimestamp(self.now, dt.UTC) + dt.timedelta(days=days)
+
     def trust(self) -> Trust:
         store = TrustStore([self.root.certificate])
         return Trust(store, store)
@@ -222,6 +234,18 @@ class Pki:
     def issue(self, subject: str | x509.Name = "device", **changes: float) -> bytes:
         """What the device asks for: a certificate for its new key."""
         return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]  # times by their names
+
+    def wanted(self, **changes: Any) -> dict[str, Any]:
+        """What `checks.issued` is told that the device asked for."""
+        return {
+            "public_key": algorithms.public_key_info(self.keys["ec"]),
+            "subject": name("device").public_bytes(),
+            "subject_check": SubjectCheck.EXACT,
+            "trust": self.trust(),
+            "extra": (),
+            "at": self.at(),
+            **changes,
+        }
 
 
 def make_pki() -> Pki:

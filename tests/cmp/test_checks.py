@@ -1,6 +1,5 @@
 """Who signed, and what was issued; what becomes of it is in test_proof.py and test_issuance.py."""
 
-import datetime as dt
 import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,15 +31,11 @@ def answer(pki: "Pki", peer: "Peer") -> "Answer":
     return peer.answer(REQUEST, BodyType.PKICONF, b"\x05\x00", pki.signer.subject)
 
 
-def _at(pki: "Pki") -> dt.datetime:
-    return dt.datetime.fromtimestamp(pki.now, dt.UTC)
-
-
 def _signer(
     pki: "Pki", message: bytes, trust: Trust | None = None, *, ignore_keyusage: bool = False
 ) -> bytes:
     certificate = checks.signer(
-        decode_message(message), trust or pki.trust(), _at(pki), ignore_keyusage=ignore_keyusage
+        decode_message(message), trust or pki.trust(), pki.at(), ignore_keyusage=ignore_keyusage
     )
     return certificate.public_bytes(serialization.Encoding.DER)
 
@@ -229,16 +224,7 @@ def test_little_is_kept_of_what_a_hostile_peer_brings(answer: "Answer", pki: "Pk
 
 
 def _issued(pki: "Pki", der: bytes, **changes: object) -> tuple[tuple[bytes, ...], bool]:
-    wanted: dict[str, object] = {
-        "public_key": algorithms.public_key_info(pki.keys["ec"]),
-        "subject": pki.name("device").public_bytes(),
-        "subject_check": SubjectCheck.EXACT,
-        "trust": pki.trust(),
-        "extra": (),
-        "at": _at(pki),
-        **changes,
-    }
-    return checks.issued(der, **wanted)  # type: ignore[arg-type]  # what is asked for, by its name
+    return checks.issued(der, **pki.wanted(**changes))
 
 
 def test_a_certificate_as_it_was_asked_for(pki: "Pki") -> None:

@@ -30,10 +30,6 @@ def answer(pki: "Pki", peer: "Peer") -> "Answer":
     return replace(made, transaction_id=b"id", recip_nonce=b"nonce")
 
 
-def at(pki: "Pki") -> dt.datetime:
-    return dt.datetime.fromtimestamp(pki.now, dt.UTC)
-
-
 def said(check: Callable[[], object]) -> tuple[Reason, str, str | None]:
     with pytest.raises(CheckError) as caught:
         check()
@@ -43,17 +39,8 @@ def said(check: Callable[[], object]) -> tuple[Reason, str, str | None]:
 def issued(
     pki: "Pki", der: bytes, told: list[Verdict] | None = None, **changes: object
 ) -> Callable[[], object]:
-    wanted: dict[str, object] = {
-        "public_key": algorithms.public_key_info(pki.keys["ec"]),
-        "subject": pki.name("device").public_bytes(),
-        "subject_check": SubjectCheck.EXACT,
-        "trust": pki.trust(),
-        "extra": (),
-        "at": at(pki),
-        "witness": None if told is None else told.append,
-        **changes,
-    }
-    return lambda: checks.issued(der, **wanted)  # type: ignore[arg-type]  # by its name
+    witness = None if told is None else told.append
+    return lambda: checks.issued(der, **pki.wanted(witness=witness, **changes))
 
 
 def signed(
@@ -67,7 +54,7 @@ def signed(
     return lambda: checks.signer(
         decode_message(message),
         trust or pki.trust(),
-        at(pki),
+        pki.at(),
         ignore_keyusage=ignore_keyusage,
         witness=None if told is None else told.append,
     )

@@ -24,7 +24,7 @@ POINT = x509.UniformResourceIdentifier("http://ca.test/1.crl")
 
 @pytest.fixture
 def evidence(pki: "Pki") -> Evidence:
-    return Evidence(pki.trust(), (), dt.datetime.fromtimestamp(pki.now, dt.UTC))
+    return Evidence(pki.trust(), (), pki.at())
 
 
 def entry(

@@ -1,6 +1,5 @@
 """The root certificate that the first ip brings, where no trust anchor was given."""
 
-import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
@@ -142,7 +141,7 @@ def test_a_refusal_proves_nothing(make_run: "MakeRun", pki: "Pki", body_type: Bo
 def test_what_is_said_where_no_root_comes(make_run: "MakeRun", pki: "Pki") -> None:
     run = ask(make_run)
     message = decode_message(granted(run).signed(pki.signer))
-    at = dt.datetime.fromtimestamp(pki.now, dt.UTC)
+    at = pki.at()
     with pytest.raises(CheckError) as caught:
         checks.first_trust(message, at, ignore_keyusage=False, allow_weak=False)
     assert caught.value.reason is Reason.SIGNER_NOT_TRUSTED

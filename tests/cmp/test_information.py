@@ -32,7 +32,7 @@ NULL = b"\x05\x00"
 
 @pytest.fixture
 def evidence(pki: "Pki") -> Evidence:
-    return Evidence(pki.trust(), (), dt.datetime.fromtimestamp(pki.now, dt.UTC))
+    return Evidence(pki.trust(), (), pki.at())
 
 
 def refused(asked: Itav, told: Itav, evidence: Evidence) -> tuple[Reason, str]:

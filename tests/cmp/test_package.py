@@ -1,6 +1,5 @@
 """The key package that a key generation authority sends: made, verified, tampered with."""
 
-import datetime as dt
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -49,12 +48,8 @@ def kga(pki: "Pki") -> "Party":
     return pki.certify("kga", pki.keys["ec"], pki.root, purposes=[package.CM_KGA])
 
 
-def now(pki: "Pki") -> dt.datetime:
-    return dt.datetime.fromtimestamp(pki.now, dt.UTC)
-
-
 def opened(pki: "Pki", der: bytes, *extra: bytes, trust: Trust | None = None) -> PrivateKey:
-    return package.verify(der, trust or pki.trust(), extra, now(pki))
+    return package.verify(der, trust or pki.trust(), extra, pki.at())
 
 
 def refused(pki: "Pki", der: bytes, *extra: bytes, trust: Trust | None = None) -> CheckError:
@@ -153,7 +148,7 @@ def test_an_authority_signs_a_package(pki: "Pki", kind: str, digest: str) -> Non
 def test_each_check_is_told(pki: "Pki", kga: "Party") -> None:
     verdicts: list[Verdict] = []
     der = signed(pki, kga)
-    package.verify(der, pki.trust(), (), now(pki), witness=verdicts.append)
+    package.verify(der, pki.trust(), (), pki.at(), witness=verdicts.append)
     assert [(one.reason, one.judgement) for one in verdicts] == [
         (Reason.KEY_SIGNATURE, Judgement.PASSED),
         (Reason.KGA_NOT_TRUSTED, Judgement.PASSED),
@@ -383,7 +378,7 @@ def test_whatever_a_signed_data_holds_it_is_verified_or_refused(
     for _ in range(data.draw(st.integers(1, 4))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     try:
-        package.verify(bytes(der), pki.trust(), (), now(pki))
+        package.verify(bytes(der), pki.trust(), (), pki.at())
     except CheckError:
         return
 

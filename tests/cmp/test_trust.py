@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 KINDS = ["rsa", "ec", "ed25519", "ed448", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]
 
 
-def _at(pki: "Pki", days: float = 0) -> dt.datetime:
-    return dt.datetime.fromtimestamp(pki.now, dt.UTC) + dt.timedelta(days=days)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_chains_of_every_algorithm(pki: "Pki", kind: str) -> None:
     root = pki.certify("root", pki.keys[kind], ca=True)
@@ -30,29 +26,29 @@ def test_chains_of_every_algorithm(pki: "Pki", kind: str) -> None:
     leaf = pki.certify("device", pki.keys[kind], middle)
     store = TrustStore([root.certificate], [middle.certificate])
     path = (middle.certificate, root.certificate)
-    assert store.chain(leaf.certificate, (), _at(pki)) == path
+    assert store.chain(leaf.certificate, (), pki.at()) == path
     assert (
         TrustStore([root.certificate]).chain(
-            leaf.certificate, (b"no certificate", middle.certificate), _at(pki)
+            leaf.certificate, (b"no certificate", middle.certificate), pki.at()
         )
         == path
     )
     with pytest.raises(RemoteCmpError, match=r"^no valid path to a trust anchor: "):
-        TrustStore([root.certificate]).chain(leaf.certificate, (), _at(pki))
+        TrustStore([root.certificate]).chain(leaf.certificate, (), pki.at())
 
 
 def test_any_certificate_may_be_an_anchor(pki: "Pki") -> None:
     middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
     leaf = pki.certify("device", pki.keys["rsa"], middle).certificate
-    assert TrustStore([middle.certificate]).chain(leaf, (), _at(pki)) == (middle.certificate,)
-    assert TrustStore([leaf]).chain(leaf, (), _at(pki)) == ()
+    assert TrustStore([middle.certificate]).chain(leaf, (), pki.at()) == (middle.certificate,)
+    assert TrustStore([leaf]).chain(leaf, (), pki.at()) == ()
 
 
 def test_an_issuer_that_is_no_ca_is_refused(pki: "Pki") -> None:
     leaf = pki.certify("device", pki.keys["ec"], pki.device).certificate
     store = TrustStore([pki.root.certificate], [pki.device.certificate])
     with pytest.raises(RemoteCmpError, match=r"^no valid path"):
-        store.chain(leaf, (), _at(pki))
+        store.chain(leaf, (), pki.at())
 
 
 NO_CERTIFICATES = x509.KeyUsage(
@@ -96,8 +92,8 @@ def _sub_ca(
         .issuer_name(pki.name("root"))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_at(pki, -10))
-        .not_valid_after(_at(pki, 10))
+        .not_valid_before(pki.at(-10))
+        .not_valid_after(pki.at(10))
         .add_extension(constraints or x509.BasicConstraints(True, None), critical=True)
         .add_extension(usage, critical=True)
     )
@@ -112,7 +108,7 @@ def _sub_ca(
 def _validate(pki: "Pki", *path: "Party") -> None:
     """From the first, by the others, to the root."""
     issuers = tuple(one.certificate for one in path[1:])
-    chain = TrustStore([pki.root.certificate]).chain(path[0].certificate, issuers, _at(pki))
+    chain = TrustStore([pki.root.certificate]).chain(path[0].certificate, issuers, pki.at())
     assert chain == (*issuers, pki.root.certificate)
 
 
@@ -193,10 +189,10 @@ def test_the_time_of_each_validation_counts(pki: "Pki") -> None:
     store = TrustStore([pki.root.certificate])
     for days, problem in ((-11, "not yet valid"), (0, ""), (4000, "expired"), (1, "")):
         if not problem:
-            store.chain(pki.device.certificate, (), _at(pki, days))
+            store.chain(pki.device.certificate, (), pki.at(days))
             continue
         with pytest.raises(RemoteCmpError, match=problem):
-            store.chain(pki.device.certificate, (), _at(pki, days))
+            store.chain(pki.device.certificate, (), pki.at(days))
 
 
 def test_a_certificate_is_good_to_its_very_last_second(pki: "Pki") -> None:
@@ -215,12 +211,12 @@ def test_a_cached_path_is_forgotten_when_a_member_expires(pki: "Pki") -> None:
     leaf = pki.certify("device", pki.keys["rsa"], brief).certificate
     store = TrustStore([pki.root.certificate])
     path = (brief.certificate, pki.root.certificate)
-    assert store.cached_chain(leaf, (brief.certificate,), _at(pki)) == path
-    assert store.cached_chain(leaf, (), _at(pki, 9)) == path, "no helper is needed any more"
+    assert store.cached_chain(leaf, (brief.certificate,), pki.at()) == path
+    assert store.cached_chain(leaf, (), pki.at(9)) == path, "no helper is needed any more"
     for days in (11, -20):
         with pytest.raises(RemoteCmpError):
-            store.cached_chain(leaf, (brief.certificate,), _at(pki, days))
-    assert store.cached_chain(leaf, (), _at(pki)) == path
+            store.cached_chain(leaf, (brief.certificate,), pki.at(days))
+    assert store.cached_chain(leaf, (), pki.at()) == path
 
 
 def test_the_cache_does_not_grow_without_end(pki: "Pki", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,10 +224,10 @@ def test_the_cache_does_not_grow_without_end(pki: "Pki", monkeypatch: pytest.Mon
     middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
     leaf = pki.certify("device", pki.keys["rsa"], middle).certificate
     store = TrustStore([pki.root.certificate])
-    store.cached_chain(leaf, (middle.certificate,), _at(pki))
-    store.cached_chain(pki.device.certificate, (), _at(pki))
+    store.cached_chain(leaf, (middle.certificate,), pki.at())
+    store.cached_chain(pki.device.certificate, (), pki.at())
     with pytest.raises(RemoteCmpError):
-        store.cached_chain(leaf, (), _at(pki))
+        store.cached_chain(leaf, (), pki.at())
 
 
 def test_a_store_without_a_usable_anchor(pki: "Pki") -> None:
@@ -259,5 +255,5 @@ def test_a_certificate_that_openssl_can_not_read_has_no_path(pki: "Pki") -> None
     assert load_certificate(odd)
     store = TrustStore([pki.root.certificate])
     with pytest.raises(RemoteCmpError, match=r"^not a certificate that OpenSSL can read$"):
-        store.chain(odd, (), _at(pki))
-    assert store.chain(pki.device.certificate, (odd,), _at(pki)) == (pki.root.certificate,)
+        store.chain(odd, (), pki.at())
+    assert store.chain(pki.device.certificate, (odd,), pki.at()) == (pki.root.certificate,)

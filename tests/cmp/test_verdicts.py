@@ -1,6 +1,5 @@
 """A witness hears of every check of an answer, in order, and of why it failed."""
 
-import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -238,7 +237,7 @@ def test_a_certificate_of_whose_key_and_subject_nothing_was_asked(pki: "Pki") ->
         subject_check=SubjectCheck.EXACT,
         trust=trust,
         extra=(),
-        at=dt.datetime.fromtimestamp(pki.now, dt.UTC),
+        at=pki.at(),
         witness=verdicts.append,
     )
     assert told(verdicts) == [

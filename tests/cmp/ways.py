@@ -78,7 +78,7 @@ def gone(run: "Run", key: "Opaque", event: Event) -> Finish:
 
 def told(pki: "Pki") -> dict[str, bytes]:
     """What a genp may tell, rightly, by its infoType."""
-    root, now = pki.root, dt.datetime.fromtimestamp(pki.now, dt.UTC)
+    root, now = pki.root, pki.at()
     key = pki.keys["ec"]
     new = pki.certify("new root", key, ca=True)
     link = pki.certify("new root", key, root, ca=True)

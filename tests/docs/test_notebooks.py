@@ -8,13 +8,14 @@ import matplotlib as mpl
 import pytest
 from PIL import Image
 
-from tests.docs.test_tutorials import PORTS, free_port
+from tests.docs.ports import at_free_ports
 
 NOTEBOOKS = Path(__file__).parents[2] / "docs" / "notebooks"
 
 
 def cells(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    text = at_free_ports((NOTEBOOKS / f"{name}.ipynb").read_text())
+    found: list[dict[str, Any]] = json.loads(text)["cells"]
     return found
 
 
@@ -24,13 +25,11 @@ def test_the_load_test_draws_its_plot(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
-    port = str(free_port())
     names: dict[str, Any] = {}
     try:
         for number, cell in enumerate(cells("load-test")):
             if cell["cell_type"] == "code":
-                text = "".join(cell["source"]).replace(PORTS[0], port)
-                exec(compile(text, f"cell {number}", "exec"), names)
+                exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
     finally:
         if (serving := names.get("serving")) is not None:
             with serving:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.ports import at_free_ports
+
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PORTS = ("8829", "8830")
-"""Of the CAs in tutorials; others take their place here, where many tests have CAs."""
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @pytest.mark.timeout(300)
@@ -29,10 +21,7 @@ def free_port() -> int:
 def test_a_tutorial_runs_as_it_is_written(name: str, tmp_path: Path) -> None:
     blocks = BLOCK.findall((TUTORIALS / f"{name}.md").read_text())
     script = tmp_path / "tutorial.sh"
-    commands = "\n".join(text for kind, text in blocks if kind == "sh")
-    for port in PORTS:
-        commands = commands.replace(port, str(free_port()))
-    script.write_text(commands)
+    script.write_text(at_free_ports("\n".join(text for kind, text in blocks if kind == "sh")))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     folder = tmp_path / "empty"
     folder.mkdir()

@@ -13,7 +13,8 @@ from bulkcmp.model import OutcomeClass
 from tests.faults import tls
 from tests.faults.conftest import RUN_LIMIT
 from tests.faults.proxy import Fault
-from tests.faults.test_faults import (
+from tests.faults.tls import TLS_ENDS, TLS_FAULTS, Pki, TlsFault
+from tests.faults.verdict import (
     check_certificates,
     check_ends,
     check_met,
@@ -21,7 +22,6 @@ from tests.faults.test_faults import (
     outcomes,
     twice,
 )
-from tests.faults.tls import TLS_ENDS, TLS_FAULTS, Pki, TlsFault
 
 if TYPE_CHECKING:
     from tests.aftermath import Aftermath

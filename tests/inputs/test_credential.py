@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     x448,
     x25519,
 )
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
 
 RIGHT = Secret(b"correct horse")
 WRONG = Secret(b"battery staple")
+
+
+def _certificate(
+    public_key: CertificatePublicKeyTypes, ca: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+) -> x509.Certificate:
+    nobody = x509.Name([])
+    begin = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+    end = begin + dt.timedelta(days=365)
+    builder = x509.CertificateBuilder(nobody, nobody, public_key, 1, begin, end)
+    return builder.sign(ca, hashes.SHA256())
 
 
 def test_certificates(pki: "Pki") -> None:
@@ -195,18 +206,7 @@ def test_a_credential_may_be_of_a_key_that_can_not_sign(
     key: mlkem.MLKEM768PrivateKey | x25519.X25519PrivateKey | x448.X448PrivateKey,
 ) -> None:
     """Its messages have a KEM-based MAC or a DHBasedMac."""
-    ca = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(dt.datetime(2027, 1, 1, tzinfo=dt.UTC))
-        .not_valid_after(dt.datetime(2028, 1, 1, tzinfo=dt.UTC))
-        .sign(ca, hashes.SHA256())
-    )
+    certificate = _certificate(key.public_key(), ec.generate_private_key(ec.SECP256R1()))
     (tmp_path / "cert").write_bytes(certificate.public_bytes(Encoding.PEM))
     pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key").write_bytes(pkcs8)
@@ -447,18 +447,9 @@ def test_the_type_of_a_certified_key(pki: "Pki") -> None:
 
 def test_what_files_hold_must_not_be_weak(tmp_path: Path) -> None:
     key = rsa.generate_private_key(65537, 1024)
-    name = x509.Name([])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-        .not_valid_after(dt.datetime(2027, 1, 1, tzinfo=dt.UTC))
-        .sign(key, hashes.SHA256())
-    )
+    nobody = x509.Name([])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(nobody).sign(key, hashes.SHA256())
+    certificate = _certificate(key.public_key(), key)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     files = {
         "key.pem": pem,

@@ -177,6 +177,18 @@ class Reply:
         return x509.load_der_x509_certificate(self.der)
 
 
+def assert_refused(
+    reply: Reply, type_: BodyType, fail_info: str, protection: str, text: str = ""
+) -> None:
+    """The CA said no: by a message of this type, for this failInfo, protected like this."""
+    assert (reply.type, reply.status[:2], reply.protection) == (
+        type_,
+        (2, (fail_info,)),
+        protection,
+    ), reply.status
+    assert text in reply.status[2]
+
+
 def cert_status(cert_req_id: int, der: bytes, **fields: Any) -> CertStatus:
     """The CertStatus that accepts a certificate; `fields` replaces some of it."""
     value, algorithm = algorithms.certificate_hash(x509.load_der_x509_certificate(der), der)

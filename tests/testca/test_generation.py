@@ -29,8 +29,7 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import KeySpec, Popo
 from bulkcmp.testca.aliases import Behaviour
-from tests.testca.conftest import Peer, poll_req
-from tests.testca.test_refusals import assert_refused
+from tests.testca.conftest import Peer, assert_refused, poll_req
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Reply

@@ -38,7 +38,7 @@ from bulkcmp.inputs.name import parse_name
 from bulkcmp.model import Popo, RevocationReason, Secret
 from bulkcmp.testca.aliases import Behaviour
 from bulkcmp.testca.store import CertificateStatus, IssuedCertificate
-from tests.testca.conftest import poll_req, rev_details, rev_req, shared_key
+from tests.testca.conftest import assert_refused, poll_req, rev_details, rev_req, shared_key
 
 if TYPE_CHECKING:
     from tests.testca.conftest import Ca, Peer, Reply
@@ -47,17 +47,6 @@ Keys = Callable[..., SigningKey]
 DAY = dt.timedelta(days=1)
 ISSUER = parse_name("/CN=Another CA")
 SHA256 = algorithms.DIGEST_IDENTIFIERS["sha256"]
-
-
-def assert_refused(
-    reply: "Reply", type_: BodyType, fail_info: str, protection: str, text: str = ""
-) -> None:
-    assert (reply.type, reply.status[:2], reply.protection) == (
-        type_,
-        (2, (fail_info,)),
-        protection,
-    ), reply.status
-    assert text in reply.status[2]
 
 
 # --- authentication

@@ -12,7 +12,7 @@ from bulkcmp.engine.reconciliation.adoption import ADOPTED, adopt
 from bulkcmp.journal.entry import Advanced, Ended, Entry, RowState
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import Difference, DifferenceKind, Operation, OutcomeClass, SubjectCheck
-from tests.engine.reconciliation.test_comparison import (
+from tests.engine.reconciliation.authority import (
     CA_KEY,
     KEYS,
     NOW,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.algorithms import key_digest
 from bulkcmp.cmp.evidence import Evidence as Trusted
@@ -29,47 +29,22 @@ from bulkcmp.model import (
     RevocationReason,
     RowResult,
 )
+from tests.engine.reconciliation.authority import (
+    CA,
+    CA_KEY,
+    DAY,
+    KEYS,
+    NOW,
+    authority,
+    certificate,
+    pkcs8,
+)
 
-NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
-DAY = 24 * HOUR
 BEGAN = NOW - 3 * HOUR
 ENDED = NOW - 2 * HOUR
-CA = x509.Name.from_bytes(parse_name("/CN=CA"))
-CA_KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
 KIND = DifferenceKind
 Found = set[tuple[DifferenceKind, int, int]]
-
-
-def certificate(serial: int, key: int = 0, name: str = "/CN=dev1", days: float = 30) -> bytes:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name.from_bytes(parse_name(name)))
-        .issuer_name(CA)
-        .public_key(KEYS[key].public_key())
-        .serial_number(serial)
-        .not_valid_before(NOW - 9 * DAY)
-        .not_valid_after(NOW + days * DAY)
-        .sign(CA_KEY, hashes.SHA256())
-        .public_bytes(Encoding.DER)
-    )
-
-
-def authority(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The CA's own certificate."""
-    return (
-        x509.CertificateBuilder()
-        .subject_name(CA)
-        .issuer_name(CA)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - 99 * DAY)
-        .not_valid_after(NOW + 99 * DAY)
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(Encoding.DER)
-    )
 
 
 def row(
@@ -86,10 +61,6 @@ def row(
         finished_at=ENDED,
     )
     return replace(made, **fields)  # type: ignore[arg-type]  # fields by their names
-
-
-def pkcs8(key: ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def issued(serial: int, standing: Standing = Standing.VALID, **fields: object) -> Issued:
