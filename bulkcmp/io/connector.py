@@ -11,10 +11,10 @@ import httptools
 import httpx
 
 from bulkcmp.errors import Loss, TransportError
+from bulkcmp.io.authorization import basic_authorization
 from bulkcmp.io.cause import cause
 from bulkcmp.io.connection import Connection
 from bulkcmp.io.limits import Limits
-from bulkcmp.io.proxy import proxy_authorization
 
 _PORTS: Final = {"http": 80, "https": 443}
 _TLS_SHUTDOWN: Final = 1.0
@@ -228,7 +228,7 @@ class _Tunnel(asyncio.Protocol):
 
 
 def _proxy_fields(proxy: httpx.URL) -> bytes:
-    authorization = proxy_authorization(proxy)
+    authorization = basic_authorization(proxy)
     return b"" if authorization is None else b"Proxy-Authorization: %s\r\n" % authorization
 
 

@@ -19,6 +19,7 @@ import anyio
 import httpx
 
 from bulkcmp.errors import InputError, Loss, TransportError
+from bulkcmp.io.authorization import basic_authorization
 from bulkcmp.io.times import REPEATED_EXTENSION, TIMES_EXTENSION, ExchangeTimes
 
 CONTENT_TYPE: Final = "application/pkixcmp"
@@ -69,13 +70,63 @@ class _NoCookies(httpx.Cookies):
         """Leave them where they are."""
 
 
-class _Unauthenticated(httpx.Auth):
-    """Sends a request as it is, without the generator that `httpx.Auth` makes for each."""
+class _AsItIs(AsyncGenerator[httpx.Request, httpx.Response]):
+    """The flow of a request that wants no authentication: it goes, and its answer is the answer.
 
-    async def async_auth_flow(
+    A generator proper would be put among those that the event loop must end when it ends itself.
+    """
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: httpx.Request) -> None:
+        self._request = request
+
+    async def __anext__(self) -> httpx.Request:
+        return self._request
+
+    async def asend(self, _response: httpx.Response | None) -> httpx.Request:
+        raise StopAsyncIteration
+
+    async def athrow(self, *_: object) -> httpx.Request:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class _Unauthenticated(httpx.Auth):
+    def async_auth_flow(
         self, request: httpx.Request
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        yield request
+        return _AsItIs(request)
+
+
+class _Post(httpx.Request):
+    """One of octets that are here already, with fields that are known: httpx's own constructor
+    copies them, and reads the octets through a stream.
+
+    Header fields and extensions are shared by many: nobody may change them.
+    """
+
+    def __init__(
+        self, url: httpx.URL, headers: httpx.Headers, content: bytes, extensions: dict[str, Any]
+    ) -> None:
+        self.method = "POST"
+        self.url = url
+        self.headers = headers
+        self.extensions = extensions
+        self.stream = httpx.ByteStream(content)
+        self._octets = content
+
+    @property
+    def content(self) -> bytes:
+        return self._octets
+
+    def read(self) -> bytes:
+        return self._octets
+
+    async def aread(self) -> bytes:
+        return self._octets
 
 
 class _Client(httpx.AsyncClient):
@@ -133,7 +184,7 @@ class CmpHttpClient(ClientOwner):
         self._headers = lru_cache(_LENGTHS)(self._headers_of)
         # the time limits are the transport's
         self._extensions = {"timeout": httpx.Timeout(None).as_dict()}
-        self._client = _Client(transport=transport, trust_env=False, auth=_auth(self._url))
+        self._client = _Client(transport=transport, trust_env=False, auth=_Unauthenticated())
 
     async def post(self, message: bytes) -> Reply:
         """Send the DER of a PKIMessage, and return that of the answer.
@@ -145,15 +196,7 @@ class CmpHttpClient(ClientOwner):
         Raises:
             TransportError: no CMP answer came; `loss` says why.
         """
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=self._headers(len(message)),
-            stream=httpx.ByteStream(message),
-            extensions=self._extensions,
-        )
-        # httpx does so for streams of its own making: hooks and other transports look at content
-        request.read()
+        request = _Post(self._url, self._headers(len(message)), message, self._extensions)
         started = self._clock()
         try:
             response = await self._client.send(request)
@@ -173,16 +216,18 @@ class CmpHttpClient(ClientOwner):
         )
 
     def _headers_of(self, length: int) -> httpx.Headers:
-        return httpx.Headers(
-            [
-                (b"Host", self._url.netloc),
-                (b"Content-Type", _CMP_TYPE),
-                (b"User-Agent", b"bulkcmp"),
-                # the default of HTTP/1.1, said for servers and proxies that speak 1.0
-                (b"Connection", b"keep-alive"),
-                (b"Content-Length", b"%d" % length),
-            ]
-        )
+        fields = [
+            (b"Host", self._url.netloc),
+            (b"Content-Type", _CMP_TYPE),
+            (b"User-Agent", b"bulkcmp"),
+            # the default of HTTP/1.1, said for servers and proxies that speak 1.0
+            (b"Connection", b"keep-alive"),
+            (b"Content-Length", b"%d" % length),
+        ]
+        authorization = basic_authorization(self._url)
+        if authorization is not None:
+            fields.append((b"Authorization", authorization))
+        return httpx.Headers(fields)
 
     def _failure(self, response: httpx.Response) -> TransportError:
         status = response.status_code
@@ -266,13 +311,6 @@ def _server_url(text: str) -> httpx.URL:
             hint="for example http://ca.example.com:8080/ejbca/publicweb/cmp/alias",
         )
     return url
-
-
-def _auth(url: httpx.URL) -> httpx.Auth:
-    """By the user and password in the URL, if it has them (RFC 7617)."""
-    if url.username or url.password:
-        return httpx.BasicAuth(url.username, url.password)
-    return _Unauthenticated()
 
 
 def _is_cmp(response: httpx.Response) -> bool:

@@ -1,6 +1,5 @@
 """Which HTTP proxy a URL is reached through: `--proxy`, or the environment's usual variables."""
 
-import base64
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -43,14 +42,6 @@ def proxy_for(url: httpx.URL, environ: Mapping[str, str], explicit: str | None) 
                 return None
             return _proxy_url(value, origin)
     return None
-
-
-def proxy_authorization(proxy: httpx.URL) -> bytes | None:
-    """The value of Proxy-Authorization from the URL's userinfo (RFC 7617, 2), if it has one."""
-    if not proxy.userinfo:
-        return None
-    credentials = f"{proxy.username}:{proxy.password}".encode()
-    return b"Basic " + base64.b64encode(credentials)
 
 
 def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:

@@ -109,6 +109,26 @@ async def test_credentials_in_the_url_are_sent(userinfo: str, authorization: str
         assert request.headers["host"] == "ca.example.com"
 
 
+async def test_a_request_is_what_httpx_would_make_of_it() -> None:
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, headers=CMP, content=b"ip")
+
+    async with CmpHttpClient(URL, httpx.MockTransport(handle)) as client:
+        await client.post(b"ir")
+    (ours,) = seen
+    stock = httpx.Request(
+        ours.method, ours.url, headers=ours.headers, content=b"ir", extensions=ours.extensions
+    )
+    assert vars(stock).keys() - {"_content"} == vars(ours).keys() - {"_octets"}
+    assert (ours.method, ours.url, ours.headers) == ("POST", httpx.URL(URL), stock.headers)
+    assert ours.content == ours.read() == await ours.aread() == stock.content
+    assert isinstance(ours.stream, httpx.ByteStream)
+    assert b"".join(ours.stream) == b"".join([one async for one in ours.stream]) == b"ir"
+
+
 async def test_cookies_are_neither_looked_for_nor_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(*_: object) -> None:
         pytest.fail("nobody needs them, and it takes a quarter of httpx's time")

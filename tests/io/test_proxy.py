@@ -8,7 +8,7 @@ import pytest
 
 from bulkcmp.errors import InputError, Loss
 from bulkcmp.io.limits import Limits
-from bulkcmp.io.proxy import proxy_authorization, proxy_for
+from bulkcmp.io.proxy import proxy_for
 from bulkcmp.io.tls import tls_context
 from bulkcmp.io.transport import Transport
 
@@ -127,15 +127,6 @@ def test_what_is_no_proxy(environ: dict[str, str], explicit: str | None, words: 
     assert caught.value.hint is not None
     assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
-
-
-def test_credentials_are_decoded_before_they_are_encoded() -> None:
-    # RFC 7617, 2: "Aladdin" and "open sesame"
-    assert (
-        proxy_authorization(httpx.URL("http://Aladdin:open%20sesame@proxy"))
-        == b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
-    )
-    assert proxy_authorization(httpx.URL("http://proxy")) is None
 
 
 # -- through a real proxy ----------------------------------------------------------------------
