@@ -1,10 +1,12 @@
 """What becomes of a row that an earlier session took up: skip it, go on, or begin anew."""
 
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from bulkcmp.cmp.events import Phase
-from bulkcmp.journal.entry import RowState
+from bulkcmp.cmp.outcomes import unknown
+from bulkcmp.journal.entry import Ended, RowState
 from bulkcmp.model import OutcomeClass
 
 
@@ -36,6 +38,12 @@ _FAILED: Final = frozenset(
 )
 
 
+_NOT_REPEATED: Final = frozenset(
+    {OutcomeClass.TO_DO, OutcomeClass.NOT_SENT, OutcomeClass.LOCAL_ERROR}
+)
+"""Outcomes of a new transaction of which the CA has seen nothing."""
+
+
 def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> Resumption:
     """Decide by the outcome of a row's last transaction.
 
@@ -57,3 +65,21 @@ def resumption(state: RowState, *, retry_unknown: bool, retry_failed: bool) -> R
     if state.outcome in _FAILED and retry_failed:
         return Resumption.ANEW
     return Resumption.SKIP
+
+
+def still_in_doubt(ended: Ended) -> Ended:
+    """The end of a row whose earlier request the CA may have acted on, unknown to us.
+
+    If the new one did not come to the CA, nothing is known of the earlier one that was not before.
+    """
+    outcome = ended.outcome
+    if outcome.outcome not in _NOT_REPEATED:
+        return ended
+    why = ": ".join(filter(None, (outcome.outcome.value, outcome.detail)))
+    doubt = replace(
+        outcome,
+        outcome=unknown(ended.cmd),
+        reason="not asked again",
+        detail=f"an earlier request may have been acted on; this time: {why}",
+    )
+    return replace(ended, outcome=doubt)

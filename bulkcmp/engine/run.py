@@ -50,7 +50,7 @@ from bulkcmp.engine.frame import (
 from bulkcmp.engine.gathering import Gathering, Reunion
 from bulkcmp.engine.keys import KeySource, with_key
 from bulkcmp.engine.priority import by_priority
-from bulkcmp.engine.resumption import Resumption, resumption
+from bulkcmp.engine.resumption import Resumption, resumption, still_in_doubt
 from bulkcmp.errors import BulkcmpError, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.journal.entry import Advanced, Begun, Ended, Entry, RowState, Skipped
@@ -507,6 +507,8 @@ class Run:
         match frame:
             case Record(number, entry):
                 self._start(colleague, number)
+                if isinstance(entry, Ended):
+                    (entry,) = self._remembered(colleague, number, [entry])
                 self._note(colleague, number, entry)
                 self._record(entry, lambda: self._recorded(colleague, number, entry))
             case Done(number, ended):
@@ -515,7 +517,7 @@ class Run:
                     self._reach()
                 again = self._unsent(colleague, number, ended)
                 self._judge(colleague, number, ended)
-                *others, last = ended
+                *others, last = ended = self._remembered(colleague, number, ended)
                 for one in others:
                     self._record(one, _nothing)
                 self._record(last, lambda: self._done(colleague, number, ended, again))
@@ -615,6 +617,14 @@ class Run:
             for member in colleague.tasks[number].members
             if member.entity.number in numbers
         )
+
+    def _remembered(
+        self, colleague: Colleague, number: int, ended: Sequence[Ended]
+    ) -> tuple[Ended, ...]:
+        """The ends of a task's rows, with what earlier transactions of theirs left in doubt."""
+        members = colleague.tasks[number].members
+        repeated = {member.entity.number for member in members if member.repeats}
+        return tuple(still_in_doubt(one) if one.number in repeated else one for one in ended)
 
     def _recorded(self, colleague: Colleague, number: int, entry: Entry) -> None:
         """What a worker wanted durable is so."""

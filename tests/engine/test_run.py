@@ -508,6 +508,31 @@ def test_a_row_that_waits_stays_so_when_resume_cannot_reach_the_server(
     assert len(scene.transactions()) == 20
 
 
+@pytest.mark.parametrize("loss", [Loss.CONNECT, Loss.BUSY, None])
+def test_a_row_of_unknown_outcome_stays_so_when_it_is_not_asked_again(
+    scene: "Scene", lose: "Lose", loss: Loss | None
+) -> None:
+    """Neither "to do" nor "not sent" is true of it: the CA may have issued."""
+    scene.peer.after = lose(Loss.CUT)
+    rows = scene.rows(3)
+    scene.play(rows)
+    assert tally(scene) == {UNKNOWN: 3}
+    scene.peer.after = lose(Loss.CUT, times=0)
+    if loss is None:
+        scene.play(rows, resumed=True, retry_unknown=True, conduct=stop_at(0.0))
+    else:
+        scene.peer.before = lose(loss)
+        scene.play(rows, resumed=True, retry_unknown=True)
+    assert tally(scene) == {UNKNOWN: 3}
+    scene.peer.before = lose(Loss.CUT, times=0)
+    # nothing is asked twice without the user saying so each time
+    scene.play(rows, resumed=True)
+    assert tally(scene) == {UNKNOWN: 3}
+    scene.play(rows, resumed=True, retry_unknown=True)
+    assert tally(scene) == {ISSUED: 3}
+    scene.check()
+
+
 def test_a_server_that_was_heard_of_is_waited_for(scene: "Scene") -> None:
     async def starts_up(seen: "Seen") -> httpx.Response | None:
         if seen.count == 0:
