@@ -524,6 +524,10 @@ OTHERS: Final[dict[str, Explanation]] = {
         "the run was cut off between sending the request and storing its answer"
     ),
     "its worker died": Explanation("the process that worked on the row ended"),
+    "not asked again": Explanation(
+        "an earlier request may have been acted on, and the new one did not come to the CA",
+        "look at the CA, or resume --retry-unknown again",
+    ),
     "refused after an interruption": Explanation(
         "the answer to a poll was lost, and the CA knows of nothing more to poll for",
         "the lost answer may have been the certificate: look at the CA",
