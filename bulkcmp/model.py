@@ -266,6 +266,16 @@ class OutcomeClass(StrEnum):
         """True where it issued what was asked for, and nothing is left to be done with the CA."""
         return self.is_issued and self.is_done
 
+    @property
+    def is_unproven(self) -> bool:
+        """True where an answer came of which nobody proved that it is the CA's."""
+        return self in _UNPROVEN
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True where the CA may have done what was asked for, without our knowing."""
+        return self.is_unproven or self in (OutcomeClass.UNKNOWN, OutcomeClass.STILL_WAITING)
+
 
 _DONE = frozenset(
     {
@@ -273,6 +283,15 @@ _DONE = frozenset(
         OutcomeClass.ISSUED_SUBJECT_CHANGED,
         OutcomeClass.REVOKED,
         OutcomeClass.ANSWERED,
+    }
+)
+
+_UNPROVEN = frozenset(
+    {
+        OutcomeClass.BAD_RESPONSE,
+        OutcomeClass.REJECTED_UNAUTHENTICATED,
+        OutcomeClass.HTTP_ERROR,
+        OutcomeClass.NOT_CMP,
     }
 )
 

@@ -11,17 +11,6 @@ INTERRUPTED: Final = "interrupted"
 """The reason of an outcome that nobody waited for: what the last message led to is not known."""
 
 
-_UNPROVEN: Final = frozenset(
-    {
-        OutcomeClass.BAD_RESPONSE,
-        OutcomeClass.REJECTED_UNAUTHENTICATED,
-        OutcomeClass.HTTP_ERROR,
-        OutcomeClass.NOT_CMP,
-    }
-)
-"""Outcomes by answers of which nobody proved that they are the CA's."""
-
-
 @dataclass(frozen=True, slots=True)
 class BegunRow:
     """A row of a transaction that is about to send its request.
@@ -162,4 +151,4 @@ class RowState:
     @property
     def may_be_done(self) -> bool:
         """Whether the peer may have done what its last transaction asked for, unknown to us."""
-        return self.is_uncertain or self.outcome in _UNPROVEN
+        return self.is_uncertain or self.outcome.is_unproven

@@ -207,7 +207,8 @@ class Assessment:
             if one.key in self._known:
                 what = f"the certificate {one.serial:X} is that of line {self._known[one.key]} too"
                 problem = InputError(what, where=place.where("oldcert"))
-                raise _RejectedError(Case.SHARED, problem)
+                is_known = self._is_known(cells)
+                raise _RejectedError(Case.DUPLICATE if is_known else Case.SHARED, problem)
         return old
 
     def _fates(self, record: Record, old: Sequence[OldCertificate], subject: str | None) -> Fates:
@@ -250,8 +251,12 @@ class Assessment:
                 own["subject"] = format_name(row.subject)
         return {name: self._located(record, name, text) for name, text in own.items()}, row
 
+    def _is_known(self, cells: Mapping[str, str]) -> bool:
+        """Whether a row before had the same id."""
+        return cells.get("id", "").strip() in self._ids
+
     def _read(self, reader: RowReader, record: Record, cells: Mapping[str, str]) -> EndEntity:
-        is_known = cells.get("id", "").strip() in self._ids
+        is_known = self._is_known(cells)
         row = reader.read(record.place, cells, self._ids)
         if isinstance(row, BadRow):
             raise _RejectedError(Case.DUPLICATE if is_known else Case.BAD_ROW, *row.problems)

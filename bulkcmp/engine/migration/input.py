@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from bulkcmp.errors import InputError, Where
 from bulkcmp.inputs.cell import read_reason
 from bulkcmp.inputs.recognition import open_source
 from bulkcmp.model import BadRow, RevocationReason
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import make_private_folder, remove, replacing
 from bulkcmp.outputs.table import table
 
 ENROLLMENT: Final = "enrollment"
@@ -93,6 +94,13 @@ class InputFolder:
                     revocation.writerow([cells.get(n, "") for n in REVOCATION_COLUMNS])
                 users.writerow(_user_cells(user))
         return problems
+
+    def discard(self) -> None:
+        """Remove the files, and the folder if nothing else is in it."""
+        with suppress(OSError):
+            for path in (self.enrollment, self.revocation, self._rejected, self._users):
+                remove(path)
+            self.path.rmdir()
 
     def digests(self) -> dict[str, str]:
         """SHA-256, hex, of the populations, by the names of the runs over them.

@@ -10,7 +10,6 @@ Both runs are ordinary ones, each with its own journal, which decides what `resu
 
 import datetime as dt
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +29,7 @@ from bulkcmp.inputs.recognition import absolute, open_source
 from bulkcmp.journal.folder import HeldFolder, holds_run
 from bulkcmp.journal.journal import Journal
 from bulkcmp.model import Operation
-from bulkcmp.outputs.files import make_private_folder, replacing
+from bulkcmp.outputs.files import replacing
 
 _VERSION: Final = 1
 _MARK: Final = "migration.json"
@@ -75,7 +74,14 @@ class Sides:
         empty = Options()
         of_new = {name: getattr(empty, name) for name in _OF_ENROLLMENT}
         reason = rules.reason.name.lower()
-        revoking = replace(old, **of_new, cmd=Operation.RR.value, revreason=reason)
+        revoking = replace(
+            old,
+            **of_new,
+            cmd=Operation.RR.value,
+            revreason=reason,
+            # the report tells what was revoked before from what the migration revoked
+            accept_revoked=False,
+        )
         sides = cls(revoking.of_own_population(), new)
         for name, options in (("old", sides.old), ("new", replace(new, key_pass=None))):
             try:
@@ -261,19 +267,40 @@ def begin_migration(
         InputErrors: users can't be migrated, and are not to be skipped.
         InputError: something can't be used. In either case there is no migration.
     """
+    refuse_used(folder)
+    held = HeldFolder.make(folder)
+    try:
+        return _begin(population, sides, rules, folder, environ, now, skip_bad_rows=skip_bad_rows)
+    except BaseException:
+        # goes too, if nothing is in it
+        held.discard()
+        raise
+    finally:
+        held.close()
+
+
+def _begin(
+    population: str,
+    sides: Sides,
+    rules: Rules,
+    folder: Path,
+    environ: Mapping[str, str],
+    now: dt.datetime,
+    *,
+    skip_bad_rows: bool,
+) -> Migration:
+    """As `begin_migration`, in a folder that is there, and that nobody else has."""
     if Migration.is_in(folder):
         raise InputError(
             "holds a migration already",
             where=Where(str(folder)),
             hint=f"go on with it by bulkcmp resume {folder}, or choose another --out",
         )
-    for one in (folder, folder / ENROLLMENT, folder / REVOCATION):
+    for one in (folder / ENROLLMENT, folder / REVOCATION):
         refuse_used(one)
     assessment = assess(population, sides, rules, environ, now)
-    is_new = not folder.exists()
     made = InputFolder(folder / _INPUT)
     try:
-        make_private_folder(folder)
         problems = made.write(assessment)
         _check(assessment, problems, population, skip_bad_rows=skip_bad_rows)
         sides = replace(sides, new=assessment.options)
@@ -282,7 +309,7 @@ def begin_migration(
             check(str(made.revocation), sides.old, environ)
     except BaseException:
         # nothing of it was begun
-        shutil.rmtree(folder if is_new else made.path, ignore_errors=True)
+        made.discard()
         raise
     facts = {
         "version": _VERSION,

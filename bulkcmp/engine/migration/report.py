@@ -176,12 +176,9 @@ def _old_state(result: RowResult | None, reason: RevocationReason) -> OldState:
     if outcome.outcome is OutcomeClass.REVOKED:
         on_hold = reason is RevocationReason.CERTIFICATE_HOLD
         return OldState.ON_HOLD if on_hold else OldState.REVOKED
-    if outcome.outcome is OutcomeClass.REJECTED:
-        before = outcome.fail_info == _REVOKED_BEFORE
-        return OldState.REVOKED_BEFORE if before else OldState.VALID
-    if outcome.outcome in (OutcomeClass.NOT_SENT, OutcomeClass.TO_DO):
-        return OldState.VALID
-    return OldState.UNKNOWN
+    if outcome.outcome is OutcomeClass.REJECTED and outcome.fail_info == _REVOKED_BEFORE:
+        return OldState.REVOKED_BEFORE
+    return OldState.UNKNOWN if outcome.outcome.is_uncertain else OldState.VALID
 
 
 def _standing(found: _Found, states: list[OldState | None]) -> Standing:

@@ -15,7 +15,6 @@ from bulkcmp.cmp.algorithms import load_private_key, public_key_info
 from bulkcmp.cmp.checks import issued
 from bulkcmp.cmp.events import Phase
 from bulkcmp.cmp.trust import Trust
-from bulkcmp.engine.reconciliation.comparison import is_uncertain
 from bulkcmp.errors import BulkcmpError
 from bulkcmp.inputs.issued import Standing
 from bulkcmp.inputs.name import parse_name
@@ -105,7 +104,7 @@ def _checked(
     subject_check: SubjectCheck,
     now: dt.datetime,
 ) -> tuple[Outcome, tuple[bytes, ...]]:
-    if not is_uncertain(state.outcome):
+    if not state.outcome.is_uncertain:
         raise _RefusedError(f"the row is {state.outcome.value}")
     if one.ca != Standing.VALID.value:
         raise _RefusedError(f"the CA says that it is {one.ca}")

@@ -14,18 +14,6 @@ from bulkcmp.model import Difference, DifferenceKind, OutcomeClass
 
 _CRL: Final = "CRL"
 
-_UNCERTAIN: Final = frozenset(
-    {
-        OutcomeClass.UNKNOWN,
-        OutcomeClass.STILL_WAITING,
-        OutcomeClass.BAD_RESPONSE,
-        OutcomeClass.REJECTED_UNAUTHENTICATED,
-        OutcomeClass.HTTP_ERROR,
-        OutcomeClass.NOT_CMP,
-    }
-)
-"""Outcomes after which the CA may have done what it was asked for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -62,11 +50,6 @@ class Findings:
     def counts(self) -> dict[DifferenceKind, int]:
         found = Counter(one.kind for one in self.differences)
         return {kind: found[kind] for kind in DifferenceKind}
-
-
-def is_uncertain(outcome: OutcomeClass) -> bool:
-    """Whether the CA may have done what the row asked for, without our knowing."""
-    return outcome in _UNCERTAIN
 
 
 def compare(ledger: Ledger, evidence: Evidence, now: dt.datetime) -> Findings:
@@ -106,7 +89,7 @@ class _Comparing:
         self._look_at_doubles(account)
         if account.own is not None:
             return self._look_at_own(account, account.own)
-        if self._evidence.listed_at is not None and is_uncertain(account.outcome):
+        if self._evidence.listed_at is not None and account.outcome.is_uncertain:
             self._findings.unissued += not account.found
         return False
 
@@ -152,7 +135,7 @@ class _Comparing:
         standing = self._standing(account, own.serial)
         is_done = account.outcome is OutcomeClass.REVOKED
         if standing is Standing.REVOKED:
-            if account.takes_off_hold is is_done and (is_done or is_uncertain(account.outcome)):
+            if account.takes_off_hold is is_done and (is_done or account.outcome.is_uncertain):
                 self._note(DifferenceKind.REVOKED, account, own.serial, issued, by)
         elif is_done and not account.takes_off_hold:
             return self._refuse_validity(account, own, standing, issued, by)

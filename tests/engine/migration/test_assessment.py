@@ -212,6 +212,7 @@ def test_who_is_rejected(site: Site) -> None:
         HEAD,
         ("a", "/CN=a", cell(mine)),
         ("a", "/CN=a", ""),
+        ("a", "/CN=a", cell(mine)),
         ("b", "/CN=b", cell(mine)),
         ("c", "/CN=c", cell(site.other.issue("CN=c"))),
         ("d", "/CN=d", cell(site.impostor.issue("CN=d"))),
@@ -230,6 +231,7 @@ def test_who_is_rejected(site: Site) -> None:
         "",
         "duplicate id 'a': line 2 has it",
         f"the certificate {mine.serial_number:X} is that of line 2 too",
+        f"the certificate {mine.serial_number:X} is that of line 2 too",
         "is not of the old CA, but of CN=Other CA",
         "is not of the old CA, but of CN=Old CA",
         "neither PEM nor the DER of a certificate",
@@ -241,18 +243,18 @@ def test_who_is_rejected(site: Site) -> None:
     assert all(part in text for part, text in zip(wanted, said, strict=True)), said
     assert cases(made) == {
         Case.ONE: 1,
-        Case.DUPLICATE: 1,
+        Case.DUPLICATE: 2,
         Case.SHARED: 1,
         Case.FOREIGN: 2,
         Case.UNREADABLE: 3,
         Case.BAD_ROW: 2,
     }
     bad = [one for one in users if isinstance(one, BadRow)]
-    assert [one.number for one in bad] == list(range(2, 11))
+    assert [one.number for one in bad] == list(range(2, 12))
     assert made.cases.document(Rules())["certificate of another CA"] == {
         "rule": "rejected",
         "users": 2,
-        "examples": [f"{one.id}: {one.problems[0]}" for one in bad[2:4]],
+        "examples": [f"{one.id}: {one.problems[0]}" for one in bad[3:5]],
     }
 
 

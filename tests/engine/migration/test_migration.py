@@ -1,5 +1,6 @@
 """A migration in its folder: how it begins, and what it refuses."""
 
+import csv
 import datetime as dt
 import json
 import shutil
@@ -19,7 +20,9 @@ from bulkcmp.engine.migration.report import report
 from bulkcmp.engine.migration.rules import Rules
 from bulkcmp.engine.options import Options
 from bulkcmp.errors import InputError
-from bulkcmp.model import RevocationReason
+from bulkcmp.journal.entry import Ended
+from bulkcmp.journal.folder import HeldFolder
+from bulkcmp.model import Operation, Outcome, OutcomeClass, RevocationReason, Timings
 from bulkcmp.outputs.migration import Standing
 from bulkcmp.testca import state
 
@@ -121,9 +124,56 @@ def test_what_is_there_already_stays() -> None:
     (RUN / "mine").touch()
     assert "server" in refused(new=replace(NEW, server=""))
     assert [one.name for one in RUN.iterdir()] == ["mine"]
+    (RUN / "input").mkdir()
+    (RUN / "input" / "users.ldif").touch()
+    assert "how shall the private keys" in refused(new=replace(NEW, key_pass=None))
+    assert [one.name for one in RUN.rglob("*.*")] == ["users.ldif"]
     (RUN / "enrollment").mkdir()
     (RUN / "enrollment" / "journal.db").touch()
     assert "holds a run already" in refused()
+
+
+def test_two_at_a_time_leave_each_other_alone() -> None:
+    RUN.mkdir()
+    held = HeldFolder(RUN)
+    (RUN / "input").mkdir()
+    assert "another bulkcmp is at work on this run" in refused()
+    assert (RUN / "input").exists()
+    held.close()
+    begin()
+
+
+def test_what_is_told_of_old_certificates() -> None:
+    """What was not asked for is valid; what may have been done is not known."""
+    ends = {
+        OutcomeClass.REVOKED: "revoked",
+        OutcomeClass.REJECTED: "revoked before",
+        OutcomeClass.CREDENTIALS_REFUSED: "valid",
+        OutcomeClass.BAD_ROW: "valid",
+        OutcomeClass.LOCAL_ERROR: "valid",
+        OutcomeClass.NOT_SENT: "valid",
+        OutcomeClass.TO_DO: "valid",
+        OutcomeClass.UNKNOWN: "perhaps revoked",
+        OutcomeClass.HTTP_ERROR: "perhaps revoked",
+        OutcomeClass.STILL_WAITING: "perhaps revoked",
+    }
+    write(*(f"u{n},/CN=u{n},{n},{{ca}}" for n in range(1, len(ends) + 1)))
+    migration = begin()
+    for made in (migration.enrollment, migration.revocation):
+        _, journal = made({}, Session(ENVIRON))
+        with journal:
+            journal.write(
+                [
+                    Ended(
+                        n, n + 1, f"{n}.1:u{n}", Operation.RR, None,
+                        Outcome(one, fail_info=("certRevoked",)), Timings(), 1, NOW,
+                    )
+                    for n, one in enumerate(ends, start=1)
+                ]
+            )  # fmt: skip
+    report(migration, None, None)
+    with (RUN / "rollback.csv").open(newline="") as file:
+        assert [row["old_state"] for row in csv.DictReader(file)] == list(ends.values())
 
 
 @pytest.mark.parametrize(
