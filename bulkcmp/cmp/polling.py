@@ -57,9 +57,29 @@ def postponed(
     """The parts after a pollRep.
 
     Args:
+        poll_rep, polled, verdicts: as of `check_after_of`.
+        now: Unix time, seconds.
+
+    Raises:
+        CheckError, RemoteCmpError: as of `check_after_of`.
+    """
+    check_after = check_after_of(poll_rep, polled, verdicts)
+
+    def later(part: Part) -> Part:
+        number = _poll_id(checkpoint, part)
+        if not part.waits or number not in polled:
+            return part
+        return replace(part, check_at=check_at(now, check_after.get(number, 0), polled=True))
+
+    return tuple(map(later, checkpoint.parts))
+
+
+def check_after_of(poll_rep: bytes, polled: Sequence[int], verdicts: Verdicts) -> dict[int, int]:
+    """Seconds to wait for each certReqId that a pollRep names.
+
+    Args:
         poll_rep: DER PollRepContent.
         polled: the certReqIds that were polled for.
-        now: Unix time, seconds.
         verdicts: are told of each check.
 
     Raises:
@@ -80,14 +100,7 @@ def postponed(
         check_after[reply.certReqId] = reply.checkAfter
         verdicts.passed(Reason.CERT_REQ_ID)
         verdicts.passed(Reason.CHECK_AFTER)
-
-    def later(part: Part) -> Part:
-        number = _poll_id(checkpoint, part)
-        if not part.waits or number not in polled:
-            return part
-        return replace(part, check_at=check_at(now, check_after.get(number, 0), polled=True))
-
-    return tuple(map(later, checkpoint.parts))
+    return check_after
 
 
 def whole(parts: Sequence[Part], at: float) -> tuple[Part, ...]:

@@ -32,6 +32,8 @@ class State(Enum):
     WAITING = "waiting for checkAfter"
     POLLED = "pollReq sent"
     CONFIRMING = "certConf sent"
+    CONFIRMATION_WAITING = "waiting for checkAfter of the pkiconf"
+    CONFIRMATION_POLLED = "pollReq for the pkiconf sent"
     BACKING_OFF = "waiting to send again"
     FINISHED = "finished"
 
@@ -67,7 +69,7 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
         "_opened",
         frozenset({State.OPENING, State.KEEPING, State.FINISHED}),
     ),
-    (State.KEEPING, Stored): ("_kept", _GOING_ON),
+    (State.KEEPING, Stored): ("_kept", _GOING_ON | {State.CONFIRMATION_WAITING}),
     (State.WAITING, TimerFired): ("_poll", frozenset({State.POLLED, State.FINISHED})),
     (State.WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
     (State.POLLED, Received): ("_receive", _CERTIFIED),
@@ -76,6 +78,17 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
     (State.CONFIRMING, Received): ("_receive", _ANSWERED),
     (State.CONFIRMING, Refused): ("_take_refusal", frozenset({State.FINISHED})),
     (State.CONFIRMING, Lost): ("_lose_confirm", frozenset({State.BACKING_OFF, State.FINISHED})),
+    (State.CONFIRMATION_WAITING, TimerFired): (
+        "_poll_confirmation",
+        frozenset({State.CONFIRMATION_POLLED, State.FINISHED}),
+    ),
+    (State.CONFIRMATION_WAITING, Stop): ("_stop", frozenset({State.FINISHED})),
+    (State.CONFIRMATION_POLLED, Received): ("_receive", _ANSWERED),
+    (State.CONFIRMATION_POLLED, Refused): ("_take_refusal", frozenset({State.FINISHED})),
+    (State.CONFIRMATION_POLLED, Lost): (
+        "_lose_confirm",
+        frozenset({State.BACKING_OFF, State.FINISHED}),
+    ),
     (State.BACKING_OFF, TimerFired): (
         "_send_again",
         frozenset(
@@ -84,6 +97,7 @@ TRANSITIONS: Final[dict[tuple[State, type[Event]], tuple[str, frozenset[State]]]
                 State.REQUESTED,
                 State.POLLED,
                 State.CONFIRMING,
+                State.CONFIRMATION_POLLED,
                 State.FINISHED,
             }
         ),

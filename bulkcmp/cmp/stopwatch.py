@@ -26,6 +26,11 @@ class Stopwatch:
         """A certConf was answered; the last one counts."""
         self._confirmation = sent, answered
 
+    def confirmation_polled(self, answered: float) -> None:
+        """What the certConf led to was polled for."""
+        sent, _ = self._confirmation or (answered, answered)
+        self._confirmation = sent, answered
+
     def polling(self, now: float, *, waits: bool) -> None:
         """Whether anything waits at the CA."""
         if self._polling_since is None:

@@ -69,6 +69,7 @@ from bulkcmp.cmp.messages import (
 from bulkcmp.cmp.proof import AnyMac, Proof
 from bulkcmp.cmp.protection import Derivation, MacParameters
 from bulkcmp.cmp.request import (
+    CERT_REQ_ID_WHOLE,
     Applicant,
     Credential,
     DhCredential,
@@ -158,6 +159,8 @@ class Transaction:
         self._pending: tuple[PKIMessage, AnyMac] | None = None
         self._opening: tuple[PKIMessage, Issuance] | None = None
         self._confirm_uncertain = False
+        self._confirm_nonce = b""
+        self._confirm_poll: float | None = None
         self._times = Stopwatch()
         self._sends = 0
 
@@ -363,7 +366,7 @@ class Transaction:
     def _unproven(self, now: float, message: PKIMessage, error: CheckError) -> list[Instruction]:
         """A response whose protection is missing or bad: only a refusal or a pkiconf may count."""
         is_ours = message.header.transactionID == self._transaction_id
-        if self._awaiting is State.CONFIRMING and message.body_type is BodyType.PKICONF:
+        if self._confirms and message.body_type is BodyType.PKICONF:
             if self._profile.tolerate_pkiconf and is_ours:
                 self._verdicts.tolerated(error, "--tolerate-pkiconf")
                 return self._confirmed_by(now, message)
@@ -395,8 +398,11 @@ class Transaction:
             nonces = [self._kem.nonce]
         else:
             nonces = [self._last.sent_nonce]
-        if self._awaiting is State.POLLED and message.body_type is not BodyType.POLL_REP:
-            nonces.append(self._request_nonce)
+        if message.body_type is not BodyType.POLL_REP:
+            if self._awaiting is State.POLLED:
+                nonces.append(self._request_nonce)
+            elif self._awaiting is State.CONFIRMATION_POLLED:
+                nonces.append(self._confirm_nonce)
         checks.header(
             message,
             transaction_id=self._transaction_id,
@@ -429,6 +435,8 @@ class Transaction:
         """What may answer the message that was sent last."""
         if self._awaiting is State.CONFIRMING:
             return BodyType.PKICONF, BodyType.ERROR
+        if self._awaiting is State.CONFIRMATION_POLLED:
+            return BodyType.PKICONF, BodyType.POLL_REP, BodyType.ERROR
         if self._awaiting is State.ENCAPSULATING:
             return (BodyType.ERROR,)
         answer = requests.BODY_TYPES[self._operation][1]
@@ -439,15 +447,20 @@ class Transaction:
     def _take_error(self, now: float, message: PKIMessage) -> list[Instruction]:
         error = decode(ErrorMsgContent, message.body)
         status = error.pKIStatusInfo
-        whole = self._awaiting not in (State.ENCAPSULATING, State.CONFIRMING)
-        if status.status == PKIStatus.WAITING and whole:
+        if status.status == PKIStatus.WAITING and self._awaiting is not State.ENCAPSULATING:
             # delayed delivery of any answer (RFC 9483, 4.4)
+            if self._confirms:
+                return self._confirmation_waits(now, message)
             return self._whole_waits(now, message)
         return self._refused(
             now, outcomes.refused(status, authenticated=True, details=error.errorDetails or [])
         )
 
     def _take_poll_rep(self, now: float, message: PKIMessage) -> list[Instruction]:
+        if self._awaiting is State.CONFIRMATION_POLLED:
+            polled = (CERT_REQ_ID_WHOLE,)
+            check_after = polling.check_after_of(message.body, polled, self._verdicts)
+            return self._confirmation_waits(now, message, check_after[CERT_REQ_ID_WHOLE])
         parts = polling.postponed(self._last, message.body, self._polled, now, self._verdicts)
         return self._store(now, message, parts)
 
@@ -455,6 +468,14 @@ class Transaction:
         """Nothing of the answer is there yet."""
         parts = polling.whole(self._last.parts, self._check_at(now))
         return self._store(now, message, parts, whole_waits=True)
+
+    def _confirmation_waits(
+        self, now: float, message: PKIMessage, check_after: int = 0
+    ) -> list[Instruction]:
+        """The certConf arrived, its pkiconf comes later."""
+        polled = self._awaiting is State.CONFIRMATION_POLLED
+        self._confirm_poll = polling.check_at(now, check_after, polled=polled)
+        return self._store(now, message, self._last.parts)
 
     def _check_at(self, now: float) -> float:
         """When to poll for what waits, where the server named no time."""
@@ -493,25 +514,38 @@ class Transaction:
         return self._proof.new_anchor if brings else None
 
     def _kept(self, event: Stored) -> list[Instruction]:
-        next_poll, deadline = polling.next_poll(self._last), self._last.deadline
-        if next_poll is not None and 0 < deadline < next_poll and not self._last.unconfirmed:
-            return self._finish(
+        next_poll, deadline = self._next_poll, self._last.deadline
+        if next_poll is not None and 0 < deadline < next_poll:
+            return self._give_up_waiting(
                 event.now,
-                Outcome(
-                    OutcomeClass.STILL_WAITING,
-                    "time limit",
-                    f"the server wants the next poll in {next_poll - event.now:.0f} s, past the"
-                    " time limit (--total-timeout)",
-                    pki_status=PKIStatus.WAITING,
-                ),
+                "time limit",
+                f"the server wants the next poll in {next_poll - event.now:.0f} s, past the"
+                " time limit (--total-timeout)",
             )
         return self._go_on(event.now)
 
+    @property
+    def _next_poll(self) -> float | None:
+        """Unix time of the next poll; None where something else comes first, or nothing waits."""
+        if self._confirm_poll is not None:
+            return self._confirm_poll
+        return None if self._last.unconfirmed else polling.next_poll(self._last)
+
+    def _give_up_waiting(self, now: float, reason: str, detail: str) -> list[Instruction]:
+        """End while the server has us wait."""
+        waits = Outcome(OutcomeClass.STILL_WAITING, reason, detail, pki_status=PKIStatus.WAITING)
+        return self._leave_unconfirmed(
+            now, OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN, reason, detail, waiting=waits
+        )
+
     def _go_on(self, now: float) -> list[Instruction]:
         """What is to be done next: confirm, poll, or nothing."""
+        if self._confirm_poll is not None:
+            self.state = State.CONFIRMATION_WAITING
+            return [WakeAt(self._confirm_poll)]
         if self._last.unconfirmed:
             return self._send_confirm(now)
-        next_poll = polling.next_poll(self._last)
+        next_poll = self._next_poll
         if next_poll is None:
             return self._finish(now)
         self.state = State.WAITING
@@ -634,12 +668,20 @@ class Transaction:
     def _send_confirm(self, now: float) -> list[Instruction]:
         content, pvno = confirmation.content_of(self._last.unconfirmed)
         message = self._make(BodyType.CERT_CONF, content, now, pvno=pvno)
+        self._confirm_nonce = self._last.sent_nonce
         return self._transmit(
             State.CONFIRMING, Send(message, BodyType.CERT_CONF.label, opens=False)
         )
 
+    def _poll_confirmation(self, event: TimerFired) -> list[Instruction]:
+        content = polling.poll_req((CERT_REQ_ID_WHOLE,))
+        message = self._make(BodyType.POLL_REQ, content, event.now)
+        send = Send(message, BodyType.POLL_REQ.label, opens=False)
+        return self._transmit(State.CONFIRMATION_POLLED, send)
+
     def _confirmed_by(self, now: float, message: PKIMessage) -> list[Instruction]:
         """A pkiconf came."""
+        self._confirm_poll = None
         if not any(part.waits for part in self._last.parts):
             return self._finish(now)
         parts = (
@@ -717,14 +759,8 @@ class Transaction:
                     OutcomeClass.NOT_SENT, outcomes.STOPPED, "stopped while waiting to send again"
                 ),
             )
-        return self._finish(
-            event.now,
-            Outcome(
-                OutcomeClass.STILL_WAITING,
-                outcomes.STOPPED,
-                "stopped while the server had us wait",
-                pki_status=PKIStatus.WAITING,
-            ),
+        return self._give_up_waiting(
+            event.now, outcomes.STOPPED, "stopped while the server had us wait"
         )
 
     # --- endings --------------------------------------------------------------------------------
@@ -737,7 +773,7 @@ class Transaction:
 
     def _finish_badly(self, now: float, bad: Outcome) -> list[Instruction]:
         """End on a bad response."""
-        if self._awaiting is not State.CONFIRMING:
+        if not self._confirms:
             return self._finish(now, bad)
         waiting = replace(bad, outcome=OutcomeClass.STILL_WAITING)
         return self._leave_unconfirmed(
@@ -746,7 +782,7 @@ class Transaction:
 
     def _refused(self, now: float, outcome: Outcome, *, proven: bool = True) -> list[Instruction]:
         """The CA's no, to a request or to a certConf; `proven`: it is known to be the CA's."""
-        if self._awaiting is not State.CONFIRMING:
+        if not self._confirms:
             return self._finish(now, outcome)
         unconfirmed = ending.refused(outcome, uncertain=self._confirm_uncertain, proven=proven)
         return self._finish(now, outcome, unconfirmed=unconfirmed)
@@ -828,6 +864,13 @@ class Transaction:
             self._times.request(event.sent, event.now)
         if self.state is State.CONFIRMING:
             self._times.confirmation(event.sent, event.now)
+        if self.state is State.CONFIRMATION_POLLED:
+            self._times.confirmation_polled(event.now)
+
+    @property
+    def _confirms(self) -> bool:
+        """Whether an answer to a certConf is awaited."""
+        return self._awaiting in (State.CONFIRMING, State.CONFIRMATION_POLLED)
 
     @property
     def _operation(self) -> Operation:

@@ -16,7 +16,6 @@ from bulkcmp.cmp.events import (
     TimerFired,
     WakeAt,
 )
-from bulkcmp.cmp.messages import PKIStatus
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.errors import Loss
 from bulkcmp.model import (
@@ -120,11 +119,6 @@ CONFIRMATIONS: dict[str, Confirmation] = {
         lambda run: error(run, "badCertId").macced(),
         OutcomeClass.ISSUED_CONFIRMATION_REFUSED,
         "badCertId",
-    ),
-    "error with status waiting": Confirmation(
-        lambda run: error(run, status=PKIStatus.WAITING).macced(),
-        OutcomeClass.ISSUED_CONFIRMATION_REFUSED,
-        "",
     ),
     "unprotected error": Confirmation(
         lambda run: error(run, "badCertId").plain(),

@@ -8,6 +8,7 @@ from unittest.mock import ANY
 import pytest
 
 from bulkcmp.cmp import messages
+from bulkcmp.cmp.asn1 import explicit
 from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.events import (
     Finish,
@@ -23,6 +24,7 @@ from bulkcmp.cmp.events import (
 )
 from bulkcmp.cmp.general import CA_CERTS, encode_infos
 from bulkcmp.cmp.messages import BodyType, PKIStatus
+from bulkcmp.errors import Loss
 from bulkcmp.model import (
     Itav,
     Operation,
@@ -31,9 +33,10 @@ from bulkcmp.model import (
     Profile,
     Timings,
 )
+from tests.cmp.ways import confirmation_polled, confirmation_waiting, confirming, error
 
 if TYPE_CHECKING:
-    from tests.cmp.conftest import MakeRun, Peer
+    from tests.cmp.conftest import MakeRun, Peer, Pki
 
 
 def test_polling_step_by_step(make_run: "MakeRun", peer: "Peer") -> None:
@@ -114,6 +117,86 @@ def test_error_with_status_waiting_delays_any_answer(
         assert run.end(run.answer(body).macced()).outcome.outcome is OutcomeClass.ANSWERED
     else:
         assert run.receive(run.granted().macced()) == Send(ANY, "certConf", opens=False)
+
+
+@pytest.mark.parametrize("nonce", ["of the certConf", "of the last pollReq"])
+def test_the_pkiconf_may_come_later(make_run: "MakeRun", peer: "Peer", nonce: str) -> None:
+    """As from OpenSSL's server since 3.3, which lets the answer to any request wait."""
+    run = confirming(make_run)
+    certified = run.message.header.senderNonce
+    begun = run.now
+    later = error(run, status=PKIStatus.WAITING)
+    assert run.receive(later.macced()) == WakeAt(run.now)
+    assert run.stored[-1].received_nonce == b"nonce of the peer"
+    assert run.go(TimerFired(run.now)) == Send(ANY, "pollReq", opens=False)
+    (poll,) = messages.decode_poll_req_content(run.message.body)
+    assert poll.certReqId == -1
+    rep = run.answer(peer.poll_rep(5, cert_req_id=-1), BodyType.POLL_REP)
+    assert run.receive(rep.macced()) == WakeAt(run.now + 5)
+    run.now += 5
+    run.go(TimerFired(run.now))
+    assert run.message.header.senderNonce != certified
+    answer = run.confirmed()
+    if nonce == "of the certConf":
+        answer = replace(answer, recip_nonce=certified)
+    finish = run.end(answer.macced())
+    assert finish.outcome.outcome is OutcomeClass.ISSUED
+    assert finish.timings.confirm == run.now - begun
+    assert finish.timings.polling is None
+
+
+def test_a_pollrep_for_the_pkiconf_names_no_request(make_run: "MakeRun", peer: "Peer") -> None:
+    run = confirmation_polled(make_run)
+    rep = run.answer(peer.poll_rep(5, cert_req_id=0), BodyType.POLL_REP)
+    outcome = run.end(rep.macced()).outcome
+    assert (outcome.outcome, outcome.reason) == (OutcomeClass.ISSUED_UNPROVEN, "wrong certReqId")
+
+
+def test_a_pkiconf_that_waited_may_be_an_error(make_run: "MakeRun") -> None:
+    run = confirmation_polled(make_run)
+    outcome = run.end(error(run, "badCertId").macced()).outcome
+    assert outcome.outcome is OutcomeClass.ISSUED_CONFIRMATION_REFUSED
+    assert outcome.fail_info == ("badCertId",)
+
+
+def test_a_pkiconf_that_waited_without_protection(make_run: "MakeRun") -> None:
+    run = confirmation_polled(make_run, profile=Profile(tolerate_pkiconf=True))
+    assert run.end(run.confirmed().plain()).outcome.outcome is OutcomeClass.ISSUED
+
+
+@pytest.mark.parametrize("way", ["time limit", "stopped", "connection lost"])
+def test_waiting_for_a_pkiconf_is_given_up(make_run: "MakeRun", peer: "Peer", way: str) -> None:
+    run = confirmation_waiting(make_run, profile=Profile(total_timeout=60, retries=0))
+    if way == "stopped":
+        finish = run.go(Stop(run.now))
+    else:
+        run.go(TimerFired(run.now))
+        if way == "time limit":
+            rep = run.answer(peer.poll_rep(100, cert_req_id=-1), BodyType.POLL_REP)
+            finish = run.receive(rep.macced())
+        else:
+            finish = run.lose(Loss.CUT)
+    assert isinstance(finish, Finish)
+    assert finish.outcome.outcome is OutcomeClass.ISSUED_CONFIRMATION_UNKNOWN
+    assert finish.outcome.reason == way
+    again = make_run(checkpoint=run.stored[-1], now=run.now)
+    assert again.start() == Send(ANY, "certConf", opens=False)
+
+
+def test_others_wait_longer_than_the_pkiconf(make_run: "MakeRun", pki: "Pki", peer: "Peer") -> None:
+    run = make_run(count=2)
+    run.start()
+    both = (
+        peer.response(peer.status(0), explicit(0, pki.issue()), 0),
+        peer.response(peer.status(PKIStatus.WAITING), cert_req_id=1),
+    )
+    run.receive(run.answer(peer.cert_rep(*both)).macced())
+    assert isinstance(run.receive(error(run, status=PKIStatus.WAITING).macced()), WakeAt)
+    run.go(TimerFired(run.now))
+    assert isinstance(run.receive(run.confirmed().macced()), WakeAt)
+    assert run.go(TimerFired(run.now)) == Send(ANY, "pollReq", opens=False)
+    (poll,) = messages.decode_poll_req_content(run.message.body)
+    assert poll.certReqId == 1
 
 
 def test_an_rp_may_say_waiting(make_run: "MakeRun", peer: "Peer") -> None:

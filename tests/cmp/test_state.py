@@ -29,6 +29,8 @@ from bulkcmp.model import (
 from tests.cmp.ways import (
     IMPLICIT,
     SAID_NO,
+    confirmation_polled,
+    confirmation_waiting,
     confirming,
     error,
     gone,
@@ -136,7 +138,15 @@ def test_the_table_promises_nothing_that_does_not_happen(
             for begin in (requested, polled):
                 run = way(begin(make_run))
                 run.receive(respond(run).macced(parameters=parameters))
-    for make in (waiting, polled, confirming):
+    way(confirmation_waiting(make_run), stop)
+    for parameters in (own, peer.peer_mac):
+        for respond in (
+            lambda run: run.confirmed(),
+            lambda run: run.answer(peer.poll_rep(1, cert_req_id=-1), BodyType.POLL_REP),
+        ):
+            run = way(confirmation_polled(make_run))
+            run.receive(respond(run).macced(parameters=parameters))
+    for make in (waiting, polled, confirming, confirmation_polled):
         way(make(make_run), *([] if make is waiting else [nonsense]))
         if make is not waiting:
             way(make(make_run), refuse)
@@ -151,7 +161,13 @@ def test_the_table_promises_nothing_that_does_not_happen(
         way(make_run(credential=credential, new_key=b"?"), start)
     without_key()
     without_key(start, lose)
+    later = error(requested(make_run), status=PKIStatus.WAITING)
     without_key(start, lambda run: run.receive(run.answer(peer.waiting()).signed(pki.signer)))
+    without_key(
+        start,
+        lambda run: run.receive(run.granted().signed(pki.signer)),
+        lambda run: run.receive(run.answer(later.body, BodyType.ERROR).signed(pki.signer)),
+    )
     way(make_run(), start, nonsense)
     way(make_run(), start, refuse)
     way(make_run(), start, lose, wake)

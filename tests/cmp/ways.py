@@ -60,6 +60,18 @@ def confirming(make_run: "MakeRun", **changes: Any) -> "Run":
     return run
 
 
+def confirmation_waiting(make_run: "MakeRun", **changes: Any) -> "Run":
+    run = confirming(make_run, **changes)
+    run.receive(error(run, status=PKIStatus.WAITING).macced())
+    return run
+
+
+def confirmation_polled(make_run: "MakeRun", **changes: Any) -> "Run":
+    run = confirmation_waiting(make_run, **changes)
+    run.go(TimerFired(run.now))
+    return run
+
+
 def on_token(make_run: "MakeRun", pki: "Pki", **changes: Any) -> tuple["Run", "Opaque"]:
     key = pki.device.elsewhere()
     chain = (pki.device.certificate,)
