@@ -19,7 +19,15 @@ Part = tuple[bytes, int]
 
 _MAKES_KEYS = frozenset({Operation.IR, Operation.CR})
 
-_GIVEN_UP = frozenset({OutcomeClass.UNKNOWN.value, OutcomeClass.UNANSWERED.value})
+_GIVEN_UP = frozenset(
+    one.value
+    for one in (
+        OutcomeClass.UNKNOWN,
+        OutcomeClass.UNANSWERED,
+        OutcomeClass.NOT_SENT,
+        OutcomeClass.TO_DO,
+    )
+)
 """Outcomes of transactions after which a row may begin another."""
 
 

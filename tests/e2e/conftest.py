@@ -391,6 +391,7 @@ class Tools:
 
     is_full = FULL
     passphrase = PASSPHRASE
+    ca_at = staticmethod(Ca)
     http_answer = staticmethod(http_answer)
     forward = staticmethod(forward)
     free_port = staticmethod(free_port)

@@ -2,7 +2,7 @@
 as a run: what is kept in memory is bounded, what is written is linear, and the figures are right.
 
 Time is virtual. With BULKCMP_SCALE=full there are 50 transactions a second, which takes minutes of
-CPU; the default has ten a minute, with the same invariants.
+CPU; the default has eight a minute, with the same invariants.
 """
 
 import datetime as dt
@@ -55,10 +55,10 @@ _FULL: Final = os.environ.get("BULKCMP_SCALE") == "full"
 _SECONDS: Final = 86_400
 _STEP: Final = 1 if _FULL else 60
 """Seconds from one time that the workers tell of what they did to the next."""
-_AT_ONCE: Final = 50 if _FULL else 10
+_AT_ONCE: Final = 50 if _FULL else 8
 """Transactions that they tell of each time."""
 _COUNT: Final = _SECONDS // _STEP * _AT_ONCE
-_LOOKS: Final = 12
+_LOOKS: Final = 12 if _FULL else 6
 """Times that memory and files are looked at, evenly over the run."""
 _WARM_UP: Final = 300.0
 _FAILED: Final = 1000
