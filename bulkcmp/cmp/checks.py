@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from bulkcmp.cmp import protection, strength
 from bulkcmp.cmp.algorithms import REMEMBERED, AlgorithmError
 from bulkcmp.cmp.asn1 import decode, encode
+from bulkcmp.cmp.certificate import ReadCertificate
 from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKIMessage
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
@@ -431,40 +432,40 @@ def issued(
         CheckError: with the reason.
     """
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        spki = certificate.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        got = certificate.subject
-        not_before = certificate.not_valid_before_utc
-        not_after = certificate.not_valid_after_utc
-    except Exception as error:
-        # a key type or a name that cryptography can't read raises whatever it likes
+        certificate = ReadCertificate.read(der)
+        got = encode(certificate.tbs.subject)
+        if got != subject:
+            # a name that can't be read is nobody's
+            _parsed(got)
+        not_before = certificate.said.not_valid_before_utc
+        not_after = certificate.said.not_valid_after_utc
+    except (RemoteCmpError, ValueError) as error:
         raise CheckError(Reason.CERTIFICATE_MALFORMED, f"not a usable certificate: {error}") from (
             error
         )
     if witness is not None:
-        witness(passed(Reason.CERTIFICATE_MALFORMED, f"serial {certificate.serial_number:X}"))
-    if public_key is not None and spki != public_key:
+        serial = certificate.said.serial_number
+        witness(passed(Reason.CERTIFICATE_MALFORMED, f"serial {serial:X}"))
+    if public_key is not None and not certificate.is_for(public_key):
         raise CheckError(Reason.PUBLIC_KEY, "the certificate is for a public key that is not ours")
     if witness is not None and public_key is not None:
         witness(passed(Reason.PUBLIC_KEY, "the right one"))
-    changed = subject is not None and not same_name(got.public_bytes(), subject)
+    changed = subject is not None and not same_name(got, subject)
     if changed and subject_check is SubjectCheck.EXACT:
         raise CheckError(
             Reason.SUBJECT,
-            f"the certificate is for {got.rfc4514_string()}, asked for was {_name(subject)}",
+            f"the certificate is for {_name(got)}, asked for was {_name(subject)}",
             hint="--subject-check record accepts what the CA chose, and records both",
         )
     if witness is not None and subject is not None:
         judgement = Judgement.TOLERATED if changed else Judgement.PASSED
-        witness(Verdict(Reason.SUBJECT, judgement, got.rfc4514_string()))
+        witness(Verdict(Reason.SUBJECT, judgement, _name(got)))
     if not_after < at:
         raise CheckError(Reason.EXPIRED, f"the certificate expired at {not_after:%Y-%m-%d %H:%M}Z")
     if witness is not None:
         witness(passed(Reason.EXPIRED, f"good until {not_after:%Y-%m-%d %H:%M}Z"))
     try:
-        chain = trust.issuers.chain(der, extra, max(at, not_before))
+        chain = trust.issuers.issued_chain(certificate, extra, max(at, not_before))
     except RemoteCmpError as error:
         raise CheckError(
             Reason.CHAIN,
@@ -473,7 +474,7 @@ def issued(
         ) from error
     if witness is not None:
         witness(passed(Reason.CHAIN, _path(chain)))
-    weak = strength.of_certificate(certificate, is_anchor=not chain) or weak_path(chain)
+    weak = strength.of_certificate(certificate.said, is_anchor=not chain) or weak_path(chain)
     Verdicts(witness).judged(Reason.CERTIFICATE_WEAK, weak, allow_weak=allow_weak)
     return chain, changed
 

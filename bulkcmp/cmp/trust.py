@@ -15,6 +15,8 @@ from cryptography import x509
 from OpenSSL import crypto
 
 from bulkcmp.cmp.algorithms import REMEMBERED
+from bulkcmp.cmp.certificate import ReadCertificate
+from bulkcmp.cmp.path import Siblings
 from bulkcmp.errors import InputError, RemoteCmpError
 
 EXTENSION_ERRORS: Final = (
@@ -75,6 +77,7 @@ class TrustStore:
         except RemoteCmpError as error:
             raise InputError(f"a trusted or untrusted certificate is unusable: {error}") from error
         self._paths: dict[bytes, _Path] = {}
+        self._siblings = Siblings()
         self._dated: tuple[dt.datetime, crypto.X509Store] | None = None
 
     def chain(
@@ -111,6 +114,21 @@ class TrustStore:
         return tuple(
             crypto.dump_certificate(crypto.FILETYPE_ASN1, issuer) for issuer in verified[1:]
         )
+
+    def issued_chain(
+        self, certificate: ReadCertificate, extra: Sequence[bytes], at: dt.datetime
+    ) -> tuple[bytes, ...]:
+        """`chain`, for one of the many certificates that a CA issues; raises as `chain` does.
+
+        The issuers' path is validated once for all that are alike (`bulkcmp.cmp.path`).
+        """
+        if certificate.der in self.anchors:
+            return self.chain(certificate.der, extra, at)
+        chain = self._siblings.chain(certificate, at)
+        if chain is None:
+            chain = self.chain(certificate.der, extra, at)
+            self._siblings.remember(certificate, chain)
+        return chain
 
     def _store_at(self, at: dt.datetime) -> crypto.X509Store:
         """A store of the anchors as of a second, to which OpenSSL counts."""
