@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import HealthCheck, settings
 
+from bulkcmp.journal import seal
 from tests.disk import SmallDisk
 
 # the same examples each time, and a busy machine is no failure
@@ -34,6 +35,15 @@ settings.register_profile(
 settings.load_profile("same")
 # other ones each time, for whoever looks for what nobody thought of: --hypothesis-profile=other
 settings.register_profile("other", settings.get_profile("same"), derandomize=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passphrases() -> Iterator[None]:
+    """Passphrases cost little to derive keys from, and to guess, but where that is the subject."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal, "WORK", 1 << 8)
+        yield
+
 
 _MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so")
 

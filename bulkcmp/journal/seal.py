@@ -32,6 +32,9 @@ _CIPHER: Final = "AES-256-GCM"
 _NO_CIPHER: Final = "none"
 _KDF: Final = "scrypt"
 
+WORK: Final = 1 << 17
+"""N of scrypt (RFC 7914) for new seals: memory is N times 1,024 octets, and time goes with it."""
+
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _SALT_BYTES: Final = 16
@@ -107,7 +110,7 @@ class Seal:
         if passphrase is None:
             return cls(_canonical({"version": _VERSION, "cipher": _NO_CIPHER}), None, where)
         refuse_empty(passphrase, where)
-        kdf = _Scrypt(n=1 << 17, r=8, p=1, salt=os.urandom(_SALT_BYTES).hex())
+        kdf = _Scrypt(n=WORK, r=8, p=1, salt=os.urandom(_SALT_BYTES).hex())
         header = {"version": _VERSION, "cipher": _CIPHER, "kdf": {"name": _KDF, **asdict(kdf)}}
         data_key = os.urandom(_KEY_BYTES)
         wrapped = _encrypt(kdf.derive(passphrase), data_key, _canonical(header).encode())

@@ -14,7 +14,7 @@ from bulkcmp.model import Secret
 PASSPHRASE = Secret(b"correct horse battery staple")
 WHERE = Where("keys.db")
 
-# one derivation for all examples
+# as they are made: tests of other things make cheaper ones; one derivation for all examples
 SEALED = Seal.create(PASSPHRASE, where=WHERE)
 PLAIN = Seal.create(None, where=WHERE)
 
@@ -28,6 +28,12 @@ def edited(header: str, *path: str, to: object) -> str:
         inner = inner[name]
     inner[path[-1]] = to
     return json.dumps(fields)
+
+
+def test_a_passphrase_is_dear_to_guess() -> None:
+    kdf = json.loads(SEALED.header)["kdf"]
+    # OWASP's first choice: 128 MiB for each guess
+    assert (kdf["name"], kdf["n"], kdf["r"], kdf["p"]) == ("scrypt", 2**17, 8, 1)
 
 
 @seals
