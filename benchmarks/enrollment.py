@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.benchmark import Scale
 from benchmarks.ca import Ca, serving_ca
 from benchmarks.figure import Profile, Series
-from benchmarks.meter import ClientMeter, cpu_of
+from benchmarks.meter import ClientMeter, cpu_of, ready_of
 from benchmarks.profile import profiled
 from bulkcmp.engine.colleague import Hire, hire_task
 from bulkcmp.engine.keys import KeySource
@@ -48,13 +48,15 @@ class Steady:
     """What a run did in its steady part.
 
     Attributes:
-        seconds: by the clock; client, server: of CPU.
+        seconds: by the clock; client, server: of CPU; ready: that the server ran, or waited for
+            a core.
     """
 
     transactions: int
     seconds: float
     client: float
     server: float
+    ready: float
 
     @property
     def rate(self) -> float:
@@ -229,6 +231,7 @@ class Reading:
     at: float
     client: float
     server: float
+    ready: float
 
 
 class _Watch:
@@ -244,7 +247,13 @@ class _Watch:
             self.readings.append(self._read(snapshot.transactions))
 
     def _read(self, transactions: int) -> Reading:
-        return Reading(transactions, time.monotonic(), self._meter.read(), cpu_of(self._server))
+        return Reading(
+            transactions,
+            time.monotonic(),
+            self._meter.read(),
+            cpu_of(self._server),
+            ready_of(self._server),
+        )
 
 
 def steady_part(readings: Sequence[Reading], rows: int) -> Steady:
@@ -260,4 +269,5 @@ def steady_part(readings: Sequence[Reading], rows: int) -> Steady:
         last.at - first.at,
         last.client - first.client,
         last.server - first.server,
+        last.ready - first.ready,
     )

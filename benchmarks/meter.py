@@ -3,6 +3,7 @@
 import resource
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -15,6 +16,17 @@ def cpu_of(pid: int) -> float:
     """
     # clock_getcpuclockid(3) of Linux, which Python does not have; /proc counts in ticks of 10 ms
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def ready_of(pid: int) -> float:
+    """Seconds that one process ran or wanted to: what it did not, it waited for others than a core.
+
+    Raises:
+        OSError: it has ended.
+    """
+    # proc(5) of Linux: time on a core, and time in line for one, nanoseconds
+    ran, in_line, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return (int(ran) + int(in_line)) / 1e9
 
 
 def tree(pid: int | None = None, *, besides: int | None = None) -> list[psutil.Process]:
