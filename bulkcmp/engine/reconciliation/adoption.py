@@ -60,6 +60,8 @@ def adopt(
     trust: Trust,
     subject_check: SubjectCheck,
     now: dt.datetime,
+    *,
+    allow_weak: bool,
 ) -> Adoption:
     """Take orphaned certificates into the journal.
 
@@ -67,6 +69,7 @@ def adopt(
         journal: unlocked, and held.
         requested: operation, and the subject that was asked for, of the rows with orphans.
         now: aware.
+        allow_weak: as of the run.
 
     Raises:
         BulkcmpError: the journal failed.
@@ -85,7 +88,9 @@ def adopt(
                     raise _RefusedError("the CA has several for the row")
                 state = states[one.number]
                 cmd, subject = requested[one.number]
-                outcome, chain = _checked(one, state, subject, trust, subject_check, now)
+                outcome, chain = _checked(
+                    one, state, subject, trust, subject_check, now, allow_weak
+                )
             except _RefusedError as error:
                 refused.append((one, str(error)))
             else:
@@ -103,6 +108,7 @@ def _checked(
     trust: Trust,
     subject_check: SubjectCheck,
     now: dt.datetime,
+    allow_weak: bool,
 ) -> tuple[Outcome, tuple[bytes, ...]]:
     if not state.outcome.is_uncertain:
         raise _RefusedError(f"the row is {state.outcome.value}")
@@ -122,6 +128,7 @@ def _checked(
             trust=trust,
             extra=(),
             at=now,
+            allow_weak=allow_weak,
         )
     except BulkcmpError as error:
         raise _RefusedError(error.what) from error

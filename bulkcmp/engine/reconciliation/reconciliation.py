@@ -135,7 +135,7 @@ async def reconcile(
     adoption = None
     if request.adopt:
         adoption = await anyio.to_thread.run_sync(
-            adopt,
+            partial(adopt, allow_weak=options.allow_weak),
             journal,
             findings.differences,
             {

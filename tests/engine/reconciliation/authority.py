@@ -13,7 +13,11 @@ NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 CA = x509.Name.from_bytes(parse_name("/CN=CA"))
 CA_KEY = ec.generate_private_key(ec.SECP256R1())
-KEYS = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
+KEYS = [
+    *(ec.generate_private_key(ec.SECP256R1()) for _ in range(3)),
+    # too weak
+    ec.generate_private_key(ec.SECP192R1()),
+]
 
 
 def certificate(serial: int, key: int = 0, name: str = "/CN=dev1", days: float = 30) -> bytes:

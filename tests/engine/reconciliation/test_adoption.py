@@ -44,14 +44,26 @@ class FakeJournal:
 
 
 def adopted(
-    *those: Difference, state: RowState = STATE, trusts: bool = True, check: str = "exact"
+    *those: Difference,
+    state: RowState = STATE,
+    trusts: bool = True,
+    check: str = "exact",
+    allow_weak: bool = False,
 ) -> tuple[list[Entry], list[str]]:
     """What is written, and why the others are refused."""
     journal = FakeJournal(state)
     store = TrustStore([authority(CA_KEY if trusts else KEYS[2])])
     requested = {1: (Operation.IR, "CN=dev1")}
     trust = Trust(store, store)
-    found = adopt(cast(Journal, journal), those, requested, trust, SubjectCheck(check), NOW)
+    found = adopt(
+        cast(Journal, journal),
+        those,
+        requested,
+        trust,
+        SubjectCheck(check),
+        NOW,
+        allow_weak=allow_weak,
+    )
     assert found.numbers == ({1} if journal.entries else set())
     return journal.entries, [why for _, why in found.refused]
 
@@ -77,6 +89,15 @@ def test_another_subject_is_adopted_where_it_would_have_been_accepted() -> None:
     assert ended.outcome.outcome is OutcomeClass.ISSUED_SUBJECT_CHANGED
     assert refused == []
     assert adopted(other) == ([], ["the certificate is for CN=other, asked for was CN=dev1"])
+
+
+def test_a_weak_certificate_is_adopted_where_it_would_have_been_accepted() -> None:
+    weak = replace(ORPHAN, certificate=certificate(7, key=3))
+    state = replace(STATE, key=pkcs8(KEYS[3]))
+    entries, refused = adopted(weak, state=state)
+    assert entries == []
+    assert refused == ["a key on secp192r1, a curve of fewer than 224 bits"]
+    assert len(adopted(weak, state=state, allow_weak=True)[0]) == 2
 
 
 @pytest.mark.parametrize(
