@@ -106,6 +106,9 @@ class Settings(OfEndEntity, total=False):
     trusted: Sequence[str]
     untrusted: Sequence[str]
     out_trusted: Sequence[str]
+    crl_check: bool
+    crl_check_all: bool
+    crls: Sequence[str]
     trust_first_ca_cert: bool
     srvcert: str
     expect_sender: str

@@ -513,6 +513,26 @@ OutTrusted = Annotated[
     list[str] | None,
     _option(_TRUST, "Trust anchors for issued certificates, instead of --trusted.", metavar="FILE"),
 ]
+CrlCheck = Annotated[
+    bool | None,
+    _switch(
+        _TRUST,
+        "Look up in --crls whether the certificate that signs an answer is revoked.",
+        "--crl-check",
+    ),
+]
+CrlCheckAll = Annotated[
+    bool | None,
+    _switch(
+        _TRUST,
+        "Look up the CAs' certificates too, on its path and on those of issued certificates.",
+        "--crl-check-all",
+    ),
+]
+Crls = Annotated[
+    list[str] | None,
+    _option(_TRUST, "CRLs to look signers up in; may be repeated.", metavar="FILE|URL"),
+]
 Srvcert = Annotated[
     str | None,
     _option(

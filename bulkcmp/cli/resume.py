@@ -44,6 +44,7 @@ def resume(
     on_issued_timeout: option.OnIssuedTimeout = None,
     on_issued_attempts: option.OnIssuedAttempts = None,
     allow_weak: option.AllowWeak = None,
+    crls: option.Crls = None,
     tls_keypass: option.TlsKeypass = None,
     proxy: option.Proxy = None,
     retry_unknown: option.RetryUnknown = False,

@@ -354,7 +354,8 @@ def _check_signer(
             raise CheckError(
                 Reason.SIGNER_NOT_TRUSTED,
                 f"the response is signed by {_name(_subject(der))}: {error.what}",
-                hint="is --trusted the CA's certificate, and the address the right server?",
+                hint=error.hint
+                or "is --trusted the CA's certificate, and the address the right server?",
             ) from error
     if witness is not None:
         what = "it is --srvcert" if path is None else _path(path)
@@ -466,11 +467,13 @@ def issued(
         witness(passed(Reason.EXPIRED, f"good until {not_after:%Y-%m-%d %H:%M}Z"))
     try:
         chain = trust.issuers.issued_chain(certificate, extra, max(at, not_before))
+        # itself it is too new to stand in a CRL
+        trust.issuers.check_issuers(chain, at)
     except RemoteCmpError as error:
         raise CheckError(
             Reason.CHAIN,
             f"the certificate: {error.what}",
-            hint="is --trusted (or --out-trusted) the anchor of this CA?",
+            hint=error.hint or "is --trusted (or --out-trusted) the anchor of this CA?",
         ) from error
     if witness is not None:
         witness(passed(Reason.CHAIN, _path(chain)))

@@ -7,6 +7,7 @@ from typing import Final
 
 from cryptography import x509
 
+from bulkcmp.cmp import strength
 from bulkcmp.cmp.checks import CheckError, Reason, same_name
 from bulkcmp.cmp.evidence import Evidence, KnownCertificate
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, load_certificate
@@ -74,9 +75,16 @@ def _unusable(error: Exception) -> RemoteCmpError:
 
 
 def _checked(der: bytes, parsed: x509.CertificateRevocationList, evidence: Evidence) -> Crl:
+    crl = _described(parsed)
+    _check_issuer(der, crl, evidence)
+    _check_age(crl, evidence.at)
+    return crl
+
+
+def _described(parsed: x509.CertificateRevocationList) -> Crl:
     try:
         issuer = parsed.issuer
-        crl = Crl(
+        return Crl(
             issuer.public_bytes(),
             issuer.rfc4514_string() or "the NULL-DN",
             parsed.last_update_utc,
@@ -84,13 +92,71 @@ def _checked(der: bytes, parsed: x509.CertificateRevocationList, evidence: Evide
         )
     except Exception as error:
         raise _unusable(error) from error
-    _check_issuer(der, crl, evidence)
-    if crl.next_update is not None and crl.next_update < evidence.at:
+
+
+def _check_age(crl: Crl, at: dt.datetime) -> None:
+    if crl.next_update is not None and crl.next_update < at:
         raise CheckError(
             Reason.CRL_OUT_OF_DATE,
             f"the CRL of {crl} was to be renewed at {crl.next_update:%Y-%m-%d %H:%M}Z",
         )
-    return crl
+
+
+def _check_extensions(
+    parsed: x509.CertificateRevocationList, crl: Crl
+) -> x509.IssuingDistributionPoint | None:
+    """Make sure that a CRL is one that is understood, and complete; what it is complete for, its
+    issuingDistributionPoint says, if it has one."""
+    try:
+        extensions = list(parsed.extensions)
+    except Exception as error:
+        raise _unusable(error) from error
+    point = None
+    for one in extensions:
+        match one.value:
+            case x509.DeltaCRLIndicator():
+                raise RemoteCmpError(
+                    f"the CRL of {crl} is a delta CRL", hint="give the complete CRL"
+                )
+            case x509.IssuingDistributionPoint():
+                point = one.value
+            case x509.UnrecognizedExtension() if one.critical:
+                # RFC 5280, 5.2
+                raise RemoteCmpError(
+                    f"the CRL of {crl} has a critical extension that is unknown:"
+                    f" {one.oid.dotted_string}"
+                )
+    return point
+
+
+def check_usable(der: bytes, at: dt.datetime, *, allow_weak: bool) -> None:
+    """Make sure that signers can be looked up in a CRL, as far as its issuer need not be known.
+
+    Who issued it is seen when a signer's path is (`bulkcmp.cmp.trust`).
+
+    Args:
+        at: now, aware.
+        allow_weak: accept a signature that `bulkcmp.cmp.strength` finds weak.
+
+    Raises:
+        CheckError: it is out of date.
+        RemoteCmpError: it can't be read, is of a kind in which nothing is looked up, or weak.
+    """
+    parsed = _parsed(der)
+    crl = _described(parsed)
+    point = _check_extensions(parsed, crl)
+    if point is not None and (
+        point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs
+    ):
+        raise RemoteCmpError(
+            f"the CRL of {crl} has not all certificates of its issuer alone (it is indirect, for"
+            " some reasons, or for attribute certificates)",
+            hint="give the complete CRL",
+        )
+    weak = strength.of_crl(parsed)
+    if weak and not allow_weak:
+        raise RemoteCmpError(f"the CRL of {crl}: {weak}", hint="--allow-weak accepts it")
+    _check_age(crl, at)
 
 
 def _check_issuer(der: bytes, crl: Crl, evidence: Evidence) -> None:
@@ -152,25 +218,8 @@ class RevocationList:
         """
         self._parsed = _parsed(der)
         self.crl = _checked(der, self._parsed, evidence)
-        try:
-            extensions = list(self._parsed.extensions)
-        except Exception as error:
-            raise _unusable(error) from error
-        self.partial = ""
-        for one in extensions:
-            match one.value:
-                case x509.DeltaCRLIndicator():
-                    raise RemoteCmpError(
-                        f"the CRL of {self.crl} is a delta CRL", hint="give the complete CRL"
-                    )
-                case x509.IssuingDistributionPoint():
-                    self.partial = self._scope(one.value)
-                case x509.UnrecognizedExtension() if one.critical:
-                    # RFC 5280, 5.2
-                    raise RemoteCmpError(
-                        f"the CRL of {self.crl} has a critical extension that is unknown:"
-                        f" {one.oid.dotted_string}"
-                    )
+        point = _check_extensions(self._parsed, self.crl)
+        self.partial = "" if point is None else self._scope(point)
 
     def _scope(self, point: x509.IssuingDistributionPoint) -> str:
         """What is left out by an issuingDistributionPoint (RFC 5280, 5.2.5)."""

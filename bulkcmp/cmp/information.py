@@ -160,10 +160,12 @@ def _check_enc_cert(_asked: Itav, value: bytes, evidence: Evidence) -> str:
     """Keys are encrypted for it: it must be of a CA that we trust."""
     certificate = KnownCertificate.read(value)
     try:
-        evidence.trust.issuers.chain(value, evidence.extra, evidence.at)
+        evidence.trust.issuers.cached_chain(value, evidence.extra, evidence.at)
     except RemoteCmpError as error:
         raise CheckError(
-            Reason.INFO_CERTIFICATE, f"the certificate of {certificate}: {error.what}"
+            Reason.INFO_CERTIFICATE,
+            f"the certificate of {certificate}: {error.what}",
+            hint=error.hint,
         ) from error
     return str(certificate)
 

@@ -366,7 +366,9 @@ def _check_authority(
         path = trust.signers.cached_chain(der, known, at)
     except RemoteCmpError as error:
         raise CheckError(
-            Reason.KGA_NOT_TRUSTED, f"the private key is signed by {name}: {error.what}"
+            Reason.KGA_NOT_TRUSTED,
+            f"the private key is signed by {name}: {error.what}",
+            hint=error.hint,
         ) from error
     if not _may_make_keys(certificate):
         raise CheckError(

@@ -75,8 +75,17 @@ def of_certificate(certificate: x509.Certificate, *, is_anchor: bool = False) ->
         return "a key that can't be judged"
     if weak or is_anchor:
         return weak
+    return _of_signed(certificate)
+
+
+def of_crl(crl: x509.CertificateRevocationList) -> str:
+    """Of a CRL's signature."""
+    return _of_signed(crl)
+
+
+def _of_signed(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
     try:
-        return _of_digest(certificate.signature_hash_algorithm)
+        return _of_digest(signed.signature_hash_algorithm)
     except (UnsupportedAlgorithm, ValueError) as error:
         return f"a signature that can't be judged ({error})"
 

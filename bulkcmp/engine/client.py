@@ -176,7 +176,8 @@ class Engagement:
         if self._is_entered:
             raise BulkcmpError("the client is open already", hint="make one for each async with")
         self._options.refuse_two_readers()
-        setup = self._options.setup(self._environ)
+        # which may read CRLs from a web server
+        setup = await anyio.to_thread.run_sync(self._options.setup, self._environ)
         ours, theirs = memory_channels()
         self._is_entered = True
         raised: BaseException | None = None

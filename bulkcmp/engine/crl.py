@@ -4,18 +4,21 @@ import datetime as dt
 import ssl
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
 from bulkcmp.cmp.checks import same_name
-from bulkcmp.cmp.crl import Revocation, RevocationList, distribution_points
+from bulkcmp.cmp.crl import Revocation, RevocationList, check_usable, distribution_points
 from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.errors import BulkcmpError, InputError, Where
 from bulkcmp.inputs.credential import crls_of
 from bulkcmp.inputs.file import read_file
+from bulkcmp.inputs.settings import is_url
 from bulkcmp.io.download import download
+from bulkcmp.io.loop import is_running, run, run_beside
 
 CDP: Final = "cdp"
 """The source that stands for the distribution points of the certificates themselves."""
@@ -112,15 +115,59 @@ def _checked(der: bytes, evidence: Evidence, source: str) -> RevocationList:
         raise InputError(error.what, where=Where(source), hint=error.hint or _HINT) from error
 
 
+def read_crls(
+    sources: Iterable[str],
+    at: dt.datetime,
+    *,
+    allow_weak: bool,
+    tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
+) -> tuple[bytes, ...]:
+    """DER of the CRLs in which signers are to be looked up; who signed them is not known yet.
+
+    Args:
+        sources: paths of files (PEM, with several, or DER), and http or https URLs.
+        at: now, aware.
+        allow_weak: as of `check_usable`.
+        tls, proxy: as of `read_revocations`.
+
+    Raises:
+        InputError: one can't be had, is out of date, or is of no use.
+    """
+    found: list[bytes] = []
+    for source in dict.fromkeys(sources):
+        if is_url(source):
+            work = partial(_downloaded, source, tls, proxy)
+            data = run_beside(work, _go_on) if is_running() else run(work)
+        else:
+            data = read_file(Path(source), most=MOST)
+        for der in crls_of(data, Where(source)):
+            try:
+                check_usable(der, at, allow_weak=allow_weak)
+            except BulkcmpError as error:
+                hint = error.hint or "give a newer CRL"
+                raise InputError(error.what, where=Where(source), hint=hint) from error
+            found.append(der)
+    return tuple(found)
+
+
+def _go_on() -> None:
+    """Ctrl-C does not end the wait for a file, which has a limit of its own."""
+
+
 async def _content(place: str, tls: ssl.SSLContext | None, proxy: str | None) -> tuple[bytes, ...]:
-    if not place.lower().startswith(("http://", "https://")):
+    if is_url(place):
+        data = await _downloaded(place, tls, proxy)
+    else:
         data = await anyio.to_thread.run_sync(lambda: read_file(Path(place), most=MOST))
-        return crls_of(data, Where(place))
-    try:
-        data = await download(place, most=MOST, tls=tls, proxy=proxy)
-    except BulkcmpError as error:
-        raise InputError(error.what, where=Where(place), hint=error.hint) from error
     return crls_of(data, Where(place))
+
+
+async def _downloaded(url: str, tls: ssl.SSLContext | None, proxy: str | None) -> bytes:
+    try:
+        return await download(url, most=MOST, tls=tls, proxy=proxy)
+    except BulkcmpError as error:
+        raise InputError(error.what, where=Where(url), hint=error.hint) from error
 
 
 def _points(certificates: Iterable[bytes]) -> list[str]:

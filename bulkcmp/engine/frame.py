@@ -14,6 +14,7 @@ from math import inf
 
 from bulkcmp.cmp.events import Checkpoint
 from bulkcmp.cmp.request import Credential
+from bulkcmp.cmp.trust import CrlCheck
 from bulkcmp.errors import Loss
 from bulkcmp.inputs.token import TokenCredential
 from bulkcmp.io.limits import Limits
@@ -48,6 +49,7 @@ class Setup:
         url: of the CMP server.
         anchors, untrusted, out_trusted, srvcert: DER certificates (see `bulkcmp.cmp.trust.Trust`).
             Without anchors, the root that the first ip brings is believed.
+        crl_check: how it is made sure that signers are not revoked; None for not at all.
         pbm_salt: octets; one salt for all MACs of the run, so that a shared secret's key is
             derived once.
         concurrency: transactions of this worker in flight at the same time.
@@ -70,6 +72,7 @@ class Setup:
     srvcert: bytes | None
     pbm_salt: bytes
     concurrency: int
+    crl_check: CrlCheck | None = None
     certs_per_message: int = 1
     layers: tuple[Credential | TokenCredential, ...] = ()
     batch: int = 1

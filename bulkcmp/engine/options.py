@@ -4,6 +4,7 @@ Secrets stand here as their sources (`env:NAME` …); what a journal keeps of th
 from, never what they are.
 """
 
+import datetime as dt
 import math
 import os
 import re
@@ -29,8 +30,9 @@ from bulkcmp.cmp.request import (
     may_certify,
 )
 from bulkcmp.cmp.strength import MIN_ITERATIONS
-from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
+from bulkcmp.cmp.trust import CrlCheck, Trust, TrustStore, load_certificate
 from bulkcmp.engine.courier import command_of, environ_of
+from bulkcmp.engine.crl import read_crls
 from bulkcmp.engine.frame import Setup, TlsFiles
 from bulkcmp.engine.plan import Census, DeliveryPlan, LintPlan, OutputPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
@@ -49,10 +51,19 @@ from bulkcmp.inputs.restriction import refuse_unused
 from bulkcmp.inputs.row import Defaults
 from bulkcmp.inputs.rules import read_rules
 from bulkcmp.inputs.secret import describe_source, describe_url, read_secret
-from bulkcmp.inputs.settings import Kind, command_in, key_in, newkey_in, read_settings, source_in
+from bulkcmp.inputs.settings import (
+    Kind,
+    command_in,
+    key_in,
+    location_in,
+    newkey_in,
+    read_settings,
+    source_in,
+)
 from bulkcmp.inputs.source import Source
 from bulkcmp.inputs.token import TokenCredential, TokenReader
 from bulkcmp.io.limits import Limits
+from bulkcmp.io.tls import tls_context
 from bulkcmp.io.webhook import check_webhook
 from bulkcmp.journal.keyfile import take_inventory
 from bulkcmp.journal.lease import TERM
@@ -169,6 +180,9 @@ class Options:
     trusted: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     out_trusted: tuple[str, ...] = ()
+    crl_check: bool = False
+    crl_check_all: bool = False
+    crls: tuple[str, ...] = ()
     trust_first_ca_cert: bool = False
     srvcert: str | None = None
     expect_sender: str | None = None
@@ -282,6 +296,7 @@ class Options:
         kinds = {
             **dict.fromkeys((*_PATHS, *_ROW_PATHS), Kind.PATH),
             **dict.fromkeys(_PATH_LISTS, Kind.PATHS),
+            "crls": Kind.LOCATIONS,
             **dict.fromkeys(_SECRETS, Kind.SOURCE),
             "on_issued": Kind.COMMAND,
             "newkey": Kind.NEWKEY,
@@ -407,6 +422,7 @@ class Options:
         ]
         if facts["on_issued"] is not None:
             facts["on_issued"] = command_in(here, facts["on_issued"])
+        facts["crls"] = [describe_url(location_in(here, one)) for one in self.crls]
         for name in _PATH_LISTS:
             facts[name] = [describe_uri(key_in(here, path)) for path in facts[name]]
         return facts
@@ -419,7 +435,7 @@ class Options:
             InputError: a secret was given as text then, and is not given now.
         """
         options = cls.merge(facts, given)
-        for name in (*_SECRETS, *_URLS, "key", "newkey", "ra_key"):
+        for name in (*_SECRETS, *_URLS, "key", "newkey", "ra_key", "crls"):
             value = facts.get(name)
             if value is None or given.get(name):
                 continue
@@ -920,12 +936,13 @@ class Options:
         trusted = anchors or srvcert
         untrusted = _certificates("--untrusted", self.untrusted)
         out_trusted = _certificates("--out-trusted", self.out_trusted)
-        # an unusable anchor is found here, not in a worker
-        if trusted:
-            TrustStore(trusted, untrusted)
-            TrustStore(out_trusted or trusted, untrusted)
         if self.proxy is not None:
             _split_url("--proxy", self.proxy)
+        crl_check = self._read_crl_check(anchors)
+        # an unusable anchor is found here, not in a worker
+        if trusted:
+            TrustStore(trusted, untrusted, crl_check)
+            TrustStore(out_trusted or trusted, untrusted, crl_check)
         profile = self._profile(srvcert, anchors)
         pbm_salt = os.urandom(16)
         layers = self._layers(profile, pbm_salt, environ)
@@ -946,12 +963,42 @@ class Options:
             srvcert=srvcert[0] if srvcert else None,
             pbm_salt=pbm_salt,
             concurrency=self.concurrency,
+            crl_check=crl_check,
             certs_per_message=_at_least("--certs-per-message", self.certs_per_message, 1),
             layers=layers,
             batch=self._batch(layers),
             batch_wait=_number("--batch-wait", self.batch_wait, "seconds"),
             rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
         )
+
+    def _read_crl_check(self, anchors: tuple[bytes, ...]) -> CrlCheck | None:
+        """
+        Raises:
+            InputError: a CRL can't be had, or is of no use; or nothing would be looked up in it.
+        """
+        if not self.crl_check and not self.crl_check_all:
+            if self.crls:
+                raise InputError("--crls, but not --crl-check", hint="give --crl-check too")
+            return None
+        option = "--crl-check-all" if self.crl_check_all else "--crl-check"
+        if not self.crls:
+            raise InputError(
+                f"{option}, but no CRL to look signers up in",
+                hint="give the CRLs of the CAs with --crls FILE or URL",
+            )
+        if not anchors:
+            raise InputError(
+                f"{option} looks up whom --trusted vouches for; what --srvcert names is trusted as"
+                " it is",
+                hint="give --trusted in place of --srvcert, or leave the CRLs away",
+            )
+        tls = tls_context(trusted=list(map(Path, self.tls_trusted))) if self.tls_trusted else None
+        now = dt.datetime.now(dt.UTC)
+        try:
+            crls = read_crls(self.crls, now, allow_weak=self.allow_weak, tls=tls, proxy=self.proxy)
+        except InputError as error:
+            raise InputError(f"--crls: {error}", hint=error.hint) from None
+        return CrlCheck(crls, whole_path=self.crl_check_all)
 
     def trust(self, pinned: bytes | None = None) -> Trust:
         """Whose certificates and CRLs are believed.
@@ -1087,6 +1134,7 @@ class Options:
             "--srvcert": self.srvcert,
             "--untrusted": self.untrusted,
             "--out-trusted": self.out_trusted,
+            "--crl-check": self.crl_check or self.crl_check_all,
             "--secret": self.secret,
             "--unprotected-requests": self.unprotected_requests,
             "--ra-cert": self.ra_cert,

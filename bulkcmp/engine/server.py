@@ -327,10 +327,10 @@ def jitter() -> Iterator[float]:
 
 
 def trust_of(setup: Setup) -> Trust | None:
-    """Who is believed; None where that is whoever answers first."""
     """Whom a run believes; None where that is only known once the first ip is there."""
     if not setup.anchors:
         return None
-    signers = TrustStore(setup.anchors, setup.untrusted)
-    issuers = TrustStore(setup.out_trusted, setup.untrusted) if setup.out_trusted else signers
+    signers = issuers = TrustStore(setup.anchors, setup.untrusted, setup.crl_check)
+    if setup.out_trusted:
+        issuers = TrustStore(setup.out_trusted, setup.untrusted, setup.crl_check)
     return Trust(signers, issuers, setup.srvcert)

@@ -42,10 +42,10 @@ _TEXTS: Final = {
     "recipient", "srvcert", "expect_sender", "ref", "cert", "key", "tls_cert", "tls_key", "path",
     "infotype", "oldwithold", "crlcert", "oldcrl",
 }  # fmt: skip
-_LISTS: Final = {"trusted", "untrusted", "out_trusted", "extracerts", "tls_trusted"}
+_LISTS: Final = {"trusted", "untrusted", "out_trusted", "crls", "extracerts", "tls_trusted"}
 _FLAGS: Final = {
     "implicit_confirm", "disable_confirm", "ignore_keyusage", "unprotected_requests",
-    "san_nodefault", "centralkeygen",
+    "san_nodefault", "centralkeygen", "crl_check", "crl_check_all",
 }  # fmt: skip
 _SECRETS: Final = {"secret", "keypass", "newkeypass", "tls_keypass"}
 _OF_CERTIFICATE: Final = {"certout", "chainout", "newkeyout"}
@@ -117,10 +117,10 @@ _LOST: Final = (
         " check_ss_sig suiteB_128_only suiteB_128 suiteB_192 no_check_time allow_proxy_certs",
     )
     | _options_with(
-        "bulkcmp asks for the revocation of no certificate that signs answers",
-        "crls crl_timeout ocsp_url ocsp_timeout tls-crls",
-        "crl_check crl_check_all extended_crl use_deltas cdps crl-all crl_download ocsp_check_all"
-        " ocsp_use_aia ocsp_status tls-cdps tls-crl-all",
+        "who signs answers is looked up in the CRLs of --crls only",
+        "crl_timeout ocsp_url ocsp_timeout tls-crls",
+        "extended_crl use_deltas cdps crl-all crl_download ocsp_check_all ocsp_use_aia ocsp_status"
+        " tls-cdps tls-crl-all",
     )
     | _options_with(
         "it is for the mock server; bulkcmp ca serve is one",

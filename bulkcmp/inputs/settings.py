@@ -32,6 +32,7 @@ class Kind(Enum):
     FLAG = "{key} = true or {key} = false"
     TEXTS = 'a list of texts, as in {key} = ["...", "..."]'
     PATHS = 'a list of paths, as in {key} = ["a.pem", "b.pem"]'
+    LOCATIONS = 'a list of paths and URLs, as in {key} = ["a.crl", "http://..."]'
 
     def schema(self) -> dict[str, object]:
         """The JSON Schema of such a setting."""
@@ -42,7 +43,7 @@ class Kind(Enum):
                 return {"type": "number"}
             case Kind.FLAG:
                 return {"type": "boolean"}
-            case Kind.TEXTS | Kind.PATHS:
+            case Kind.TEXTS | Kind.PATHS | Kind.LOCATIONS:
                 return {"type": "array", "items": {"type": "string"}}
             case _:
                 return {"type": "string"}
@@ -134,6 +135,8 @@ def located(folder: Path, kind: Kind, value: Any) -> object:
             return str(folder / value)
         case Kind.PATHS:
             return [key_in(folder, path) for path in value]
+        case Kind.LOCATIONS:
+            return [location_in(folder, one) for one in value]
         case Kind.SOURCE:
             return source_in(folder, value)
         case Kind.NEWKEY:
@@ -180,6 +183,16 @@ def key_in(folder: Path, text: str) -> str:
     return text if is_uri(text) else str(folder / text)
 
 
+def location_in(folder: Path, text: str) -> str:
+    """An http or https URL, or a path, made one from `folder`."""
+    return text if is_url(text) else str(folder / text)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text that may be a path is an http or https URL."""
+    return text.lower().startswith(("http://", "https://"))
+
+
 def _fits(value: object, kind: Kind) -> bool:
     match kind:
         case Kind.WHOLE:
@@ -188,7 +201,7 @@ def _fits(value: object, kind: Kind) -> bool:
             return isinstance(value, int | float) and not isinstance(value, bool)
         case Kind.FLAG:
             return isinstance(value, bool)
-        case Kind.TEXTS | Kind.PATHS:
+        case Kind.TEXTS | Kind.PATHS | Kind.LOCATIONS:
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
         case _:
             return isinstance(value, str)

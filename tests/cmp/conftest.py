@@ -81,6 +81,10 @@ KEM_KEY_MAKERS: dict[str, Callable[[], KemKey]] = {
     "ml-kem-1024": mlkem.MLKEM1024PrivateKey.generate,
 }
 
+BY_SHA256 = bytes.fromhex("2a864886f70d01010b")
+"""sha256WithRSAEncryption, and with SHA-1."""
+BY_SHA1 = bytes.fromhex("2a864886f70d010105")
+
 
 def name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
@@ -244,6 +248,7 @@ class Pki:
             "trust": self.trust(),
             "extra": (),
             "at": self.at(),
+            "allow_weak": False,
             **changes,
         }
 

@@ -15,9 +15,10 @@ from bulkcmp.cmp.checks import CheckError, Reason
 from bulkcmp.cmp.messages import BodyType, decode_message, encode_message
 from bulkcmp.cmp.recipient import recipient_identifier
 from bulkcmp.cmp.request import Protector, SignatureCredential
-from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
+from bulkcmp.cmp.trust import EXTENSION_ERRORS, CrlCheck, Trust, TrustStore, load_certificate
 from bulkcmp.errors import LocalCmpError
 from bulkcmp.model import Profile, SubjectCheck
+from tests.cmp.crls import crl, entry_of
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, Party, Peer, Pki
@@ -35,7 +36,11 @@ def _signer(
     pki: "Pki", message: bytes, trust: Trust | None = None, *, ignore_keyusage: bool = False
 ) -> bytes:
     certificate = checks.signer(
-        decode_message(message), trust or pki.trust(), pki.at(), ignore_keyusage=ignore_keyusage
+        decode_message(message),
+        trust or pki.trust(),
+        pki.at(),
+        ignore_keyusage=ignore_keyusage,
+        allow_weak=False,
     )
     return certificate.public_bytes(serialization.Encoding.DER)
 
@@ -96,6 +101,19 @@ def test_a_path_may_need_the_messages_own_certificates(answer: "Answer", pki: "P
     signer = pki.certify("signer", pki.keys["rsa"], middle)
     assert _refused(pki, answer.signed(signer)) is Reason.SIGNER_NOT_TRUSTED
     assert _signer(pki, answer.signed(signer, middle.certificate)) == signer.certificate
+
+
+def test_a_revoked_signer_is_not_trusted(answer: "Answer", pki: "Pki") -> None:
+    at = pki.at()
+    revoked = crl(pki.root, at, entries=[entry_of(pki.signer.certificate, at)])
+    store = TrustStore([pki.root.certificate], (), CrlCheck((revoked,)))
+    message = decode_message(answer.signed(pki.signer))
+    with pytest.raises(CheckError, match="CN=signer: the CRL check: certificate revoked") as caught:
+        checks.signer(message, Trust(store, store), at, ignore_keyusage=False, allow_weak=False)
+    assert caught.value.reason is Reason.SIGNER_NOT_TRUSTED
+    assert "stand in for the CA" in str(caught.value.hint)
+    pinned = Trust(store, store, srvcert=pki.signer.certificate)
+    assert checks.signer(message, pinned, at, ignore_keyusage=False, allow_weak=False)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +320,23 @@ def test_the_issuers_have_their_own_anchors(pki: "Pki") -> None:
     with pytest.raises(CheckError) as caught:
         _issued(pki, pki.issue(), trust=Trust(TrustStore([pki.root.certificate]), other))
     assert caught.value.reason is Reason.CHAIN
+
+
+def test_a_certificate_of_a_revoked_ca_is_refused(pki: "Pki") -> None:
+    at = pki.at()
+    middle = pki.certify("sub CA", pki.keys["rsa"], pki.root, ca=True)
+    # whose validity begins when no CRL of today is in force any more
+    der = pki.certificate("device", pki.keys["ec"], middle, age=-5)
+    for entries, reason in (([], None), ([entry_of(middle.certificate, at)], Reason.CHAIN)):
+        check = CrlCheck((crl(pki.root, at, entries=entries),), whole_path=True)
+        store = TrustStore([pki.root.certificate], [middle.certificate], check)
+        trust = Trust(store, store)
+        if reason is None:
+            assert _issued(pki, der, trust=trust)
+            continue
+        with pytest.raises(CheckError, match="the certificate: the CRL check: certif") as caught:
+            _issued(pki, der, trust=trust)
+        assert caught.value.reason is reason
 
 
 def _unreadable_key(party: "Party") -> bytes:

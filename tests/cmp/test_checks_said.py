@@ -56,6 +56,7 @@ def signed(
         trust or pki.trust(),
         pki.at(),
         ignore_keyusage=ignore_keyusage,
+        allow_weak=False,
         witness=None if told is None else told.append,
     )
 

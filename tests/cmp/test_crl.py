@@ -6,66 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode
 from bulkcmp.cmp.checks import CheckError, Reason
-from bulkcmp.cmp.crl import Revocation, RevocationList, distribution_points
+from bulkcmp.cmp.crl import Revocation, RevocationList, check_usable, distribution_points
 from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import RevocationReason
+from tests.cmp.conftest import BY_SHA1, BY_SHA256
+from tests.cmp.crls import POINT, crl, entry, scope
 
 if TYPE_CHECKING:
-    from tests.cmp.conftest import Party, Pki
-
-POINT = x509.UniformResourceIdentifier("http://ca.test/1.crl")
+    from tests.cmp.conftest import Pki
 
 
 @pytest.fixture
 def evidence(pki: "Pki") -> Evidence:
     return Evidence(pki.trust(), (), pki.at())
-
-
-def entry(
-    serial: int, at: dt.datetime, extension: x509.ExtensionType | None = None
-) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at)
-    if extension is not None:
-        builder = builder.add_extension(extension, critical=False)
-    return builder.build()
-
-
-def crl(
-    issuer: "Party",
-    at: dt.datetime,
-    *extensions: tuple[x509.ExtensionType, bool],
-    entries: list[x509.RevokedCertificate] | None = None,
-) -> bytes:
-    builder = (
-        x509.CertificateRevocationListBuilder(revoked_certificates=entries or [])
-        .issuer_name(x509.Name.from_bytes(issuer.subject))
-        .last_update(at)
-        .next_update(at + dt.timedelta(days=1))
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
-def scope(**what: bool) -> x509.IssuingDistributionPoint:
-    """An issuingDistributionPoint that says so; with `points` and `reasons` for its lists."""
-    return x509.IssuingDistributionPoint(
-        full_name=[POINT] if what.get("points") else None,
-        relative_name=None,
-        only_contains_user_certs=what.get("users", False),
-        only_contains_ca_certs=what.get("authorities", False),
-        only_some_reasons=frozenset({x509.ReasonFlags.key_compromise})
-        if what.get("reasons")
-        else None,
-        indirect_crl=what.get("indirect", False),
-        only_contains_attribute_certs=what.get("attributes", False),
-    )
 
 
 def test_what_a_crl_says_of_certificates(pki: "Pki", evidence: Evidence) -> None:
@@ -152,6 +109,46 @@ def test_a_crl_that_can_not_be_believed_or_read(pki: "Pki", evidence: Evidence) 
     strange = crl(pki.root, evidence.at).replace(encode(ObjectIdentifier("2.5.4.3")), country)
     with pytest.raises(RemoteCmpError, match="not a usable CRL"):
         RevocationList(strange, evidence)
+
+
+@pytest.mark.parametrize(
+    ("extension", "what"),
+    [
+        (x509.DeltaCRLIndicator(1), "is a delta CRL"),
+        (scope(indirect=True), "has not all certificates of its issuer alone"),
+        (scope(attributes=True), "has not all certificates of its issuer alone"),
+        (scope(reasons=True), "has not all certificates of its issuer alone"),
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\x00"), "is unknown"),
+    ],
+)
+def test_a_crl_in_which_no_signer_is_looked_up(
+    extension: x509.ExtensionType, what: str, pki: "Pki", evidence: Evidence
+) -> None:
+    with pytest.raises(RemoteCmpError, match=f"the CRL of CN=root .*{what}"):
+        check_usable(crl(pki.root, evidence.at, (extension, True)), evidence.at, allow_weak=False)
+
+
+@pytest.mark.parametrize("what", ["users", "authorities", "points"])
+def test_crls_of_some_certificates_may_be_given_together(
+    what: str, pki: "Pki", evidence: Evidence
+) -> None:
+    der = crl(pki.root, evidence.at, (scope(**{what: True}), True))
+    check_usable(der, evidence.at, allow_weak=False)
+
+
+def test_a_crl_is_to_be_in_force_and_well_signed(pki: "Pki", evidence: Evidence) -> None:
+    good = crl(pki.root, evidence.at)
+    check_usable(good, evidence.at + dt.timedelta(days=1), allow_weak=False)
+    with pytest.raises(CheckError, match="was to be renewed at 2026-06-02 12:00Z") as caught:
+        check_usable(good, evidence.at + dt.timedelta(days=1, seconds=1), allow_weak=False)
+    assert caught.value.reason is Reason.CRL_OUT_OF_DATE
+    issuer = pki.certify("root", pki.keys["rsa"])
+    weak = crl(issuer, evidence.at).replace(BY_SHA256, BY_SHA1)
+    with pytest.raises(RemoteCmpError, match="the CRL of CN=root: a signature with SHA-1"):
+        check_usable(weak, evidence.at, allow_weak=False)
+    check_usable(weak, evidence.at, allow_weak=True)
+    with pytest.raises(RemoteCmpError, match="not a usable CRL"):
+        check_usable(b"nothing", evidence.at, allow_weak=False)
 
 
 def test_where_a_certificate_says_that_its_crl_is(pki: "Pki") -> None:

@@ -49,7 +49,7 @@ def kga(pki: "Pki") -> "Party":
 
 
 def opened(pki: "Pki", der: bytes, *extra: bytes, trust: Trust | None = None) -> PrivateKey:
-    return package.verify(der, trust or pki.trust(), extra, pki.at())
+    return package.verify(der, trust or pki.trust(), extra, pki.at(), allow_weak=False)
 
 
 def refused(pki: "Pki", der: bytes, *extra: bytes, trust: Trust | None = None) -> CheckError:
@@ -148,7 +148,7 @@ def test_an_authority_signs_a_package(pki: "Pki", kind: str, digest: str) -> Non
 def test_each_check_is_told(pki: "Pki", kga: "Party") -> None:
     verdicts: list[Verdict] = []
     der = signed(pki, kga)
-    package.verify(der, pki.trust(), (), pki.at(), witness=verdicts.append)
+    package.verify(der, pki.trust(), (), pki.at(), allow_weak=False, witness=verdicts.append)
     assert [(one.reason, one.judgement) for one in verdicts] == [
         (Reason.KEY_SIGNATURE, Judgement.PASSED),
         (Reason.KGA_NOT_TRUSTED, Judgement.PASSED),
@@ -378,7 +378,7 @@ def test_whatever_a_signed_data_holds_it_is_verified_or_refused(
     for _ in range(data.draw(st.integers(1, 4))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     try:
-        package.verify(bytes(der), pki.trust(), (), pki.at())
+        package.verify(bytes(der), pki.trust(), (), pki.at(), allow_weak=False)
     except CheckError:
         return
 

@@ -16,12 +16,11 @@ from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
 from bulkcmp.model import OutcomeClass, PasswordMac, Profile, RsaPadding
+from tests.cmp.conftest import BY_SHA1, BY_SHA256
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import MakeRun, Party, Pki
 
-BY_SHA256 = bytes.fromhex("2a864886f70d01010b")
-BY_SHA1 = bytes.fromhex("2a864886f70d010105")
 UNKNOWN = bytes.fromhex("2a864886f70d01017f")
 RSA_KEY = bytes.fromhex("2a864886f70d010101")
 

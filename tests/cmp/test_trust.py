@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bulkcmp.cmp import trust
-from bulkcmp.cmp.trust import TrustStore, load_certificate
+from bulkcmp.cmp.trust import CrlCheck, TrustStore, load_certificate
 from bulkcmp.errors import InputError, RemoteCmpError
+from tests.cmp.crls import crl, entry_of, scope
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Party, Pki
@@ -257,3 +258,207 @@ def test_a_certificate_that_openssl_can_not_read_has_no_path(pki: "Pki") -> None
     with pytest.raises(RemoteCmpError, match=r"^not a certificate that OpenSSL can read$"):
         store.chain(odd, (), pki.at())
     assert store.chain(pki.device.certificate, (odd,), pki.at()) == (pki.root.certificate,)
+
+
+# --- revocation -----------------------------------------------------------------------------------
+
+
+def _store(pki: "Pki", *crls: bytes, whole_path: bool = False) -> TrustStore:
+    return TrustStore([pki.root.certificate], (), CrlCheck(crls, whole_path))
+
+
+def _flaw(store: TrustStore, party: "Party", at: dt.datetime, *helpers: "Party") -> str:
+    """Why a signer is refused; empty where it is not."""
+    try:
+        store.cached_chain(party.certificate, [one.certificate for one in helpers], at)
+    except RemoteCmpError as error:
+        return f"{error.what}; {error.hint}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_refused"),
+    [
+        (None, True),
+        (x509.ReasonFlags.key_compromise, True),
+        (x509.ReasonFlags.certificate_hold, True),
+        # which only a delta CRL has
+        (x509.ReasonFlags.remove_from_crl, False),
+    ],
+)
+def test_a_revoked_signer_has_no_path(
+    pki: "Pki", reason: x509.ReasonFlags | None, is_refused: bool
+) -> None:
+    at = pki.at()
+    store = _store(pki, crl(pki.root, at, entries=[entry_of(pki.signer.certificate, at, reason)]))
+    flaw = _flaw(store, pki.signer, at)
+    assert flaw.startswith("the CRL check: certificate revoked; whoever has") is is_refused
+    assert bool(flaw) is is_refused
+    assert not _flaw(store, pki.device, at)
+    # what is issued is not looked up, and where nothing is, nobody is
+    assert store.chain(pki.signer.certificate, (), at)
+    assert not _flaw(TrustStore([pki.root.certificate]), pki.signer, at)
+
+
+def test_without_a_crl_that_holds_nobody_is_believed(pki: "Pki") -> None:
+    at, day = pki.at(), dt.timedelta(days=1)
+    signing = pki.certify("root", pki.root.key, ca=True, sign=None)
+    without = TrustStore([signing.certificate], (), CrlCheck((crl(pki.root, at),)))
+    assert not _flaw(without, pki.signer, at), "no keyUsage forbids nothing"
+    none = "unable to get certificate CRL; give the CRL of its issuer with --crls"
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\x00")
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    for given, flaw in (
+        ([], none),
+        ([crl(middle, at)], none),
+        ([crl(pki.root, at - 2 * day)], "CRL has expired; give a newer CRL of its issuer"),
+        ([crl(pki.root, at + day)], "CRL is not yet valid; None"),
+        ([crl(pki.root, at, key=pki.device.key)], "CRL signature failure; None"),
+        ([crl(pki.root, at, (x509.DeltaCRLIndicator(1), True))], none),
+        ([crl(pki.root, at, (scope(indirect=True), True))], none),
+        ([crl(pki.root, at, (scope(reasons=True), True))], none),
+        ([crl(pki.root, at, (scope(authorities=True), True))], "different CRL scope; None"),
+        ([crl(pki.root, at, (scope(points=True), True))], "different CRL scope; None"),
+        ([crl(pki.root, at, (unknown, True))], "unhandled critical CRL extension; None"),
+    ):
+        found = _flaw(_store(pki, *given), pki.signer, at)
+        assert found.startswith(f"the CRL check: {flaw}"), given
+    users = [crl(pki.root, at, (scope(**{what: True}), True)) for what in ("authorities", "users")]
+    assert not _flaw(_store(pki, *users), pki.signer, at)
+
+
+def test_an_issuer_that_may_not_sign_crls(pki: "Pki") -> None:
+    at = pki.at()
+    certificates_only = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    issuer = pki.certify("CA", pki.keys["ec"], ca=True, sign=None, extensions=[certificates_only])
+    signer = pki.certify("signer", pki.signer.key, issuer)
+    store = TrustStore([issuer.certificate], (), CrlCheck((crl(issuer, at),)))
+    assert "key usage does not include CRL signing" in _flaw(store, signer, at)
+
+
+def test_the_newest_crl_counts(pki: "Pki") -> None:
+    at, hour = pki.at(), dt.timedelta(hours=1)
+    revoked = [entry_of(pki.signer.certificate, at)]
+    for older, newer in ((None, revoked), (revoked, None)):
+        crls = [crl(pki.root, at - hour, entries=older), crl(pki.root, at, entries=newer)]
+        for given in (crls, crls[::-1]):
+            assert bool(_flaw(_store(pki, *given), pki.signer, at)) is (newer is revoked)
+
+
+def test_the_whole_path_is_looked_up_where_that_is_wished(pki: "Pki") -> None:
+    at = pki.at()
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    signer = pki.certify("signer", pki.signer.key, middle)
+    good = crl(pki.root, at)
+    bad = crl(pki.root, at, entries=[entry_of(middle.certificate, at)])
+    own = crl(middle, at)
+    revoked = "the CRL check: certificate revoked (of an issuer on its path); "
+    missing = "the CRL check: unable to get certificate CRL"
+    for crls, whole_path, flaw in (
+        ((own,), False, ""),
+        ((own, bad), False, ""),
+        ((good,), False, missing),
+        ((own, good), True, ""),
+        ((own, bad), True, revoked),
+        ((own,), True, f"{missing} (of an issuer on its path); "),
+        ((good,), True, missing),
+    ):
+        store = _store(pki, *crls, whole_path=whole_path)
+        found = _flaw(store, signer, at, middle)
+        assert found.startswith(flaw)
+        assert bool(found) is bool(flaw)
+        # the same of what is issued, but for itself
+        chain = (middle.certificate, pki.root.certificate)
+        if whole_path and bad in crls:
+            with pytest.raises(RemoteCmpError, match="certificate revoked"):
+                store.check_issuers(chain, at)
+        elif not whole_path or good in crls:
+            store.check_issuers(chain, at)
+
+
+def test_an_anchor_is_trusted_whatever_crls_say(pki: "Pki") -> None:
+    at = pki.at()
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    signer = pki.certify("signer", pki.signer.key, middle)
+    bad = crl(pki.root, at, entries=[entry_of(middle.certificate, at)])
+    check = CrlCheck((crl(middle, at), bad), whole_path=True)
+    store = TrustStore([middle.certificate, pki.device.certificate], (), check)
+    assert not _flaw(store, signer, at)
+    assert not _flaw(store, pki.device, at)
+    store.check_issuers((middle.certificate,), at)
+    store.check_issuers((), at)
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
+    """When a certificate was looked up."""
+    times: list[dt.datetime] = []
+    look = TrustStore._looked_up
+
+    def noted(store: TrustStore, path: tuple[bytes, ...], at: dt.datetime) -> Any:
+        times.append(at)
+        return look(store, path, at)
+
+    monkeypatch.setattr(TrustStore, "_looked_up", noted)
+    return times
+
+
+def test_what_crls_say_is_remembered_until_they_say_something_else(
+    pki: "Pki", looked_up: list[dt.datetime]
+) -> None:
+    at, hour = pki.at(), dt.timedelta(hours=1)
+    revoked = crl(pki.root, at + 6 * hour, entries=[entry_of(pki.signer.certificate, at)])
+    store = _store(pki, crl(pki.root, at), revoked)
+    for hours, is_refused, count in (
+        (0.5, False, 1),
+        (5.9, False, 1),
+        # an answer that came before, and was taken up after
+        (0.4, False, 2),
+        (5.9, False, 2),
+        # the next CRL comes into force
+        (6, True, 3),
+        (7, True, 4),
+        (20, True, 4),
+        # all are out of date
+        (30.1, True, 5),
+        (40, True, 5),
+    ):
+        assert bool(_flaw(store, pki.signer, at + hours * hour)) is is_refused, hours
+        assert len(looked_up) == count, hours
+    assert _flaw(store, pki.signer, at + 30 * hour).startswith("the CRL check: certificate revoked")
+    assert "expired" in _flaw(store, pki.signer, at + 31 * hour)
+
+
+def test_a_crl_holds_to_its_very_last_second(pki: "Pki") -> None:
+    at = pki.at()
+    store = _store(pki, crl(pki.root, at))
+    end = at + dt.timedelta(days=1)
+    for late in (-1.0, 0.0, 0.9, 0.0):
+        assert not _flaw(store, pki.signer, end + dt.timedelta(seconds=late))
+    assert "CRL has expired" in _flaw(store, pki.signer, end + dt.timedelta(seconds=1))
+
+
+def test_what_crls_say_is_not_remembered_without_end(
+    pki: "Pki", monkeypatch: pytest.MonkeyPatch, looked_up: list[dt.datetime]
+) -> None:
+    monkeypatch.setattr(trust, "_CACHE_SIZE", 1)
+    at = pki.at() + dt.timedelta(hours=1)
+    store = _store(pki, crl(pki.root, pki.at()))
+    for party in (pki.signer, pki.signer, pki.device, pki.signer):
+        assert not _flaw(store, party, at)
+    assert len(looked_up) == 3
+
+
+def test_a_crl_that_is_none(pki: "Pki") -> None:
+    with pytest.raises(InputError, match="not a usable CRL"):
+        _store(pki, b"nothing")

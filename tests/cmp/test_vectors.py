@@ -112,7 +112,7 @@ def test_its_signature_is_good_and_its_signer_trusted(name: str) -> None:
     )
     store = TrustStore([root])
     message = decode_message(VECTORS[name])
-    found = checks.signer(message, Trust(store, store), AT, ignore_keyusage=False)
+    found = checks.signer(message, Trust(store, store), AT, ignore_keyusage=False, allow_weak=False)
     wanted = device if name.endswith("-req") else signer
     assert found == x509.load_der_x509_certificate(wanted)
     assert message.header.senderKID == (

@@ -238,6 +238,7 @@ def test_a_certificate_of_whose_key_and_subject_nothing_was_asked(pki: "Pki") ->
         trust=trust,
         extra=(),
         at=pki.at(),
+        allow_weak=False,
         witness=verdicts.append,
     )
     assert told(verdicts) == [

@@ -18,7 +18,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine import crl as crls
-from bulkcmp.engine.crl import Revocations, checked_revocations, read_revocations
+from bulkcmp.engine.crl import (
+    Revocations,
+    checked_revocations,
+    read_crls,
+    read_revocations,
+)
 from bulkcmp.errors import InputError
 
 NOW = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
@@ -230,3 +235,28 @@ def test_crls_that_can_not_be_used(
     assert " 400" in refused(serve(path.read_bytes()), evidence=evidence)
     with pytest.raises(InputError, match="the genp: the CRL of CN=one: its signature is wrong"):
         checked_revocations([foreign.crl()], evidence, "the genp")
+
+
+def test_crls_to_look_signers_up_in(
+    issuers: tuple[Issuer, Issuer], serve: Callable[[bytes], str], tmp_path: Path
+) -> None:
+    one, two = (each.crl(7) for each in issuers)
+    path = tmp_path / "one.crl"
+    path.write_bytes(pem(one, two))
+    url = serve(two)
+    sources = [str(path), url, url]
+    read_all = partial(read_crls, sources, NOW, allow_weak=False, proxy="")
+    assert read_all() == (one, two, two)
+
+    async def within() -> tuple[bytes, ...]:
+        return read_all()
+
+    assert anyio.run(within) == (one, two, two)
+    path.write_bytes(issuers[0].crl(age=DAY * 2))
+    with pytest.raises(
+        InputError, match=r"one\.crl: the CRL of CN=one was to be renewed"
+    ) as caught:
+        read_all()
+    assert caught.value.hint == "give a newer CRL"
+    with pytest.raises(InputError, match="Connection refused"):
+        read_crls(["http://127.0.0.1:1/"], NOW, allow_weak=False, proxy="")

@@ -2,6 +2,7 @@ import datetime as dt
 import io
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp.request import MacCredential, SignatureCredential
-from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.cmp.trust import CrlCheck, load_certificate
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import OutputPlan, Plan
 from bulkcmp.errors import InputError
@@ -25,6 +26,7 @@ from bulkcmp.journal.keyfile import KeyFile
 from bulkcmp.model import EndEntity, KeySpec, Popo, Secret, SubjectCheck
 from bulkcmp.outputs.credentials import OutChain, OutFormat
 from bulkcmp.testca import state
+from bulkcmp.testca.crl import current_crl
 from bulkcmp.waves.breaker import BreakerRules
 from bulkcmp.waves.canary import Amount, Canary
 
@@ -503,6 +505,59 @@ def test_what_is_weak_must_be_allowed_and_is_noted() -> None:
     ]  # fmt: skip
     assert not any("--allow-weak" in note for note in plan(mac="hmac-sha1").notes)
     assert Options.resumed(Options(allow_weak=True).facts(), {}).allow_weak
+
+
+@pytest.fixture
+def crl(folder: Path) -> Path:
+    """A CRL of the CA."""
+    root = state.load_identity(folder / "ca")
+    path = folder / "ca.crl"
+    with closing(state.open_books(folder / "ca")) as books, books.writing():
+        path.write_bytes(current_crl(books, root, dt.datetime.now(dt.UTC)))
+    return path
+
+
+def test_crls_to_look_signers_up_in(folder: Path, crl: Path) -> None:
+    assert plan().setup.crl_check is None
+    check = plan(crl_check=True, crls=(str(crl),)).setup.crl_check
+    assert check == CrlCheck((crl.read_bytes(),))
+    setup = plan(crl_check_all=True, crls=("ca.crl",), tls_trusted=("ca/ca.pem",), server="h").setup
+    assert setup.crl_check == CrlCheck((crl.read_bytes(),), whole_path=True)
+
+
+def test_crls_stand_in_profiles_and_in_the_journal(folder: Path) -> None:
+    (folder / "p").mkdir()
+    (folder / "p" / "s.toml").write_text('crls = ["ca.crl", "HTTP://u:x1@h/ca.crl"]\n')
+    read = Options.read(["p/s.toml"], {"crl_check": True})
+    assert read.crls == ("p/ca.crl", "HTTP://u:x1@h/ca.crl")
+    facts = json.loads(json.dumps(read.facts()))
+    assert facts["crls"] == [f"{folder}/p/ca.crl", "HTTP://u:***@h/ca.crl"]
+    with pytest.raises(InputError, match="--crls is needed again"):
+        Options.resumed(facts, {})
+    resumed = Options.resumed(facts, {"crls": ["new.crl"]})
+    assert (resumed.crl_check, resumed.crls) == (True, ("new.crl",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"crls": ("ca.crl",)}, "--crls, but not --crl-check (give --crl-check too)"),
+        ({"crl_check": True}, "--crl-check, but no CRL to look signers up in"),
+        ({"crl_check_all": True}, "--crl-check-all, but no CRL to look signers up in"),
+        ({"crl_check": True, "crls": ("no.crl",)}, "--crls: no.crl: no such file"),
+        ({"crl_check": True, "crls": ("ca/ca.pem",)}, "--crls: ca/ca.pem: no CRL in it"),
+        (
+            {"crl_check": True, "crls": ("a",), "trusted": (), "srvcert": "ca/ca.pem"},
+            "--crl-check looks up whom --trusted vouches for",
+        ),
+        (
+            {"trust_first_ca_cert": True, "trusted": (), "secret": None, "crl_check": True},
+            "--trust-first-ca-cert and --crl-check exclude each other",
+        ),
+    ],
+)
+def test_crls_that_are_of_no_use(changes: dict[str, Any], what: str) -> None:
+    assert what in refused(**changes)
 
 
 def test_srvcert_alone_is_the_anchor() -> None:

@@ -341,7 +341,7 @@ def test_a_csr_that_becomes_a_template() -> None:
             {"msg_timeout", "policies", "reqexts"},
             set(),
         ),
-        ("-crl_check -port 80 -geninfo 1.2:int:3", {"crl_check", "port", "geninfo"}, set()),
+        ("-crl_download -port 80 -geninfo 1.2:int:3", {"crl_download", "port", "geninfo"}, set()),
         ("-out_trusted o -ta_in_ip_extracerts", {"ta_in_ip_extracerts"}, set()),
         ("-proxyport 80 -policy_oids_critical", set(), {"proxyport", "policy_oids_critical"}),
     ],

@@ -61,7 +61,7 @@ def sealed_in(reply: "Reply") -> bytes:
 def opened(ca: "Ca", reply: "Reply", holder: envelope.Recipient) -> algorithms.PrivateKey:
     octets = envelope.decrypt(sealed_in(reply), holder).octets
     store = TrustStore([ca.root.der])
-    return package.verify(octets, Trust(store, store), (), ca.now)
+    return package.verify(octets, Trust(store, store), (), ca.now, allow_weak=False)
 
 
 @pytest.mark.parametrize("spec", [None, *SPECS])
