@@ -210,7 +210,7 @@ def signer(
     at: dt.datetime,
     *,
     ignore_keyusage: bool,
-    allow_weak: bool = False,
+    allow_weak: bool,
     witness: Witness | None = None,
 ) -> x509.Certificate:
     """Find the certificate that signed a message, and check signature, path, strength, usage and
@@ -411,7 +411,7 @@ def issued(
     trust: Trust,
     extra: tuple[bytes, ...],
     at: dt.datetime,
-    allow_weak: bool = False,
+    allow_weak: bool,
     witness: Witness | None = None,
 ) -> tuple[tuple[bytes, ...], bool]:
     """Check a certificate that was issued to us.

@@ -242,7 +242,7 @@ def verify(
     extra: Sequence[bytes],
     at: dt.datetime,
     *,
-    allow_weak: bool = False,
+    allow_weak: bool,
     witness: Witness | None = None,
 ) -> PrivateKey:
     """The private key in a SignedData, once its signer was found to be a trusted authority.
