@@ -477,7 +477,9 @@ def issued(
         ) from error
     if witness is not None:
         witness(passed(Reason.CHAIN, _path(chain)))
-    weak = strength.of_certificate(certificate.said, is_anchor=not chain) or weak_path(chain)
+    weak = strength.of_certificate(
+        certificate.said, certificate.public_key, is_anchor=not chain
+    ) or weak_path(chain)
     Verdicts(witness).judged(Reason.CERTIFICATE_WEAK, weak, allow_weak=allow_weak)
     return chain, changed
 
@@ -493,7 +495,12 @@ def weak_path(path: tuple[bytes, ...]) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def _weak_member(der: bytes, *, is_anchor: bool) -> str:
-    return strength.of_certificate(load_certificate(der), is_anchor=is_anchor)
+    certificate = load_certificate(der)
+    try:
+        key = protection.public_key_of(certificate)
+    except RemoteCmpError:
+        return "a key that can't be judged"
+    return strength.of_certificate(certificate, key, is_anchor=is_anchor)
 
 
 def _path(chain: tuple[bytes, ...]) -> str:

@@ -4,7 +4,7 @@ Which of them an answer may have, the profile says (`--accept-protection`).
 """
 
 import datetime as dt
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from bulkcmp.cmp import checks, outcomes, protection, strength
 from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
@@ -25,9 +25,6 @@ from bulkcmp.model import AcceptProtection, Profile
 
 AnyMac: TypeAlias = MacParameters | KemMacParameters | DhMacParameters
 """Parameters of whatever MAC an answer has."""
-
-
-_HMAC_SHA1: Final = "accepted, but HMAC-SHA1 is on its way out: HMAC-SHA256 is better"
 
 
 class Proof:
@@ -150,7 +147,7 @@ class Proof:
                 Reason.PROTECTION_WEAK,
                 strength.of_mac(parameters),
                 allow_weak=self._profile.allow_weak,
-                what=_HMAC_SHA1 if parameters.mac == "sha1" else "",
+                what=strength.note_of_mac(parameters),
             )
         return parameters
 

@@ -3,7 +3,7 @@
 The line is 112 bits of security: NIST SP 800-131A Rev. 2 disallows RSA and DSA under 2048 bits,
 elliptic curves under 224, and SHA-1 in signatures, and so does SP 800-57 Part 1 Rev. 5 (table 2).
 HMAC-SHA1 stays acceptable there, also as PBKDF2's PRF, and is what `openssl cmp` makes by default:
-it is noted only. MD5 is nowhere known here, so that even `--allow-weak` does not take it.
+both are noted only. MD5 is nowhere known here, so that even `--allow-weak` does not take it.
 
 Each function says in a few words what is weak, and nothing (an empty text) where nothing is.
 """
@@ -27,6 +27,14 @@ MIN_ITERATIONS: Final = 100
 _MIN_MODULUS: Final = 2048
 _MIN_CURVE: Final = 224
 _WEAK_DIGESTS: Final = {"md5": "MD5", "sha1": "SHA-1"}
+
+
+def note_of_mac(parameters: MacParameters | KemMacParameters | DhMacParameters) -> str:
+    """What is to be noted of a MAC that is not weak; empty for nothing."""
+    by_sha1 = parameters.mac == "sha1" or (
+        isinstance(parameters, MacParameters) and parameters.digest == "sha1"
+    )
+    return "accepted, but HMAC-SHA1 is on its way out: HMAC-SHA256 is better" if by_sha1 else ""
 
 
 def of_mac(parameters: MacParameters | KemMacParameters | DhMacParameters) -> str:
@@ -66,16 +74,15 @@ def of_request(request: x509.CertificateSigningRequest) -> str:
     return of_key(request.public_key()) or _of_digest(request.signature_hash_algorithm)
 
 
-def of_certificate(certificate: x509.Certificate, *, is_anchor: bool = False) -> str:
-    """Of a certificate's key and signature; no trust rests on the signature of an anchor."""
-    try:
-        weak = of_key(certificate.public_key())
-    except Exception:
-        # a key that cryptography can't read raises whatever it likes
-        return "a key that can't be judged"
-    if weak or is_anchor:
-        return weak
-    return _of_signed(certificate)
+def of_certificate(certificate: x509.Certificate, key: object, *, is_anchor: bool) -> str:
+    """Of a certificate's key and signature.
+
+    Args:
+        key: the certificate's, which callers have read already.
+        is_anchor: trust in it rests on no signature.
+    """
+    weak = of_key(key)
+    return weak if weak or is_anchor else _of_signed(certificate)
 
 
 def of_crl(crl: x509.CertificateRevocationList) -> str:

@@ -1040,7 +1040,7 @@ class Options:
         if self.ra_ref is not None and secret is not None:
             layers.append(MacCredential(self.ra_ref, secret, MacParameters.of(profile, salt)))
         password = _secret("ra_keypass", self.ra_keypass, environ)
-        tokens = TokenReader(self.pkcs11_module, environ)
+        tokens = TokenReader(self.pkcs11_module, environ, allow_weak=self.allow_weak)
         for cert, key in zip_longest(self.ra_cert, self.ra_key):
             layer: Credential | TokenCredential
             try:

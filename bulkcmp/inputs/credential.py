@@ -193,7 +193,7 @@ def read_private_key(
             encrypted and the password is missing or wrong.
     """
     key = _private_key(read_file(path), path, password, popo)
-    _refuse_weak(strength.of_key(key.public_key()), Where(str(path)), allow_weak=allow_weak)
+    refuse_weak(strength.of_key(key.public_key()), Where(str(path)), allow_weak=allow_weak)
     return _pkcs8(key)
 
 
@@ -272,7 +272,12 @@ def _pkcs8(key: CredentialKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _refuse_weak(weak: str, where: Where | None, *, allow_weak: bool) -> None:
+def refuse_weak(weak: str, where: Where | None, *, allow_weak: bool) -> None:
+    """Refuse what `bulkcmp.cmp.strength` finds weak.
+
+    Raises:
+        InputError: it is, and may not be.
+    """
     if weak and not allow_weak:
         raise InputError(f"too weak: {weak}", where=where, hint="--allow-weak takes it")
 
@@ -301,7 +306,7 @@ def read_csr(source: Material, *, allow_weak: bool = False) -> bytes:
         ) from None
     if not valid:
         raise InputError("the request's self-signature is bad", where=place(source))
-    _refuse_weak(strength.of_request(csr), place(source), allow_weak=allow_weak)
+    refuse_weak(strength.of_request(csr), place(source), allow_weak=allow_weak)
     return csr.public_bytes(Encoding.DER)
 
 
@@ -347,7 +352,7 @@ def read_credential(
         else:
             key = _private_key(data, cert, password)
     _check_match(key, chain[0], key_path, cert)
-    _refuse_weak(strength.of_key(key.public_key()), place(cert), allow_weak=allow_weak)
+    refuse_weak(strength.of_key(key.public_key()), place(cert), allow_weak=allow_weak)
     return Credential(_pkcs8(key), chain)
 
 

@@ -143,7 +143,8 @@ class Defaults:
         pkcs11_module: path of the PKCS#11 library, no template.
         keys_supplied: the run brings keys of its own, so that rows need no `newkey`.
         single: there is one row only, so that the certificate is its own.
-        allow_weak: keys of files, and signatures of CSRs, may be below `bulkcmp.cmp.strength`.
+        allow_weak: keys of files and on tokens, and signatures of CSRs, may be below
+            `bulkcmp.cmp.strength`.
         foremost: names of what goes before the cells too, which count for nothing then but for
             placeholders.
     """
@@ -220,8 +221,8 @@ class RowReader:
         self._single = defaults.single
         self._foremost = defaults.foremost
         self._san_nodefault = defaults.san_nodefault
-        self._tokens = TokenReader(defaults.pkcs11_module, environ)
         self._allow_weak = defaults.allow_weak
+        self._tokens = TokenReader(defaults.pkcs11_module, environ, allow_weak=self._allow_weak)
         self._files = _Files(self._tokens, allow_weak=self._allow_weak)
         # no secret columns: what is filled into a name stands in the certificate
         names = [n for n in dict.fromkeys(("id", "number", *columns)) if n not in SECRETS]

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from bulkcmp.cmp import algorithms
+from bulkcmp.cmp import algorithms, strength
 from bulkcmp.cmp.algorithms import RsaScheme
 from bulkcmp.cmp.trust import load_certificate
 from bulkcmp.errors import InputError, LocalCmpError, RemoteCmpError, Where
-from bulkcmp.inputs.credential import read_certificates
+from bulkcmp.inputs.credential import read_certificates, refuse_weak
 from bulkcmp.inputs.material import Material
 from bulkcmp.inputs.secret import read_secret
 from bulkcmp.model import RsaPadding, Secret, TokenKey
@@ -65,11 +65,13 @@ class TokenReader:
     Args:
         module: path of the PKCS#11 library; None where the URIs or the environment name it.
         environ: names a module, and has PINs.
+        allow_weak: keys may be weaker than `bulkcmp.cmp.strength` has it.
     """
 
-    def __init__(self, module: str | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, module: str | None, environ: Mapping[str, str], *, allow_weak: bool) -> None:
         self._module = module
         self._environ = environ
+        self._allow_weak = allow_weak
         self._tokens: Tokens | None = None
 
     def credential(
@@ -82,8 +84,8 @@ class TokenReader:
             pin: where the URI names none.
 
         Raises:
-            InputError: the token, the key on it or the file can't be used, or the key is not that
-                of the (first) certificate.
+            InputError: the token, the key on it or the file can't be used, the key is too weak, or
+                not that of the (first) certificate.
         """
         key = self._key(uri, pin)
         try:
@@ -93,6 +95,7 @@ class TokenReader:
             else:
                 chain = read_certificates(certificate)
             public_key, scheme = _certified(chain[0])
+            self._judge(key, public_key)
             if not _signs(tokens, key, public_key, scheme):
                 raise InputError(
                     "the private key is not that of the certificate", where=Where(key.uri)
@@ -105,14 +108,15 @@ class TokenReader:
         """A key on a token that is to be certified.
 
         Raises:
-            InputError: the token or the key on it can't be used, or it has no public key beside
-                it.
+            InputError: the token or the key on it can't be used, or the key is too weak, or has no
+                public key beside it.
         """
         key = self._key(uri, pin)
         try:
             tokens = self._opened()
             key = replace(key, public_key=tokens.public_key(key))
             public_key = load_der_public_key(key.public_key)
+            self._judge(key, public_key)
             if not _signs(tokens, key, public_key, RsaPadding.PKCS1):
                 raise InputError(
                     "the private key is not that of the public key beside it", where=Where(key.uri)
@@ -120,6 +124,9 @@ class TokenReader:
         except LocalCmpError as error:
             raise InputError(error.what, hint=error.hint) from error
         return key
+
+    def _judge(self, key: TokenKey, public_key: PublicKeyTypes) -> None:
+        refuse_weak(strength.of_key(public_key), Where(key.uri), allow_weak=self._allow_weak)
 
     def refuse_other_module(self, uri: Pkcs11Uri) -> None:
         """Make sure that a URI out of a file loads no library but the one that is loaded anyway: a

@@ -22,7 +22,7 @@ from bulkcmp.cmp.algorithms import (
     RsaScheme,
     SigningKey,
 )
-from bulkcmp.cmp.asn1 import encode, explicit, wrap
+from bulkcmp.cmp.asn1 import decode_sequence_of, encode, explicit, wrap
 from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import (
     Checkpoint,
@@ -203,6 +203,15 @@ def certificate(
     hashed = isinstance(signer, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     algorithm = (digest or hashes.SHA256()) if hashed else None
     return builder.sign(signer, algorithm).public_bytes(serialization.Encoding.DER)
+
+
+def by_sha1(party: Party, issuer: SigningKey) -> bytes:
+    """DER of a certificate by an RSA key, signed with SHA-1, which `cryptography` does not."""
+    tbs, algorithm, _ = (
+        encode(one).replace(BY_SHA256, BY_SHA1) for one in decode_sequence_of(party.certificate)
+    )
+    signature = algorithms.sign(issuer, "sha1", tbs)
+    return wrap(0x30, tbs, algorithm, wrap(0x03, b"\0", signature))
 
 
 @dataclass(frozen=True)

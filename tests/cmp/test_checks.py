@@ -77,6 +77,14 @@ def test_or_is_an_anchor(answer: "Answer", pki: "Pki") -> None:
     assert _signer(pki, _with_certificates(by_root)) == pki.root.certificate
 
 
+def test_of_certificates_of_other_names_the_first_is_tried(answer: "Answer", pki: "Pki") -> None:
+    other = pki.certify("other", pki.keys["rsa"], pki.root)
+    message = answer.signed(other, pki.device.certificate)
+    assert _refused(pki, message) is Reason.SENDER
+    reversed_ = _with_certificates(message, pki.device.certificate, other.certificate)
+    assert _refused(pki, reversed_) is Reason.SIGNATURE
+
+
 def test_a_pinned_certificate_needs_no_path_and_lets_no_other_sign(
     answer: "Answer", pki: "Pki"
 ) -> None:

@@ -9,14 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
-from bulkcmp.cmp import algorithms, strength
-from bulkcmp.cmp.checks import Judgement, Reason, Verdict
+from bulkcmp.cmp import algorithms, checks, strength
+from bulkcmp.cmp.checks import CheckError, Judgement, Reason, Verdict
 from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.kemmac import KemMacParameters
 from bulkcmp.cmp.protection import MacParameters
-from bulkcmp.cmp.trust import Trust, TrustStore, load_certificate
+from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.model import OutcomeClass, PasswordMac, Profile, RsaPadding
-from tests.cmp.conftest import BY_SHA1, BY_SHA256
+from tests.cmp.conftest import BY_SHA1, BY_SHA256, by_sha1
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import MakeRun, Party, Pki
@@ -87,8 +87,8 @@ def test_signatures(pki: "Pki", kind: str, scheme: RsaPadding, digest: str, weak
 @pytest.mark.parametrize("kind", ["ed25519", "ed448", "ml-dsa-65"])
 def test_signatures_without_a_digest(pki: "Pki", kind: str) -> None:
     assert strength.of_signature(algorithms.signature_identifier(pki.keys[kind], "sha256")) == ""
-    certificate = load_certificate(pki.certify("one", pki.keys[kind]).certificate)
-    assert strength.of_certificate(certificate) == ""
+    der = pki.certify("one", pki.keys[kind]).certificate
+    assert checks.weak_path((der, der)) == ""
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,42 @@ def test_signatures_without_a_digest(pki: "Pki", kind: str) -> None:
 def test_certificates(pki: "Pki", old: bytes, new: bytes, weak: str, of_anchor: str) -> None:
     der = pki.certify("one", pki.keys["rsa"]).certificate
     assert der.count(old)
-    certificate = load_certificate(der.replace(old, new))
-    assert strength.of_certificate(certificate).startswith(weak)
-    assert bool(strength.of_certificate(certificate)) == bool(weak)
-    assert strength.of_certificate(certificate, is_anchor=True) == of_anchor
+    der = der.replace(old, new)
+    whose = ", in the certificate of CN=one"
+    for path, what in (((der, pki.root.certificate), weak), ((der,), of_anchor)):
+        found = checks.weak_path(path)
+        assert found.startswith(what)
+        assert found.endswith(whose if what else "")
+        assert bool(found) == bool(what)
+
+
+def test_only_an_anchor_may_have_a_weak_signature(pki: "Pki") -> None:
+    weak = by_sha1(pki.certify("weak", pki.keys["rsa"], ca=True), pki.keys["rsa"])
+    good = pki.root.certificate
+    assert checks.weak_path(()) == ""
+    for path in ((weak,), (good, weak), (good, good, weak)):
+        assert checks.weak_path(path) == ""
+    for path in ((weak, good), (weak, weak), (good, weak, good), (good, weak, weak)):
+        assert checks.weak_path(path) == "a signature with SHA-1, in the certificate of CN=weak"
+
+
+def test_what_is_issued_is_an_anchor_where_it_has_no_issuer(pki: "Pki") -> None:
+    key = pki.keys["rsa"]
+    root = pki.certify("root", key, ca=True)
+    self_signed, leaf = (
+        by_sha1(pki.certify("device", key, issuer), key) for issuer in (None, root)
+    )
+
+    def issued(der: bytes, anchor: bytes) -> tuple[bytes, ...]:
+        store = TrustStore([anchor])
+        wanted = pki.wanted(public_key=None, subject=None, trust=Trust(store, store))
+        chain, _ = checks.issued(der, **wanted)
+        return chain
+
+    assert issued(self_signed, self_signed) == ()
+    with pytest.raises(CheckError, match=r"^a signature with SHA-1$") as caught:
+        issued(leaf, root.certificate)
+    assert caught.value.reason is Reason.CERTIFICATE_WEAK
 
 
 def test_requests(pki: "Pki", short: rsa.RSAPrivateKey) -> None:
@@ -140,11 +172,20 @@ def test_a_weak_mac_proves_nothing(make_run: "MakeRun", parameters: MacParameter
     assert told.what == f"{strength.of_mac(parameters)} (--allow-weak)"
 
 
-def test_hmac_sha1_over_sha256_is_accepted_and_noted(make_run: "MakeRun") -> None:
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        mac(mac="hmac-sha1"),
+        mac(kind=PasswordMac.PBMAC1, mac="hmac-sha1"),
+        mac(kind=PasswordMac.PBMAC1, prf="hmac-sha1"),
+    ],
+    ids=["PBM", "PBMAC1", "PRF"],
+)
+def test_hmac_sha1_is_accepted_and_noted(make_run: "MakeRun", parameters: MacParameters) -> None:
     verdicts: list[Verdict] = []
     run = make_run(verdicts=verdicts)
     run.start()
-    run.receive(run.granted().macced(parameters=mac(mac="hmac-sha1")))
+    run.receive(run.granted().macced(parameters=parameters))
     (told,) = (one for one in verdicts if one.reason is Reason.PROTECTION_WEAK)
     assert told.judgement is Judgement.PASSED
     assert "HMAC-SHA1" in told.what

@@ -1,13 +1,14 @@
 """Credentials on tokens of SoftHSM, alone and in the rows of a population."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PIN = Secret(b"1234")
 
 
-def certify(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def certify(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ra")])
     now = dt.datetime.now(dt.UTC)
     return x509.CertificateBuilder(name, name, key.public_key(), 1, now, now).sign(
@@ -71,7 +72,7 @@ def test_where_the_pin_is(
     uri = token.uri("dev1")
     if source is not None:
         uri += f"?pin-source={source.format(pin_file)}"
-    reader = TokenReader(token.hsm.module, {"PIN": "1234"})
+    reader = TokenReader(token.hsm.module, {"PIN": "1234"}, allow_weak=False)
     # that of the URI is preferred
     other = PIN if source is None else Secret(b"9999")
     credential = reader.credential(Pkcs11Uri.parse(uri), None, other)
@@ -89,8 +90,9 @@ def test_where_the_pin_is(
     ],
 )
 def test_a_pin_that_can_not_be_read(query: str, what: str) -> None:
+    reader = TokenReader(None, {}, allow_weak=False)
     with pytest.raises(InputError, match=what) as raised:
-        TokenReader(None, {}).credential(Pkcs11Uri.parse(f"pkcs11:object=a?{query}"), None)
+        reader.credential(Pkcs11Uri.parse(f"pkcs11:object=a?{query}"), None)
     assert "1234" not in str(raised.value)
 
 
@@ -100,7 +102,7 @@ def test_the_key_of_another_certificate(
 ) -> None:
     path = tmp_path / "cert.pem"
     path.write_bytes(certificates["dev2"].public_bytes(Encoding.PEM))
-    reader = TokenReader(token.hsm.module, {})
+    reader = TokenReader(token.hsm.module, {}, allow_weak=False)
     with pytest.raises(InputError, match="not that of the certificate"):
         reader.credential(Pkcs11Uri.parse(token.uri("dev1")), path, PIN)
     assert reader.credential(Pkcs11Uri.parse(token.uri("dev2")), path, PIN).chain == (
@@ -110,9 +112,32 @@ def test_the_key_of_another_certificate(
 
 @pytest.mark.peer
 def test_a_token_that_is_not_there_is_bad_input(token: "SoftToken") -> None:
-    reader = TokenReader(token.hsm.module, {})
+    reader = TokenReader(token.hsm.module, {}, allow_weak=False)
     with pytest.raises(InputError, match="no such token"):
         reader.credential(Pkcs11Uri.parse("pkcs11:token=nope;object=x"), None, PIN)
+
+
+@pytest.mark.peer
+def test_a_weak_key_must_be_allowed(softhsm: "SoftHsm") -> None:
+    token = softhsm.token("weak")
+    key = rsa.generate_private_key(65537, 1024)
+    token.put_key("short", key, "01")
+    token.put_certificate("short", certify(key), "01")
+    uri = Pkcs11Uri.parse(token.uri("short"))
+    strict, lenient = (
+        TokenReader(token.hsm.module, {}, allow_weak=allow_weak) for allow_weak in (False, True)
+    )
+    judges: tuple[Callable[[TokenReader], object], ...] = (
+        lambda reader: reader.credential(uri, None, PIN),
+        lambda reader: reader.new_key(uri, PIN),
+    )
+    for judged in judges:
+        with pytest.raises(InputError, match="too weak: an RSA key of 1024 bits") as raised:
+            judged(strict)
+        assert raised.value.hint == "--allow-weak takes it"
+        assert str(raised.value).startswith(token.uri("short"))
+        assert judged(lenient)
+    assert lenient.new_key(uri, PIN).public_key == public_bytes(key.public_key())
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -257,7 +282,7 @@ def test_the_key_of_a_credential_is_certified_anew(
 def test_a_key_to_certify_that_is_not_that_of_its_public_key(
     token: "SoftToken", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = TokenReader(token.hsm.module, {})
+    reader = TokenReader(token.hsm.module, {}, allow_weak=False)
     other = reader.new_key(Pkcs11Uri.parse(token.uri("dev2")), PIN).public_key
     monkeypatch.setattr(reader._opened(), "public_key", lambda _: other)
     with pytest.raises(InputError, match="is not that of the public key beside it"):
