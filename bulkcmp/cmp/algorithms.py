@@ -729,7 +729,8 @@ def verify(
             if kind == name and isinstance(public_key, public_kind):
                 public_key.verify(signature, data)
                 return
-    except InvalidSignature:
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm, InternalError):
+        # a key too short for the digest and its salt is a ValueError
         raise RemoteCmpError("the signature is wrong") from None
     raise RemoteCmpError(f"a {kind} signature, but the key is a {type(public_key).__name__}")
 

@@ -363,6 +363,20 @@ def test_pss_defaults_may_be_spelled_out(pki: "Pki") -> None:
     algorithms.verify(key.public_key(), wrap(0x30, PSS, spelled), signature, b"data")
 
 
+@pytest.mark.parametrize("bits", [8, 64, 512])
+@pytest.mark.parametrize("scheme", [Pss("sha512", "sha512", 2000), RsaPadding.PKCS1])
+def test_no_key_is_too_short_to_be_refused(bits: int, scheme: RsaPadding | Pss) -> None:
+    key = rsa.RSAPublicNumbers(3, (1 << bits) - 1).public_key()
+    identifier = (
+        scheme.identifier()
+        if isinstance(scheme, Pss)
+        else algorithms.signature_identifier(rsa.generate_private_key(65537, 1024), "sha512")
+    )
+    for signature in (b"", bytes(bits // 8), b"\xff" * (bits // 8), bytes(100_000)):
+        with pytest.raises(RemoteCmpError, match=r"^the signature is wrong$"):
+            algorithms.verify(key, identifier, signature, b"data")
+
+
 def test_a_key_for_pss_makes_no_other_signature(pki: "Pki") -> None:
     any_pss, sha384 = (
         algorithms.pss_key_identifier(_vector(name)[0]) for name in ("any", "sha384")
