@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from typing import Final
 
 from bulkcmp.errors import InputError
 
@@ -296,6 +297,14 @@ _UNPROVEN = frozenset(
 )
 
 
+LONGEST_TEXT: Final = 2000
+"""Characters of a text of an outcome."""
+
+
+def _cut(text: str) -> str:
+    return f"{text[: LONGEST_TEXT - 1]}…"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of one transaction.
@@ -309,6 +318,9 @@ class Outcome:
         fail_info: names of the PKIFailureInfo bits that were set.
         status_text: statusString of the CA, lines joined by ` / `; prefixed with
             `(unauthenticated) ` where the message that carried it was not proven.
+
+    A peer may have a million octets to say, in each of its answers: of `detail` and `status_text`
+    LONGEST_TEXT characters are kept.
     """
 
     outcome: OutcomeClass
@@ -317,6 +329,12 @@ class Outcome:
     pki_status: int | None = None
     fail_info: tuple[str, ...] = ()
     status_text: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.detail) > LONGEST_TEXT:
+            object.__setattr__(self, "detail", _cut(self.detail))
+        if len(self.status_text) > LONGEST_TEXT:
+            object.__setattr__(self, "status_text", _cut(self.status_text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -21,6 +22,10 @@ from bulkcmp.cmp.messages import PVNO_CMP2000, PVNO_CMP2021, CertRepMessage, PKI
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, Trust, TrustStore, load_certificate
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.model import SubjectCheck
+
+MOST_TRIED: Final = 32
+"""Keys by which one signature is tried: with keys of their choice, some milliseconds each, a
+thousand certificates in one answer would keep us busy for long."""
 
 
 class Reason(StrEnum):
@@ -290,7 +295,8 @@ def first_trust(
         RemoteCmpError: the body can't be decoded.
     """
     ca_pubs = decode(CertRepMessage, message.body).caPubs or ()
-    roots = [der for der in (*map(encode, ca_pubs), *message.extra_certs) if _is_root(der)]
+    brought = [*map(encode, ca_pubs), *message.extra_certs]
+    roots = [der for der in brought[:MOST_TRIED] if _is_root(der)]
     if not roots:
         raise CheckError(
             Reason.SIGNER_NOT_TRUSTED,
@@ -332,7 +338,7 @@ def _candidates(message: PKIMessage, trust: Trust) -> list[bytes]:
     named = [der for der in known if same_name(_subject(der), message.sender)]
     # a certificate of another name is tried too: then it is the sender that is wrong, not the
     # signature
-    return list(dict.fromkeys([*named, *message.extra_certs[:1]]))
+    return list(dict.fromkeys([*named[:MOST_TRIED], *message.extra_certs[:1]]))
 
 
 def _check_signer(

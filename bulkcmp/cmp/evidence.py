@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.asn1 import BitString, decode, decode_sequence_of, encode
+from bulkcmp.cmp.checks import MOST_TRIED
 from bulkcmp.cmp.protection import public_key_of
 from bulkcmp.cmp.trust import Trust, load_certificate
 from bulkcmp.errors import RemoteCmpError
@@ -32,10 +33,10 @@ class Evidence:
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
-        """All that are at hand."""
+        """Those at hand, and of a peer's as many as it is worth to try."""
         stores = (self.trust.issuers, self.trust.signers)
         helpers = [der for store in stores for der in store.untrusted]
-        return tuple(dict.fromkeys((*self.anchors, *helpers, *self.extra)))
+        return tuple(dict.fromkeys((*self.anchors, *helpers, *self.extra[:MOST_TRIED])))
 
 
 @dataclass(frozen=True, slots=True)

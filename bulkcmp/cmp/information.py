@@ -19,7 +19,7 @@ from bulkcmp.cmp.asn1 import (
     encode,
     tag,
 )
-from bulkcmp.cmp.checks import CheckError, Reason, Verdicts, same_name
+from bulkcmp.cmp.checks import MOST_TRIED, CheckError, Reason, Verdicts, same_name
 from bulkcmp.cmp.crl import Crl, checked_crl
 from bulkcmp.cmp.evidence import Evidence, KnownCertificate
 from bulkcmp.cmp.general import CertReqTemplateContent, RootCaKeyUpdate, name_of
@@ -228,7 +228,10 @@ def _old_root(link: KnownCertificate, asked: Itav, evidence: Evidence) -> KnownC
 # CRLsValue ::= SEQUENCE SIZE (1..MAX) OF CertificateList
 def _check_crls(asked: Itav, value: bytes, evidence: Evidence) -> str:
     wanted = list(_wanted(asked))
-    found = [checked_crl(encode(one), evidence) for one in _some(value)]
+    told = _some(value)
+    if len(told) > MOST_TRIED:
+        raise RemoteCmpError(f"{len(told)} CRLs, accepted are {MOST_TRIED}")
+    found = [checked_crl(encode(one), evidence) for one in told]
     for crl in found:
         if not any(one.suits(crl) for one in wanted):
             raise CheckError(Reason.CRL, f"a CRL of {crl}, which was not asked for")

@@ -17,9 +17,6 @@ from bulkcmp.stats.health import Pulse
 _DIGITS: Final = 6
 """Of seconds after the point."""
 
-_LONGEST: Final = 1000
-"""Characters of what an ending has to say."""
-
 
 def to_microsecond(seconds: float) -> float:
     """Seconds as a record has them.
@@ -107,7 +104,7 @@ class Ending:
 
     Attributes:
         requests: how many of them ended so, 1 at least.
-        detail: one line for a human, of the first of them; of the peer's words only the first.
+        detail: one line for a human, of the first of them.
     """
 
     outcome: OutcomeClass
@@ -126,14 +123,9 @@ class Ending:
         for one in outcomes:
             groups.setdefault((one.outcome, one.reason, one.fail_info), []).append(one)
         return tuple(
-            cls(outcome, reason, fail_info, _cut(group[0].detail), len(group))
+            cls(outcome, reason, fail_info, group[0].detail, len(group))
             for (outcome, reason, fail_info), group in groups.items()
         )
-
-
-def _cut(text: str) -> str:
-    """A peer may have a million octets to say, in each of its answers."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 @dataclass(frozen=True, slots=True)

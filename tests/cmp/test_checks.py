@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 
-from bulkcmp.cmp import algorithms, checks, package
+from bulkcmp.cmp import algorithms, checks, package, protection
 from bulkcmp.cmp.asn1 import decode_sequence_of, encode, explicit, wrap
-from bulkcmp.cmp.checks import CheckError, Reason
-from bulkcmp.cmp.messages import BodyType, decode_message, encode_message
+from bulkcmp.cmp.checks import MOST_TRIED, CheckError, Reason
+from bulkcmp.cmp.messages import BodyType, PKIMessage, decode_message, encode_message
 from bulkcmp.cmp.recipient import recipient_identifier
 from bulkcmp.cmp.request import Protector, SignatureCredential
 from bulkcmp.cmp.trust import EXTENSION_ERRORS, CrlCheck, Trust, TrustStore, load_certificate
@@ -83,6 +83,28 @@ def test_of_certificates_of_other_names_the_first_is_tried(answer: "Answer", pki
     assert _refused(pki, message) is Reason.SENDER
     reversed_ = _with_certificates(message, pki.device.certificate, other.certificate)
     assert _refused(pki, reversed_) is Reason.SIGNATURE
+
+
+def test_few_of_the_certificates_that_come_are_tried(
+    answer: "Answer", pki: "Pki", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    check = protection.check_signature
+
+    def noted(message: PKIMessage, signer: x509.Certificate) -> None:
+        tried.append(signer)
+        check(message, signer)
+
+    monkeypatch.setattr(protection, "check_signature", noted)
+    others = [pki.certificate("signer", pki.keys["ec"], pki.root) for _ in range(MOST_TRIED + 9)]
+    message = answer.signed(pki.signer)
+    early = _with_certificates(message, *others[: MOST_TRIED - 1], pki.signer.certificate)
+    assert _signer(pki, early) == pki.signer.certificate
+    assert len(tried) == MOST_TRIED
+    tried.clear()
+    late = _with_certificates(message, *others, pki.signer.certificate)
+    assert _refused(pki, late) is Reason.SIGNATURE
+    assert len(tried) == MOST_TRIED
 
 
 def test_a_pinned_certificate_needs_no_path_and_lets_no_other_sign(

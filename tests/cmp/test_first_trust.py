@@ -8,7 +8,7 @@ import pytest
 
 from bulkcmp.cmp import checks
 from bulkcmp.cmp.asn1 import explicit
-from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.checks import MOST_TRIED, CheckError, Reason
 from bulkcmp.cmp.events import Send, WakeAt
 from bulkcmp.cmp.messages import BodyType, PKIStatus, decode_message
 from bulkcmp.model import Operation, OutcomeClass, Profile
@@ -125,6 +125,20 @@ def test_an_ip_that_can_t_be_read(make_run: "MakeRun", pki: "Pki") -> None:
     run = ask(make_run)
     answer = run.answer(b"\x30\x02\x05\x00").signed(pki.signer, pki.root.certificate)
     assert refused(run, answer) == (OutcomeClass.BAD_RESPONSE, Reason.MALFORMED.value)
+
+
+@pytest.mark.parametrize("others", [MOST_TRIED - 2, MOST_TRIED - 1])
+def test_few_of_the_certificates_that_come_may_be_the_root(
+    make_run: "MakeRun", pki: "Pki", others: int
+) -> None:
+    run = ask(make_run)
+    before = [pki.certificate("other", pki.keys["ec"], pki.root) for _ in range(others)]
+    message = decode_message(granted(run).signed(pki.signer, *before, pki.root.certificate))
+    if others < MOST_TRIED - 1:
+        assert checks.first_trust(message, pki.at(), ignore_keyusage=False, allow_weak=False)
+        return
+    with pytest.raises(CheckError, match="brings no root certificate"):
+        checks.first_trust(message, pki.at(), ignore_keyusage=False, allow_weak=False)
 
 
 @pytest.mark.parametrize("body_type", [BodyType.IP, BodyType.ERROR])

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bulkcmp.cmp import general
 from bulkcmp.cmp.asn1 import ObjectIdentifier, encode, explicit, wrap
-from bulkcmp.cmp.checks import CheckError, Reason
+from bulkcmp.cmp.checks import MOST_TRIED, CheckError, Reason
 from bulkcmp.cmp.evidence import Evidence
 from bulkcmp.cmp.general import RootCaKeyUpdate, crl_status_list
 from bulkcmp.cmp.information import answer_to, check
@@ -435,6 +435,26 @@ def test_a_crl_that_nobody_signed_whom_we_trust(pki: "Pki", evidence: Evidence) 
     reason, what = refused(asked, told, extra)
     assert reason is Reason.CRL
     assert what.startswith("the CRL of CN=root: its issuer: no valid path to a trust anchor")
+
+
+def test_few_crls_and_issuers_are_tried(pki: "Pki", evidence: Evidence) -> None:
+    sub = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    der = crl(sub, evidence)
+    asked = ask_for_crls(None, pki.device.certificate)
+    others = [pki.certificate("other", pki.keys["ec"], pki.root) for _ in range(MOST_TRIED)]
+    for before in (MOST_TRIED - 1, MOST_TRIED):
+        extra = replace(evidence, extra=(*others[:before], sub.certificate))
+        told = Itav(general.CURRENT_CRL, der)
+        if before < MOST_TRIED:
+            assert check(Itav(told.oid), told, extra)
+        else:
+            assert refused(Itav(told.oid), told, extra)[1].endswith("certificate is not known")
+    many = crls(*[crl(pki.root, evidence)] * MOST_TRIED)
+    assert check(asked, many, evidence)
+    assert refused(asked, crls(*[der] * (MOST_TRIED + 1)), evidence) == (
+        Reason.INFO_MALFORMED,
+        f"crls: {MOST_TRIED + 1} CRLs, accepted are {MOST_TRIED}",
+    )
 
 
 def test_an_issuer_that_may_not_sign_crls(pki: "Pki", evidence: Evidence) -> None:

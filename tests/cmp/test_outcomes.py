@@ -1,11 +1,13 @@
 """The table of classes."""
 
+from dataclasses import replace
+
 import pytest
 
 from bulkcmp.cmp import outcomes
 from bulkcmp.cmp.messages import PKIStatusInfo, fail_info
 from bulkcmp.errors import Loss
-from bulkcmp.model import Operation, Outcome, OutcomeClass
+from bulkcmp.model import LONGEST_TEXT, Operation, Outcome, OutcomeClass
 
 LOST = {
     Loss.CONNECT: OutcomeClass.NOT_SENT,
@@ -29,6 +31,20 @@ LOST = {
 def test_every_loss_has_its_class(loss: Loss) -> None:
     assert outcomes.lost(Operation.IR, loss, "how", "why") == Outcome(LOST[loss], "how", "why")
     assert outcomes.was_processed(loss) == (LOST[loss] is not OutcomeClass.NOT_SENT)
+
+
+def test_of_what_a_peer_has_to_say_only_the_first_is_kept() -> None:
+    text = "no " * 300_000
+    outcome = outcomes.refused(
+        PKIStatusInfo(status=2, statusString=[text, text]), authenticated=True, details=[text]
+    )
+    for told in (outcome.detail, outcome.status_text):
+        assert len(told) == LONGEST_TEXT
+        assert told.startswith("no no ")
+        assert told.endswith("…")
+    assert replace(outcome) == outcome
+    whole = Outcome(OutcomeClass.REJECTED, detail="x" * LONGEST_TEXT)
+    assert whole.detail == "x" * LONGEST_TEXT
 
 
 @pytest.mark.parametrize("bit", ["badMessageCheck", "wrongIntegrity", "signerNotTrusted"])

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from bulkcmp.model import Operation, Outcome, OutcomeClass
 from bulkcmp.stats.record import Ending, TransactionRecord
 
@@ -18,13 +16,6 @@ def test_outcomes_of_one_kind_become_one_ending() -> None:
         Ending(OutcomeClass.ISSUED, requests=2),
         Ending(OutcomeClass.REJECTED, "badPOP", ("badPOP",), "no (badPOP)"),
     )
-
-
-def test_of_what_a_peer_has_to_say_only_the_first_is_kept() -> None:
-    (ending,) = Ending.of((replace(REJECTED, detail="no " * 10_000),))
-    assert len(ending.detail) == 1001
-    assert ending.detail.startswith("no no ")
-    assert ending.detail.endswith("…")
 
 
 def test_a_transaction_is_ok_if_all_its_requests_are() -> None:
