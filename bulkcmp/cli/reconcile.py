@@ -10,6 +10,7 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.cli.show import Errors, warn
 from bulkcmp.cli.stdout import PipedConsole, printing
+from bulkcmp.engine.migration.migration import refuse_migration
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.reconciliation.reconciliation import RECONCILIATION_FILE, Request
 from bulkcmp.engine.reconciliation.reconciliation import reconcile as run_reconcile
@@ -96,6 +97,7 @@ def reconcile(
     Example: bulkcmp reconcile runs/devices --issued issued.csv --crl cdp
     """
     given = {name: value for name, value in locals().items() if name in Options.known()}
+    refuse_migration(run)
     given.pop("journal", None)
     lists = tuple(map(IssuedList, issued or ()))
     request = Request(tuple(crl or ()), lists, genm, adopt, given)

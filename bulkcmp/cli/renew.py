@@ -16,6 +16,7 @@ from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.show import Errors, run_and_show
 from bulkcmp.cli.stdout import printing
 from bulkcmp.engine.holding import SIGNERS_FOLDER, Holding, open_holding
+from bulkcmp.engine.migration.migration import refuse_migration
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.renewal import (
@@ -122,6 +123,7 @@ def renew(
     Example: bulkcmp renew runs/17 --expiring-within 30d --trusted ca/ca.pem --key-pass env:KEY_PASS
     --server http://127.0.0.1:8829/ejbca/publicweb/cmp/client-cert
     """
+    refuse_migration(source)
     options = _options(given)
     rule = _rule(options, expiring_within, expired)
     errors = Errors()

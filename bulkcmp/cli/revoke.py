@@ -24,6 +24,7 @@ from bulkcmp.engine.load.cleanup import (
     kept_settings,
     remnants,
 )
+from bulkcmp.engine.migration.migration import refuse_migration
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import Plan
 from bulkcmp.engine.revocation import (
@@ -165,6 +166,7 @@ def revoke(
     if source != _STDIN and (path / SETTINGS).exists() and not holds_run(path):
         _refuse_for_load_tests(given, ids=ids, renewed=renewed, confirm_crl=confirm_crl)
         raise typer.Exit(_clean_up(path, given, quiet=quiet))
+    refuse_migration(path)
     options = _options(given)
     selection = _selection(source, options, ids=_ids(ids), renewed=renewed, base=serials)
     errors = Errors()

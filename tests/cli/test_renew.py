@@ -15,6 +15,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("certs").mkdir()
     Path("certs/a.pem").write_bytes(pem_certificates(certificate("a", days=9999).der))
     Path("plain.csv").write_text("id,subject\na,/CN=a\n")
+    Path("migration").mkdir()
+    Path("migration/migration.json").touch()
 
 
 def refused(*arguments: str) -> InputError:
@@ -30,6 +32,7 @@ def refused(*arguments: str) -> InputError:
         (("certs", "--cmd", "rr"), "--cmd rr renews nothing"),
         (("certs", "--secret", "pass:x", "--newkey", "same"), "--newkey same, but the requests"),
         (("plain.csv",), "has neither a column cert nor oldcert"),
+        (("migration",), "migration: holds a migration, which has two runs"),
         (("nope",), "nope: no such file"),
     ],
 )
@@ -41,7 +44,7 @@ def test_nothing_is_due() -> None:
     done = CliRunner().invoke(app, ["renew", "certs"])
     assert done.exit_code == 0
     assert "1 found in certs: 1 not due yet" in done.stderr
-    assert {path.name for path in Path().iterdir()} == {"certs", "plain.csv"}
+    assert {path.name for path in Path().iterdir()} == {"certs", "plain.csv", "migration"}
 
 
 def test_what_is_due_is_not_renewed_where_it_can_not_be() -> None:

@@ -17,6 +17,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("numbers").write_text("12\n")
     Path("certs").mkdir()
     Path("test").mkdir()
+    Path("migration").mkdir()
+    Path("migration/migration.json").touch()
     Path("test/settings.json").write_text(json.dumps({"servers": {}, "revoke_at": ""}))
 
 
@@ -39,6 +41,7 @@ def refused(*arguments: str) -> InputError:
         (("certs", "--ids", "a"), "--ids: there is no 'a' in certs"),
         (("test", "--renewed"), "--renewed is not for the folder of a load test"),
         (("test", "--confirm-crl", "cdp"), "--confirm-crl is not for the folder of a load test"),
+        (("migration", *RA), "migration: holds a migration, which has two runs"),
         (("nope",), "nope: no such file"),
     ],
 )

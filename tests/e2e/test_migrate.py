@@ -10,6 +10,7 @@ users and an outage of ten seconds:
 import base64
 import csv
 import datetime as dt
+import json
 import os
 import signal
 import time
@@ -389,6 +390,7 @@ def test_a_migration_of_a_few(
     cli("resume", run.path / "revocation", code=1)
 
 
+@pytest.mark.timeout(300)
 def test_a_failed_canary_at_the_new_ca_revokes_nothing(
     cli: "Cli", run: "RunFolder", sites: tuple[Site, Site], tmp_path: Path
 ) -> None:
@@ -418,3 +420,11 @@ def test_a_failed_canary_at_the_new_ca_revokes_nothing(
     assert old.users(CertificateStatus.REVOKED).keys() == {"a", "c"}
     assert run.summary()["notes"] == []
     assert run.summary()["users"]["not enrolled"] == 1
+
+    # each CA agrees with the run at it
+    assert "holds a migration, which has two runs" in cli("reconcile", run.path, code=2).err
+    for site, step in ((new, "enrollment"), (old, "revocation")):
+        cli("ca", "issued", "--state", site.folder, "-o", "issued.csv")
+        ended = cli("reconcile", run.path / step, "--issued", "issued.csv", "--json")
+        found = json.loads(ended.out)
+        assert (found["agreed"], found["differences"]) == (2, [])

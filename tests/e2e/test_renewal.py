@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -55,6 +56,11 @@ def test_a_run_is_renewed_again_and_again(
     tools.verify(ca.anchor, [first.path / row["cert_file"] for row in first.results()])
     # of the type that they had
     assert isinstance(certificates(first)["r1"].public_key(), rsa.RSAPublicKey)
+
+    # the CA agrees with it, as with any run
+    cli("ca", "issued", "--state", ca.folder, "-o", "issued.csv")
+    found = json.loads(cli("reconcile", first.path, "--issued", "issued.csv", "--json").out)
+    assert (found["rows"], found["agreed"], found["differences"]) == (2, 2, [])
 
     # the newest of each row counts
     cli("renew", run.path, *own(ca), "--newkey", "same", "--days", "9")

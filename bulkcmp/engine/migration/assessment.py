@@ -171,6 +171,7 @@ class Assessment:
         problems = record.problems or tuple(several_values(record, but=("oldcert",)))
         if problems:
             raise _RejectedError(Case.BAD_ROW, *problems)
+        reason = _revocation_cells(record, cells)
         old = self._old_certificates(record, cells)
         certified = [one for one in old if one.certificate is not None]
         newest = max(certified, key=lambda one: one.begins, default=None)
@@ -183,7 +184,6 @@ class Assessment:
         self._known |= {one.key: record.place.row_line for one in fates.revoked}
         for case in cases:
             self.cases.add(case, row.id)
-        reason = {"revreason": cells["revreason"]} if "revreason" in cells else {}
         return Migrating(record.place, row.id, enrollment, reason, fates)
 
     # --- the old certificates ---------------------------------------------------------------------
@@ -193,8 +193,6 @@ class Assessment:
         serial, issuer = (cells.get(n, "") if self._serials else "" for n in ("serial", "issuer"))
         try:
             old = read_old(self._folder, record.values.get("oldcert", ()), serial, issuer)
-            if "revreason" in cells:
-                read_reason(cells["revreason"])
         except InputError as error:
             where = place.where("oldcert")
             problem = InputError(str(error), where=where, hint=error.hint)
@@ -299,6 +297,19 @@ class Assessment:
         if kind in (Kind.TEXT, Kind.WHOLE, Kind.FLAG):
             return text
         return str(located(self._folder, kind, text))
+
+
+def _revocation_cells(record: Record, cells: Mapping[str, str]) -> dict[str, str]:
+    """The cells that all rows have which revoke a user's old certificates."""
+    column = "revreason"
+    if column not in cells:
+        return {}
+    try:
+        read_reason(cells[column])
+    except InputError as error:
+        problem = InputError(error.what, where=record.place.where(column), hint=error.hint)
+        raise _RejectedError(Case.BAD_ROW, problem) from None
+    return {column: cells[column]}
 
 
 def _check_columns(columns: Sequence[str], new: Options) -> None:

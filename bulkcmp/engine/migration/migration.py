@@ -229,6 +229,28 @@ class Session:
     retry_failed: bool = False
 
 
+def runs_in(folder: Path) -> tuple[Path, ...]:
+    """The runs that are begun in the folder of a migration; another folder is one itself."""
+    if not Migration.is_in(folder):
+        return (folder,)
+    first, second = folder / ENROLLMENT, folder / REVOCATION
+    return (first, second) if holds_run(second) else (first,)
+
+
+def refuse_migration(folder: Path) -> None:
+    """Make sure that a folder is not a migration's, where one run is meant.
+
+    Raises:
+        InputError: it is.
+    """
+    if Migration.is_in(folder):
+        raise InputError(
+            "holds a migration, which has two runs",
+            where=Where(str(folder)),
+            hint=f"give {folder / ENROLLMENT} or {folder / REVOCATION}",
+        )
+
+
 def assess(
     population: str,
     sides: Sides,

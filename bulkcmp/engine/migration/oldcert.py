@@ -65,6 +65,17 @@ class OldCertificate:
             return dt.datetime.min.replace(tzinfo=dt.UTC)
         return self.certificate.not_valid_before_utc
 
+    @property
+    def is_ca(self) -> bool:
+        """Whether it is a CA's, as far as it is known."""
+        if self.certificate is None:
+            return False
+        try:
+            extensions = self.certificate.extensions
+            return extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except (*EXTENSION_ERRORS, x509.ExtensionNotFound):
+            return False
+
     def has_expired(self, now: dt.datetime) -> bool:
         return self.certificate is not None and self.certificate.not_valid_after_utc < now
 
@@ -84,11 +95,11 @@ def read_old(
     """
     found: dict[tuple[str, int], OldCertificate] = {}
     for text in oldcert:
-        for der in read_certificates(parse_material(folder, text)):
-            one = OldCertificate.of(der)
-            assert one.certificate is not None
-            if not _is_ca(one.certificate):
-                found[one.key] = one
+        held = map(OldCertificate.of, read_certificates(parse_material(folder, text)))
+        own = [one for one in held if not one.is_ca]
+        if not own:
+            raise InputError("names certificates of CAs only, and none of a user")
+        found |= {one.key: one for one in own}
     if serial:
         if not issuer:
             raise InputError("a serial number needs its issuer")
@@ -96,13 +107,6 @@ def read_old(
         named = OldCertificate(name, read_serial(serial), {"serial": serial, "issuer": issuer})
         found.setdefault(named.key, named)
     return list(found.values())
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (*EXTENSION_ERRORS, x509.ExtensionNotFound):
-        return False
 
 
 class OldCa:

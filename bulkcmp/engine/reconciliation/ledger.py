@@ -92,6 +92,7 @@ class Ledger:
         accounts: of the rows that a CA may have something for, in their order.
         unread: rows whose keys can't be told, for they are sealed or of no type that is known.
         unnamed: rows that revoke a certificate which the population does not name.
+        unrelated: rows that renew one, where the population names none.
     """
 
     def __init__(self, began_at: dt.datetime | None) -> None:
@@ -101,8 +102,10 @@ class Ledger:
         self._by_key: dict[bytes, Account | None] = {}
         self._by_transaction: dict[bytes, Account | None] = {}
         self._by_name: dict[bytes, Account | None] = {}
+        self._predecessors: dict[int, list[Held]] = {}
         self.unread = 0
         self.unnamed = 0
+        self.unrelated = 0
 
     def enter(self, row: RowResult, key: bytes | None) -> None:
         """Take a row in, with its private key (PKCS#8 DER) where that is unsealed."""
@@ -166,9 +169,17 @@ class Ledger:
             account.own, account.takes_off_hold = held, off_hold
             self._by_serial.setdefault(held.serial, []).append(account)
 
+    def enter_predecessor(self, held: Held) -> None:
+        """Take in a certificate that a row asked for another one in the place of, or with: whatever
+        it shares with the row, it came before."""
+        self._predecessors.setdefault(held.serial, []).append(held)
+
     def close(self) -> None:
         """All is taken in."""
-        self.unnamed = sum(one.revokes and one.own is None for one in self.accounts.values())
+        accounts = self.accounts.values()
+        self.unnamed = sum(one.revokes and one.own is None for one in accounts)
+        if not self._predecessors:
+            self.unrelated = sum(one.cmd is Operation.KUR for one in accounts)
 
     def take(self, issued: Issued) -> bool:
         """Note a certificate of a CA's list with the row that it is of; False if it is of none."""
@@ -182,7 +193,7 @@ class Ledger:
             account for account in self._by_serial.get(issued.serial, ()) if _is_of(account, issued)
         ]
         yield from ((account, By.SERIAL) for account in known)
-        if any(not account.revokes for account in known):
+        if any(not account.revokes for account in known) or self._is_predecessor(issued):
             return
         candidates = (
             (None if issued.key is None else self._by_key.get(issued.key), By.KEY),
@@ -199,6 +210,12 @@ class Ledger:
                 yield account, by
                 return
 
+    def _is_predecessor(self, issued: Issued) -> bool:
+        return any(
+            issued.issuer is None or same_name(one.issuer, issued.issuer)
+            for one in self._predecessors.get(issued.serial, ())
+        )
+
     def _named(self, issued: Issued) -> Account | None:
         """The row that asked for this name at about this time."""
         if issued.subject is None or issued.issued_at is None or self._began_at is None:
@@ -211,8 +228,8 @@ class Ledger:
         return None if late else account
 
 
-def revocation_of(row: EndEntity) -> Held | None:
-    """The certificate that an rr is for."""
+def named_by(row: EndEntity) -> Held | None:
+    """The certificate that a row is about: that it revokes, renews, or asks with."""
     if row.serial is not None and row.issuer is not None:
         return Held(row.serial, row.issuer)
     der = row.old_cert or (row.cert[0] if row.cert else None)

@@ -17,7 +17,7 @@ from bulkcmp.engine.options import INSECURE, Options
 from bulkcmp.engine.probe import Outputs, probe
 from bulkcmp.engine.reconciliation.adoption import Adoption, adopt
 from bulkcmp.engine.reconciliation.comparison import Evidence, Findings, compare
-from bulkcmp.engine.reconciliation.ledger import Ledger, revocation_of
+from bulkcmp.engine.reconciliation.ledger import Ledger, named_by
 from bulkcmp.errors import EXIT_OK, EXIT_SOME_FAILED, BulkcmpError, InputError, Where
 from bulkcmp.inputs.issued import IssuedList
 from bulkcmp.inputs.population import single_row
@@ -27,6 +27,9 @@ from bulkcmp.model import BadRow, DifferenceKind, Operation, RevocationReason, S
 from bulkcmp.outputs.reconciliation import write_reconciliation
 
 RECONCILIATION_FILE: Final = "reconciliation.csv"
+
+_OLD: Final = frozenset({"cert", "oldcert"})
+"""Columns that name a certificate which a row renews."""
 
 _CREDENTIAL: Final = (
     "ref", "secret", "cert", "key", "keypass", "pkcs11_module", "unprotected_requests",
@@ -115,11 +118,7 @@ async def reconcile(
         await anyio.to_thread.run_sync(journal.settle)
     journal_rows = _JournalRows(journal, facts, is_open=is_open)
     ledger = await anyio.to_thread.run_sync(journal_rows.ledger)
-    unnamed = ""
-    if any(one.revokes for one in ledger.accounts.values()):
-        unnamed = await anyio.to_thread.run_sync(
-            _enter_revocations, ledger, options, facts, environ
-        )
+    unnamed = await anyio.to_thread.run_sync(_enter_named, ledger, options, facts, environ)
     ledger.close()
     now = dt.datetime.now(dt.UTC)
     trust = options.trust(journal.anchor)
@@ -216,20 +215,25 @@ class _JournalRows:
                 yield row.certificate
 
 
-def _enter_revocations(
+def _enter_named(
     ledger: Ledger, options: Options, facts: Mapping[str, Any], environ: Mapping[str, str]
 ) -> str:
-    """Take in what rows revoke, which only the population says; return why that can't be had."""
+    """Take in what rows revoke, and what they renew, which only the population says; return why
+    that can't be had."""
     population = str(facts["population"])
+    is_named = any(one.cmd in (Operation.RR, Operation.KUR) for one in ledger.accounts.values())
     try:
+        if not is_named and _OLD.isdisjoint(options.source(population).attributes):
+            return ""
         options.refuse_changed(population, facts)
         for row in options.rows(population, environ):
-            if isinstance(row, BadRow) or row.cmd is not Operation.RR:
+            if isinstance(row, BadRow) or (held := named_by(row)) is None:
                 continue
-            held = revocation_of(row)
-            if held is not None:
+            if row.cmd is Operation.RR:
                 off_hold = row.revocation_reason is RevocationReason.REMOVE_FROM_CRL
                 ledger.enter_revocation(row.number, held, off_hold=off_hold)
+            else:
+                ledger.enter_predecessor(held)
     except InputError as error:
         return str(error)
     return "their rows can't be read" if ledger.accounts else ""
@@ -354,9 +358,14 @@ def _limits(
         yield "The list names no keys: lost certificates were looked for by their subject only."
     if ledger.unread and is_open and request.lists:
         yield f"The keys of {ledger.unread:,} rows can't be compared with those of certificates."
+    why = f": {unnamed}" if unnamed else ""
     if ledger.unnamed:
-        why = f": {unnamed}" if unnamed else ""
         yield f"Which certificates {ledger.unnamed:,} revocations were for is not known{why}."
+    if request.lists and ledger.unrelated:
+        yield (
+            f"Which certificates {ledger.unrelated:,} rows renewed is not known{why}: it may be"
+            " taken for a lost one."
+        )
     if findings.too_late:
         yield (
             f"{findings.too_late:,} rows ended after the evidence was made: it can't tell of them."

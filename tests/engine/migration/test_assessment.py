@@ -219,6 +219,7 @@ def test_who_is_rejected(site: Site) -> None:
         ("e", "/CN=e", "base64:AAAA"),
         ("f", "/CN=f", "base64:@"),
         ("g", "/CN=g", "nowhere.pem"),
+        ("g", "/CN=g", "old.pem"),
         ("h", "CN", ""),
         ("", "/CN=i", ""),
     ]
@@ -237,6 +238,7 @@ def test_who_is_rejected(site: Site) -> None:
         "neither PEM nor the DER of a certificate",
         "is not base64",
         "no such file",
+        "certificates of CAs only",
         "RDN 'CN': no '='",
         "the id is empty",
     ]
@@ -246,11 +248,11 @@ def test_who_is_rejected(site: Site) -> None:
         Case.DUPLICATE: 2,
         Case.SHARED: 1,
         Case.FOREIGN: 2,
-        Case.UNREADABLE: 3,
+        Case.UNREADABLE: 4,
         Case.BAD_ROW: 2,
     }
     bad = [one for one in users if isinstance(one, BadRow)]
-    assert [one.number for one in bad] == list(range(2, 12))
+    assert [one.number for one in bad] == list(range(2, 13))
     assert made.cases.document(Rules())["certificate of another CA"] == {
         "rule": "rejected",
         "users": 2,
@@ -267,6 +269,14 @@ def test_what_asks_for_no_certificate_or_brings_secrets_is_rejected(site: Site) 
     assert "column secret" in said[0]
     assert "pass:x" not in said[0]
     assert len(said) == 2
+
+
+def test_a_reason_that_is_none_is_a_bad_row(site: Site) -> None:
+    lines = [("id", "subject", "revreason"), ("a", "/CN=a", "nonsense")]
+    (user,), made = site.assess(lines)
+    assert isinstance(user, BadRow)
+    assert "column revreason: 'nonsense' is not a revocation reason" in str(user.problems[0])
+    assert cases(made) == {Case.BAD_ROW: 1}
 
 
 def test_paths_are_found_from_elsewhere(site: Site) -> None:

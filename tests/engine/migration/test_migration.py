@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from bulkcmp.cli.main import app
 from bulkcmp.engine.migration.migration import (
     Migration,
     Session,
     Sides,
     begin_migration,
+    runs_in,
 )
 from bulkcmp.engine.migration.oldcert import OldCa
 from bulkcmp.engine.migration.report import report
@@ -90,6 +93,20 @@ def test_what_it_is_stands_in_its_folder_before_anything_is_begun() -> None:
     plan, journal = again.revocation({}, Session(ENVIRON))
     journal.close()
     assert (list(plan.admitted), plan.retry_unknown) == ([], True)
+
+
+def test_its_runs_are_paused_together() -> None:
+    migration = begin()
+    assert runs_in(RUN) == (RUN / "enrollment",)
+    assert runs_in(RUN / "enrollment") == (RUN / "enrollment",)
+    for made in (migration.enrollment, migration.revocation):
+        made({}, Session(ENVIRON))[1].close()
+    assert runs_in(RUN) == (RUN / "enrollment", RUN / "revocation")
+    done = CliRunner().invoke(app, ["pause", "run"])
+    assert done.stdout == "run is paused; bulkcmp pause run --continue has it go on\n"
+    assert [(one / "paused").exists() for one in runs_in(RUN)] == [True, True]
+    assert CliRunner().invoke(app, ["pause", "run", "--continue"]).exit_code == 0
+    assert [(one / "paused").exists() for one in runs_in(RUN)] == [False, False]
 
 
 def test_delivery_that_nothing_waited_for() -> None:

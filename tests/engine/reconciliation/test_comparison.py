@@ -15,7 +15,7 @@ from bulkcmp.cmp.evidence import Evidence as Trusted
 from bulkcmp.cmp.trust import Trust, TrustStore
 from bulkcmp.engine.crl import Revocations, checked_revocations
 from bulkcmp.engine.reconciliation.comparison import Evidence, Findings, compare
-from bulkcmp.engine.reconciliation.ledger import Held, Ledger, revocation_of
+from bulkcmp.engine.reconciliation.ledger import Held, Ledger, named_by
 from bulkcmp.inputs.issued import Issued, Standing
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.source import Place
@@ -203,6 +203,29 @@ def test_the_same_number_of_another_ca_is_another_certificate() -> None:
     assert kinds(found(made, other)) == {(KIND.MISSING, 1, 7)}
 
 
+def test_what_a_row_renews_is_no_lost_certificate_of_it() -> None:
+    """Not even where it has the same key, and was issued an hour ago."""
+    renewed = row(cmd=Operation.KUR, certificate=certificate(7))
+    key = key_digest(KEYS[0].public_key())
+    name: dict[str, Any] = {
+        "subject": parse_name("/CN=dev1"),
+        "issued_at": BEGAN,
+        "issuer": CA.public_bytes(),
+    }
+    listed = issued(7), issued(6, key=key, **name), issued(5, **name)
+    assert (KIND.ORPHANED, 1, 5) in kinds(found(made := ledger(renewed), *listed))
+    assert made.unrelated == 1
+    known = ledger(renewed)
+    for serial in (5, 6):
+        known.enter_predecessor(Held(serial, CA.public_bytes()))
+    assert kinds(found(known, *listed)) == set()
+    assert known.unrelated == 0
+    # one of another CA has its number by chance
+    other = ledger(renewed)
+    other.enter_predecessor(Held(5, parse_name("/CN=another")))
+    assert (KIND.ORPHANED, 1, 5) in kinds(found(other, *listed))
+
+
 def test_a_certificate_is_not_missed_in_an_older_list() -> None:
     made = ledger(row(certificate=certificate(7)))
     findings = found(made, listed_at=ENDED - HOUR)
@@ -300,13 +323,13 @@ LOST_TWO = replace(row(2, OutcomeClass.UNKNOWN), transaction_id="02")
 
 def test_what_an_rr_is_for() -> None:
     blank = EndEntity(1, 2, "x", Operation.RR, revocation_reason=RevocationReason.SUPERSEDED)
-    assert revocation_of(blank) is None
-    assert revocation_of(replace(blank, old_cert=b"?")) is None
-    assert revocation_of(replace(blank, serial=7, issuer=b"n")) == Held(7, b"n")
+    assert named_by(blank) is None
+    assert named_by(replace(blank, old_cert=b"?")) is None
+    assert named_by(replace(blank, serial=7, issuer=b"n")) == Held(7, b"n")
     for named in (
         replace(blank, old_cert=certificate(7)),
         replace(blank, cert=(certificate(7), b"chain")),
     ):
-        held = revocation_of(named)
+        held = named_by(named)
         assert held is not None
         assert (held.serial, held.issuer) == (7, CA.public_bytes())
