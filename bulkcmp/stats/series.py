@@ -245,8 +245,8 @@ class Series:
             if into is not slot:
                 into.add_counts(slot)
                 into.add_latencies(slot)
-        for slot in self._slots.values():
-            slot.pack()
+            # at once: all of them open would take many times what they take in the end
+            into.pack()
         if self._first is not None:
             self._first, self._last = self._first // 2, self._last // 2
 

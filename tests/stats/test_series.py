@@ -1,3 +1,6 @@
+import tracemalloc
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +67,22 @@ def test_merged_parts_are_the_whole(here: list[float], there: list[float]) -> No
         merged.merge(part)
     assert merged.seconds == whole.seconds
     assert merged.intervals() == whole.intervals()
+
+
+def test_intervals_become_longer_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: all of them unpacked at a time, which a run of a day would keep as memory."""
+    monkeypatch.setattr("bulkcmp.stats.series.MOST_INTERVALS", 100)
+    series = Series()
+    for at in range(100):
+        for latency in range(1, 100):
+            series.add(transaction(at, at, at + latency / 1000))
+    tracemalloc.start()
+    series.add(transaction(100.5, 100.5, 100.75))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert series.seconds == 2.0
+    # 99 buckets in each of 100 histograms, of some 12 octets each
+    assert peak < 300_000
 
 
 def test_late_records_of_an_interval_that_was_packed_are_counted() -> None:
