@@ -23,6 +23,15 @@ def missing() -> str | None:
     return None if done.returncode == 0 else "this machine's openssl has no cmp"
 
 
+@cache
+def has(option: str) -> bool:
+    """Whether the `openssl cmp` that is here knows an option, as those after 3.0 know more."""
+    told = subprocess.run(
+        ["openssl", "cmp", "-help"], capture_output=True, check=False, text=True, timeout=60
+    )
+    return option in (told.stdout + told.stderr).split()
+
+
 @contextmanager
 def mock_server(folder: Path, *options: object) -> Iterator[str]:
     """OpenSSL's mock server, run in a folder; gives its URL.

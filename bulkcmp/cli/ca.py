@@ -312,6 +312,15 @@ def serve(
             rich_help_panel=_ANSWERS,
         ),
     ] = False,
+    bare_keys: Annotated[
+        bool,
+        typer.Option(
+            "--bare-keys",
+            help="Send the keys that are made here as PKCS#8 alone, as clients on OpenSSL want it,"
+            " not in an AsymmetricKeyPackage (RFC 9483, 4.1.6).",
+            rich_help_panel=_ANSWERS,
+        ),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -351,6 +360,7 @@ def serve(
         time_tolerance=time_tolerance,
         unique_keys=unique_keys,
         pwri_kek=pwri_kek,
+        bare_keys=bare_keys,
         strict=strict,
     )
     exceptions = behaviour.one_shot_at(one_shot or ())

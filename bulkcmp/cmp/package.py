@@ -187,7 +187,9 @@ class _SignerInfo:
         short(self.version)
 
 
-def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -> bytes:
+def sign(
+    package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str, *, bare: bool = False
+) -> bytes:
     """DER SignedData with an AsymmetricKeyPackage (RFC 9483, 4.1.6).
 
     Args:
@@ -195,16 +197,19 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
         key: of the key generation authority.
         chain: its DER certificates, its own first.
         digest: one of `algorithms.DIGESTS`.
+        bare: the package is no AsymmetricKeyPackage but PKCS#8 alone, as OpenSSL has it.
     """
+    kind = _DATA if bare else _KEY_PACKAGE
     digest_identifier = algorithms.DIGEST_IDENTIFIERS[digest]
     attributes = set_of(
-        _attribute(_CONTENT_TYPE, _KEY_PACKAGE),
+        _attribute(_CONTENT_TYPE, kind),
         _attribute(_MESSAGE_DIGEST, encode(algorithms.hash_by(digest_identifier, package))),
     )
     sid = recipient_identifier(load_certificate(chain[0]))
+    version = 3 if sid[0] == SUBJECT_KEY_ID else 1
     signer_info = wrap(
         SEQUENCE,
-        encode(3 if sid[0] == SUBJECT_KEY_ID else 1),
+        encode(version),
         sid,
         digest_identifier,
         wrap(0xA0, content(decode(TLV, attributes))),
@@ -214,9 +219,9 @@ def sign(package: bytes, key: SigningKey, chain: Sequence[bytes], digest: str) -
     return wrap(
         SEQUENCE,
         # of a content that is not id-data, whoever signs it (RFC 5652, 5.1)
-        encode(3),
+        encode(version if bare else 3),
         set_of(digest_identifier),
-        wrap(SEQUENCE, _KEY_PACKAGE, explicit(0, encode(package))),
+        wrap(SEQUENCE, kind, explicit(0, encode(package))),
         wrap(0xA0, *sorted(chain)),
         set_of(signer_info),
     )

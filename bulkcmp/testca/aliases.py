@@ -156,6 +156,8 @@ class Behaviour:
         unique_keys: certify no public key that another end entity has a certificate for.
         pwri_kek: wrap keys for a secret by PWRI-KEK (RFC 3211), all that OpenSSL and BouncyCastle
             read, and not by AES key wrap, as RFC 9481 has it.
+        bare_keys: sign keys as PKCS#8 alone, all that OpenSSL reads, and not in an
+            AsymmetricKeyPackage, as RFC 9483 has it.
         time_tolerance: seconds that a messageTime may be off; None accepts any.
         strict: refuse what RFC 9483 forbids and RFC 9810 allows: several requests in a message,
             other certReqIds than 0, nonces and transactionIDs of more than 16 octets, no
@@ -181,6 +183,7 @@ class Behaviour:
     one_shot: bool = False
     unique_keys: bool = False
     pwri_kek: bool = False
+    bare_keys: bool = False
     time_tolerance: float | None = 300.0
     strict: bool = False
 

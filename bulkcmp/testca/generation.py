@@ -49,8 +49,13 @@ class KeyGeneration:
         content_key = self._token_bytes(_CONTENT_KEY_OCTETS)
         info = self._recipient_info(content_key, exchange)
         kga = self._kga(exchange.now)
+        bare = exchange.behaviour.bare_keys
         signed = package.sign(
-            package.encode_package(key), kga.key, (kga.der, self._root.der), digest_for(kga.key)
+            package.pkcs8_of(key) if bare else package.encode_package(key),
+            kga.key,
+            (kga.der, self._root.der),
+            digest_for(kga.key),
+            bare=bare,
         )
         sealed = envelope.encrypt(
             signed,

@@ -16,6 +16,9 @@ from bulkcmp.testca.store import CertRequestState, RequestState, Store, Transact
 _WHOLE: Final = -1
 """certReqId that stands for an answer as a whole."""
 
+_OF_OPENSSL: Final = 0
+"""certReqId by which OpenSSL's clients poll for an answer to an ir, cr or kur, whatever waits."""
+
 _WAITING: Final = (RequestState.WAITING, RequestState.DEFERRED)
 
 
@@ -67,27 +70,30 @@ class Polling:
         if message is None:
             raise RefusedError("badRequest", "nothing waits in this transaction")
         polled = [one.certReqId for one in entries]
+        original = replace(exchange, message=decode_message(message), request=message)
         waiting = {one.cert_req_id for one in transaction.requests if one.state in _WAITING}
-        if not polled or len(set(polled)) != len(polled) or not waiting.issuperset(polled):
-            known = ", ".join(map(str, sorted(waiting)))
-            raise RefusedError("badRequest", f"what waits is certReqId {known}")
+        is_whole = any(one.state is RequestState.DEFERRED for one in transaction.requests)
+        known = waiting | {_OF_OPENSSL} if is_whole else waiting
+        if not polled or len(set(polled)) != len(polled) or not known.issuperset(polled):
+            told = ", ".join(map(str, sorted(waiting)))
+            raise RefusedError("badRequest", f"what waits is certReqId {told}")
+        meant = waiting if is_whole else waiting.intersection(polled)
         transaction = replace(
             transaction.answered(exchange.nonce),
             requests=tuple(
-                replace(one, polls_left=one.polls_left - 1) if one.cert_req_id in polled else one
+                replace(one, polls_left=one.polls_left - 1) if one.cert_req_id in meant else one
                 for one in transaction.requests
             ),
         )
         ready = frozenset(
             one.cert_req_id
             for one in transaction.requests
-            if one.cert_req_id in polled and one.polls_left <= 0
+            if one.cert_req_id in meant and one.polls_left <= 0
         )
         if not ready:
             self._store.update_transaction(transaction)
             return response.poll_response(polled, exchange.behaviour.check_after)
-        original = replace(exchange, message=decode_message(message), request=message)
-        if any(one.state is RequestState.DEFERRED for one in transaction.requests):
+        if is_whole:
             # as if it came only now
             self._store.remove_transaction(exchange.transaction_id)
             at_once = replace(exchange.behaviour, poll_whole=False, poll_count=0)

@@ -205,6 +205,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "--nonce-after-polling", "request", "--reject", "badTime", "--reject-every", "4",
         "--no-implicit-confirm", "--unprotected-errors", "--sign-answers", "--p10cr-id", "0",
         "--time-tolerance", "60", "--strict", "--unique-keys", "--pwri-kek",
+        "--bare-keys",
         "--one-shot", "client-hmac", "--one-shot", "client-cert",
     )  # fmt: skip
     ok(*common, "--reject-every", "2", "--mac-answers", "--url", "http://ca.test")
@@ -216,6 +217,7 @@ def test_serve_passes_the_knobs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )  # fmt: skip
     assert (told.strict, told.unique_keys, told.poll_whole) == (True, True, True)
     assert (told.pwri_kek, plain.pwri_kek) == (True, False)
+    assert (told.bare_keys, plain.bare_keys) == (True, False)
     assert (plain.strict, plain.unique_keys) == (False, False)
     assert (told.reject, told.reject_every, told.poll_every) == ("badTime", 4, 3)
     assert (told.implicit_confirm, told.unprotected_errors, told.sign_answers) == (

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pyasn1.codec.der import decoder
 from pyasn1_modules import rfc5652
@@ -114,6 +115,22 @@ def test_how_the_key_is_wrapped_for_a_secret(ca: "Ca", pwri_kek: bool) -> None:
     algorithm = sealed["recipientInfos"][0]["pwri"]["keyEncryptionAlgorithm"]["algorithm"]
     known = {False: "2.16.840.1.101.3.4.1.45", True: "1.2.840.113549.1.9.16.3.9"}
     assert str(algorithm) == known[pwri_kek]
+
+
+def test_a_bare_key_is_pkcs8_as_data(ca: "Ca") -> None:
+    ca.behave(Behaviour(bare_keys=True))
+    reply = asked(ca.ra_hmac())
+    holder = recipient.PasswordRecipient(ca.ra_secret())
+    assert opened(ca, reply, holder)
+    signed, rest = decoder.decode(
+        envelope.decrypt(sealed_in(reply), holder).octets, asn1Spec=rfc5652.SignedData()
+    )
+    assert not rest
+    assert signed["encapContentInfo"]["eContentType"] == rfc5652.id_data
+    assert signed["version"] == signed["signerInfos"][0]["version"]
+    made = bytes(signed["encapContentInfo"]["eContent"])
+    key = serialization.load_der_private_key(made, None)
+    assert key.public_key() == reply.certificate.public_key()
 
 
 @pytest.mark.parametrize(("spec", "kind"), [("rsa:2048", "ktri"), ("ec:P-384", "kari")])

@@ -395,3 +395,76 @@ def test_openssl_asks_for_information(start: Start) -> None:
     for info_type in ("signKeyPairTypes", "caKeyUpdateInfo"):
         said = client.cmp("genm", "ra-hmac", *client.ra(), "-infotype", info_type)
         assert "genp" in said
+
+
+since_3_5 = pytest.mark.skipif(
+    openssl.missing() is None and not openssl.has("-centralkeygen"),
+    reason="for OpenSSL 3.5: see .ci/openssl",
+)
+
+
+@since_3_5
+def test_keys_that_the_ca_makes(start: Start) -> None:
+    client = start(Behaviour(bare_keys=True, pwri_kek=True))
+
+    def make(cmd: str, alias: str, credential: list[str], name: str) -> None:
+        made = ["-newkeyout", f"{name}.key", "-certout", f"{name}.pem"]
+        asked = [*credential, "-centralkeygen", "-subject", NAME, *made]
+        client.cmp(cmd, alias, *asked, anchor="-trusted")
+        client.check(f"{name}.pem", f"{name}.key", NAME)
+
+    make("ir", "ra-hmac", client.ra(), "1")
+    ra = ["-cert", str(client.ca / "ra.pem"), "-key", str(client.ca / "ra.key")]
+    make("cr", "ra-cert", ra, "2")
+    key = client.key("3.key", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
+    new = ["-newkey", key, "-subject", NAME, "-certout", "3.pem"]
+    client.cmp("ir", "ra-hmac", *client.ra(), *new)
+    make("cr", "client-cert", ["-cert", "3.pem", "-key", key], "4")
+
+
+@since_3_5
+def test_what_a_ca_is_asked_for(start: Start) -> None:
+    client = start()
+    key = client.key("k1.pem", "-algorithm", "ML-DSA-44")
+    new = ["-newkey", key, "-subject", NAME, "-certout", "c1.pem"]
+    client.cmp("ir", "ra-hmac", *client.ra(), *new)
+    client.check("c1.pem", key, NAME)
+    for words in (
+        ["root-update"],
+        ["cert-req-template", "--subject", "/CN=x", "--newkey", "ec:P-256"],
+    ):
+        subprocess.run(
+            [sys.executable, "-m", "bulkcmp", "ca", *words, "--state", str(client.ca)],
+            capture_output=True, check=True, timeout=60,
+        )  # fmt: skip
+    asked = {
+        "caCerts": ["-cacertsout", "ca.pem"],
+        "certReqTemplate": ["-template", "template.der", "-keyspec", "spec.der"],
+        "rootCaCert": [
+            "-oldwithold", str(client.ca / "ca.pem"), "-newwithnew", "new.pem",
+            "-newwithold", "with-old.pem", "-oldwithnew", "old.pem",
+        ],
+        "crlStatusList": ["-crlcert", "c1.pem", "-crlout", "crl.pem"],
+    }  # fmt: skip
+    for kind, options in asked.items():
+        client.cmp("genm", "ra-hmac", *client.ra(), "-infotype", kind, *options)
+    root = (client.ca / "ca.pem").read_text()
+    assert (client.folder / "ca.pem").read_text() == root
+    assert (client.folder / "template.der").stat().st_size
+    client.openssl("verify", "-CAfile", "new.pem", "old.pem")
+    client.openssl("verify", "-CAfile", str(client.ca / "ca.pem"), "-partial_chain", "with-old.pem")
+    said = client.openssl("crl", "-in", "crl.pem", "-CAfile", str(client.ca / "ca.pem"), "-noout")
+    assert not said
+
+
+@since_3_5
+def test_answers_that_wait_as_a_whole(start: Start) -> None:
+    client = start(Behaviour(poll_count=2, poll_whole=True, check_after=0))
+    key = client.key("k1.pem")
+    said = client.cmp(
+        "ir", "ra-hmac", *client.ra(), "-newkey", key, "-subject", NAME, "-certout", "c1.pem"
+    )
+    assert said.count("sending POLLREQ") == 2
+    client.check("c1.pem", key, NAME)
+    client.cmp("rr", "ra-hmac", *client.ra(), "-oldcert", "c1.pem", "-revreason", "4")
+    assert client.check("c1.pem", key, NAME).status is CertificateStatus.REVOKED

@@ -309,6 +309,17 @@ def test_certificates_come_later_and_all_at_once(ca: "Ca", key: Keys, alias: str
     assert ca.store.open_transactions() == 0
 
 
+def test_openssl_polls_for_the_whole_by_the_id_of_its_request(ca: "Ca", key: Keys) -> None:
+    ca.behave(WHOLE)
+    peer = ca.ra_hmac()
+    assert peer.send(BodyType.IR, messages(ca, key, {})).status[:2] == WAITS
+    first, second = (peer.send(BodyType.POLL_REQ, poll_req(0)) for _ in range(2))
+    (entry,) = decode_poll_rep_content(first.message.body)
+    assert entry.certReqId == 0
+    assert second.responses == {0: GRANTED}
+    assert peer.send(BodyType.POLL_REQ, poll_req(0)).status[1] == ("badRequest",)
+
+
 def test_a_revocation_comes_later(ca: "Ca") -> None:
     serial = ca.ra_hmac().enroll(implicit=True).certificate.serial_number
     ca.behave(replace(WHOLE, polling_nonce=PollingNonce.REQUEST))
@@ -333,7 +344,7 @@ def test_a_refusal_comes_later(ca: "Ca", der: bytes, type_: BodyType, fail_info:
     assert (reply.type, reply.status[:2]) == (type_, (2, (fail_info,)))
 
 
-@pytest.mark.parametrize("ids", [(0,), (-1, -1), ()])
+@pytest.mark.parametrize("ids", [(1,), (-1, -1), ()])
 def test_a_poll_for_a_part_of_what_waits_as_a_whole(ca: "Ca", ids: tuple[int, ...]) -> None:
     ca.behave(WHOLE)
     peer = ca.ra_hmac()
