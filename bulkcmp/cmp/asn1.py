@@ -6,6 +6,7 @@ level is decoded through a one-field wrapper.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from cryptography.hazmat.asn1 import (
@@ -44,6 +45,7 @@ __all__ = [
     "decode_sequence_of",
     "encode",
     "explicit",
+    "integer",
     "list_of",
     "sequence",
     "set_elements",
@@ -57,6 +59,7 @@ Any_ = TLV
 
 T = TypeVar("T")
 
+OCTET_STRING = 0x04
 SEQUENCE = 0x30
 SET = 0x31
 
@@ -78,6 +81,12 @@ def decode(kind: type[T], der: bytes | TLV) -> T:
 def encode(value: object) -> bytes:
     """The DER encoding of a value of a declared type."""
     return encode_der(value)
+
+
+@lru_cache(maxsize=64)
+def integer(value: int) -> bytes:
+    """The DER INTEGER of a number; messages have the same few of them: versions, certReqIds."""
+    return encode(value)
 
 
 def any_from(der: bytes) -> TLV:

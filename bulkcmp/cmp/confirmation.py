@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bulkcmp.cmp import algorithms
-from bulkcmp.cmp.asn1 import SEQUENCE, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import OCTET_STRING, SEQUENCE, encode, explicit, integer, wrap
 from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.events import Part
 from bulkcmp.cmp.messages import (
@@ -72,5 +72,5 @@ def _cert_status(part: Part) -> tuple[bytes, bool]:
             )
         )
     named = b"" if algorithm is None else explicit(0, algorithm)
-    status = wrap(SEQUENCE, encode(digest), encode(part.cert_req_id), refused, named)
+    status = wrap(SEQUENCE, wrap(OCTET_STRING, digest), integer(part.cert_req_id), refused, named)
     return status, algorithm is not None

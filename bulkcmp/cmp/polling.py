@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from bulkcmp.cmp import checks
-from bulkcmp.cmp.asn1 import SEQUENCE, encode, wrap
+from bulkcmp.cmp.asn1 import SEQUENCE, integer, wrap
 from bulkcmp.cmp.checks import CheckError, Reason, Verdicts
 from bulkcmp.cmp.events import Checkpoint, Part, Phase
 from bulkcmp.cmp.messages import PollRep, decode_poll_rep_content
@@ -48,7 +48,7 @@ def _poll_id(checkpoint: Checkpoint, part: Part) -> int:
 #     certReqId  INTEGER }
 def poll_req(polled: Sequence[int]) -> bytes:
     """DER PollReqContent."""
-    return wrap(SEQUENCE, *(wrap(SEQUENCE, encode(cert_req_id)) for cert_req_id in polled))
+    return wrap(SEQUENCE, *(wrap(SEQUENCE, integer(cert_req_id)) for cert_req_id in polled))
 
 
 def postponed(

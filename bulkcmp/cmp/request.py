@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms, general, popo, protection
 from bulkcmp.cmp.algorithms import OpaqueKey, PrivateKey, RsaScheme, Signer, SigningKey
-from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import ObjectIdentifier, decode_sequence_of, encode, explicit, integer, wrap
 from bulkcmp.cmp.dhmac import DhMacParameters
 from bulkcmp.cmp.envelope import Recipient
 from bulkcmp.cmp.kemmac import KemMacParameters
@@ -350,7 +350,7 @@ class Protector:
         """
         header = wrap(
             0x30,
-            encode(pvno),
+            integer(pvno),
             self._names,
             _message_time(int(now)),
             self._protection,
@@ -653,7 +653,7 @@ def _cert_req_msg(
         asked_key = None
     cert_request = wrap(
         0x30,
-        encode(cert_req_id),
+        integer(cert_req_id),
         cert_template(entity, subject, asked_key, now),
         controls(entity, old),
     )
