@@ -5,15 +5,17 @@ second element is an optional ANY, are lists of ANY; the PKIBody is an ANY whose
 message type (`BodyType`).
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from bulkcmp.cmp.asn1 import (
+    OCTET_STRING,
     TLV,
     BitString,
     Default,
@@ -29,6 +31,7 @@ from bulkcmp.cmp.asn1 import (
     decode_sequence_of,
     encode,
     explicit,
+    integer,
     list_of,
     sequence,
     tag,
@@ -291,6 +294,63 @@ def decode_nested(message: PKIMessage) -> tuple[bytes, ...]:
 def protected_part(header: bytes, body: bytes) -> bytes:
     """DER of `ProtectedPart ::= SEQUENCE { header PKIHeader, body PKIBody }`."""
     return wrap(0x30, header, body)
+
+
+@lru_cache(maxsize=16)
+def message_time(now: int) -> bytes:
+    """DER messageTime under its tag; all messages of one second (Unix time) have the same."""
+    time = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y%m%d%H%M%SZ")
+    return explicit(0, wrap(0x18, time.encode()))
+
+
+def protection_fields(
+    algorithm: bytes | None, sender_kid: bytes | None, recip_kid: bytes | None = None
+) -> bytes:
+    """DER of protectionAlg, senderKID and recipKID under their tags, one behind the other.
+
+    Args:
+        algorithm: DER AlgorithmIdentifier.
+        sender_kid, recip_kid: octets.
+    """
+    return b"".join(
+        (
+            b"" if algorithm is None else explicit(1, algorithm),
+            b"" if sender_kid is None else explicit(2, wrap(OCTET_STRING, sender_kid)),
+            b"" if recip_kid is None else explicit(3, wrap(OCTET_STRING, recip_kid)),
+        )
+    )
+
+
+def encode_header(
+    pvno: int,
+    names: bytes,
+    now: int,
+    protection: bytes,
+    *,
+    transaction_id: bytes | None,
+    sender_nonce: bytes,
+    recip_nonce: bytes | None,
+    general_info: bytes = b"",
+) -> bytes:
+    """DER of a PKIHeader, in which most is the same from one message to the next.
+
+    Args:
+        names: DER of sender and recipient, one behind the other.
+        now: Unix time, seconds, for messageTime.
+        protection: as `protection_fields` gives it.
+        general_info: DER InfoTypeAndValues, one behind the other.
+    """
+    return wrap(
+        0x30,
+        integer(pvno),
+        names,
+        message_time(now),
+        protection,
+        b"" if transaction_id is None else explicit(4, wrap(OCTET_STRING, transaction_id)),
+        explicit(5, wrap(OCTET_STRING, sender_nonce)),
+        b"" if recip_nonce is None else explicit(6, wrap(OCTET_STRING, recip_nonce)),
+        explicit(8, wrap(0x30, general_info)) if general_info else b"",
+    )
 
 
 def encode_message(

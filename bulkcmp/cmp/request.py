@@ -5,7 +5,6 @@ A request is built from end entities and their credential; header and protection
 each message of the transaction, the body once.
 """
 
-import datetime as dt
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -31,8 +30,10 @@ from bulkcmp.cmp.messages import (
     PVNO_CMP2000,
     PVNO_CMP2021,
     BodyType,
+    encode_header,
     encode_message,
     protected_part,
+    protection_fields,
 )
 from bulkcmp.cmp.messages import body as tagged_body
 from bulkcmp.cmp.protection import Derivation, MacParameters
@@ -314,15 +315,8 @@ class Protector:
                 if credential.certificate is not None:
                     sender, _, _ = _signer_names(credential.certificate)
                 kid = None if credential.ref is None else credential.ref.encode()
-        # the fields of all headers on both sides of messageTime, in the order of the ASN.1
         self._names = sender + explicit(DIRECTORY_NAME, profile.recipient or NULL_DN)
-        self._protection = b"".join(
-            (
-                b"" if algorithm is None else explicit(1, algorithm),
-                b"" if kid is None else explicit(2, wrap(0x04, kid)),
-                b"" if recipient_kid is None else explicit(3, wrap(0x04, recipient_kid)),
-            )
-        )
+        self._protection = protection_fields(algorithm, kid, recipient_kid)
 
     def _sign_with(self, key: Signer, digest: str, scheme: RsaScheme) -> bytes:
         """Sign from now on; returns the DER AlgorithmIdentifier of the signatures."""
@@ -348,29 +342,21 @@ class Protector:
             now: Unix time, seconds, for messageTime.
             general_info: concatenated DER InfoTypeAndValues.
         """
-        header = wrap(
-            0x30,
-            integer(pvno),
+        header = encode_header(
+            pvno,
             self._names,
-            _message_time(int(now)),
+            int(now),
             self._protection,
-            explicit(4, wrap(0x04, transaction_id)),
-            explicit(5, wrap(0x04, sender_nonce)),
-            b"" if recip_nonce is None else explicit(6, wrap(0x04, recip_nonce)),
-            explicit(8, wrap(0x30, general_info)) if general_info else b"",
+            transaction_id=transaction_id,
+            sender_nonce=sender_nonce,
+            recip_nonce=recip_nonce,
+            general_info=general_info,
         )
         tagged = tagged_body(body_type, body)
         value = None
         if self._protect is not None:
             value = self._protect(protected_part(header, tagged))
         return encode_message(header, tagged, value, self._extra_certs)
-
-
-@functools.lru_cache(maxsize=16)
-def _message_time(now: int) -> bytes:
-    """DER messageTime under its tag; all messages of one second have the same."""
-    time = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y%m%d%H%M%SZ")
-    return explicit(0, wrap(0x18, time.encode()))
 
 
 @functools.lru_cache(maxsize=16)

@@ -265,9 +265,7 @@ def _subject(der: bytes | None) -> tuple[bytes | None, str | None]:
         return None, None
     try:
         with strictly():
-            name = x509.Name.from_bytes(der)
-            # its octets are kept: what it parses, `cryptography` encodes the same
-            return name.public_bytes(), _common_name(name)
+            return der, _common_name(x509.Name.from_bytes(der))
     except ValueError as error:
         raise rejected("badCertTemplate", f"the subject is no Name: {error}") from error
 

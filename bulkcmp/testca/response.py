@@ -10,7 +10,6 @@ from bulkcmp.cmp import algorithms, protection
 from bulkcmp.cmp.asn1 import (
     SET,
     TLV,
-    GeneralizedTime,
     any_from,
     decode,
     decode_sequence_of,
@@ -21,6 +20,7 @@ from bulkcmp.cmp.asn1 import (
     wrap,
 )
 from bulkcmp.cmp.messages import (
+    DIRECTORY_NAME,
     IT_IMPLICIT_CONFIRM,
     NULL_DN,
     PVNO_CMP2000,
@@ -31,7 +31,6 @@ from bulkcmp.cmp.messages import (
     CertRepMessage,
     CertResponse,
     ErrorMsgContent,
-    PKIHeader,
     PKIMessage,
     PKIStatus,
     PKIStatusInfo,
@@ -39,9 +38,11 @@ from bulkcmp.cmp.messages import (
     RevRepContent,
     body,
     directory_name,
+    encode_header,
     encode_message,
     fail_info,
     protected_part,
+    protection_fields,
 )
 from bulkcmp.errors import RemoteCmpError
 from bulkcmp.testca.authentication import Requester
@@ -60,11 +61,11 @@ RESPONSES: Final = {
     BodyType.KUR: BodyType.KUP,
 }
 
-_IMPLICIT_CONFIRM: Final = any_from(wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00"))
+_IMPLICIT_CONFIRM: Final = wrap(0x30, encode(IT_IMPLICIT_CONFIRM), b"\x05\x00")
 _CONFIRMED: Final = body(BodyType.PKICONF, b"\x05\x00")
 _EXPLICIT: Final = 0xA0
 _CARRIERS: Final = frozenset(RESPONSES.values())
-_NOBODY: Final = directory_name(NULL_DN)
+_NOBODY: Final = explicit(DIRECTORY_NAME, NULL_DN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +210,16 @@ class _Shield:
     """What protects an answer.
 
     Attributes:
-        algorithm: elements of protectionAlg.
+        algorithm: DER of protectionAlg.
         protect: gives the protection of a ProtectedPart.
         kid: senderKID.
-        sender: GeneralName.
+        sender: DER GeneralName.
     """
 
-    algorithm: list[TLV]
+    algorithm: bytes
     protect: Callable[[bytes], bytes]
     kid: bytes | None
-    sender: TLV
+    sender: bytes
 
 
 class Responder:
@@ -233,9 +234,9 @@ class Responder:
         digest = digest_for(root.key)
         self._certificate = root.der
         self._ca_pubs = [any_from(root.der)]
-        self._sender = directory_name(root.name)
+        self._sender = explicit(DIRECTORY_NAME, root.name)
         self._signature = _Shield(
-            decode_sequence_of(algorithms.signature_identifier(root.key, digest)),
+            algorithms.signature_identifier(root.key, digest),
             partial(algorithms.sign, root.key, digest),
             root.key_identifier,
             self._sender,
@@ -294,10 +295,10 @@ class Responder:
         if reply is None:
             return None
         return _Shield(
-            decode_sequence_of(reply.parameters.identifier),
+            reply.parameters.identifier,
             partial(protection.mac, reply.key, reply.parameters),
             reply.holder.key_identifier,
-            directory_name(reply.holder.name),
+            explicit(DIRECTORY_NAME, reply.holder.name),
         )
 
     def _by_password(
@@ -308,7 +309,7 @@ class Responder:
         mac = requester.mac.with_salt(self._token_bytes(_SALT_OCTETS))
         key = protection.derive(mac.derivation(requester.secret))
         return _Shield(
-            decode_sequence_of(mac.identifier),
+            mac.identifier,
             partial(protection.mac, key, mac),
             None if request is None else request.header.senderKID,
             self._sender,
@@ -324,30 +325,27 @@ class Responder:
     ) -> bytes:
         asked = None if request is None else request.header
         pvno = PVNO_CMP2000 if asked is None else asked.pvno
-        return encode(
-            PKIHeader(
-                pvno=min(max(pvno, PVNO_CMP2000), PVNO_CMP2021),
-                sender=self._sender if shield is None else shield.sender,
-                recipient=_NOBODY if request is None else _addressee(request),
-                messageTime=GeneralizedTime(now.replace(microsecond=0)),
-                protectionAlg=None if shield is None else shield.algorithm,
-                senderKID=None if shield is None else shield.kid,
-                transactionID=None if asked is None else asked.transactionID,
-                senderNonce=nonce,
-                recipNonce=(
-                    answer.recip_nonce
-                    if answer.recip_nonce is not None or asked is None
-                    else asked.senderNonce
-                ),
-                generalInfo=[_IMPLICIT_CONFIRM] if answer.implicit_confirm else None,
-            )
+        sender = self._sender if shield is None else shield.sender
+        return encode_header(
+            min(max(pvno, PVNO_CMP2000), PVNO_CMP2021),
+            sender + (_NOBODY if request is None else _addressee(request)),
+            int(now.timestamp()),
+            b"" if shield is None else protection_fields(shield.algorithm, shield.kid),
+            transaction_id=None if asked is None else asked.transactionID,
+            sender_nonce=nonce,
+            recip_nonce=(
+                answer.recip_nonce
+                if answer.recip_nonce is not None or asked is None
+                else asked.senderNonce
+            ),
+            general_info=_IMPLICIT_CONFIRM if answer.implicit_confirm else b"",
         )
 
 
-def _addressee(request: PKIMessage) -> TLV:
+def _addressee(request: PKIMessage) -> bytes:
     """The sender of a request, as recipient of its answer; nobody where it is no Name."""
     name = request.sender
-    return request.header.sender if name is None or _is_name(name) else _NOBODY
+    return encode(request.header.sender) if name is None or _is_name(name) else _NOBODY
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -1,5 +1,6 @@
 """PKIMessage, and the types in it that have rules of their own."""
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkcmp.cmp import messages
-from bulkcmp.cmp.asn1 import any_from, decode, encode, explicit, wrap
+from bulkcmp.cmp.asn1 import (
+    GeneralizedTime,
+    any_from,
+    decode,
+    decode_sequence_of,
+    encode,
+    explicit,
+    wrap,
+)
 from bulkcmp.cmp.messages import (
     FAIL_INFO,
     NULL_DN,
@@ -40,6 +49,48 @@ def test_the_smallest_message() -> None:
     assert (message.protection, message.extra_certs) == (None, ())
     assert (message.sender, message.recipient) == (NULL_DN, NULL_DN)
     assert message.info(messages.IT_IMPLICIT_CONFIRM) is None
+
+
+OCTETS = st.binary(max_size=40)
+MAYBE = st.none() | OCTETS
+# times that a GeneralizedTime of four digits can have
+TIMES = st.integers(0, 253402300799)
+
+
+@given(
+    pvno=st.integers(1, 3), now=TIMES, algorithm=st.none() | st.just(wrap(0x30, b"\x06\x01\x2a")),
+    kids=st.tuples(MAYBE, MAYBE), identifier=MAYBE, sender_nonce=OCTETS, recip_nonce=MAYBE,
+    infos=st.lists(st.just(wrap(0x30, b"\x06\x01\x2b")), max_size=2),
+)  # fmt: skip
+def test_a_header_is_put_together_as_the_type_has_it(
+    pvno: int, now: int, algorithm: bytes | None, kids: tuple[bytes | None, bytes | None],
+    identifier: bytes | None, sender_nonce: bytes, recip_nonce: bytes | None, infos: list[bytes],
+) -> None:  # fmt: skip
+    names = messages.directory_name(NULL_DN), any_from(b"\x82\x02ca")
+    declared = PKIHeader(
+        pvno=pvno,
+        sender=names[0],
+        recipient=names[1],
+        messageTime=GeneralizedTime(dt.datetime.fromtimestamp(now, dt.UTC)),
+        protectionAlg=None if algorithm is None else decode_sequence_of(algorithm),
+        senderKID=kids[0],
+        recipKID=kids[1],
+        transactionID=identifier,
+        senderNonce=sender_nonce,
+        recipNonce=recip_nonce,
+        generalInfo=[any_from(info) for info in infos] or None,
+    )
+    joined = messages.encode_header(
+        pvno,
+        b"".join(map(encode, names)),
+        now,
+        messages.protection_fields(algorithm, *kids),
+        transaction_id=identifier,
+        sender_nonce=sender_nonce,
+        recip_nonce=recip_nonce,
+        general_info=b"".join(infos),
+    )
+    assert joined == encode(declared)
 
 
 def test_protection_and_extra_certs(pki: "Pki") -> None:
