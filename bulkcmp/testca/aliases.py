@@ -101,7 +101,7 @@ _OPERATIONS: Final = frozenset(
 
 def route(path: str) -> Alias | None:
     """The alias that a URL path names; None where there is none (RFC 9811, 3.4; EJBCA)."""
-    path = path.removesuffix("/")
+    path = path.rstrip("/")
     if path.startswith(_EJBCA):
         return ALIASES.get(path.removeprefix(_EJBCA))
     if path != _WELL_KNOWN and not path.startswith(_WELL_KNOWN + "/"):

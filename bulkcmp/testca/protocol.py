@@ -1,11 +1,13 @@
 """HTTP as uvicorn speaks it for the embedded CA."""
 
 import sys
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_PERSISTS: Final = (b"connection", b"keep-alive")
 
 
 class _Timer(Protocol):
@@ -79,6 +81,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     As many connections as `limit_concurrency` are too many: the newest is closed unread.
 
+    A client of HTTP/1.0 that asks for a connection to persist, as OpenSSL's does, has it (RFC 9112,
+    9.3); uvicorn would close it.
+
     After a head that offers to upgrade, httptools reads no body, whether the offer is taken or not.
     Java's HttpClient offers HTTP/2 with the first request of a connection. The offer may be ignored
     (RFC 9110, 7.8), and h11 then reads on, once the requests before it are answered.
@@ -110,6 +115,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.get_protocol() is self:
             self._deadline.check()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
+            self.cycle.keep_alive = True
+            self.cycle.default_headers = [*self.cycle.default_headers, _PERSISTS]
 
     def _should_upgrade(self) -> bool:
         # asked where there is an offer

@@ -28,6 +28,9 @@ from bulkcmp.testca.aliases import (
         ("/ejbca/publicweb/cmp/ra-cert/initialization", None),
         ("/.well-known/cmp", RA_HMAC),
         ("/.well-known/cmp/", RA_HMAC),
+        # as OpenSSL's own tests have it
+        ("/.well-known/cmp////", RA_HMAC),
+        ("//.well-known/cmp", None),
         ("/.well-known/cmp/initialization", RA_HMAC),
         ("/.well-known/cmp/nested", RA_HMAC),
         ("/.well-known/cmp/p/nested", NESTED),

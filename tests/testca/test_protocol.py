@@ -28,11 +28,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
         yield host, int(port)
 
 
-def answered(connection: socket.socket) -> None:
+def answered(connection: socket.socket) -> HTTPResponse:
     answer = HTTPResponse(connection)
     answer.begin()
     assert answer.status == 200
     assert decode_message(answer.read()).body_type is BodyType.ERROR
+    return answer
 
 
 @pytest.mark.parametrize("cut", [len(OFFER) + len(BODY), len(OFFER), len(OFFER) - 3, 40])
@@ -77,6 +78,41 @@ def test_an_offer_waits_for_the_answers_before_it(address: tuple[str, int], befo
                     length = int(line.partition(b":")[2])
             stream.read(length)
     assert found == [200] * before + [404, 200]
+
+
+OLD = b"POST /.well-known/cmp HTTP/1.0\r\nContent-Length: 13\r\n"
+
+
+def test_a_connection_of_http_1_0_persists_where_it_is_asked_to(address: tuple[str, int]) -> None:
+    """OpenSSL's client speaks HTTP/1.0, and with `-keep_alive 2` ends where it does not."""
+    with socket.create_connection(address, timeout=30) as connection:
+        for _ in range(3):
+            connection.sendall(OLD + b"Connection: keep-alive\r\n\r\n" + BODY)
+            assert answered(connection).getheader("connection") == "keep-alive"
+        connection.sendall(OLD + b"\r\n" + BODY)
+        assert answered(connection).getheader("connection") == "close"
+        assert connection.recv(1) == b""
+
+
+def test_a_body_may_wait_to_be_asked_for(address: tuple[str, int]) -> None:
+    """RFC 9110, 10.1.1."""
+    head = OFFER.replace(b"Upgrade: h2c\r\n", b"Expect: 100-continue\r\n")
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(head)
+        assert connection.recv(12) == b"HTTP/1.1 100"
+        while not connection.recv(1).endswith(b"\n"):
+            pass
+        assert connection.recv(2) == b"\r\n"
+        connection.sendall(BODY)
+        answered(connection)
+
+
+def test_the_target_may_be_an_absolute_uri(address: tuple[str, int]) -> None:
+    """As proxies pass it on (RFC 9112, 3.2.2)."""
+    head = OFFER.replace(b"Upgrade: h2c\r\n", b"").replace(b" /", b" http://ca/", 1)
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(head + BODY)
+        answered(connection)
 
 
 def test_an_offer_without_a_body_is_no_request_of_cmp(address: tuple[str, int]) -> None:
