@@ -1,10 +1,12 @@
-"""What the CA demands of certificate requests: keys, and a template (RFC 9810, 5.3.19.16)."""
+"""What the CA demands of certificate requests: keys, and a template (RFC 9810, 5.3.19.16); and what
+it encrypts by."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from bulkcmp.cmp.algorithms import key_identifier
 from bulkcmp.cmp.asn1 import encode, explicit, wrap
+from bulkcmp.cmp.envelope import CONTENT_CIPHERS
 from bulkcmp.cmp.general import ALG_ID, RSA_KEY_LEN
 from bulkcmp.cmp.template import template_extensions
 from bulkcmp.model import KeyFamily, KeySpec, Popo, RequestedExtension
@@ -22,6 +24,9 @@ SIGN_KEYS: Final = _proving_by(Popo.SIGNATURE)
 
 ENC_KEYS: Final = _proving_by(Popo.KEY_ENCIPHERMENT, Popo.KEY_AGREEMENT)
 """DER EncKeyPairTypes."""
+
+PREFERRED_CIPHER: Final = wrap(0x30, encode(CONTENT_CIPHERS[32]))
+"""DER PreferredSymmAlg: by what certificates and keys go encrypted. It has no IV here."""
 
 
 def cert_req_template(

@@ -22,7 +22,7 @@ from bulkcmp.cmp.messages import BodyType, body, directory_name_of
 from bulkcmp.cmp.template import time_of
 from bulkcmp.model import Itav
 from bulkcmp.testca.crl import current_crl
-from bulkcmp.testca.demand import ENC_KEYS, SIGN_KEYS
+from bulkcmp.testca.demand import ENC_KEYS, PREFERRED_CIPHER, SIGN_KEYS
 from bulkcmp.testca.encapsulation import encapsulate
 from bulkcmp.testca.exchange import Exchange
 from bulkcmp.testca.identity import Identity
@@ -31,7 +31,21 @@ from bulkcmp.testca.response import Answer
 from bulkcmp.testca.store import Store
 
 _LANGUAGE: Final = "en"
+_UTF8_STRING: Final = 0x0C
 _URI: Final = 0x86
+_NULL: Final = b"\x05\x00"
+
+_WITHOUT_VALUE: Final = frozenset(
+    {
+        general.CA_CERTS,
+        general.CERT_REQ_TEMPLATE,
+        general.CURRENT_CRL,
+        general.SIGN_KEY_PAIR_TYPES,
+        general.ENC_KEY_PAIR_TYPES,
+        general.PREFERRED_SYMM_ALG,
+    }
+)
+"""What is asked for without a value (RFC 9810, 5.3.19; RFC 9483, 4.3)."""
 
 
 class Information:
@@ -71,6 +85,9 @@ class Information:
     def _tell(self, asked: Itav, exchange: Exchange) -> Itav | None:
         """What answers one; None where its type is not known here."""
         now = exchange.now
+        # some write NULL for what is absent
+        if asked.oid in _WITHOUT_VALUE and asked.value not in (None, _NULL):
+            raise RefusedError("badRequest", f"a value of {general.name_of(asked.oid)}")
         match asked.oid:
             case general.CA_CERTS:
                 return Itav(general.CA_CERTS, wrap(0x30, self._root.der))
@@ -86,10 +103,12 @@ class Information:
                 return Itav(general.SIGN_KEY_PAIR_TYPES, SIGN_KEYS)
             case general.ENC_KEY_PAIR_TYPES:
                 return Itav(general.ENC_KEY_PAIR_TYPES, ENC_KEYS)
+            case general.PREFERRED_SYMM_ALG:
+                return Itav(general.PREFERRED_SYMM_ALG, PREFERRED_CIPHER)
             case general.KEM_CIPHERTEXT_INFO:
                 return encapsulate(exchange, self._store)
             case general.SUPP_LANG_TAGS:
-                return Itav(general.SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
+                return _language(asked.value)
         return None
 
     def _prepared(self, info_type: str) -> Itav:
@@ -131,6 +150,18 @@ class Information:
             if tag(name) == _URI and content(name) == url:
                 return True
         return False
+
+
+def _language(value: bytes | None) -> Itav:
+    """The language of our texts, which must be among those that a client reads."""
+    tags = [] if value is None else decode_sequence_of(value)
+    if not tags or any(tag(one) != _UTF8_STRING for one in tags):
+        raise RefusedError("badDataFormat", "suppLangTags without a language")
+    # en-GB is English too (RFC 5646)
+    primary = (content(one).decode("utf-8", "replace").lower().split("-")[0] for one in tags)
+    if _LANGUAGE not in primary:
+        raise RefusedError("badRequest", "texts are in English here")
+    return Itav(general.SUPP_LANG_TAGS, wrap(0x30, encode(_LANGUAGE)))
 
 
 def _certificate(der: bytes) -> x509.Certificate:

@@ -156,9 +156,35 @@ def test_crls(ca: "Ca") -> None:
         assert told(ask(ca, crl_status(source))) == none
 
 
+def languages(*tags: str) -> bytes:
+    """DER InfoTypeAndValue of type suppLangTags."""
+    return wrap(0x30, oid(16), wrap(0x30, *(wrap(0x0C, one.encode()) for one in tags)))
+
+
+def test_the_cipher(ca: "Ca") -> None:
+    aes = wrap(0x30, encode(ObjectIdentifier("2.16.840.1.101.3.4.1.42")))
+    assert told(ask(ca, wrap(0x30, oid(4)))) == [(oid(4), aes)]
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 6, 17, 19])
+def test_a_question_without_a_value(ca: "Ca", number: int) -> None:
+    """RFC 9810, 5.3.19. Who writes NULL for what is absent says no more."""
+    ((kind, _),) = told(ask(ca, wrap(0x30, oid(number), b"\5\0")))
+    assert kind == oid(number)
+    reply = ask(ca, wrap(0x30, oid(number), b"\x04\x02??"))
+    assert (reply.type, reply.status[1]) == (BodyType.ERROR, ("badRequest",))
+
+
+def test_no_language_of_ours(ca: "Ca") -> None:
+    """An error is a must (RFC 9810, 5.3.19.13)."""
+    reply = ask(ca, languages("de", "engineering"))
+    assert (reply.type, reply.status[1]) == (BodyType.ERROR, ("badRequest",))
+
+
 def test_what_is_not_known_is_named(ca: "Ca") -> None:
     unknown = (encode(ObjectIdentifier("1.2.3.4")), oid(5))
-    reply = ask(ca, wrap(0x30, unknown[0]), wrap(0x30, oid(16)), wrap(0x30, unknown[1], b"\5\0"))
+    known = languages("fr", "en-GB")
+    reply = ask(ca, wrap(0x30, unknown[0]), known, wrap(0x30, unknown[1], b"\5\0"))
     assert told(reply) == [
         (oid(16), wrap(0x30, b"\x0c\x02en")),
         (oid(7), wrap(0x30, *unknown)),
@@ -172,6 +198,9 @@ def test_what_is_not_known_is_named(ca: "Ca") -> None:
         wrap(0x30),
         wrap(0x30, b"\x02\x01\x01"),
         wrap(0x30, oid(17), b"\x05\x00", b"\x05\x00"),
+        wrap(0x30, oid(16)),
+        wrap(0x30, oid(16), wrap(0x30)),
+        wrap(0x30, oid(16), wrap(0x30, b"\x13\x02en")),
         wrap(0x30, oid(20), b"\x05\x00"),
         wrap(0x30, oid(22)),
         wrap(0x30, oid(22), wrap(0x30, wrap(0x30))),
