@@ -90,6 +90,10 @@ class LocalCmpError(BulkcmpError):
     """We are about to break CMP ourselves: a request that can't be built, a misused transaction."""
 
 
+class TokenError(LocalCmpError):
+    """A PKCS#11 token, or a key on it, can't be used."""
+
+
 class RemoteCmpError(BulkcmpError):
     """The peer broke CMP: a message that can't be decoded, or that fails a check."""
 

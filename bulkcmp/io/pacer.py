@@ -4,6 +4,7 @@ import fcntl
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -33,10 +34,12 @@ class SharedPacer:
     Args:
         pace: the ceiling.
         path: the file; the first process makes it.
+        now: the clock, seconds; the same for all processes.
     """
 
-    def __init__(self, pace: Pace, path: Path) -> None:
+    def __init__(self, pace: Pace, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
+        self._now = now
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._turn = anyio.Lock()
 
@@ -51,26 +54,9 @@ class SharedPacer:
         try:
             state = os.pread(self._fd, _STATE.size, 0)
             due = _STATE.unpack(state)[0] if len(state) == _STATE.size else 0.0
-            seconds, due = self._pace.claim(due, time.monotonic())
+            seconds, due = self._pace.claim(due, self._now())
             if seconds == 0.0:
                 os.pwrite(self._fd, _STATE.pack(due), 0)
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
         return seconds
-
-
-class LocalPacer:
-    """The same ceiling within one event loop, on that loop's clock."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._due = 0.0
-        self._turn = anyio.Lock()
-
-    async def wait(self) -> None:
-        async with self._turn:
-            while True:
-                seconds, self._due = self._pace.claim(self._due, anyio.current_time())
-                if seconds == 0.0:
-                    return
-                await anyio.sleep(seconds)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bulkcmp.token.error import TokenError
+from bulkcmp.errors import TokenError
 
 if TYPE_CHECKING:
     from bulkcmp.token.tokens import Tokens

@@ -21,9 +21,8 @@ from pkcs11 import MGF, Attribute, KeyType, Mechanism, ObjectClass, PKCS11Error
 
 from bulkcmp.cmp.algorithms import OpaqueKey, Pss, public_bytes
 from bulkcmp.cmp.asn1 import TLV, content, decode, wrap
-from bulkcmp.errors import RemoteCmpError
+from bulkcmp.errors import RemoteCmpError, TokenError
 from bulkcmp.model import TokenKey
-from bulkcmp.token.error import TokenError
 from bulkcmp.token.uri import Pkcs11Uri
 
 _ENTRANCE: Final = threading.RLock()

@@ -32,7 +32,7 @@ from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import CmpHttpClient
 from bulkcmp.io.keyworker import make_keys
 from bulkcmp.io.limits import Limits
-from bulkcmp.io.pacer import LocalPacer
+from bulkcmp.io.pacer import SharedPacer
 from bulkcmp.journal.folder import FILE_NAME
 from bulkcmp.journal.journal import Journal
 from bulkcmp.journal.sqlite import SqliteStore
@@ -261,7 +261,10 @@ class Scene:
 
     def hire(self, rate: float) -> Hire:
         """Workers as tasks that share one ceiling and can be killed."""
-        pacer = LocalPacer(Pace(rate)) if rate else None
+        file = self.folder.with_name("pace")
+        # the next session's virtual clock begins anew
+        file.unlink(missing_ok=True)
+        pacer = SharedPacer(Pace(rate), file, anyio.current_time) if rate else None
 
         async def work(channel: MemoryChannel) -> None:
             with anyio.CancelScope() as alive:

@@ -1,5 +1,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -39,7 +40,7 @@ from bulkcmp.engine.driver import (
 from bulkcmp.errors import Loss, TransportError
 from bulkcmp.io.clock import Clock
 from bulkcmp.io.http import CmpHttpClient, Reply
-from bulkcmp.io.pacer import LocalPacer
+from bulkcmp.io.pacer import Pacer, SharedPacer
 from bulkcmp.load.pace import Pace
 from bulkcmp.model import Outcome, OutcomeClass, Secret, Timings
 
@@ -82,7 +83,7 @@ class World:
     answers: list[httpx.Response | TransportError] = field(default_factory=list)
     posted: list[bytes] = field(default_factory=list)
     stored: list[Checkpoint] = field(default_factory=list)
-    rate: float = 0.0
+    pace_file: Path | None = None
     stop_at: float | None = None
     observer: Observer | None = None
 
@@ -107,8 +108,9 @@ class World:
     def drive(self, transaction: Scripted, *, first: bool = False) -> Finish:
         async def main() -> Finish:
             stopping = anyio.Event()
-            pacer = LocalPacer(Pace(self.rate)) if self.rate else None
-            if pacer is not None:
+            pacer: Pacer | None = None
+            if self.pace_file is not None:
+                pacer = SharedPacer(Pace(0.1), self.pace_file, anyio.current_time)
                 await pacer.wait()
             client = CmpHttpClient("http://ca.test/", httpx.MockTransport(self._answer))
             around = Surroundings(client, LoopClock(), pacer, self._derive, stopping)
@@ -249,16 +251,16 @@ def test_an_exchange_under_way_is_not_cut_by_a_stop() -> None:
     assert transaction.told[1] == Received(1001.0, b"answer", sent=1000.0)
 
 
-def test_only_what_opens_a_transaction_waits_for_its_turn() -> None:
-    world = World(rate=0.1)
+def test_only_what_opens_a_transaction_waits_for_its_turn(tmp_path: Path) -> None:
+    world = World(pace_file=tmp_path / "pace")
     transaction = Scripted(POLL, REQUEST)
     world.drive(transaction)
     sent = [event.sent for event in transaction.told if isinstance(event, Received)]
     assert sent == [1000.0, pytest.approx(1010.0, abs=0.01)]
 
 
-def test_a_stop_ends_the_wait_for_a_turn() -> None:
-    world = World(rate=0.1, stop_at=3.0)
+def test_a_stop_ends_the_wait_for_a_turn(tmp_path: Path) -> None:
+    world = World(pace_file=tmp_path / "pace", stop_at=3.0)
     with pytest.raises(StoppedError):
         world.drive(Scripted(REQUEST))
     assert world.posted == []

@@ -8,7 +8,7 @@ import anyio
 import pytest
 import trio.testing
 
-from bulkcmp.io.pacer import LocalPacer, SharedPacer
+from bulkcmp.io.pacer import SharedPacer
 from bulkcmp.load.pace import Pace
 
 
@@ -17,11 +17,11 @@ def most_in_a_second(times: Sequence[float]) -> int:
     return max(sum(1 for other in times if 0.0 <= other - time <= 1.0) for time in times)
 
 
-def test_many_tasks_share_one_ceiling() -> None:
+def test_many_tasks_share_one_ceiling(tmp_path: Path) -> None:
     times: list[float] = []
 
     async def main() -> None:
-        pacer = LocalPacer(Pace(12.5))
+        pacer = SharedPacer(Pace(12.5), tmp_path / "pace", anyio.current_time)
 
         async def enroll() -> None:
             for _ in range(20):
@@ -39,9 +39,9 @@ def test_many_tasks_share_one_ceiling() -> None:
     assert 599 / (times[-1] - times[0]) == pytest.approx(12.5, rel=0.01)
 
 
-def test_a_waiter_that_gives_up_lets_the_next_one_go() -> None:
+def test_a_waiter_that_gives_up_lets_the_next_one_go(tmp_path: Path) -> None:
     async def main() -> None:
-        pacer = LocalPacer(Pace(0.1))
+        pacer = SharedPacer(Pace(0.1), tmp_path / "pace", anyio.current_time)
         await pacer.wait()
         with anyio.move_on_after(3.0):
             await pacer.wait()
@@ -66,13 +66,12 @@ async def main():
     print("ready", flush=True)
     sys.stdin.readline()
     async def claim():
-        while True:
+        for _ in range(7):
             await pacer.wait()
             print(time.monotonic())
-    with anyio.move_on_after(0.7):
-        async with anyio.create_task_group() as group:
-            for _ in range(10):
-                group.start_soon(claim)
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(claim)
 
 loop.run(main)
 """
@@ -98,24 +97,9 @@ def test_three_processes_share_one_ceiling(tmp_path: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     told = [list(map(float, process.communicate()[0].split())) for process in processes]
-    # each of them got something
-    assert all(told)
-    count = sum(map(len, told))
+    assert [len(times) for times in told] == [70] * 3
     # a claim is made before it is printed
-    assert count <= rate * (max(map(max, told)) - began) + 2
-    assert count >= 0.25 * rate * 0.7
-
-
-def test_within_one_process_it_waits_too(tmp_path: Path) -> None:
-    async def main() -> float:
-        pacer = SharedPacer(Pace(100.0), tmp_path / "pace")
-        await pacer.wait()
-        began = time.monotonic()
-        for _ in range(5):
-            await pacer.wait()
-        return time.monotonic() - began
-
-    assert 0.045 <= anyio.run(main) < 1.0
+    assert rate * (max(map(max, told)) - began) + 2 >= 210
 
 
 def test_a_process_that_is_killed_holds_nobody_up(tmp_path: Path) -> None:
@@ -130,9 +114,8 @@ def test_a_process_that_is_killed_holds_nobody_up(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         process.kill()
-    began = time.monotonic()
     anyio.run(SharedPacer(Pace(1000.0), file).wait)
-    assert time.monotonic() - began < 1.0
+    assert file.stat().st_size == 8
 
 
 def test_a_file_that_a_killed_process_left_half_written_is_an_empty_one(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
+from bulkcmp.errors import TokenError
 from bulkcmp.token.access import open_tokens
-from bulkcmp.token.error import TokenError
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from cryptography.x509.oid import NameOID
 
 from bulkcmp.cmp import algorithms
 from bulkcmp.cmp.algorithms import Pss, SigningKey
+from bulkcmp.errors import TokenError
 from bulkcmp.model import RsaPadding, Secret, TokenKey
 from bulkcmp.token.access import open_tokens
-from bulkcmp.token.error import TokenError
 
 if TYPE_CHECKING:
     from bulkcmp.token.tokens import Tokens

@@ -59,11 +59,6 @@ class Case(StrEnum):
     UNREADABLE = "old certificate can't be read"
     BAD_ROW = "row can't be used"
 
-    @property
-    def is_rejected(self) -> bool:
-        """Whether such a user is not migrated, whatever the rules are."""
-        return self in _REJECTED
-
     def rule(self, rules: Rules) -> str:
         """What is done, in words."""
         if self is Case.SEVERAL:
@@ -109,11 +104,6 @@ class Cases:
     revocations: int = 0
     counts: Counter[Case] = field(default_factory=Counter)
     examples: dict[Case, list[str]] = field(default_factory=dict)
-
-    @property
-    def migrated(self) -> int:
-        """Users that are."""
-        return self.users - self.rejected
 
     def add(self, case: Case, example: str) -> None:
         """
