@@ -434,12 +434,12 @@ async def test_an_outbox_that_is_closed_before_it_runs_sends_what_it_has() -> No
     outbox = Outbox(channel)
     outbox.put(Returned(1))
     outbox.close()
-    with anyio.fail_after(1):
+    with anyio.fail_after(30):
         await outbox.run()
     assert channel.batches == [[Returned(1)]]
     empty = Outbox(channel)
     empty.close()
-    with anyio.fail_after(1):
+    with anyio.fail_after(30):
         await empty.run()
 
 
@@ -447,7 +447,7 @@ async def test_an_outbox_that_is_closed_before_it_runs_sends_what_it_has() -> No
 async def test_an_outbox_ends_when_the_other_end_is_gone(error: Exception) -> None:
     outbox = Outbox(SlowChannel(error))
     outbox.put(Returned(1))
-    with anyio.fail_after(1):
+    with anyio.fail_after(30):
         await outbox.run()
     outbox.put(Returned(2))
 

@@ -111,14 +111,14 @@ class Server:
 
     async def until_open(self, count: int) -> None:
         """Wait until the number of open connections is `count`."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.open != count:
                 self.changed.clear()
                 await self.changed.wait()
 
     async def until_called(self, count: int) -> None:
         """Wait until `count` requests have been read."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.calls) < count:
                 self.changed.clear()
                 await self.changed.wait()

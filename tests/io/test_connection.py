@@ -113,8 +113,8 @@ def test_connection_that_ends_before_the_request_is_written(when: str) -> None:
 
 def test_a_later_exchange_may_have_an_earlier_deadline() -> None:
     async def run() -> None:
-        connection, wire = await connect(10)
-        for seconds, answered in ((10, True), (5, True), (0.05, False)):
+        connection, wire = await connect(1000)
+        for seconds, answered in ((200, True), (100, True), (0.05, False)):
             if answered:
                 asyncio.get_running_loop().call_soon(connection.data_received, ANSWER)
                 await connection.exchange(b"request", monotonic() + seconds)
@@ -123,7 +123,7 @@ def test_a_later_exchange_may_have_an_earlier_deadline() -> None:
             started = monotonic()
             with pytest.raises(TransportError, match="no answer within"):
                 await connection.exchange(b"request", started + seconds)
-            assert monotonic() - started < 2
+            assert monotonic() - started < 50
         assert wire.closing
 
     asyncio.run(run())
