@@ -22,6 +22,9 @@ exclude_patterns = ["docs/measurements/**"]
 
 html_theme = "furo"
 html_title = f"bulkcmp {release}"
+html_show_copyright = False
+# else `--server` in running text becomes one dash, which no shell takes
+smartquotes = False
 
 # as GitHub draws it, and links to headings
 myst_fence_as_directive = ["mermaid"]
