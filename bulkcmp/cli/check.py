@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.enroll import enroll
+from bulkcmp.engine.client import OF_A_ROW
 from bulkcmp.engine.load.servers import server_options
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.rehearsal import rehearse
@@ -17,7 +19,14 @@ from bulkcmp.inputs.scenario import find_scenario, read_scenario
 from bulkcmp.model import BadRow, EndEntity, Operation
 from bulkcmp.outputs.text import visible
 
+_OF_ENROLLMENTS: Final = (
+    *OF_A_ROW, *option.OF_SOURCES, "pkcs11_module", "allow_weak", "keys",
+    "out_format", "out_name", "out_pass", "out_pass_length",
+)  # fmt: skip
+"""What rows are judged by."""
 
+
+@option.with_those_of(enroll, only=_OF_ENROLLMENTS)
 def check(
     file: Annotated[
         str | None,
@@ -30,52 +39,7 @@ def check(
     ] = None,
     config: option.Config = None,
     range: option.Range = None,  # noqa: A002  # the option's name
-    map: option.Map = None,  # noqa: A002  # the option's name
-    source_format: option.SourceFormat = None,
-    encoding: option.Encoding = None,
-    sheet: option.Sheet = None,
-    source_pass: option.SourcePass = None,
-    ref: option.Ref = None,
-    secret: option.SecretSource = None,
-    cert: option.Cert = None,
-    key: option.Key = None,
-    keypass: option.Keypass = None,
-    pkcs11_module: option.Pkcs11Module = None,
-    allow_weak: option.AllowWeak = None,
-    cmd: option.Cmd = None,
-    subject: option.Subject = None,
-    sans: option.Sans = None,
-    san_nodefault: option.SanNodefault = None,
-    keyusage: option.Keyusage = None,
-    extkeyusage: option.Extkeyusage = None,
-    policy_oids: option.PolicyOids = None,
-    extensions: option.Extensions = None,
-    extensions_from: option.ExtensionsFrom = None,
-    newkey: option.Newkey = None,
-    newkeypass: option.Newkeypass = None,
-    centralkeygen: option.Centralkeygen = None,
-    popo: option.Popo_ = None,
-    issuer: option.Issuer = None,
-    days: option.Days = None,
-    not_before: option.NotBefore = None,
-    not_after: option.NotAfter = None,
-    profile: option.CertProfile = None,
-    csr: option.Csr = None,
-    oldcert: option.Oldcert = None,
-    serial: option.Serial = None,
-    revreason: option.Revreason = None,
-    infotype: option.Infotype = None,
-    oldwithold: option.Oldwithold = None,
-    crlcert: option.Crlcert = None,
-    oldcrl: option.Oldcrl = None,
-    regtoken: option.Regtoken = None,
-    authenticator: option.Authenticator = None,
-    reginfo: option.Reginfo = None,
-    keys: option.Keys = None,
-    out_format: option.OutFormat_ = None,
-    out_name: option.OutName = None,
-    out_pass: option.OutPass = None,
-    out_pass_length: option.OutPassLength = None,
+    **given: Any,
 ) -> None:
     """Read a population as `enroll` would, and list every bad row: line, column, reason.
 
@@ -87,7 +51,6 @@ def check(
 
     Example: bulkcmp check devices.csv --subject "/CN={id}/O=Acme"
     """
-    given = {name: value for name, value in locals().items() if name in Options.known()}
     file = option.population(file, range)
     scenario = find_scenario(file)
     if scenario is None:

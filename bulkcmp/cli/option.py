@@ -79,12 +79,16 @@ def _option(
 
 
 def with_those_of(
-    other: Callable[..., None], *, but: Collection[str]
+    other: Callable[..., None],
+    *,
+    but: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, which takes them as `**given`, the options of another.
 
     Args:
-        but: names of parameters that it does not get.
+        but: names of parameters that it does not get; only: of those that it gets, where that is
+            not all.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,7 +96,7 @@ def with_those_of(
         new = [
             one.replace(kind=Parameter.KEYWORD_ONLY)
             for name, one in signature(other).parameters.items()
-            if name not in own and name not in but
+            if name not in own and name not in but and (only is None or name in only)
         ]
         kept = [one for one in own.values() if one.kind is not Parameter.VAR_KEYWORD]
         merged = Signature([*kept, *new])
