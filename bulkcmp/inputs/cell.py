@@ -32,6 +32,11 @@ _REASON_NUMBERS: Final = {str(r.value): r for r in RevocationReason}
 
 
 def read_operation(text: str) -> Operation:
+    """An operation by its name, in upper or lower case.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         return Operation(text.lower())
     except ValueError:
@@ -41,6 +46,11 @@ def read_operation(text: str) -> Operation:
 
 
 def read_whole(text: str, *, low: int, high: int) -> int:
+    """A whole number in decimal digits, from `low` to `high`.
+
+    Raises:
+        InputError: it is none of these.
+    """
     if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
         return int(text)
     raise InputError(f"{text!r} is not a whole number from {low} to {high}")
@@ -76,6 +86,11 @@ def read_time(text: str) -> dt.datetime:
 
 
 def read_reason(text: str) -> RevocationReason:
+    """A CRLReason (RFC 5280, 5.3.1) by its name or number.
+
+    Raises:
+        InputError: it is none.
+    """
     name = text.replace("-", "").replace("_", "").lower()
     reason = _REASON_NUMBERS.get(text) or _REASON_NAMES.get(name)
     if reason is None:
@@ -88,6 +103,11 @@ def read_reason(text: str) -> RevocationReason:
 
 
 def read_popo(text: str) -> Popo:
+    """A way of proving possession of the key (RFC 4211, 4).
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         return Popo(text)
     except ValueError:
@@ -114,6 +134,14 @@ _key_spec = lru_cache(64)(KeySpec.parse)
 
 
 def read_new_key(folder: Path, text: str) -> KeySpec | Path | Pkcs11Uri | SameKey:
+    """The key to certify: its type, a file, a PKCS#11 URI, or `same`.
+
+    Args:
+        folder: that relative paths are relative to.
+
+    Raises:
+        InputError: it is none of these.
+    """
     if is_uri(text):
         return Pkcs11Uri.parse(text)
     if text == SameKey.SAME.value:

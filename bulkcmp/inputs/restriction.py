@@ -67,5 +67,6 @@ def refuse_unused(stated: Collection[str], operations: Collection[Operation]) ->
 
 
 def listed(operations: Sequence[Operation]) -> str:
+    """Their names as a sentence has them: `ir, cr and kur`."""
     *others, last = operations
     return f"{', '.join(others)} and {last}" if others else last.value

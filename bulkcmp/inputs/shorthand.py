@@ -51,6 +51,7 @@ def as_text(value: Any) -> str | None:
 
 
 def quoted(text: str) -> str:
+    """A text as TOML writes it."""
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -40,6 +40,7 @@ class Contradiction(NamedTuple):
 
 
 def refusal(what: str, hint: str | None) -> PydanticCustomError:
+    """What a validator raises: `what` is wrong and the `hint` reach the user as they are."""
     return PydanticCustomError(REFUSED, "{what}", {"what": what, "hint": hint})
 
 

@@ -106,6 +106,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> None:
+    """Serve the pipes of standard input and output until they end."""
     try:
         serve(sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:

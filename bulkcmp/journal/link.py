@@ -138,6 +138,11 @@ class _Text(StrDumperUnknown):
 
 
 def conninfo_of(url: str, where: Where) -> str:
+    """The parameters that libpq connects by, for the URL of a database.
+
+    Raises:
+        InputError: it is no such URL, or has a password in it.
+    """
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:

@@ -133,6 +133,7 @@ class Histogram:
 
     @classmethod
     def unpack(cls, packed: PackedHistogram) -> "Histogram":
+        """A histogram equal to the one that was packed."""
         histogram = cls()
         histogram._buckets.update(zip(packed.keys, packed.counts, strict=True))
         histogram._count = sum(packed.counts)
@@ -142,6 +143,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
+        """How many values were recorded."""
         return self._count
 
     @property
@@ -229,6 +231,7 @@ class Histogram:
         return tuple(found[rank] for rank in ranks)
 
     def summarize(self) -> LatencySummary:
+        """What reports say of it, in seconds."""
         p50, p90, p95, p99, p999 = self.percentiles((50, 90, 95, 99, 99.9))
         return LatencySummary(self._count, self.min, self.mean, p50, p90, p95, p99, p999, self.max)
 

@@ -244,6 +244,7 @@ class Responder:
         self._token_bytes = token_bytes
 
     def make_nonce(self) -> bytes:
+        """A fresh senderNonce."""
         return self._token_bytes(NONCE_OCTETS)
 
     def certificates(self, request: BodyType, responses: list[CertResponse]) -> Answer:

@@ -111,6 +111,8 @@ class EndEntityStatus(IntEnum):
 
 
 class CertificateStatus(StrEnum):
+    """How a certificate stands, by its end entity and by whoever asked to have it revoked."""
+
     PENDING = "pending confirmation"
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
@@ -177,6 +179,7 @@ class IssuedCertificate:
 
     @property
     def is_on_hold(self) -> bool:
+        """Whether it is revoked for a time only (RFC 5280, 5.3.1)."""
         return self.reason is RevocationReason.CERTIFICATE_HOLD
 
 
@@ -378,6 +381,7 @@ class Store:
     # --- end entities
 
     def registration(self, user: str) -> Registration | None:
+        """The end entity of that name, if there is one."""
         row = self._db.execute(
             "SELECT user, alias, subject, secret, status FROM end_entity WHERE user = ?", (user,)
         ).fetchone()
@@ -434,6 +438,7 @@ class Store:
         )
 
     def set_status(self, user: str, status: EndEntityStatus) -> None:
+        """Set the status of an end entity; nothing where there is none of that name."""
         self._db.execute("UPDATE end_entity SET status = ? WHERE user = ?", (int(status), user))
 
     def end_entity_counts(self) -> dict[str, int]:
@@ -444,6 +449,7 @@ class Store:
     # --- certificates
 
     def add_certificate(self, certificate: IssuedCertificate) -> None:
+        """Enter a certificate; its serial number is that of no other."""
         self._db.execute(
             f"INSERT INTO certificate ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 # a constant
             (
@@ -463,6 +469,7 @@ class Store:
         )
 
     def certificate(self, serial: int) -> IssuedCertificate | None:
+        """The certificate of that serial number, if there is one."""
         row = self._db.execute(
             f"SELECT {_COLUMNS} FROM certificate WHERE serial = ?",  # noqa: S608 # a constant
             (f"{serial:x}",),
@@ -560,6 +567,7 @@ class Store:
     # --- transactions
 
     def transaction(self, transaction_id: bytes) -> Transaction | None:
+        """The transaction of that transactionID, under way or over, if there was one."""
         row = self._db.execute(
             "SELECT number, transaction_id, alias, requester, nonce, message, earlier_nonce"
             " FROM pki_transaction WHERE transaction_id = ?",
@@ -585,6 +593,7 @@ class Store:
         return Transaction(key, alias, requester, nonce, requests, message, earlier_nonce)
 
     def add_transaction(self, transaction: Transaction) -> None:
+        """Enter a transaction that begins, with its requests."""
         number = self._db.execute(
             "INSERT INTO pki_transaction (transaction_id, alias, requester, nonce, message)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -617,6 +626,7 @@ class Store:
         )
 
     def remove_transaction(self, transaction_id: bytes) -> None:
+        """Forget a transaction, and its requests."""
         self._db.execute(
             "DELETE FROM cert_request WHERE pki_transaction ="
             " (SELECT number FROM pki_transaction WHERE transaction_id = ?)",
@@ -625,6 +635,7 @@ class Store:
         self._db.execute("DELETE FROM pki_transaction WHERE transaction_id = ?", (transaction_id,))
 
     def encapsulated_secret(self, transaction_id: bytes) -> EncapsulatedSecret | None:
+        """What was encapsulated for the requester of a transaction, if that asked by genm."""
         row = self._db.execute(
             "SELECT shared_secret, ciphertext, serial, nonce, made_at FROM encapsulated_secret"
             " WHERE transaction_id = ?",
@@ -678,6 +689,7 @@ class Store:
         )
 
     def decapsulated_secret(self, transaction_id: bytes) -> DecapsulatedSecret | None:
+        """What the requester of a transaction encapsulated for the CA, if it did."""
         row = self._db.execute(
             "SELECT shared_secret, serial, made_at FROM decapsulated_secret"
             " WHERE transaction_id = ?",
