@@ -154,6 +154,7 @@ def certificate(
     identified: bool = True,
     purposes: Sequence[x509.ObjectIdentifier] | None = None,
     extensions: Sequence[x509.ExtensionType] = (),
+    serial: int | None = None,
 ) -> bytes:
     """DER of a certificate.
 
@@ -165,6 +166,7 @@ def certificate(
         identified: with a subjectKeyIdentifier.
         purposes: extendedKeyUsage.
         extensions: any others.
+        serial: by default another one each time.
     """
     begin = dt.datetime.fromtimestamp(NOW, dt.UTC) - age * DAY
     signer = issuer.key if isinstance(issuer, Party) else issuer
@@ -174,7 +176,7 @@ def certificate(
         .subject_name(subject)
         .issuer_name(x509.Name.from_bytes(issuer.subject) if isinstance(issuer, Party) else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() if serial is None else serial)
         .not_valid_before(begin)
         .not_valid_after(begin + days * DAY)
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
@@ -202,7 +204,9 @@ def certificate(
         builder = builder.add_extension(usage, critical=True)
     hashed = isinstance(signer, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     algorithm = (digest or hashes.SHA256()) if hashed else None
-    return builder.sign(signer, algorithm).public_bytes(serialization.Encoding.DER)
+    deterministic = True if isinstance(signer, ec.EllipticCurvePrivateKey) else None
+    made = builder.sign(signer, algorithm, ecdsa_deterministic=deterministic)
+    return made.public_bytes(serialization.Encoding.DER)
 
 
 def by_sha1(party: Party, issuer: SigningKey) -> bytes:
@@ -246,7 +250,7 @@ class Pki:
 
     def issue(self, subject: str | x509.Name = "device", **changes: float) -> bytes:
         """What the device asks for: a certificate for its new key."""
-        return certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]  # times by their names
+        return self.certificate(subject, self.keys["ec"], self.root, **changes)  # type: ignore[arg-type]  # times by their names
 
     def wanted(self, **changes: Any) -> dict[str, Any]:
         """What `checks.issued` is told that the device asked for."""
@@ -262,17 +266,35 @@ class Pki:
         }
 
 
-def make_pki() -> Pki:
-    keys = {kind: make() for kind, make in KEY_MAKERS.items()}
-    root = certify("root", KEY_MAKERS["ec"](), ca=True)
-    foreign = certify("root", KEY_MAKERS["ec"](), ca=True)
-    return Pki(
-        keys,
-        {kind: make() for kind, make in KEM_KEY_MAKERS.items()},
+def fresh_key(kind: str) -> PrivateKey:
+    """A new key of a type."""
+    return (KEY_MAKERS | KEM_KEY_MAKERS)[kind]()
+
+
+def make_pki(
+    make: Callable[[str], PrivateKey] = fresh_key, *, kind: type[Pki] = Pki, signer: str = "ec"
+) -> Pki:
+    """A PKI with keys that `make` makes; `signer` is the type of the signers' keys."""
+
+    def signing(kind: str) -> SigningKey:
+        key = make(kind)
+        assert isinstance(key, SigningKey)
+        return key
+
+    def encapsulated(kind: str) -> KemKey:
+        key = make(kind)
+        assert isinstance(key, KemKey)
+        return key
+
+    root = kind.certify("root", signing("ec"), ca=True)
+    foreign = kind.certify("root", signing("ec"), ca=True)
+    return kind(
+        {name: signing(name) for name in KEY_MAKERS},
+        {name: encapsulated(name) for name in KEM_KEY_MAKERS},
         root,
-        certify("signer", KEY_MAKERS["ec"](), root),
-        certify("device", KEY_MAKERS["ec"](), root),
-        certify("signer", KEY_MAKERS["ec"](), foreign),
+        kind.certify("signer", signing(signer), root),
+        kind.certify("device", signing("ec"), root),
+        kind.certify("signer", signing(signer), foreign),
     )
 
 

@@ -102,7 +102,7 @@ def told(pki: "Pki") -> dict[str, bytes]:
         .issuer_name(x509.Name.from_bytes(root.subject))
         .last_update(now)
         .next_update(now + dt.timedelta(days=1))
-        .sign(root.key, hashes.SHA256())
+        .sign(root.key, hashes.SHA256(), ecdsa_deterministic=True)
         .public_bytes(serialization.Encoding.DER)
     )
     algorithm = wrap(0x30, encode(ObjectIdentifier("1.3.101.112")))

@@ -32,8 +32,9 @@ from bulkcmp.inputs.attribute import certificate_values, request_values
 from bulkcmp.inputs.content import read_content
 from bulkcmp.inputs.material import Inline, inline, parse_material, read_material
 from bulkcmp.model import Secret
-from tests.cmp.conftest import NOW, Pki, make_pki, name
+from tests.cmp.conftest import NOW, Pki, name
 from tests.cmp.ways import told
+from tests.fuzz.keys import fixed_pki
 from tests.fuzz.target import written
 
 _PASSWORD: Final = Secret(b"open")
@@ -46,7 +47,7 @@ _PKCS12_ENCRYPTION: Final = (
 
 @cache
 def _pki() -> Pki:
-    return make_pki()
+    return fixed_pki()
 
 
 def _certificates(path: Path) -> None:
@@ -131,7 +132,7 @@ def files() -> Iterator[bytes]:
         x509.CertificateSigningRequestBuilder()
         .subject_name(name("device"))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("a.test")]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     crl = told(pki)[CURRENT_CRL]
     yield from _key_files()

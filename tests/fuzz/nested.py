@@ -11,15 +11,16 @@ from bulkcmp.cmp.asn1 import wrap
 from bulkcmp.cmp.messages import BodyType
 from bulkcmp.cmp.nested import Refusal
 from bulkcmp.cmp.request import SignatureCredential
-from tests.cmp.conftest import Peer, make_pki
+from tests.cmp.conftest import Peer
 from tests.cmp.post import Post
+from tests.fuzz.keys import fixed_pki
 
 _MEMBERS: Final = 2
 
 
 @cache
 def _post() -> Post:
-    pki = make_pki()
+    pki = fixed_pki()
     return Post(pki, Peer(), [SignatureCredential(pki.device.pkcs8, (pki.device.certificate,))])
 
 

@@ -25,7 +25,8 @@ from tests.fuzz.protecting import macced
 from tests.fuzz.target import scratch
 from tests.testca.conftest import Ca, Peer, cert_status, poll_req, rev_req, shared_key
 
-_SPEC: Final = "ec:P-256"
+_SPEC: Final = "ed25519"
+"""Its signatures are all of one length."""
 _TYPES: Final = len(BodyType)
 """From here on, the second octet says that the rest is a whole message."""
 

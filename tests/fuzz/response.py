@@ -21,8 +21,9 @@ from bulkcmp.cmp.protection import MacParameters
 from bulkcmp.errors import Loss
 from bulkcmp.model import Itav, Operation, OutcomeClass, PasswordMac, Popo, Profile, SubjectCheck
 from bulkcmp.outputs.information import contents
-from tests.cmp.conftest import SECRET, Answer, MakeRun, Peer, Pki, Run, make_pki, run_maker
+from tests.cmp.conftest import SECRET, Answer, MakeRun, Peer, Pki, Run, run_maker
 from tests.cmp.ways import asked, told
+from tests.fuzz.keys import fixed_pki
 from tests.fuzz.mutation import PIECES
 from tests.fuzz.protecting import macced
 
@@ -51,7 +52,7 @@ class Presented(IntEnum):
 
 @cache
 def _pki() -> Pki:
-    return make_pki()
+    return fixed_pki()
 
 
 @cache
@@ -153,7 +154,7 @@ def _encrypted(kind: str) -> tuple[Run, Answer]:
         info = recipient.transport(_KEY, parsed)
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         popo = Popo.KEY_AGREEMENT
-        info = recipient.agree(_KEY, parsed, ec.generate_private_key(ec.SECP256R1()))
+        info = recipient.agree(_KEY, parsed, ec.derive_private_key(5, ec.SECP256R1()))
     else:
         secret, ciphertext = pki.kem_keys[kind].public_key().encapsulate()
         info = encapsulate(_KEY, parsed, Encapsulated(ciphertext, secret))
@@ -177,9 +178,10 @@ def _encrypted_value() -> tuple[Run, Answer]:
 def _made_key() -> tuple[Run, Answer]:
     """A private key that the CA made."""
     pki = _pki()
-    key = pki.keys["ec"]
+    key = pki.keys["ed25519"]
     authority = pki.certify("kga", key, pki.root, purposes=[package.CM_KGA])
-    signed = package.sign(package.encode_package(key), key, (authority.certificate,), "sha256")
+    made = package.encode_package(pki.keys["ec"])
+    signed = package.sign(made, key, (authority.certificate,), "sha512")
     info = recipient.password(_KEY, SECRET, b"salt of an envelope", iterations=5)
     sealed = envelope.encrypt(signed, envelope.SIGNED_DATA, [info], key=_KEY, iv=_IV)
     run = _started(central_keygen=True)

@@ -5,6 +5,7 @@ Long runs, by coverage, are `python -m tests.fuzz`; see docs/fuzzing.md.
 
 import random
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_what_is_promised_holds(name: str) -> None:
         target.one(mutated(chance.choice(target.seeds), recipe))
     for size in (0, 1, 2):
         target.one(b"\0" * size)
+
+
+@pytest.mark.parametrize("name", ["response", "nested", "credential"])
+def test_seeds_are_alike_in_every_run(name: str) -> None:
+    again = import_module(f"tests.fuzz.{name}").seeds()
+    assert [len(seed) for seed in again] == [len(seed) for seed in load(name).seeds]
 
 
 REGRESSION_FILES = sorted(path for path in REGRESSIONS.glob("*/*"))
