@@ -215,7 +215,8 @@ CHECKS: Final[dict[Reason, Explanation]] = {
         "give it with --untrusted, or pin it with --srvcert",
     ),
     Reason.SIGNER_NOT_TRUSTED: Explanation(
-        "the signer's certificate has no valid path to a trust anchor",
+        "the signer's certificate has no valid path to a trust anchor, or --crl-check found it"
+        " revoked, or no CRL of its issuer",
         "is --trusted the CA's certificate, and --untrusted what stands between?",
     ),
     Reason.SIGNER_KEY_USAGE: Explanation(
@@ -271,7 +272,8 @@ CHECKS: Final[dict[Reason, Explanation]] = {
     ),
     Reason.EXPIRED: Explanation("the certificate is over already", "compare the clocks"),
     Reason.CHAIN: Explanation(
-        "the certificate has no valid path to a trust anchor",
+        "the certificate has no valid path to a trust anchor, or --crl-check-all found a CA on it"
+        " revoked, or no CRL",
         "is --trusted (or --out-trusted) the root of this CA, and --untrusted its sub-CA?",
     ),
     Reason.CERTIFICATE_WEAK: Explanation(
