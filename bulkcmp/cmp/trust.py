@@ -33,6 +33,9 @@ whichever one is asked for."""
 
 _CACHE_SIZE = 4096
 
+MOST_HELPERS: Final = 64
+"""Certificates of one message that a path is looked for among: to read thousands takes long."""
+
 _END_OF_TIME: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -139,7 +142,7 @@ class TrustStore:
         Args:
             certificate: DER.
             extra: DER certificates from the message, none of them trusted; what can't be read
-                among them is left out.
+                among them is left out, and so is what comes after the first MOST_HELPERS.
             at: the time of validation, aware.
 
         Returns:
@@ -150,7 +153,7 @@ class TrustStore:
         """
         leaf = _openssl(certificate)
         helpers = list(self._helpers)
-        for der in extra:
+        for der in extra[:MOST_HELPERS]:
             try:
                 helpers.append(_issuer(der))
             except RemoteCmpError:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bulkcmp.cmp import trust
-from bulkcmp.cmp.trust import CrlCheck, TrustStore, load_certificate
+from bulkcmp.cmp.trust import MOST_HELPERS, CrlCheck, TrustStore, load_certificate
 from bulkcmp.errors import InputError, RemoteCmpError
 from tests.cmp.crls import crl, entry_of, scope
 
@@ -205,6 +205,17 @@ def test_a_certificate_is_good_to_its_very_last_second(pki: "Pki") -> None:
     with pytest.raises(RemoteCmpError, match="expired"):
         store.chain(certificate, (), end + dt.timedelta(seconds=1))
     store.chain(certificate, (), end)
+
+
+def test_few_of_the_certificates_of_a_message_help(pki: "Pki") -> None:
+    middle = pki.certify("sub CA", pki.keys["ec"], pki.root, ca=True)
+    leaf = pki.certify("device", pki.keys["rsa"], middle).certificate
+    others = [pki.device.certificate] * (MOST_HELPERS - 1)
+    store = TrustStore([pki.root.certificate])
+    path = (middle.certificate, pki.root.certificate)
+    assert store.chain(leaf, (*others, middle.certificate), pki.at()) == path
+    with pytest.raises(RemoteCmpError, match="unable to get local issuer"):
+        store.chain(leaf, (b"", *others, middle.certificate), pki.at())
 
 
 def test_a_cached_path_is_forgotten_when_a_member_expires(pki: "Pki") -> None:
