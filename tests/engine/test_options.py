@@ -18,7 +18,8 @@ from bulkcmp.cmp.request import MacCredential, SignatureCredential
 from bulkcmp.cmp.trust import CrlCheck, load_certificate
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.plan import OutputPlan, Plan
-from bulkcmp.errors import InputError
+from bulkcmp.engine.server import trust_of
+from bulkcmp.errors import InputError, RemoteCmpError
 from bulkcmp.inputs.name import parse_name
 from bulkcmp.inputs.profile import shipped_profiles
 from bulkcmp.io.keyworker import make_keys
@@ -523,6 +524,34 @@ def test_crls_to_look_signers_up_in(folder: Path, crl: Path) -> None:
     assert check == CrlCheck((crl.read_bytes(),))
     setup = plan(crl_check_all=True, crls=("ca.crl",), tls_trusted=("ca/ca.pem",), server="h").setup
     assert setup.crl_check == CrlCheck((crl.read_bytes(),), whole_path=True)
+
+
+@pytest.mark.parametrize("out_trusted", [(), ("ca/ca.pem",)])
+def test_workers_look_signers_up(folder: Path, out_trusted: tuple[str, ...]) -> None:
+    root = state.load_identity(folder / "ca")
+    now = dt.datetime.now(dt.UTC)
+    (ra,) = x509.load_pem_x509_certificates((folder / "ca" / "ra.pem").read_bytes())[:1]
+    revoked = x509.RevokedCertificateBuilder().serial_number(ra.serial_number)
+    made = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root.certificate.subject)
+        .last_update(now - dt.timedelta(hours=1))
+        .next_update(now + dt.timedelta(hours=1))
+        .add_revoked_certificate(revoked.revocation_date(now).build())
+        .sign(root.key, hashes.SHA256())
+    )
+    (folder / "revoked.crl").write_bytes(made.public_bytes(Encoding.PEM))
+    signer = ra.public_bytes(Encoding.DER)
+    for crl_check in (False, True):
+        crls = ("revoked.crl",) if crl_check else ()
+        trust = trust_of(plan(crl_check=crl_check, crls=crls, out_trusted=out_trusted).setup)
+        assert trust is not None
+        for store in (trust.signers, trust.issuers):
+            if crl_check:
+                with pytest.raises(RemoteCmpError, match="certificate revoked"):
+                    store.cached_chain(signer, (), now)
+            else:
+                assert store.cached_chain(signer, (), now)
 
 
 def test_crls_stand_in_profiles_and_in_the_journal(folder: Path) -> None:
