@@ -14,10 +14,9 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Send
 from bulkcmp.cmp.messages import decode_message
-from bulkcmp.engine.driver import Exchanged
+from bulkcmp.engine.driver import Exchanged, Observer
 from bulkcmp.engine.frame import Task
 from bulkcmp.engine.nesting import NestedReply, NestingError, NestingLossError
 from bulkcmp.errors import BulkcmpError, Loss, RemoteCmpError, TransportError
@@ -72,7 +71,7 @@ class Archive:
         self._thread = anyio.CapacityLimiter(1)
         self._saved: dict[bytes, None] = {}
 
-    def observe(self, task: Task, transaction_id: bytes) -> "_Saving":
+    def observe(self, task: Task, transaction_id: bytes) -> Observer:
         """An observer for a transaction that begins, or goes on."""
         time = dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)
         stamp = time.strftime("%Y%m%dT%H%M%S") + f"{time.microsecond // 1000:03}Z"
@@ -100,7 +99,7 @@ class Archive:
             save_message(self._folder, name, message)
 
 
-class _Saving:
+class _Saving(Observer):
     """Looks on at one transaction, and has its messages saved."""
 
     def __init__(self, archive: Archive, prefix: str) -> None:
@@ -120,12 +119,6 @@ class _Saving:
         if isinstance(answer, Reply):
             messages.append((label_of(answer.body), answer.body))
         await self._archive.save({self._name(label): message for label, message in messages})
-
-    def worked(self, seconds: float) -> None:
-        """What is saved are messages."""
-
-    def judged(self, verdict: Verdict) -> None:
-        """Verdicts are the run's own, not the wire's."""
 
     def _name(self, label: str) -> str:
         self._steps += 1

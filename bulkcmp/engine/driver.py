@@ -1,8 +1,8 @@
 """Drives one transaction: carries out its instructions, and tells it what came of them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import anyio
 import anyio.to_thread
@@ -38,21 +38,42 @@ Exchanged = Reply | TransportError | NestingError
 """What came of a message."""
 
 
-class Observer(Protocol):
-    """Looks on at a transaction. Instants are Unix times, seconds."""
+class Observer:
+    """Looks on at a transaction; this one does nothing. Instants are Unix times, seconds."""
 
     async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
         """A message was handed to the client at `began`, and this came of it at `ended`; the
         transaction goes on when this returns."""
-        ...
 
     def worked(self, seconds: float) -> None:
         """We took so long to build, sign or check a message, or to derive a key."""
-        ...
 
     def judged(self, verdict: Verdict) -> None:
         """A check of the last answer was made."""
-        ...
+
+
+class Observers(Observer):
+    """Several that look on, each told in its turn."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    @classmethod
+    def of(cls, observers: Sequence[Observer]) -> Observer | None:
+        """What stands for some observers; None where there are none."""
+        return cls(observers) if len(observers) > 1 else next(iter(observers), None)
+
+    async def exchanged(self, send: Send, answer: Exchanged, began: float, ended: float) -> None:
+        for one in self._observers:
+            await one.exchanged(send, answer, began, ended)
+
+    def worked(self, seconds: float) -> None:
+        for one in self._observers:
+            one.worked(seconds)
+
+    def judged(self, verdict: Verdict) -> None:
+        for one in self._observers:
+            one.judged(verdict)
 
 
 class StoppedError(Exception):

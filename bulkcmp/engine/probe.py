@@ -21,7 +21,7 @@ from bulkcmp.cmp.general import name_of
 from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
 from bulkcmp.engine.archive import label_of, on_the_wire
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
-from bulkcmp.engine.driver import Exchanged
+from bulkcmp.engine.driver import Exchanged, Observer
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
@@ -337,7 +337,7 @@ class _TimedKeys:
         return self.seconds or 0.0
 
 
-class _Probing:
+class _Probing(Observer):
     """The parent of a worker that has one row: makes durable what it is told to, and looks on."""
 
     def __init__(self, member: Member, outputs: Outputs) -> None:
@@ -398,9 +398,6 @@ class _Probing:
         if received is not None:
             step.received, step.received_label = received, label_of(received)
             self._save(step.received_label, received)
-
-    def worked(self, seconds: float) -> None:
-        """The report of a probe is about the server."""
 
     def judged(self, verdict: Verdict) -> None:
         self.steps[-1].verdicts.append(verdict)

@@ -20,7 +20,7 @@ from bulkcmp.cmp.events import Checkpoint, Finish, Lost, Part
 from bulkcmp.cmp.outcomes import STOPPED, unknown
 from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
-from bulkcmp.engine.driver import Observer, StoppedError, UnreachableError
+from bulkcmp.engine.driver import Observer, Observers, StoppedError, UnreachableError
 from bulkcmp.engine.frame import (
     Done,
     Drain,
@@ -48,6 +48,7 @@ from bulkcmp.journal.entry import INTERRUPTED, Advanced, Begun, BegunRow, Ended,
 from bulkcmp.model import Outcome, OutcomeClass, Timings
 
 _Record = Callable[[Entry], Awaitable[None]]
+_Observe = Callable[[Task, bytes], Observer]
 
 _UNTIMED: Final = Timings()
 
@@ -60,7 +61,8 @@ class Worker:
         clock: of all times.
         make_client: the HTTP client for a setup; tests give one without a network.
         make_pacer: the rate ceiling for a setup.
-        observe: gives what looks on at a transaction, by its task and transactionID.
+        observe: gives what looks on at a transaction, by its task and transactionID, besides what
+            its setup wants to.
     """
 
     def __init__(
@@ -70,13 +72,13 @@ class Worker:
         *,
         make_client: Callable[[Setup], CmpHttpClient] = connect,
         make_pacer: Callable[[Setup], Pacer | None] = pacer,
-        observe: Callable[[Task, bytes], Observer] | None = None,
+        observe: _Observe | None = None,
     ) -> None:
         self._channel = channel
         self._clock = clock
         self._make_client = make_client
         self._make_pacer = make_pacer
-        self._observe = observe
+        self._observe: list[_Observe] = [] if observe is None else [observe]
         self._outbox = Outbox(channel)
         self._commits: dict[int, anyio.Event] = {}
         self._stopping = anyio.Event()
@@ -111,11 +113,12 @@ class Worker:
         assert isinstance(setup, Setup)
         self._setup = setup
         if setup.save_messages:
-            self._observe = Archive(
+            archive = Archive(
                 Path(setup.save_messages),
                 self._clock,
                 lambda what: self._outbox.put(Unsaved(what)),
-            ).observe
+            )
+            self._observe.append(archive.observe)
         return setup, tasks
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
@@ -235,8 +238,7 @@ class Worker:
             numbers = tuple(part.number for part in checkpoint.parts)
             await record(Resumed(checkpoint.transaction_id, numbers))
         transaction_id = os.urandom(16) if checkpoint is None else checkpoint.transaction_id
-        observer = None if self._observe is None else self._observe(task, transaction_id)
-
+        observer = Observers.of([observe(task, transaction_id) for observe in self._observe])
         setbacks = 0
 
         def suffer(lost: Lost) -> None:

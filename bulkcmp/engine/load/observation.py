@@ -1,9 +1,8 @@
 """What a load test notes of one transaction as it goes on."""
 
-from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Send
 from bulkcmp.cmp.messages import decode_message
-from bulkcmp.engine.driver import Exchanged
+from bulkcmp.engine.driver import Exchanged, Observer
 from bulkcmp.engine.nesting import NestingError
 from bulkcmp.errors import RemoteCmpError, TransportError
 from bulkcmp.io.clock import Clock
@@ -11,7 +10,7 @@ from bulkcmp.io.http import Reply
 from bulkcmp.stats.record import Exchange, to_microsecond
 
 
-class Observation:
+class Observation(Observer):
     """The exchanges of one transaction, and the client's own work for it.
 
     Args:
@@ -56,9 +55,6 @@ class Observation:
 
     def worked(self, seconds: float) -> None:
         self.crypto += seconds
-
-    def judged(self, verdict: Verdict) -> None:
-        """What the checks come to stands in the outcome."""
 
     def _since(self, monotonic: float) -> float:
         return to_microsecond(self._clock.unix(monotonic) - self._epoch)
