@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.show import run_and_show
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import begin, refuse_used
@@ -21,6 +22,7 @@ from bulkcmp.testca import demonstration
 POPULATION = "devices.csv"
 
 
+@logged
 def demo(
     out: Annotated[
         Path | None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.show import run_and_show
 from bulkcmp.cluster.address import Address
 from bulkcmp.cluster.crew import FOREMAN, joined, look
@@ -17,6 +18,7 @@ from bulkcmp.errors import InputError
 from bulkcmp.io.loop import run
 
 
+@logged
 def enroll(
     population: option.PopulationSource = None,
     config: option.Config = None,

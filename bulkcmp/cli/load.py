@@ -12,6 +12,7 @@ import typer
 
 from bulkcmp.cli import completion, option
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.report import put_report
 from bulkcmp.cli.revoke import clean_up_and_show
 from bulkcmp.cli.show import Errors, warn
@@ -31,6 +32,7 @@ from bulkcmp.load.folder import CERTIFICATES, SUMMARY
 from bulkcmp.load.scenario import Scenario
 from bulkcmp.model import Operation, ReportFormat
 from bulkcmp.outputs.files import make_private_folder
+from bulkcmp.outputs.log import settle
 from bulkcmp.outputs.records import RecordFile
 from bulkcmp.outputs.report import report_json, write_report
 from bulkcmp.stats.capacity import Capacity
@@ -53,6 +55,7 @@ _PANEL: Final = "Load test"
 _METRICS: Final = "Live metrics"
 
 
+@logged
 @option.with_those_of(enroll, but=_OF_ENROLLMENTS)
 def load(
     ctx: typer.Context,
@@ -228,6 +231,8 @@ def load(
         with ExitStack() as stack:
             errors.survive(view.__enter__)
             stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
+            # above the view, not below the report
+            stack.callback(settle)
             ended = run(work)
     except KeyboardInterrupt:
         raise Interrupted(hint=f"what was measured is in {folder}") from None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bulkcmp.cli import completion, option
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.show import Errors, print_summary, show_run
 from bulkcmp.cli.stdout import PipedConsole, printing
 from bulkcmp.engine.migration.migration import (
@@ -52,6 +53,7 @@ _REASONS: Final = (
 """Why a certificate may be revoked whose end entity has a new one."""
 
 
+@logged
 def migrate(
     old: Annotated[
         str,

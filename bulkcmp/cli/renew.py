@@ -13,6 +13,7 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.show import Errors, run_and_show
 from bulkcmp.cli.stdout import printing
 from bulkcmp.engine.holding import SIGNERS_FOLDER, Holding, open_holding
@@ -57,6 +58,7 @@ _NOT_OF_RENEWALS: Final = (
 )  # fmt: skip
 
 
+@logged
 @option.with_those_of(enroll, but=_NOT_OF_RENEWALS)
 def renew(
     source: Annotated[

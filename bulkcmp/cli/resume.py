@@ -5,6 +5,7 @@ import os
 import typer
 
 from bulkcmp.cli import option
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.migrate import refuse_others, run_and_report
 from bulkcmp.cli.show import run_and_show
 from bulkcmp.engine.migration.migration import Migration, Session
@@ -12,6 +13,7 @@ from bulkcmp.engine.options import Options
 from bulkcmp.engine.start import go_on, open_run
 
 
+@logged
 def resume(
     run: option.RunFolder,
     journal: option.Journal = None,

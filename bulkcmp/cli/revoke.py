@@ -14,6 +14,7 @@ import typer
 from bulkcmp.cli import option
 from bulkcmp.cli.completion import one_of
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.log import logged
 from bulkcmp.cli.show import Errors, run_and_show, warn
 from bulkcmp.engine.holding import add_revocation, drop_revocation, open_holding
 from bulkcmp.engine.load.cleanup import (
@@ -84,6 +85,7 @@ _NOT_OF_REVOCATIONS: Final = (
 )  # fmt: skip
 
 
+@logged
 @option.with_those_of(enroll, but=_NOT_OF_REVOCATIONS)
 def revoke(
     source: Annotated[

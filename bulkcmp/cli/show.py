@@ -15,6 +15,7 @@ from bulkcmp.engine.session import session
 from bulkcmp.errors import EXIT_OK, Interrupted
 from bulkcmp.io.loop import run
 from bulkcmp.journal.journal import Journal
+from bulkcmp.outputs.log import settle
 from bulkcmp.outputs.summary import RunSummary, summary_json
 from bulkcmp.outputs.text import visible
 from bulkcmp.ui.live import make_view
@@ -90,6 +91,8 @@ def show_run(
     with ExitStack() as stack:
         errors.survive(view.__enter__)
         stack.callback(errors.survive, lambda: view.__exit__(None, None, None))
+        # above the view, not below the summary
+        stack.callback(settle)
         return run(work)
 
 

@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from bulkcmp.engine import log
 from bulkcmp.engine.colleague import Colleague, Crew, WorkerError
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
@@ -24,6 +25,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Frame,
     Halt,
+    Logged,
     Lot,
     Order,
     Over,
@@ -356,6 +358,9 @@ class Campaign:
                             self._put_back(attempt)
                             self._fail(error)
                             return False
+                        case Logged():
+                            assert foreman.host is not None, "it is on another machine"
+                            log.write(frame, foreman.host.name)
                         case _:
                             self._take_in(attempt, frame)
         except anyio.EndOfStream:

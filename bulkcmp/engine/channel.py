@@ -22,6 +22,7 @@ from bulkcmp.engine.frame import (
     Done,
     Failed,
     Frame,
+    Logged,
     Member,
     Record,
     Recorded,
@@ -136,6 +137,7 @@ _REDUCERS: Final[dict[type, Callable[[Any], tuple[type, tuple[object, ...]]]]] =
         Ending,
         Exchange,
         KeySpec,
+        Logged,
         Member,
         Outcome,
         Part,
@@ -222,15 +224,21 @@ class Outbox:
         self._wake = anyio.Event()
         self._full = anyio.Event()
         self._sent = anyio.Event()
+        self._pressing = 0
         self._closed = False
         self.under_way = 0
         """Tasks whose frames these are; without any, nothing is waited for."""
 
     def put(self, frame: Frame) -> None:
+        self.mention(frame)
+        self._pressing += 1
+        if self._pressing >= self.under_way // _SHARE:
+            self._full.set()
+
+    def mention(self, frame: Frame) -> None:
+        """Put a frame that nobody waits for: a batch is not sent sooner for it."""
         self._waiting.append(frame)
         self._wake.set()
-        if len(self._waiting) >= self.under_way // _SHARE:
-            self._full.set()
 
     async def deliver(self, frame: Frame) -> None:
         """Put a frame, and wait until the channel has it, and all that was put before."""
@@ -267,6 +275,7 @@ class Outbox:
                     await self._full.wait()
                 self._wake, self._full = anyio.Event(), anyio.Event()
                 frames, self._waiting = self._waiting, []
+                self._pressing = 0
                 sent, self._sent = self._sent, anyio.Event()
                 if frames:
                     await self._channel.send(frames)

@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from bulkcmp.cmp.events import Part
+from bulkcmp.engine import log
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
 from bulkcmp.engine.failure import first_error
-from bulkcmp.engine.frame import Done, Drain, Failed, Frame, Member, Record, Recorded, Task
+from bulkcmp.engine.frame import Done, Drain, Failed, Frame, Logged, Member, Record, Recorded, Task
 from bulkcmp.engine.keys import FreshKeys, with_key
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.worker import Worker
@@ -266,6 +267,8 @@ class Engagement:
                 keeping.start_soon(self._record, ours, number, entry)
             case Done(number, (ended,)):
                 self._errands.pop(number).end(ended)
+            case Logged():
+                log.write(frame)
             case Failed(what, hint, exit_code):
                 error = BulkcmpError(what, hint=hint)
                 error.exit_code = exit_code

@@ -26,6 +26,7 @@ from bulkcmp.cmp.events import (
     WakeAt,
 )
 from bulkcmp.cmp.protection import Derivation
+from bulkcmp.cmp.state import State
 from bulkcmp.cmp.transaction import Transaction
 from bulkcmp.engine.gate import Gate
 from bulkcmp.engine.nesting import Client, NestingError
@@ -51,6 +52,15 @@ class Observer:
     def judged(self, verdict: Verdict) -> None:
         """A check of the last answer was made."""
 
+    def moved(self, state: State) -> None:
+        """The transaction came to a state, or stays in it."""
+
+    def stored(self, seconds: float) -> None:
+        """What had to be durable is so, after so long."""
+
+    def waits(self, until: float) -> None:
+        """Nothing is done until then, if the run does not stop."""
+
 
 class Observers(Observer):
     """Several that look on, each told in its turn."""
@@ -74,6 +84,18 @@ class Observers(Observer):
     def judged(self, verdict: Verdict) -> None:
         for one in self._observers:
             one.judged(verdict)
+
+    def moved(self, state: State) -> None:
+        for one in self._observers:
+            one.moved(state)
+
+    def stored(self, seconds: float) -> None:
+        for one in self._observers:
+            one.stored(seconds)
+
+    def waits(self, until: float) -> None:
+        for one in self._observers:
+            one.waits(until)
 
 
 class StoppedError(Exception):
@@ -153,6 +175,8 @@ async def drive(
                 transaction.handle, event, limiter=aside
             )
         worked(clock.now() - began)
+        if observer is not None:
+            observer.moved(transaction.state)
         match instruction:
             case DeriveKey(derivation):
                 began = clock.now()
@@ -160,7 +184,10 @@ async def drive(
                 worked(clock.now() - began)
                 event = KeyDerived(key=key, now=clock.now())
             case Store(checkpoint):
+                began = clock.now()
                 await store(checkpoint)
+                if observer is not None:
+                    observer.stored(clock.now() - began)
                 event = Stored(clock.now())
             case Send():
                 event = await _exchange(instruction, around, observer, first=first, probe=probe)
@@ -171,6 +198,8 @@ async def drive(
                     lost = True
                     on_setback(event)
             case WakeAt(when):
+                if observer is not None:
+                    observer.waits(when)
                 event = await _sleep(when, around, held=lost)
             case Finish():
                 return instruction

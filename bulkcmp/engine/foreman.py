@@ -128,6 +128,7 @@ class Foreman:
                 reached=lot.is_heard,
                 breaker=order.breaker,
                 is_paused=lambda: self._is_halted,
+                tell=self._outbox.mention,
             )
             try:
                 if self._stopping:

@@ -4,8 +4,8 @@ In an enrollment a worker gets its `Setup`, then `Task`s; it asks for durability
 answered by `Recorded` once the journal has committed, and reports each row's end. Between `Halt`
 and `Proceed` it begins nothing. In a load test it gets its `Assignment`, then `Supply`s; from
 `Begin` on it goes by the clock, and `Report`s. The foreman of another machine's workers gets its
-`Order`, then `Lot`s, and says what happens by `Told` until a lot is `Over`. Frames travel in
-batches.
+`Order`, then `Lot`s, and says what happens by `Told` until a lot is `Over`. All of them tell what
+the log is to have by `Logged`. Frames travel in batches.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,9 @@ from bulkcmp.stats.health import Pulse
 from bulkcmp.stats.progress import Event
 from bulkcmp.stats.record import Drop, Level, TransactionRecord
 from bulkcmp.waves.breaker import BreakerRules
+
+Fact = str | int | float
+"""What a line of the log may have as a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Setup:
         batch: messages in one `nested`, at most; batch_wait: seconds that one waits to be full.
         rate: requests/s over all workers, 0 for no ceiling; pace_file is what they share for it.
         save_messages: a folder for the DER of every message; empty for none.
+        verbosity: how much is `Logged`; see `bulkcmp.engine.log.verbosity`.
     """
 
     url: str
@@ -80,6 +84,7 @@ class Setup:
     rate: float = 0.0
     pace_file: str = ""
     save_messages: str = ""
+    verbosity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +207,29 @@ class Unsaved:
     """Messages could not be saved; the run goes on."""
 
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line of the log.
+
+    Attributes:
+        at: Unix time.
+        level: of the standard library's `logging`.
+        event: in a fixed word.
+        facts: what there is to say of it, by fixed names; texts of others may be among the values.
+        transaction_id: None where it is about no transaction.
+        number: of the transaction's first row; None where it is about none.
+        ids: of its rows.
+    """
+
+    at: float
+    level: int
+    event: str
+    facts: Mapping[str, Fact]
+    transaction_id: bytes | None = None
+    number: int | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +467,7 @@ Frame = (
     | Returned
     | Unreachable
     | Unsaved
+    | Logged
     | Failed
     | Drain
     | Order

@@ -34,6 +34,7 @@ from bulkcmp.cmp.trust import CrlCheck, Trust, TrustStore, load_certificate
 from bulkcmp.engine.courier import command_of, environ_of
 from bulkcmp.engine.crl import read_crls
 from bulkcmp.engine.frame import Setup, TlsFiles
+from bulkcmp.engine.log import verbosity
 from bulkcmp.engine.plan import Census, DeliveryPlan, LintPlan, OutputPlan, Plan, Rows
 from bulkcmp.errors import InputError, InputErrors, LocalCmpError, Where
 from bulkcmp.inputs.cell import SameKey
@@ -969,6 +970,7 @@ class Options:
             batch=self._batch(layers),
             batch_wait=_number("--batch-wait", self.batch_wait, "seconds"),
             rate=_number("--rate", self.rate, "requests/s, 0 for no ceiling"),
+            verbosity=verbosity(),
         )
 
     def _read_crl_check(self, anchors: tuple[bytes, ...]) -> CrlCheck | None:

@@ -19,6 +19,7 @@ from bulkcmp.cmp.checks import Verdict
 from bulkcmp.cmp.events import Part, Send
 from bulkcmp.cmp.general import name_of
 from bulkcmp.cmp.messages import BodyType, CertRepMessage, decode_message
+from bulkcmp.engine import log
 from bulkcmp.engine.archive import label_of, on_the_wire
 from bulkcmp.engine.channel import MemoryChannel, memory_channels
 from bulkcmp.engine.driver import Exchanged, Observer
@@ -28,6 +29,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Failed,
     Frame,
+    Logged,
     Member,
     Record,
     Recorded,
@@ -363,6 +365,8 @@ class _Probing(Observer):
                 await channel.send([Recorded(number)])
             case Done(_, (ended,)):
                 return ended
+            case Logged():
+                log.write(frame)
             case Failed(what, hint, exit_code):
                 error = BulkcmpError(what, hint=hint)
                 error.exit_code = exit_code

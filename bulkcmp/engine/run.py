@@ -5,6 +5,8 @@ workers want durable passes through one writer, which puts what has gathered int
 """
 
 import datetime as dt
+import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +21,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from bulkcmp.cmp.outcomes import STOPPED
+from bulkcmp.engine import log
 from bulkcmp.engine.colleague import (
     PATIENCE,
     Colleague,
@@ -32,9 +35,11 @@ from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.frame import (
     Done,
     Drain,
+    Fact,
     Failed,
     Frame,
     Halt,
+    Logged,
     Member,
     Pinned,
     Proceed,
@@ -107,6 +112,7 @@ class Run:
         canary: what goes first, and decides on the rest; None for nothing.
         usable: good rows of each priority; needed for a canary.
         is_paused: tells, whenever it is asked, whether somebody wants nothing to begin.
+        tell: takes the lines of the log.
 
     Attributes:
         given_up: why the run began nothing more before its end, by its own judgement; else empty.
@@ -137,7 +143,9 @@ class Run:
         canary: Canary | None = None,
         usable: Mapping[int | None, int] = MappingProxyType({}),
         is_paused: Callable[[], bool] = bool,
+        tell: Callable[[Logged], None] = log.write,
     ) -> None:
+        self._tell = tell
         self._rows = rows
         self._journal = journal
         self._keys = keys
@@ -262,6 +270,11 @@ class Run:
         # nothing is left to do: who has not ended by then is made to
         crew.cancel_scope.deadline = anyio.current_time() + PATIENCE
 
+    def _say(self, event: str, *, level: int = logging.INFO, **facts: Fact) -> None:
+        """Log what is of no transaction alone."""
+        if self._setup.verbosity:
+            self._tell(Logged(self._clock.now(), level, event, facts))
+
     def _fail(self, error: BulkcmpError) -> None:
         """Give the run up, but not what is under way: the CA may be about to issue."""
         if self._failure is None:
@@ -320,6 +333,7 @@ class Run:
                 f" {self._canary.failures}; bulkcmp resume --retry-failed tries them again, and"
                 " with --canary 0 the others go on without"
             )
+            self._say("givenUp", level=logging.ERROR, detail=self.given_up)
             self.stop()
             return
         self._admission.awaits_canary = False
@@ -535,9 +549,13 @@ class Run:
                 self._progress.abandoned()
                 self._release(colleague, number)
                 self.unreachable = TransportError(loss, detail)
+                self._say("unreachable", level=logging.ERROR, loss=loss.value, detail=detail)
                 self.stop()
             case Unsaved(what):
                 self.unsaved = self.unsaved or what
+                self._say("unsaved", level=logging.WARNING, detail=what)
+            case Logged():
+                self._tell(frame)
             case Failed(what, hint, exit_code):
                 error = WorkerError(what, hint=hint)
                 error.exit_code = exit_code
@@ -595,6 +613,7 @@ class Run:
                 f"the CA fails all that it is asked ({self._breaker.why}); bulkcmp resume goes on"
                 " once it works"
             )
+            self._say("givenUp", level=logging.ERROR, detail=self.given_up)
             self.stop()
         self._decide()
 
@@ -633,6 +652,8 @@ class Run:
             self._setup = replace(self._setup, anchors=(entry.checkpoint.anchor,))
             for one in self._colleagues:
                 one.outbox.put(Pinned(entry.checkpoint.anchor))
+            digest = hashlib.sha256(entry.checkpoint.anchor).hexdigest()
+            self._say("pinned", level=logging.WARNING, sha256=digest)
             self._news.set()
         colleague.outbox.put(Recorded(number))
 
@@ -668,6 +689,7 @@ class Run:
     async def _replace(self, dead: Colleague, crew: TaskGroup) -> None:
         """A worker died: another takes over what it had in hand, by the rules of `resume`."""
         self._deaths += 1
+        self._say("workerLost", level=logging.WARNING, tasks=len(dead.tasks))
         if self._deaths > _RESTARTS:
             self._fail(
                 WorkerError(
@@ -730,7 +752,11 @@ class Run:
             batch, self._entries = self._entries, []
             entries = [entry for entry, _ in batch if entry is not None]
             if entries:
+                began = self._clock.now()
                 await anyio.to_thread.run_sync(self._journal.write, entries)
+                if self._setup.verbosity >= log.ALL:
+                    ms = round((self._clock.now() - began) * 1e3, 3)
+                    self._say("committed", level=logging.DEBUG, entries=len(entries), ms=ms)
             for _, then in batch:
                 then()
 

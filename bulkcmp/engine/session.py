@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.engine import log
 from bulkcmp.engine.campaign import Campaign, Machines
 from bulkcmp.engine.courier import courier_for
 from bulkcmp.engine.delivery import Deliveries
@@ -90,6 +91,7 @@ async def session(
     Raises:
         BulkcmpError: something of this machine failed; what was durable stays.
     """
+    on_notice = log.noticed(on_notice)
     asking = interruption or Interruption(on_notice, "bulkcmp resume goes on")
     told: Hold | None = None
 
@@ -102,6 +104,13 @@ async def session(
             on_notice("transactions begin again" if held is None else f"nothing begins: {held}")
         on_snapshot(snapshot)
 
+    log.say(
+        "runBegins",
+        command=command,
+        version=version("bulkcmp"),
+        run=str(journal.folder),
+        server=public_url(plan.setup.url),
+    )
     try:
         async with anyio.create_task_group() as group:
             await group.start(asking.watch)
@@ -119,6 +128,7 @@ async def session(
             group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
+    log.say("runEnds", run=summary.run_folder, rows=summary.population.rows, done=summary.done)
     return summary
 
 

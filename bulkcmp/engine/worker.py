@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import logging
 import math
 import os
 import signal
@@ -18,6 +19,7 @@ import anyio
 
 from bulkcmp.cmp.events import Checkpoint, Finish, Lost, Part
 from bulkcmp.cmp.outcomes import STOPPED, unknown
+from bulkcmp.engine import log
 from bulkcmp.engine.archive import Archive
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
 from bulkcmp.engine.driver import Observer, Observers, StoppedError, UnreachableError
@@ -26,6 +28,7 @@ from bulkcmp.engine.frame import (
     Drain,
     Frame,
     Halt,
+    Logged,
     Pinned,
     Proceed,
     Record,
@@ -38,6 +41,7 @@ from bulkcmp.engine.frame import (
     Unsaved,
 )
 from bulkcmp.engine.gate import Gate
+from bulkcmp.engine.log import TransactionLog
 from bulkcmp.engine.server import Server, connect, jitter, opened, pacer
 from bulkcmp.errors import LocalCmpError
 from bulkcmp.io import loop
@@ -119,7 +123,14 @@ class Worker:
                 lambda what: self._outbox.put(Unsaved(what)),
             )
             self._observe.append(archive.observe)
+        if setup.verbosity:
+            self._observe.append(self._log)
         return setup, tasks
+
+    def _log(self, task: Task, transaction_id: bytes) -> Observer:
+        entities = [member.entity for member in task.members]
+        kind = TransactionLog.of(self._setup.verbosity)
+        return kind(self._outbox.mention, self._clock, transaction_id, entities)
 
     async def _listen(self, scope: anyio.CancelScope, frames: Sequence[Frame]) -> None:
         try:
@@ -183,6 +194,8 @@ class Worker:
         record = partial(self._record, task.number)
         for attempt in itertools.count():
             ended = await self._attempt(task, record)
+            if self._setup.verbosity:
+                self._tell_ended(ended)
             again = {
                 one.number
                 for one in ended
@@ -195,6 +208,8 @@ class Worker:
             repeated = [one for one in ended if one.number in again]
             for one in repeated:
                 await record(one)
+            if self._setup.verbosity:
+                self._tell_again(repeated, attempt)
             await self._pause(attempt)
             if self._stopping.is_set():
                 over += (replace(one, sends=0) for one in repeated)
@@ -202,6 +217,19 @@ class Worker:
             members = (m for m in task.members if m.entity.number in again)
             task = Task(tuple(replace(member, key_is_new=False) for member in members))
         return over
+
+    def _tell_ended(self, ended: Sequence[Ended]) -> None:
+        for one in ended:
+            at = one.finished_at.timestamp()
+            self._outbox.mention(log.ended(at, one.number, one.id, one.transaction_id, one.outcome))
+
+    def _tell_again(self, repeated: Sequence[Ended], attempt: int) -> None:
+        first, ids = repeated[0], tuple(one.id for one in repeated)
+        facts = {"repetition": attempt + 1}
+        now = self._clock.now()
+        self._outbox.mention(
+            Logged(now, logging.INFO, "again", facts, first.transaction_id, first.number, ids)
+        )
 
     def _may_repeat(self, outcome: Outcome, attempt: int) -> bool:
         """Whether the profile wants a row that was rejected in this way tried once more."""

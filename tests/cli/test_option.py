@@ -12,6 +12,7 @@ from bulkcmp.cli.enroll import enroll
 from bulkcmp.cli.resume import resume
 from bulkcmp.engine.options import Options
 
+LOG = {"verbose", "log_file", "log_format", "log_size"}
 KNOWN = {one.name for one in fields(Options)} - {"stated", "foremost", "updates_only"}
 
 
@@ -26,12 +27,12 @@ def helps(command: Any) -> dict[str, str]:
 
 def test_enroll_has_every_option() -> None:
     cluster = {"cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key"}
-    own = {"population", "range", "config", "quiet", "json", *cluster}
+    own = {"population", "range", "config", "quiet", "json", *cluster, *LOG}
     assert helps(enroll).keys() == KNOWN | own
 
 
 def test_resume_and_check_have_no_other_options() -> None:
-    own = {"run", "run_id", "population", "retry_unknown", "retry_failed", "quiet", "json"}
+    own = {"run", "run_id", "population", "retry_unknown", "retry_failed", "quiet", "json", *LOG}
     assert helps(resume).keys() - KNOWN == own
     assert helps(check).keys() - KNOWN == {"file", "range", "config"}
 

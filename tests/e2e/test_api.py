@@ -1,6 +1,7 @@
 """A program that enrolls: against the embedded CA, in this process."""
 
 import json
+import logging
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,10 @@ def talk(ca: "Ca") -> dict[str, Any]:
     }
 
 
-def test_many_at_a_time_and_each_is_kept_before_it_is_confirmed(ca: "Ca") -> None:
+def test_many_at_a_time_and_each_is_kept_before_it_is_confirmed(
+    ca: "Ca", caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bulkcmp")
     kept: list[Kept] = []
 
     async def main() -> list[bulkcmp.Answer]:
@@ -47,6 +51,8 @@ def test_many_at_a_time_and_each_is_kept_before_it_is_confirmed(ca: "Ca") -> Non
     answers = anyio.run(main)
     assert [answer.outcome.outcome for answer in answers] == [OutcomeClass.ISSUED] * 10
     for answer in answers:
+        told = f"{answer.id} {(answer.transaction_id or b'').hex()} ended outcome=issued"
+        assert any(line.endswith(told) for line in caplog.messages)
         before, after = (one for one in kept if one.id == answer.id)
         assert (before.certificate, before.private_key) == (None, after.private_key)
         assert after.private_key is not None

@@ -79,7 +79,7 @@ def test_the_figures_of_many_machines_are_those_of_one_stream(
     known = {one.serial for one in ca.issued()}
     scenario = write(cli, "count = 60")
     ended = cli.finish(
-        cli.start("load", scenario, *options(ca, shared, run), "--workers", "2"), 0, 4
+        cli.start("load", scenario, *options(ca, shared, run), "--workers", "2", "-v"), 0, 4
     )
     found = run.summary()
     total = found["transactions"]["all"]
@@ -107,6 +107,8 @@ def test_the_figures_of_many_machines_are_those_of_one_stream(
     hosts = Counter(name.partition(" on ")[2].partition(":")[0] for name in processes)
     assert hosts == {"": 1, **dict.fromkeys(HOSTS, 2)}
     assert "±" in ended.out
+    ends = re.findall(r" ended host=(\S+):\d+ outcome=", ended.err)
+    assert Counter(ends) == dict.fromkeys(HOSTS, 40)
     # what is made again from the records is the same
     assert json.loads(cli("report", run.path, "--format", "json").out) == found
     wait_until(lambda: not shared.workers(), PATIENCE)

@@ -60,7 +60,9 @@ def certificates(run: "RunFolder") -> list[dict[str, str]]:
 
 def test_a_load_test_is_recorded_and_reported(cli: "Cli", ca: "Ca", run: "RunFolder") -> None:
     known = {one.serial for one in ca.issued()}
-    ended = load(cli, write(cli, "count = 40"), *options(ca), "--out", run.path, "--workers", "2")
+    log = ("--log-file", "log", "--log-format", "json")
+    folder = ("--out", run.path, "--workers", "2")
+    ended = load(cli, write(cli, "count = 40"), *options(ca), *folder, *log)
     assert "5 clients" in ended.out
     found = run.summary()
     total = found["transactions"]["all"]
@@ -69,6 +71,10 @@ def test_a_load_test_is_recorded_and_reported(cli: "Cli", ca: "Ca", run: "RunFol
     rows = certificates(run)
     issued = {one.serial for one in ca.issued()} - known
     assert {int(row["serial"], 16) for row in rows} == issued
+    lines = [json.loads(line) for line in (cli.folder / "log").read_text().splitlines()]
+    told = {line["transactionID"] for line in lines if line["event"] == "ended"}
+    assert len(told) == 40
+    assert told <= ca.transaction_ids()
     assert {row["outcome"] for row in rows} == {"issued"}
     assert sorted(int(row["arrival"]) for row in rows) == list(range(40))
     # what is made again from the records is the same

@@ -89,6 +89,7 @@ def test_a_full_run_shows_no_secret_and_no_key(
         "--out", run.path, "--save-messages", run.path / "messages", "--out-format",
         "pem,p12,p12-legacy,jks",
         "--on-issued", f"sh {hand_over}", "--on-issued-attempts", "1",
+        "-vv", "--log-file", tmp_path / "log",
     )  # fmt: skip
     process = cli.start("enroll", population, *options)
     seen: list[tuple[str, bytes]] = []
@@ -103,8 +104,13 @@ def test_a_full_run_shows_no_secret_and_no_key(
     third = cli(
         "renew", run.path, "--expiring-within", "40000d", "--server", ca.url("client-cert"),
         "--trusted", ca.anchor, "--key-pass", f"file:{given / 'passphrase'}", "--workers", "1",
-        "--out", renewed.path, "--out-pass", "make",
+        "--out", renewed.path, "--out-pass", "make", "-vv", "--log-file", tmp_path / "log",
+        "--log-format", "json",
     )  # fmt: skip
+    log = (tmp_path / "log").read_text()
+    # a step of the first run, and one of the last
+    assert "answered sent=ir" in log
+    assert '"event": "answered", "sent": "kur"' in log
 
     with (renewed.path / "passwords.csv").open(newline="") as file:
         made = {row["id"]: row["password"].encode() for row in csv.DictReader(file)}

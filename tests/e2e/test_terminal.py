@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")
 """Sets a colour of the foreground or of the background (ECMA-48, SGR)."""
+
+LOG_LINE = re.compile(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    \d+ dev\d+ [0-9a-f]{32} (\w+ \w+=\w+)$",
+    re.MULTILINE,
+)
+"""What -v says of a row; what it says that the row does."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,32 @@ def test_live_view(
     screen = terminal.wait_for(tools, "exit code     0")
     assert {row["outcome"] for row in run.results()} == {"issued"}
     # the live view is gone
+    assert "in flight" not in screen
+
+
+@pytest.mark.peer
+def test_lines_of_the_log_stand_above_the_live_view(
+    cli: "Cli",
+    make_ca: "MakeCa",
+    write_population: "WritePopulation",
+    run: "RunFolder",
+    tools: "Tools",
+    terminal: Terminal,
+) -> None:
+    ca = make_ca(Behaviour(delay=0.5))
+    options = [*ca.options(), "--concurrency", "4", "-v", "--out", run.path]
+    terminal.start(cli, LARGE, "enroll", write_population(12), *options)
+    screen = terminal.wait_for(tools, " of 12 rows done (", "in flight", "ended outcome=issued")
+    *log, view = screen.split(" of 12 rows done (")
+    # lines are whole, and the view is there once, below them
+    assert len(log) == 1, screen
+    assert "━" not in log[0], screen
+    assert LOG_LINE.search(log[0]), screen
+    assert " INFO " not in view, screen
+
+    screen = terminal.wait_for(tools, "exit code     0")
+    counts = Counter(LOG_LINE.findall(screen))
+    assert counts == {"begins cmd=ir": 12, "ended outcome=issued": 12}, screen
     assert "in flight" not in screen
 
 

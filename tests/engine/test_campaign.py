@@ -1,6 +1,7 @@
 """Campaigns with foremen that do what a test says, in virtual time."""
 
 import datetime as dt
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Halt,
     Host,
+    Logged,
     Lot,
     Order,
     Over,
@@ -494,3 +496,19 @@ def test_a_machine_that_holds_back_is_told_of_and_one_that_gives_up_ends_the_run
     assert last.holds[0].seconds == pytest.approx(15.0, abs=0.5)
     # nothing more is given out
     assert [len(foreman.lots) for foreman in site.foremen] == [1, 1]
+
+
+def test_a_line_of_the_log_names_the_machine_that_it_comes_from(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(foreman: Foreman) -> None:
+        lot = await foreman.next()
+        assert lot is not None
+        await foreman.channel.send([Logged(1.0, logging.INFO, "begins", {}, b"id", 1, ("dev1",))])
+        await foreman.tell(*done(lot.rows[0]))
+        await foreman.over()
+        assert await foreman.next() is None
+
+    with caplog.at_level(logging.INFO, "bulkcmp"):
+        site.play(site.scene.rows(1), play, machines=1, total=1)
+    assert [one.getMessage() for one in caplog.records] == ["1 dev1 6964 begins host=10.0.0.0:1"]

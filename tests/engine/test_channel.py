@@ -24,6 +24,7 @@ from bulkcmp.engine.frame import (
     Halt,
     Host,
     Legacy,
+    Logged,
     Lot,
     Member,
     Order,
@@ -229,6 +230,7 @@ FRAMES: list[Frame] = [
     Halt(),
     Proceed(),
     Setback(3, "no answer"),
+    Logged(9.5, 30, "lost", {"ms": 1.5, "detail": "no answer"}, b"id", 7, ("dev7", "dev8")),
 ]
 
 

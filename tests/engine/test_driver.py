@@ -29,9 +29,11 @@ from bulkcmp.cmp.events import (
     WakeAt,
 )
 from bulkcmp.cmp.protection import Derivation
+from bulkcmp.cmp.state import State
 from bulkcmp.engine.driver import (
     Exchanged,
     Observer,
+    Observers,
     StoppedError,
     Surroundings,
     UnreachableError,
@@ -53,6 +55,8 @@ POLL = Send(b"pollReq", "pollReq", opens=False)
 
 class Scripted:
     """A transaction that asks for one thing after the other, whatever it is told."""
+
+    state = State.NEW
 
     def __init__(self, *instructions: Instruction) -> None:
         self.left = [*instructions, FINISH]
@@ -186,6 +190,15 @@ def test_an_observer_is_told_of_each_exchange_and_of_our_own_work() -> None:
         ("ir", Reply, 1060.0, 1061.0),
         0.0,
     ]
+
+
+def test_several_that_look_on_are_told_the_same() -> None:
+    first, second = Looking(), Looking()
+    world = World(observer=Observers.of([first, second]))
+    world.drive(Scripted(REQUEST))
+    assert first.seen == second.seen != []
+    assert Observers.of([first]) is first
+    assert Observers.of([]) is None
 
 
 def test_a_loss_is_told_with_what_the_server_asked_for() -> None:

@@ -17,6 +17,7 @@ from bulkcmp.engine.frame import (
     Failed,
     Frame,
     Halt,
+    Logged,
     Lot,
     Order,
     Over,
@@ -159,6 +160,21 @@ def test_lots_are_done_under_a_lease_each_and_told(site: Site) -> None:
     assert over == [Over(frozenset({Operation.IR}), True)] * 2
     assert len(site.scene.peer.opened()) == 30
     site.scene.check_sent()
+
+
+def test_lines_of_the_log_go_to_the_parent(site: Site) -> None:
+    site.scene.nesting = {"verbosity": 1}
+
+    async def parent(channel: Channel) -> None:
+        await channel.send([site.order(), Lot(Shard(1, 3), site.rows(2), False)])
+        await site.until_over()
+        await channel.send([Drain()])
+
+    site.play(parent)
+    lines = [frame for frame in site.said if isinstance(frame, Logged)]
+    assert sorted((line.event, line.number) for line in lines) == [
+        ("begins", 1), ("begins", 2), ("ended", 1), ("ended", 2),
+    ]  # fmt: skip
 
 
 def test_a_lot_of_a_lost_foreman_goes_by_the_rules_of_resume(site: Site) -> None:

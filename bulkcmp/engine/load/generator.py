@@ -22,9 +22,11 @@ from anyio.abc import TaskGroup
 
 from bulkcmp.cmp import outcomes
 from bulkcmp.cmp.events import Checkpoint, Part
+from bulkcmp.cmp.outcomes import STOPPED
 from bulkcmp.cmp.trust import load_certificate
+from bulkcmp.engine import log
 from bulkcmp.engine.channel import Channel, Outbox, SocketChannel
-from bulkcmp.engine.driver import StoppedError, UnreachableError
+from bulkcmp.engine.driver import Observer, Observers, StoppedError, UnreachableError
 from bulkcmp.engine.frame import (
     Assignment,
     Beat,
@@ -42,6 +44,7 @@ from bulkcmp.engine.frame import (
 from bulkcmp.engine.load.holder import Holder
 from bulkcmp.engine.load.observation import Observation
 from bulkcmp.engine.load.watch import Watch
+from bulkcmp.engine.log import TransactionLog
 from bulkcmp.engine.server import Server, connect, opened, pacer
 from bulkcmp.errors import LocalCmpError, RemoteCmpError, TransportError
 from bulkcmp.io import loop
@@ -437,7 +440,14 @@ class Generator:
         """
         lifecycle = self._lifecycle(number)
         server = lifecycle.steps[place].server
+        transaction_id = os.urandom(16)
         observation = Observation(self._clock, self._epoch)
+        observers: list[Observer] = [observation]
+        verbosity = self._assignment.setups[server].verbosity
+        if verbosity:
+            entities = [holder.member.entity for holder in holders]
+            kind = TransactionLog.of(verbosity)
+            observers.append(kind(self._outbox.mention, self._clock, transaction_id, entities))
         latest: Checkpoint | None = None
 
         async def store(checkpoint: Checkpoint) -> None:
@@ -445,6 +455,8 @@ class Generator:
             latest = checkpoint
 
         def note(ended: Sequence[Outcome]) -> None:
+            if verbosity:
+                self._tell_ended(holders, transaction_id, ended)
             certified = list(_certified(number, server, holders, latest, ended))
             self._certificates += certified
             exchanges = observation.exchanges
@@ -469,8 +481,13 @@ class Generator:
         began = self._now()
         self._in_flight += 1
         try:
-            ended, latest = await self._transact(server, holders, store, observation)
+            ended, latest = await self._transact(
+                server, holders, store, transaction_id, Observers.of(observers)
+            )
         except StoppedError:
+            if verbosity:
+                stopped = Outcome(OutcomeClass.TO_DO, STOPPED, "stopped before it was sent")
+                self._tell_ended(holders, transaction_id, [stopped] * len(holders))
             self._drop(number, due, arrived)
             return []
         except anyio.get_cancelled_exc_class():
@@ -492,7 +509,8 @@ class Generator:
         at: str,
         holders: Sequence[Holder],
         store: Callable[[Checkpoint], Awaitable[None]],
-        observation: Observation,
+        transaction_id: bytes,
+        observer: Observer | None,
     ) -> tuple[Sequence[Outcome], Checkpoint | None]:
         """How it ended for each, and what it had come to.
 
@@ -507,9 +525,9 @@ class Generator:
                 server.applicants(members),
                 server.credential([member.entity for member in members]),
                 store,
-                transaction_id=os.urandom(16),
+                transaction_id=transaction_id,
                 first=at not in self._heard,
-                observer=observation,
+                observer=observer,
             )
         except LocalCmpError as error:
             return [Outcome(OutcomeClass.LOCAL_ERROR, "", error.what)] * len(members), None
@@ -525,6 +543,13 @@ class Generator:
             return [lost] * len(members), None
         self._heard.add(at)
         return finish.outcomes, finish.checkpoint
+
+    def _tell_ended(
+        self, holders: Sequence[Holder], transaction_id: bytes, ended: Sequence[Outcome]
+    ) -> None:
+        for holder, outcome in zip(holders, ended, strict=True):
+            entity, at = holder.member.entity, self._clock.now()
+            self._outbox.mention(log.ended(at, entity.number, entity.id, transaction_id, outcome))
 
     def _drop(self, number: int, planned: float, arrived: float) -> None:
         warm_up = arrived < self._assignment.warm_up

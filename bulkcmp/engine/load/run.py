@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from bulkcmp.engine import log
 from bulkcmp.engine.colleague import (
     PATIENCE,
     Colleague,
@@ -34,6 +35,7 @@ from bulkcmp.engine.frame import (
     Finished,
     Frame,
     Legacy,
+    Logged,
     Ready,
     Report,
     Supply,
@@ -340,6 +342,9 @@ class LoadRun:
                 hand.taken += taken
                 self._follow(hand, frame)
                 self._on_report(frame)
+            case Logged():
+                host = hand.colleague.host
+                log.write(frame, "" if host is None else host.name)
             case Finished(abandoned):
                 hand.is_done = True
                 self.abandoned += abandoned

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -10,6 +11,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskGroup
 
+from bulkcmp.engine import log
 from bulkcmp.engine.colleague import Crew
 from bulkcmp.engine.failure import first_error
 from bulkcmp.engine.interruption import Interruption
@@ -87,7 +89,9 @@ async def session(
         BulkcmpError: something of this machine failed, or the server was never reached, before
             anything was measured; the folder is as it was.
     """
+    on_notice = log.noticed(on_notice)
     asking = interruption or Interruption(on_notice, "what was measured until now is kept")
+    log.say("runBegins", command="load", version=version("bulkcmp"), run=str(folder))
     keeper: Keeper | None = None
     try:
         async with anyio.create_task_group() as group:
@@ -120,6 +124,7 @@ async def session(
                 (folder / name).unlink(missing_ok=True)
         raise error from errors
     assert keeper is not None, "nothing went wrong"
+    log.say("runEnds", run=str(folder))
     return Ended(keeper.run, keeper.chosen, keeper.capacity, keeper.failure)
 
 

@@ -1,3 +1,4 @@
+import logging
 from collections import Counter
 from dataclasses import astuple, dataclass, replace
 from itertools import islice, pairwise, product
@@ -22,6 +23,7 @@ from bulkcmp.load.scenario import (
 )
 from bulkcmp.load.schedule import arrivals
 from bulkcmp.model import Operation, OutcomeClass, Secret
+from bulkcmp.outputs.log import FACTS
 from tests.engine.load.conftest import LATEST, SEED, is_punctual
 
 if TYPE_CHECKING:
@@ -305,6 +307,21 @@ def test_several_end_entities_enroll_in_one_message(load: "Load") -> None:
     assert all(one.certificates == 3 for one in load.records)
     assert load.outcomes() == {ISSUED: 12}
     assert len(load.scene.peer.opened()) == 4
+
+
+def test_each_transaction_of_a_lifecycle_is_logged_under_its_own_id(
+    load: "Load", caplog: pytest.LogCaptureFixture
+) -> None:
+    load.scene.nesting = {"verbosity": 1}
+    with caplog.at_level(logging.INFO, "bulkcmp"):
+        load.play(load.steady(1.0), load.lifecycle(IR, KUR), rows=load.scene.rows(1))
+    facts = [getattr(record, FACTS) for record in caplog.records]
+    told = [(one["event"], one["id"]) for one in facts]
+    assert told == [("begins", "dev1"), ("ended", "dev1")] * 2
+    assert [one["cmd"] for one in facts[::2]] == ["ir", "kur"]
+    first, second = (one["transactionID"] for one in facts[::2])
+    assert [one["transactionID"] for one in facts[1::2]] == [first, second]
+    assert {first, second} == {seen.transaction_id.hex() for seen in load.scene.peer.opened()}
 
 
 # --- warm-up, drain, stop -------------------------------------------------------------------------
