@@ -291,7 +291,10 @@ def _ids(text: str | None) -> frozenset[str] | None:
         lines = read_file(Path(text.removeprefix("file:"))).decode(errors="replace").splitlines()
     else:
         lines = text.split(",")
-    return frozenset(line.strip() for line in lines if line.strip())
+    ids = frozenset(line.strip() for line in lines if line.strip())
+    if not ids:
+        raise InputError("--ids names no row", hint="leave it away to revoke all")
+    return ids
 
 
 def _told(source: str, selection: Selection) -> str:

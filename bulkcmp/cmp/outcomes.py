@@ -16,7 +16,7 @@ from bulkcmp.cmp.messages import (
     fail_info_names,
 )
 from bulkcmp.errors import Loss, RemoteCmpError
-from bulkcmp.model import Operation, Outcome, OutcomeClass
+from bulkcmp.model import Operation, Outcome, OutcomeClass, RevocationReason
 
 UNAUTHENTICATED: Final = "(unauthenticated) "
 
@@ -138,16 +138,20 @@ def granted(kind: OutcomeClass, status: PKIStatusInfo) -> Outcome:
     )
 
 
-def revoked(status: PKIStatusInfo, *, repeats: bool, accepts: bool) -> Outcome:
+def revoked(
+    status: PKIStatusInfo, reason: RevocationReason | None, *, repeats: bool, accepts: bool
+) -> Outcome:
     """The outcome of one certificate's revocation, by a status of a proven rp.
 
     Args:
+        reason: that was given; removeFromCRL is not done where the certificate is revoked already.
         repeats: we may have revoked it before.
         accepts: whoever revoked it before, it is what was asked for.
     """
     if status.status == PKIStatus.REJECTION:
         rejected = refused(status, authenticated=True, details=[])
-        if (repeats or accepts) and rejected.fail_info == (_REVOKED_BEFORE,):
+        may_be_done = (repeats or accepts) and reason is not RevocationReason.REMOVE_FROM_CRL
+        if may_be_done and rejected.fail_info == (_REVOKED_BEFORE,):
             by_us = ": by our earlier request, whose answer is not known" if repeats else ""
             return replace(
                 rejected, outcome=OutcomeClass.REVOKED, reason="", detail=f"revoked already{by_us}"

@@ -564,6 +564,7 @@ class Transaction:
                 part,
                 outcome=outcomes.revoked(
                     status,
+                    applicant.entity.revocation_reason,
                     repeats=applicant.repeats,
                     accepts=self._profile.accept_revoked,
                 ),

@@ -603,6 +603,8 @@ class Options:
 
     def _canary(self) -> Canary | None:
         failures = _amount("--canary-failures", self.canary_failures)
+        if self.canary is None and "canary_failures" in self.stated:
+            raise InputError("--canary-failures without --canary", hint="give --canary too")
         rows = None if self.canary is None else _amount("--canary", self.canary)
         return Canary(rows, failures) if rows is not None and rows.value else None
 

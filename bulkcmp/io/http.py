@@ -298,14 +298,19 @@ def printable(text: str) -> str:
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
+def is_of_server(url: httpx.URL) -> bool:
+    """Whether a URL is that of an HTTP server, and names its host."""
+    # httpx makes a name of whatever stands there; of an IPv6 address it has made sure
+    named = _HOST.fullmatch(url.raw_host) or b":" in url.raw_host
+    return url.scheme in ("http", "https") and bool(named)
+
+
 def _server_url(text: str) -> httpx.URL:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise InputError(f"the server's URL can't be read: {error}") from error
-    # httpx makes a name of whatever stands there; of an IPv6 address it has made sure
-    named = _HOST.fullmatch(url.raw_host) or b":" in url.raw_host
-    if url.scheme not in ("http", "https") or not named:
+    if not is_of_server(url):
         raise InputError(
             "the server's URL must start with http:// or https:// and name a host",
             hint="for example http://ca.example.com:8080/ejbca/publicweb/cmp/alias",

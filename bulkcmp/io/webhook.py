@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 
 from bulkcmp.errors import InputError, TransportError
-from bulkcmp.io.http import ClientOwner, foreign_failure
+from bulkcmp.io.http import ClientOwner, foreign_failure, is_of_server
 from bulkcmp.io.limits import Limits
 from bulkcmp.io.transport import Transport
 from bulkcmp.model import Secret
@@ -77,7 +77,7 @@ def check_webhook(url: str, bearer: Secret | None) -> None:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError(str(error), hint="give https://HOST[:PORT]/PATH") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if not is_of_server(parsed):
         raise InputError("no URL of an HTTP server", hint="give https://HOST[:PORT]/PATH")
     if parsed.scheme == "http" and not _is_loopback(parsed.host):
         raise InputError(

@@ -38,6 +38,7 @@ def refused(*arguments: str) -> InputError:
         (("-", *RA), "the list is empty"),
         (("-", *RA[2:], "--secret", "stdin"), "--secret and the list can't both be read"),
         (("certs", "--renewed"), "--renewed is for the folder of a run"),
+        (("certs", "--ids", ", "), "--ids names no row"),
         (("certs", "--ids", "a"), "--ids: there is no 'a' in certs"),
         (("test", "--renewed"), "--renewed is not for the folder of a load test"),
         (("test", "--confirm-crl", "cdp"), "--confirm-crl is not for the folder of a load test"),

@@ -12,7 +12,7 @@ from bulkcmp.cmp.checks import Reason
 from bulkcmp.cmp.events import Checkpoint, Finish, Phase, Send, Start, Stop, TimerFired, WakeAt
 from bulkcmp.cmp.messages import BodyType, PKIStatus
 from bulkcmp.errors import Loss
-from bulkcmp.model import Operation, OutcomeClass, Profile
+from bulkcmp.model import Operation, OutcomeClass, Profile, RevocationReason
 
 if TYPE_CHECKING:
     from tests.cmp.conftest import Answer, MakeRun, Pki, Run
@@ -396,6 +396,20 @@ def test_what_whoever_has_revoked_already(make_run: "MakeRun") -> None:
     status = run.peer.status(PKIStatus.REJECTION, "certRevoked")
     (outcome,) = run.end(revocations(run, status).macced()).outcomes
     assert (outcome.outcome, outcome.detail) == (OutcomeClass.REVOKED, "revoked already")
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_is_revoked_already_is_not_off_hold(make_run: "MakeRun", repeats: bool) -> None:
+    run = ask(
+        make_run,
+        1,
+        operation=Operation.RR,
+        repeats=repeats,
+        profile=Profile(accept_revoked=True),
+        revocation_reason=RevocationReason.REMOVE_FROM_CRL,
+    )
+    status = run.peer.status(PKIStatus.REJECTION, "certRevoked")
+    assert classes(run.end(revocations(run, status).macced())) == [REJECTED]
 
 
 def test_a_server_that_revokes_the_first_only(make_run: "MakeRun") -> None:

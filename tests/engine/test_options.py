@@ -800,6 +800,8 @@ def test_waves() -> None:
     assert made.breaker == BreakerRules(5, 2.0, 900.0)
     assert plan(breaker_failures=0).breaker is None
     assert plan(canary="0").canary is None
+    with pytest.raises(InputError, match="--canary-failures without --canary"):
+        Options.read([], {**GOOD, "canary_failures": "2"}).plan("a.csv", ENVIRON)
     made = plan(
         canary="1%",
         canary_failures="2",

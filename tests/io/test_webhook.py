@@ -79,6 +79,7 @@ def test_good_urls(url: str) -> None:
     [
         ("ftp://h/", "t", "no URL of an HTTP server"),
         ("h/x", "t", "no URL of an HTTP server"),
+        ("https://a b/x", "t", "no URL of an HTTP server"),
         ("https:///x", "t", "no URL of an HTTP server"),
         ("http://h:port/", "t", "Invalid port"),
         ("http://example.com/", "t", "loopback alone"),
