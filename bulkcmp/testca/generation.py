@@ -108,11 +108,13 @@ def _certified_key(
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         usage = None
-    if isinstance(key, rsa.RSAPublicKey) and (usage is None or usage.key_encipherment):
-        return certificate, key
-    if isinstance(key, ec.EllipticCurvePublicKey) and (usage is None or usage.key_agreement):
-        return certificate, key
-    raise rejected(
-        "badRequest",
-        "keys are made for certificates with RSA and keyEncipherment, or EC and keyAgreement",
-    )
+    if isinstance(key, rsa.RSAPublicKey):
+        lacks = "" if usage is None or usage.key_encipherment else "keyEncipherment"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        lacks = "" if usage is None or usage.key_agreement else "keyAgreement"
+    else:
+        raise rejected("badRequest", "keys are made for certificates with RSA or EC keys")
+    if lacks:
+        # RFC 9483, 4.1.6.1 and 4.1.6.2
+        raise rejected("notAuthorized", f"the certificate has a keyUsage without {lacks}")
+    return certificate, key

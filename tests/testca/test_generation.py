@@ -180,7 +180,8 @@ def test_a_certificate_whose_key_usage_says_no(ca: "Ca", spec: str) -> None:
     peer = ca.client_cert(
         spec=spec, extensions=[(x509.KeyUsage.oid.dotted_string, True, usage.public_bytes())]
     )
-    assert_refused(asked(peer), BodyType.IP, "badRequest", "signature", "keys are made for")
+    reply = asked(peer)
+    assert_refused(reply, BodyType.IP, "notAuthorized", "signature", "has a keyUsage without key")
 
 
 def test_who_is_known_by_a_token_only(ca: "Ca") -> None:
