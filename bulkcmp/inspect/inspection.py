@@ -116,7 +116,7 @@ def _inspect(part: Part, kind: str) -> Inspection:
     findings = Findings()
     report = Report(findings)
     root = scan(octets, report)
-    kind = kind or _LABELS.get(part.label) or _recognise(octets, root)
+    kind = kind or _LABELS.get(part.label) or _recognise(root)
     try:
         value = decode_top(octets, root, (_TYPES | _PARTS)[kind], report)
     except InputError as error:
@@ -130,7 +130,7 @@ def _inspect(part: Part, kind: str) -> Inspection:
     return Inspection(part, kind, encoding, root.stop, findings.all(), tree)
 
 
-def _recognise(octets: bytes, root: Element) -> str:
+def _recognise(root: Element) -> str:
     """The type that the outermost tags tell.
 
     Raises:

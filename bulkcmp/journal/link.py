@@ -69,7 +69,7 @@ class Link:
             InputError: the URL or what it leads to can't be used.
         """
         self.where = Where(url)
-        self._conninfo = conninfo_of(url, self.where)
+        self._conninfo = conninfo_of(url)
         self._closed = False
         self._hurried = threading.Event()
         self._connection: Connection | None = None
@@ -137,7 +137,7 @@ class _Text(StrDumperUnknown):
         return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))
 
 
-def conninfo_of(url: str, where: Where) -> str:
+def conninfo_of(url: str) -> str:
     """The parameters that libpq connects by, for the URL of a database.
 
     Raises:

@@ -304,7 +304,7 @@ class _Renewal(threading.Thread):
     def __init__(self, url: str, run: int, lease: Lease) -> None:
         super().__init__(name="lease", daemon=True)
         self._where = Where(url)
-        self._conninfo = conninfo_of(url, self._where)
+        self._conninfo = conninfo_of(url)
         self._run = run
         self._lease = lease
         self._over = threading.Event()

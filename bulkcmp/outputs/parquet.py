@@ -72,10 +72,10 @@ def _metadata(column: Column) -> dict[str, str]:
 def _groups(rows: Iterator[tuple[Place, TransactionRecord]]) -> Iterator[list[list[Any]]]:
     """The values of each column, of so many rows at a time."""
     while group := list(islice(rows, _GROUP)):
-        yield [[_value(column, column.value(*row)) for row in group] for column in COLUMNS]
+        yield [[_value(column.value(*row)) for row in group] for column in COLUMNS]
 
 
-def _value(column: Column, value: Value) -> Value:
+def _value(value: Value) -> Value:
     match value:
         case float():
             return to_microsecond(value)

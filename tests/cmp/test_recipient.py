@@ -154,7 +154,6 @@ def ktri(holder: Holder, algorithm: bytes, encrypted: bytes = b"x" * 256) -> byt
 
 
 OAEP_OID = encode(ObjectIdentifier("1.2.840.113549.1.1.7"))
-MGF1_OID = encode(ObjectIdentifier("1.2.840.113549.1.1.8"))
 SHA256 = algorithms.DIGEST_IDENTIFIERS["sha256"]
 
 

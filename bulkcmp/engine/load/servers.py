@@ -31,7 +31,7 @@ def server_options(scenario: Scenario, options: Options) -> dict[str, Options]:
         for name, settings in scenario.servers.items()
     }
     refuse_two_readers({secret: None for one in made.values() for secret in one.read_from_stdin})
-    problems = tuple(_pointless(scenario, options, made))
+    problems = tuple(_pointless(options, made))
     if problems:
         raise InputErrors("something that is said of the servers would do nothing", problems)
     return made
@@ -48,9 +48,7 @@ def _only_updates(scenario: Scenario, server: str) -> bool:
     )
 
 
-def _pointless(
-    scenario: Scenario, common: Options, made: Mapping[str, Options]
-) -> Iterator[InputError]:
+def _pointless(common: Options, made: Mapping[str, Options]) -> Iterator[InputError]:
     for option in sorted(common.stated):
         if all(
             # a server with a path of its own puts aside another path
