@@ -52,28 +52,17 @@ def test_an_issuer_that_is_no_ca_is_refused(pki: "Pki") -> None:
         store.chain(leaf, (), pki.at())
 
 
-NO_CERTIFICATES = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
-CERTIFICATES = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
+def usage(*uses: str) -> x509.KeyUsage:
+    """A keyUsage with these bits set."""
+    bits = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+        "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    return x509.KeyUsage(**{bit: bit in uses for bit in bits})
+
+
+NO_CERTIFICATES = usage("digital_signature", "crl_sign")
+CERTIFICATES = usage("key_cert_sign", "crl_sign")
 HERE = x509.DNSName("here.example")
 ELSEWHERE = x509.DNSName("elsewhere.example")
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00")
@@ -340,18 +329,9 @@ def test_without_a_crl_that_holds_nobody_is_believed(pki: "Pki") -> None:
 
 def test_an_issuer_that_may_not_sign_crls(pki: "Pki") -> None:
     at = pki.at()
-    certificates_only = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
+    issuer = pki.certify(
+        "CA", pki.keys["ec"], ca=True, sign=None, extensions=[usage("key_cert_sign")]
     )
-    issuer = pki.certify("CA", pki.keys["ec"], ca=True, sign=None, extensions=[certificates_only])
     signer = pki.certify("signer", pki.signer.key, issuer)
     store = TrustStore([issuer.certificate], (), CrlCheck((crl(issuer, at),)))
     assert "key usage does not include CRL signing" in _flaw(store, signer, at)
