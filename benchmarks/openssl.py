@@ -121,6 +121,8 @@ def run(scale: Scale) -> Findings:
     devices = scale.count(_DEVICES, 2)
     repeats = scale.count(_REPEATS, 2)
     ours: list[_Command] = []
+    small: list[_Command] = []
+    single: list[_Command] = []
     two: list[_Command] = []
     four: list[_Command] = []
     repeated: list[_Command] = []
@@ -128,6 +130,8 @@ def run(scale: Scale) -> Findings:
         for turn in range(scale.repetitions):
             in_flight = scale.count(_IN_FLIGHT, 2)
             ours.append(_ours(ca, scale.count(_OURS, 3), in_flight, f"ours{turn}-"))
+            small.append(_ours(ca, devices, in_flight, f"small{turn}-"))
+            single.append(_ours(ca, 1, in_flight, f"single{turn}-"))
             two.append(_per_device(ca, devices, 2, f"two{turn}-"))
             four.append(_per_device(ca, devices, 4, f"four{turn}-"))
             repeated.append(_repeated(ca, repeats, f"repeated{turn}"))
@@ -139,7 +143,11 @@ def run(scale: Scale) -> Findings:
     def cpu(label: str, runs: Sequence[_Command]) -> Series:
         return Series.of(label, "ms CPU", [run.each for run in runs])
 
+    def whole(label: str, runs: Sequence[_Command]) -> Series:
+        return Series.of(label, "s CPU", [run.cpu for run in runs])
+
     our_rates, our_cpu = rates("bulkcmp enroll", ours), cpu("bulkcmp enroll", ours)
+    few = f"bulkcmp enroll, {devices} devices"
     figures = (
         Figure(
             "openssl-cpu", "client CPU per certificate, openssl per device / ours with keys made"
@@ -152,6 +160,19 @@ def run(scale: Scale) -> Findings:
         Figure(
             "openssl-rate-two", "certificates/s, ours / openssl per device, two at a time",
             our_rates, rates("openssl per device, two at a time", two), at_least(8),
+        ),
+        Figure(
+            "openssl-cpu-small", f"client CPU per certificate, the same, {devices} devices on both"
+            " sides", cpu("openssl per device, four at a time", four), cpu(few, small),
+        ),
+        Figure(
+            "openssl-rate-small", "certificates/s, ours / openssl per device, four at a time,"
+            f" {devices} devices on both sides", rates(few, small),
+            rates("openssl per device, four at a time", four),
+        ),
+        Figure(
+            "openssl-start", "client CPU of ours for one device / for all: the start and the end"
+            " of a run", whole("bulkcmp enroll, one device", single), whole("all of them", ours),
         ),
         Figure(
             "openssl-repeat-rate", "certificates/s, ours / openssl -repeat (one key and subject)",

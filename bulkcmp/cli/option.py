@@ -955,7 +955,13 @@ Rate = Annotated[
     _option(_PACE, "Ceiling on new transactions per second. Default: none.", metavar="R"),
 ]
 Workers = Annotated[
-    int | None, _option(_PACE, "Worker processes. Default: 0, one for each core.", metavar="N")
+    int | None,
+    _option(
+        _PACE,
+        "Worker processes. Default: 0, one for each core; of a population that was counted before,"
+        " one for every 256 rows.",
+        metavar="N",
+    ),
 ]
 Canary = Annotated[
     str | None,

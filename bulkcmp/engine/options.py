@@ -106,6 +106,10 @@ DEFAULT_NEWKEY: Final = "ec:P-256"
 INSECURE: Final = "the TLS server's certificate is not checked (--insecure)"
 """What every report of a run with --insecure says, and its command on standard error."""
 
+_ROWS_EACH: Final = 256
+"""Rows for which another worker is worth its start, half a second of CPU: what 450 transactions
+take."""
+
 _LEAST_LEASE: Final = 1.0
 
 _MADE: Final = ("out_pass", MAKE)
@@ -535,7 +539,7 @@ class Options:
         """
         self.refuse_two_readers()
         setup = self.setup(environ)
-        workers = self.processes()
+        asked = self.processes_asked()
         key_pass = self.key_passphrase(environ)
         unlock(key_pass)
         key_file_pass = self.key_file_passphrase(environ) or key_pass
@@ -572,7 +576,7 @@ class Options:
             population_file=population_file,
             census=census,
             setup=replace(setup, save_messages=self.save_messages or ""),
-            workers=workers,
+            workers=asked or _worthwhile(census),
             output=rows.output,
             key_file=None if self.keys is None else Path(self.keys),
             key_file_pass=key_file_pass,
@@ -871,7 +875,7 @@ class Options:
         Raises:
             InputError: fewer than none are asked for.
         """
-        return self.processes_asked() or os.cpu_count() or 1
+        return self.processes_asked() or _cores()
 
     def processes_asked(self) -> int:
         """How many workers are asked for; 0 where that is not said.
@@ -1395,6 +1399,18 @@ def _one_of(option: str, value: str, allowed: Iterable[str]) -> str:
 def _choice(option: str, value: str, kind: Any) -> Any:
     _one_of(option, value, [member.value for member in kind])
     return kind(value)
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _worthwhile(census: Census | None) -> int:
+    """How many workers a run has where that is not said: as many as there are cores, but none for
+    fewer rows than it starts in the time of."""
+    if census is None:
+        return _cores()
+    return max(1, min(_cores(), math.ceil(census.rows / _ROWS_EACH)))
 
 
 def _at_least(option: str, value: int, least: int) -> int:

@@ -1,7 +1,6 @@
 import datetime as dt
 import io
 import json
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -449,15 +448,34 @@ def test_plan(folder: Path) -> None:
     assert made.setup.profile.subject_check is SubjectCheck.EXACT
     assert (made.setup.tls, made.setup.proxy, made.setup.srvcert) == (None, None, None)
     assert made.setup.limits.total == 70
-    assert made.workers == (os.cpu_count() or 1)
     assert made.output == OutputPlan((OutFormat.PEM,), OutChain.FULL)
     assert made.census is not None
     assert (made.census.rows, made.census.keys) == (2, {KeySpec.parse("ec:P-256"): 2})
     assert made.key_pass == made.key_file_pass == Secret(b"a passphrase")
     assert made.notes == ()
-    assert plan(workers=3).workers == 3
     # no two runs have the salt in common
     assert plan().setup.pbm_salt != made.setup.pbm_salt
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "workers"),
+    [
+        (1, {}, 1),
+        (256, {}, 1),
+        (257, {}, 2),
+        (1025, {}, 4),
+        # nobody counted them, or somebody asked for so many
+        (1, {"skip_bad_rows": True}, 4),
+        (1, {"workers": 3}, 3),
+    ],
+)
+def test_few_rows_are_not_worth_many_workers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rows: int, given: dict[str, Any], workers: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    lines = (f"dev{number},/CN=dev{number}\n" for number in range(rows))
+    (folder / "few.csv").write_text("id,subject\n" + "".join(lines))
+    assert plan("few.csv", **given).workers == workers
 
 
 def test_unprotected_requests_need_no_credential() -> None:
