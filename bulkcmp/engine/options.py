@@ -138,6 +138,7 @@ _TOLD: Final = {
     "on_issued_url": ("on_issued", "on_issued_env"),
 }
 """Who may be told of what is issued, and what is for another one alone."""
+_OF_ATTEMPTS: Final = {"on_issued_concurrency", "on_issued_timeout", "on_issued_attempts"}
 _TLS: Final = ("tls_trusted", "tls_cert", "tls_key", "tls_keypass", "insecure")
 _KINDS: Final = {
     str: Kind.TEXT,
@@ -647,9 +648,11 @@ class Options:
     def _delivery(self, environ: Mapping[str, str]) -> DeliveryPlan | None:
         bearer = _secret("on_issued_bearer", self.on_issued_bearer, environ)
         if self.on_issued is None and self.on_issued_url is None:
-            for name in ("on_issued_bearer", "on_issued_env"):
-                if getattr(self, name):
-                    raise InputError(f"{option_name(name)}, but nothing is told (--on-issued)")
+            unused = [name for name in ("on_issued_bearer", "on_issued_env") if getattr(self, name)]
+            # a file's are for runs of any kind
+            unused += sorted(self.stated & _OF_ATTEMPTS)
+            if unused:
+                raise InputError(f"{option_name(unused[0])}, but nothing is told (--on-issued)")
             return None
         if self.on_issued is not None and self.on_issued_url is not None:
             raise InputError(

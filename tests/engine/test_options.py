@@ -818,6 +818,9 @@ def test_waves() -> None:
     assert made.breaker == BreakerRules(5, 2.0, 900.0)
     assert plan(breaker_failures=0).breaker is None
     assert plan(canary="0").canary is None
+    stated = Options.read([], {**GOOD, "on_issued_attempts": 2})
+    with pytest.raises(InputError, match="--on-issued-attempts, but nothing is told"):
+        stated.plan("a.csv", ENVIRON)
     with pytest.raises(InputError, match="--canary-failures without --canary"):
         Options.read([], {**GOOD, "canary_failures": "2"}).plan("a.csv", ENVIRON)
     made = plan(

@@ -290,65 +290,62 @@ def begin_migration(
         InputError: something can't be used. In either case there is no migration.
     """
     refuse_used(folder)
+    with _made(folder):
+        if Migration.is_in(folder):
+            raise InputError(
+                "holds a migration already",
+                where=Where(str(folder)),
+                hint=f"go on with it by bulkcmp resume {folder}, or choose another --out",
+            )
+        for one in (folder / ENROLLMENT, folder / REVOCATION):
+            refuse_used(one)
+        assessment = assess(population, sides, rules, environ, now)
+        made = InputFolder(folder / _INPUT)
+        try:
+            problems = made.write(assessment)
+            _check(assessment, problems, population, skip_bad_rows=skip_bad_rows)
+            sides = replace(sides, new=assessment.options)
+            check(str(made.enrollment), sides.new, environ)
+            if assessment.cases.revocations:
+                check(str(made.revocation), sides.old, environ)
+        except BaseException:
+            # nothing of it was begun
+            made.discard()
+            raise
+        facts = {
+            "version": _VERSION,
+            "population": absolute(population),
+            "population_sha256": assessment.digest(),
+            "began": now.isoformat(),
+            "users": assessment.cases.users,
+            "rejected": assessment.cases.rejected,
+            "revocations": assessment.cases.revocations,
+            "cases": assessment.cases.document(rules),
+            "old": sides.old.facts(),
+            "new": sides.new.facts(),
+            "sha256": made.digests(),
+        }
+        with replacing(folder / _MARK, 0o600, durable=True) as file:
+            file.write((json.dumps(facts, indent=2) + "\n").encode())
+        return Migration(folder, facts)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Have a folder alone while the block runs; one that was made for it goes again where the block
+    fails, if nothing is in it.
+
+    Raises:
+        InputError: another process has it.
+    """
     held = HeldFolder.make(folder)
     try:
-        return _begin(population, sides, rules, folder, environ, now, skip_bad_rows=skip_bad_rows)
+        yield
     except BaseException:
-        # goes too, if nothing is in it
         held.discard()
         raise
     finally:
         held.close()
-
-
-def _begin(
-    population: str,
-    sides: Sides,
-    rules: Rules,
-    folder: Path,
-    environ: Mapping[str, str],
-    now: dt.datetime,
-    *,
-    skip_bad_rows: bool,
-) -> Migration:
-    """As `begin_migration`, in a folder that is there, and that nobody else has."""
-    if Migration.is_in(folder):
-        raise InputError(
-            "holds a migration already",
-            where=Where(str(folder)),
-            hint=f"go on with it by bulkcmp resume {folder}, or choose another --out",
-        )
-    for one in (folder / ENROLLMENT, folder / REVOCATION):
-        refuse_used(one)
-    assessment = assess(population, sides, rules, environ, now)
-    made = InputFolder(folder / _INPUT)
-    try:
-        problems = made.write(assessment)
-        _check(assessment, problems, population, skip_bad_rows=skip_bad_rows)
-        sides = replace(sides, new=assessment.options)
-        check(str(made.enrollment), sides.new, environ)
-        if assessment.cases.revocations:
-            check(str(made.revocation), sides.old, environ)
-    except BaseException:
-        # nothing of it was begun
-        made.discard()
-        raise
-    facts = {
-        "version": _VERSION,
-        "population": absolute(population),
-        "population_sha256": assessment.digest(),
-        "began": now.isoformat(),
-        "users": assessment.cases.users,
-        "rejected": assessment.cases.rejected,
-        "revocations": assessment.cases.revocations,
-        "cases": assessment.cases.document(rules),
-        "old": sides.old.facts(),
-        "new": sides.new.facts(),
-        "sha256": made.digests(),
-    }
-    with replacing(folder / _MARK, 0o600, durable=True) as file:
-        file.write((json.dumps(facts, indent=2) + "\n").encode())
-    return Migration(folder, facts)
 
 
 def _check(
