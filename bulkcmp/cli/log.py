@@ -78,6 +78,9 @@ _OPTIONS: Final = {
     "log_size": (LogSize, None),
 }
 
+OF_LOG: Final = tuple(_OPTIONS)
+"""Names of the options that say what is logged, and where."""
+
 
 def logged(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of the log, and have it logged as they say."""

@@ -12,6 +12,7 @@ import typer
 
 from bulkcmp.cli import option
 from bulkcmp.cli.enroll import enroll
+from bulkcmp.cli.log import OF_LOG
 from bulkcmp.cli.show import Errors, warn
 from bulkcmp.engine.options import Options
 from bulkcmp.engine.probe import Outputs
@@ -26,7 +27,7 @@ _OF_RUNS = (
     "range", *option.OF_DELIVERIES,
     "skip_bad_rows", "lint", "lint_profile", "lint_every", "lint_fail", "concurrency", "rate",
     "workers", "cluster", "cluster_tls_ca", "cluster_tls_cert", "cluster_tls_key",
-    "certs_per_message", "batch", "batch_wait", *option.OF_WAVES, "quiet", "json",
+    "certs_per_message", "batch", "batch_wait", *option.OF_WAVES, *OF_LOG, "quiet", "json",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from bulkcmp.cli import main, option
-from bulkcmp.cli.log import logged
+from bulkcmp.cli.log import OF_LOG, logged
 from bulkcmp.errors import BulkcmpError
 from bulkcmp.outputs.log import settle
 
@@ -57,7 +57,10 @@ def test_what_drives_transactions_can_be_logged() -> None:
     commands: Any = typer.main.get_command(main.app)
     for name in DRIVING:
         options = {one.name for one in commands.commands[name].params}
-        assert {"verbose", "log_file", "log_format", "log_size"} <= options, name
+        assert set(OF_LOG) <= options, name
+    # which has its own report of each message
+    options = {one.name for one in commands.commands["probe"].params}
+    assert options.isdisjoint(OF_LOG)
 
 
 def test_nothing_is_logged_unless_it_is_asked_for() -> None:
