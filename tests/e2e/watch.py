@@ -118,16 +118,6 @@ def _usage(name: str, process: psutil.Process) -> Iterator[tuple[str, float]]:
     yield f"{name}.threads", process.num_threads()
 
 
-def read_samples(path: Path) -> list[Sample]:
-    """What a `Watch` wrote."""
-    samples: dict[str, dict[str, float]] = {}
-    with path.open(newline="") as file:
-        for one in csv.DictReader(file):
-            sample = samples.setdefault(one["second"], {"second": float(one["second"])})
-            sample[one["figure"]] = float(one["value"])
-    return list(samples.values())
-
-
 class Course:
     """How one figure went, over time or over another figure."""
 
