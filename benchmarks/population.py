@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -77,27 +78,44 @@ def _peak_memory(ca: Ca, population: Path, out: Path, seconds: float) -> float:
     Args:
         seconds: after which the run is asked to stop.
     """
-    peak = 0.0
     begun: float | None = None
     asked = False
+
+    def stop(process: subprocess.Popen[bytes]) -> None:
+        nonlocal begun, asked
+        if begun is None:
+            begun = time.monotonic() if (out / FILE_NAME).exists() else None
+        elif not asked and time.monotonic() - begun >= seconds:
+            asked = True
+            process.send_signal(signal.SIGINT)
+
+    # the last: it was about to end by itself
+    ends = (EXIT_OK, EXIT_INTERRUPTED, -signal.SIGINT)
+    return _peak(_command(ca, population, out, ca.url()), ends, stop)
+
+
+def _peak_of_check(population: Path) -> float:
+    """MB of `bulkcmp check`, which reads a population to its end, at its peak."""
+    command = (sys.executable, "-m", "bulkcmp", "check", str(population))
+    return _peak(command, (EXIT_OK,), lambda _: None)
+
+
+def _peak(
+    command: Sequence[str], ends: Container[int], watch: Callable[[subprocess.Popen[bytes]], None]
+) -> float:
+    peak = 0.0
     limit = time.monotonic() + _PATIENCE
-    command = _command(ca, population, out, ca.url())
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             with suppress(ProcessLookupError):
                 peak = max(peak, pss(tree(process.pid)))
-            if begun is None:
-                begun = time.monotonic() if (out / FILE_NAME).exists() else None
-            elif not asked and time.monotonic() - begun >= seconds:
-                asked = True
-                process.send_signal(signal.SIGINT)
+            watch(process)
             if time.monotonic() > limit:
                 # its workers end with it
                 process.kill()
             time.sleep(_APART)
-    # the last: it was about to end by itself
-    if process.returncode not in (EXIT_OK, EXIT_INTERRUPTED, -signal.SIGINT):
-        raise RuntimeError(f"bulkcmp enroll ended with {process.returncode}")
+    if process.returncode not in ends:
+        raise RuntimeError(f"bulkcmp {command[3]} ended with {process.returncode}")
     return peak
 
 
@@ -132,6 +150,7 @@ def run(scale: Scale) -> Findings:
     bare: list[float] = []
     first: dict[int, list[float]] = {rows: [], few: []}
     memory: dict[int, list[float]] = {rows: [], some: []}
+    read: dict[int, list[float]] = {rows: [], some: []}
     with serving_ca() as ca, tempfile.TemporaryDirectory(prefix="bulkcmp-") as name:
         folder = Path(name)
         files = {count: folder / f"{count}.csv" for count in (rows, few, some, checked)}
@@ -146,6 +165,7 @@ def run(scale: Scale) -> Findings:
             for count, found in memory.items():
                 out = folder / f"memory{count}-{turn}"
                 found.append(_peak_memory(ca, files[count], out, seconds))
+                read[count].append(_peak_of_check(files[count]))
         profile = profiled(
             "full check of a population", lambda _: _full_check(files[checked]), checked
         )
@@ -159,6 +179,11 @@ def run(scale: Scale) -> Findings:
             "memory-growth", f"peak PSS of all processes, {rows:,} rows / {some:,}",
             Series.of(f"{rows:,} rows", "MB", memory[rows]),
             Series.of(f"{some:,} rows", "MB", memory[some]), at_most(1.1),
+        ),
+        Figure(
+            "memory-read", f"peak PSS of `bulkcmp check`, which reads to the end, {rows:,} rows /"
+            f" {some:,}", Series.of(f"{rows:,} rows", "MB", read[rows]),
+            Series.of(f"{some:,} rows", "MB", read[some]), at_most(1.1),
         ),
         Figure(
             "first-request", f"start to first request with --skip-bad-rows, {rows:,} rows /"

@@ -44,6 +44,10 @@ def test_it_has_the_options_of_enroll_but_those_of_runs() -> None:
         "lint_fail",
         "quiet",
         "json",
+        "verbose",
+        "log_file",
+        "log_format",
+        "log_size",
     }
     for name in theirs.keys() & own.keys() - {"population"}:
         assert own[name].annotation == theirs[name].annotation
