@@ -65,6 +65,13 @@ _FEW: Final = 8
 """Of things that are counted; from there on Plotly sets its ticks at whole numbers."""
 
 _FONT: Final = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2430"}
+_MILLISECONDS: Final = {
+    "title": {"text": "ms"},
+    "type": "log",
+    "dtick": "D2",
+    # else 20 would be a small 2 between 10 and 100
+    "tickformat": "~g",
+}
 _BLUE, _GREEN, _RED, _ORANGE, _GREY = "#2f6fb7", "#1a7f37", "#b42318", "#d97706", "#8a94a3"
 
 
@@ -285,7 +292,7 @@ def _capacity(capacity: Capacity) -> dict[str, Any]:
             | {"yaxis": "y2"},
         ],
         {"title": {"text": "lifecycles/s"}},
-        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        _MILLISECONDS,
         # the ticks of the other axis are logarithms
         yaxis2=_right_axis("ok/s") | {"tickmode": "auto"},
         shapes=[
@@ -434,7 +441,7 @@ def _latencies(report: Report) -> dict[str, Any]:
             milliseconds("service", "p99", _GREY, dash="dot"),
         ],
         _TIME,
-        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        _MILLISECONDS,
         **_over_time(report),
     )
 
@@ -483,7 +490,7 @@ def _heat(report: Report, found: Heat) -> dict[str, Any]:
             }
         ],
         _TIME | {"range": [0, report.elapsed]},
-        {"title": {"text": "ms"}, "type": "log", "dtick": "D2"},
+        _MILLISECONDS,
         hovermode="closest",
     )
 
